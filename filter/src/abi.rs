@@ -1,0 +1,188 @@
+//! The calls into Envoy, as Proxy-Wasm 0.2.1 defines them.
+//!
+//! The SDK's own `hostcalls` panic on every status that they do not expect, and a panic takes down
+//! the VM of a worker with all its requests. They also cannot tell an attribute that is missing
+//! from an empty one, nor say the details of a response. So the few calls that the filter makes are
+//! declared here once more, with every status as a value.
+
+#![expect(unsafe_code, reason = "imports of the host are foreign functions")]
+
+use std::ptr;
+
+/// Any status but OK, by its number (proxy-wasm `proxy_result_t`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Refused(pub(crate) u32);
+
+impl Refused {
+    /// What was asked for is not there.
+    pub(crate) const NOT_FOUND: Self = Self(1);
+}
+
+/// The kinds of metric that are used here (proxy-wasm `proxy_metric_type_t`).
+#[derive(Clone, Copy)]
+#[repr(u32)]
+pub(crate) enum MetricKind {
+    Counter = 0,
+    Gauge = 1,
+}
+
+const REQUEST_HEADERS: u32 = 0;
+const PLUGIN_CONFIGURATION: u32 = 7;
+
+#[link(wasm_import_module = "env")]
+unsafe extern "C" {
+    fn proxy_log(level: u32, message: *const u8, size: usize) -> u32;
+    fn proxy_get_current_time_nanoseconds(time: *mut u64) -> u32;
+    fn proxy_get_buffer_bytes(
+        buffer: u32,
+        start: usize,
+        max_size: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+    ) -> u32;
+    fn proxy_get_property(
+        path: *const u8,
+        path_size: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+    ) -> u32;
+    fn proxy_get_header_map_value(
+        map: u32,
+        key: *const u8,
+        key_size: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+    ) -> u32;
+    fn proxy_define_metric(kind: u32, name: *const u8, size: usize, id: *mut u32) -> u32;
+    fn proxy_record_metric(id: u32, value: u64) -> u32;
+    fn proxy_increment_metric(id: u32, offset: i64) -> u32;
+    fn proxy_send_local_response(
+        status: u32,
+        details: *const u8,
+        details_size: usize,
+        body: *const u8,
+        body_size: usize,
+        headers: *const u8,
+        headers_size: usize,
+        grpc_status: i32,
+    ) -> u32;
+}
+
+/// Writes a line to Envoy's log; `level` counts from 0, trace, to 5, critical.
+pub(crate) fn log(level: u32, message: &str) -> Result<(), Refused> {
+    // SAFETY: the host reads `message` during the call.
+    ok(unsafe { proxy_log(level, message.as_ptr(), message.len()) })
+}
+
+/// The time of day, in nanoseconds since 1970.
+pub(crate) fn now_nanoseconds() -> Result<u64, Refused> {
+    let mut time = 0;
+    // SAFETY: the host writes one u64 to `time` during the call.
+    ok(unsafe { proxy_get_current_time_nanoseconds(&raw mut time) })?;
+    Ok(time)
+}
+
+/// The `pluginConfig`, as Envoy hands it over: JSON, or nothing.
+pub(crate) fn plugin_configuration() -> Result<Vec<u8>, Refused> {
+    // SAFETY: as `received` demands.
+    received(|data, size| unsafe {
+        proxy_get_buffer_bytes(PLUGIN_CONFIGURATION, 0, usize::MAX, data, size)
+    })
+}
+
+/// An attribute of Envoy. `path` holds its parts with a NUL between them, as the host wants it, so
+/// that nothing is put together for each request.
+pub(crate) fn property(path: &str) -> Result<Vec<u8>, Refused> {
+    // SAFETY: the host reads `path` during the call; the rest as `received` demands.
+    received(|data, size| unsafe { proxy_get_property(path.as_ptr(), path.len(), data, size) })
+}
+
+/// The value of a request header; several with one name are joined by commas.
+pub(crate) fn request_header(name: &str) -> Result<Vec<u8>, Refused> {
+    // SAFETY: the host reads `name` during the call; the rest as `received` demands.
+    received(|data, size| unsafe {
+        proxy_get_header_map_value(REQUEST_HEADERS, name.as_ptr(), name.len(), data, size)
+    })
+}
+
+/// Announces a metric and returns its identifier.
+pub(crate) fn define_metric(kind: MetricKind, name: &str) -> Result<u32, Refused> {
+    let mut id = 0;
+    // SAFETY: the host reads `name` and writes one u32 to `id` during the call.
+    ok(unsafe { proxy_define_metric(kind as u32, name.as_ptr(), name.len(), &raw mut id) })?;
+    Ok(id)
+}
+
+/// Sets a gauge.
+pub(crate) fn record_metric(id: u32, value: u64) -> Result<(), Refused> {
+    // SAFETY: no memory is shared.
+    ok(unsafe { proxy_record_metric(id, value) })
+}
+
+/// Adds to a counter.
+pub(crate) fn increment_metric(id: u32, offset: i64) -> Result<(), Refused> {
+    // SAFETY: no memory is shared.
+    ok(unsafe { proxy_increment_metric(id, offset) })
+}
+
+/// Answers the request. `details` are what `%RESPONSE_CODE_DETAILS%` shows; `grpc_status` is -1 for
+/// none.
+pub(crate) fn send_local_response(
+    status: u32,
+    details: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+    grpc_status: i32,
+) -> Result<(), Refused> {
+    let headers = header_map(headers);
+    // SAFETY: the host reads the four slices during the call.
+    ok(unsafe {
+        proxy_send_local_response(
+            status,
+            details.as_ptr(),
+            details.len(),
+            body.as_ptr(),
+            body.len(),
+            headers.as_ptr(),
+            headers.len(),
+            grpc_status,
+        )
+    })
+}
+
+fn ok(status: u32) -> Result<(), Refused> {
+    if status == 0 { Ok(()) } else { Err(Refused(status)) }
+}
+
+/// Makes a call that returns bytes. An empty value comes without memory.
+///
+/// `call` must be a host function that writes to its two arguments, during the call, either nothing
+/// or the address and the size of memory it got from this module's `proxy_on_memory_allocate`.
+fn received(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Result<Vec<u8>, Refused> {
+    let mut data = ptr::null_mut();
+    let mut size = 0;
+    ok(call(&raw mut data, &raw mut size))?;
+    if data.is_null() {
+        return Ok(Vec::new());
+    }
+    // SAFETY: the SDK allocates a boxed slice of just `size` bytes there and leaves it to us.
+    Ok(unsafe { Box::from_raw(ptr::slice_from_raw_parts_mut(data, size)) }.into_vec())
+}
+
+/// Headers as Proxy-Wasm passes them: how many, the two lengths of each, then their texts, each
+/// ended by a NUL; numbers have 32 bits and are little-endian.
+fn header_map(headers: &[(&str, &str)]) -> Vec<u8> {
+    let length = |text: &str| u32::try_from(text.len()).unwrap_or_default().to_le_bytes();
+    let mut map = u32::try_from(headers.len()).unwrap_or_default().to_le_bytes().to_vec();
+    for (name, value) in headers {
+        map.extend(length(name));
+        map.extend(length(value));
+    }
+    for (name, value) in headers {
+        for text in [name, value] {
+            map.extend(text.bytes());
+            map.push(0);
+        }
+    }
+    map
+}
