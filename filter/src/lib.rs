@@ -27,8 +27,6 @@ use crate::metrics::Metrics;
 use crate::mismatch::MismatchLog;
 
 mod entry {
-    #![expect(missing_docs, reason = "the SDK's macro defines the module's `_initialize`")]
-
     proxy_wasm::main! {{
         crate::log_sink::install();
         proxy_wasm::set_root_context(|_| Box::new(crate::Root { guard: None }));
@@ -100,21 +98,21 @@ impl Guard {
         };
         let Some(config) = self.policy.config() else { return Ok(Action::Continue) };
         let facts = attributes::facts(suspect.reason)?;
-        let decision = config.settle(suspect, &facts);
-        if let Decision::Report(misdirection) | Decision::Reject(misdirection) = decision {
-            self.mismatches.add(config, &sni, &authority, misdirection, decision);
-        }
-        match decision {
-            Decision::Pass(pass) => Ok(self.pass(pass)),
+        let decision = config.settle(suspect, facts);
+        let action = match decision {
+            Decision::Pass(pass) => return Ok(self.pass(pass)),
             Decision::Report(misdirection) => {
                 self.metrics.count_reported(misdirection);
-                Ok(Action::Continue)
+                Action::Continue
             }
             Decision::Reject(misdirection) => {
+                let action = reply::send(misdirection, facts)?;
                 self.metrics.count_enforced(misdirection);
-                reply::send(misdirection, &facts)
+                action
             }
-        }
+        };
+        self.mismatches.add(config, &sni, &authority, suspect.reason, decision);
+        Ok(action)
     }
 
     fn pass(&self, pass: Pass) -> Action {

@@ -13,7 +13,7 @@ const GRPC_UNAVAILABLE: i32 = 14;
 const NO_GRPC_STATUS: i32 = -1;
 
 /// Answers 421, or for gRPC its equal. Envoy leaves out the body where there is to be none.
-pub(crate) fn send(reason: Misdirection, facts: &Facts) -> Result<Action, Refused> {
+pub(crate) fn send(reason: Misdirection, facts: Facts) -> Result<Action, Refused> {
     let mut headers = vec![
         ("content-type", "text/plain; charset=utf-8"),
         // RFC 7540 §9.1.2 let caches keep a 421.

@@ -1,1 +1,13 @@
-fn main() {}
+//! The `packager` command.
+
+use std::io;
+use std::process::ExitCode;
+
+use packager::console::Console;
+
+fn main() -> ExitCode {
+    let (mut stdin, mut stdout, mut stderr) =
+        (io::stdin().lock(), io::stdout().lock(), io::stderr().lock());
+    let mut console = Console { input: &mut stdin, out: &mut stdout, talk: &mut stderr };
+    packager::run(std::env::args_os(), &mut console).into()
+}

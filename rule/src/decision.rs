@@ -132,7 +132,7 @@ impl Config {
 
     /// Decides on a suspect of this configuration.
     #[must_use]
-    pub fn settle(&self, suspect: Suspect, facts: &Facts) -> Decision {
+    pub fn settle(&self, suspect: Suspect, facts: Facts) -> Decision {
         let pass = |pass| Decision::Pass(pass);
         match suspect.reason {
             Misdirection::NoSni if !facts.tls => return pass(Pass::NoSni),

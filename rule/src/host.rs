@@ -133,7 +133,7 @@ impl Equivalent<Name> for Host<'_> {
 }
 
 /// The hosts that one entry of a configuration stands for.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HostPattern {
     /// One host.
     Exact(Name),

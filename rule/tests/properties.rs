@@ -25,7 +25,7 @@ fn config(json: &Value) -> Option<Config> {
 fn decide(config: &Config, sni: &str, authority: &str) -> Decision {
     match config.judge(sni.as_bytes(), authority.as_bytes()) {
         Judgement::Pass(pass) => Decision::Pass(pass),
-        Judgement::Suspect(suspect) => config.settle(suspect, &PLAIN_H2),
+        Judgement::Suspect(suspect) => config.settle(suspect, PLAIN_H2),
     }
 }
 

@@ -5,8 +5,6 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use hashbrown::HashMap;
-
 use super::{Action, Config, Protocol, Rule, Servers, Treatment};
 use crate::document::Document;
 use crate::fault::{Fault, Faults};
@@ -156,13 +154,17 @@ impl Reader {
 
     fn hosts(&mut self, value: &Document) -> HostTable<Action> {
         let mut table = HostTable::default();
-        let mut keys: HashMap<HostPattern, &str> = HashMap::new();
-        for (key, action) in self.map(HOSTS, value) {
+        let entries = self.map(HOSTS, value);
+        for (key, action) in entries {
             let path = format!("{HOSTS}[{key:?}]");
             let action = self.action(&path, action);
             let pattern = HostPattern::try_from(key.as_str());
             let Some(pattern) = self.pattern(&path, key, pattern) else { continue };
-            if let Some(first) = keys.insert(pattern.clone(), key) {
+            if table.get(&pattern).is_some() {
+                let same = |(key, _): &&(String, _)| {
+                    HostPattern::try_from(key.as_str()).as_ref() == Ok(&pattern)
+                };
+                let first = entries.iter().find(same).map_or("", |(key, _)| key);
                 self.fault(&path, format!("the same host as {HOSTS}[{first:?}]"));
             }
             table.insert(pattern, action);

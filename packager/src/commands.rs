@@ -1,0 +1,57 @@
+//! The subcommands: one module each, with its arguments and what it does. A command loads, makes
+//! one pure call and prints; this is where all the input and output is.
+
+mod build;
+mod explain;
+mod files;
+mod inspect;
+//mod manifest;
+//mod push;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::console::{Console, ExitStatus};
+
+/// Builds, packages and explains the sni-guard filter for Istio gateways.
+#[derive(Debug, Parser)]
+#[command(
+    name = "packager",
+    version,
+    after_help = "Exit status, of every command: 0 yes or done, 1 the answer is no, \
+                  2 it could not be told or done."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Build(build::Args),
+    Inspect(inspect::Args),
+    //Push(push::Args),
+    //Manifest(manifest::Args),
+    Explain(explain::Args),
+}
+
+impl Cli {
+    pub(crate) fn run(&self, console: &mut Console<'_>) -> Result<ExitStatus> {
+        match &self.command {
+            Command::Build(args) => build::run(args, console),
+            Command::Inspect(args) => inspect::run(args, console),
+            //Command::Push(args) => push::run(args, console),
+            //Command::Manifest(args) => manifest::run(args, console),
+            Command::Explain(args) => explain::run(args, console),
+        }
+    }
+}
+
+/// The form of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ReportFormat {
+    /// For people; it may change.
+    Text,
+    /// For programs.
+    Json,
+}

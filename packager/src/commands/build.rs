@@ -1,0 +1,96 @@
+//! `packager build`: from the filter's source to the module that gateways load.
+
+mod cargo;
+mod optimizer;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use self::optimizer::Optimizer;
+use super::files;
+use crate::console::{Console, ExitStatus, Hinted};
+use crate::module::{self, Report};
+
+/// Build the filter's module: compile, trim, optimise, check
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  packager build
+  packager build --out /tmp/sni-guard.wasm --max-size 120KiB
+
+Run it in a checkout of sni-guard. The module is the same, octet for octet, in every folder.
+
+Exit status: 0 built, 1 Envoy would not load it or it is larger than --max-size, 2 not built.")]
+pub(crate) struct Args {
+    /// Where the module goes
+    #[arg(long, value_name = "FILE", default_value = "dist/sni-guard.wasm")]
+    out: PathBuf,
+    /// The wasm-opt program
+    #[arg(long, value_name = "PATH", default_value = "wasm-opt")]
+    wasm_opt: PathBuf,
+    /// Leave out wasm-opt
+    #[arg(long, conflicts_with = "wasm_opt")]
+    no_optimize: bool,
+    /// The size that the module may have, such as 122880, 120KiB or 1MiB
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    max_size: Option<usize>,
+}
+
+pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> {
+    let optimizer = if args.no_optimize { None } else { Some(Optimizer::find(&args.wasm_opt)?) };
+    let wasm = build(optimizer.as_ref(), console)?;
+    let mut report = module::inspect(&wasm).context("inspecting the built module")?;
+    if let Some(max_size) = args.max_size.filter(|max_size| report.size > *max_size) {
+        report.problems.push(format!("it has {} bytes, more than {max_size}", report.size));
+    }
+    if !report.problems.is_empty() {
+        return Ok(refuse(&report, console));
+    }
+    files::write(&args.out, &wasm)?;
+    console.say(format_args!("{} {}", report.sha256, args.out.display()));
+    Ok(ExitStatus::Yes)
+}
+
+/// Builds with what the machine has, for commands that need a module.
+pub(crate) fn build_default(console: &mut Console<'_>) -> Result<Vec<u8>> {
+    build(Some(&Optimizer::find(Path::new("wasm-opt"))?), console)
+}
+
+fn build(optimizer: Option<&Optimizer>, console: &mut Console<'_>) -> Result<Vec<u8>> {
+    let compiled = cargo::compile(console)?;
+    let trimmed = module::trim_exports(&compiled)?;
+    let mut sizes = vec![("compiled", compiled.len()), ("exports trimmed", trimmed.len())];
+    let built = match optimizer {
+        None => trimmed,
+        Some(optimizer) => {
+            let optimized = optimizer.run(&trimmed)?;
+            sizes.push(("optimised", optimized.len()));
+            module::add_producer(&optimized, "wasm-opt", optimizer.version())?
+        }
+    };
+    sizes.push(("module", built.len()));
+    for (step, size) in sizes {
+        console.say(format_args!("{step:<16}{size:>9} bytes"));
+    }
+    Ok(built)
+}
+
+fn refuse(report: &Report, console: &mut Console<'_>) -> ExitStatus {
+    for problem in &report.problems {
+        console.say(format_args!("not written: {problem}"));
+    }
+    ExitStatus::No
+}
+
+fn parse_size(text: &str) -> Result<usize> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = text.get(digits.len()..).unwrap_or_default();
+    let factor: usize = match unit {
+        "" | "B" => 1,
+        "K" | "KiB" => 1 << 10,
+        "M" | "MiB" => 1 << 20,
+        _ => bail!(Hinted::new(format!("{unit} is no unit"), "use KiB or MiB")),
+    };
+    let number: usize = digits.parse().with_context(|| format!("{digits:?} is no number"))?;
+    number.checked_mul(factor).context("the size is too large")
+}

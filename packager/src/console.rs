@@ -1,0 +1,107 @@
+//! What a command says, and how it ends.
+
+use std::fmt;
+use std::io::{self, BufRead, Write};
+use std::process::ExitCode;
+
+use rule::Faults;
+
+/// The streams of a command: `out` is data, `talk` is for people.
+pub struct Console<'w> {
+    /// Standard input.
+    pub input: &'w mut dyn BufRead,
+    /// Standard output.
+    pub out: &'w mut dyn Write,
+    /// Standard error.
+    pub talk: &'w mut dyn Write,
+}
+
+/// How a command ends; the same for every command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExitStatus {
+    /// 0: yes, clean, done.
+    Yes,
+    /// 1: the answer is no.
+    No,
+    /// 2: it could not be told or done.
+    Unable,
+}
+
+impl From<ExitStatus> for ExitCode {
+    fn from(status: ExitStatus) -> Self {
+        Self::from(match status {
+            ExitStatus::Yes => 0,
+            ExitStatus::No => 1,
+            ExitStatus::Unable => 2,
+        })
+    }
+}
+
+/// What went wrong, with what to do about it.
+#[derive(Debug)]
+pub struct Hinted {
+    /// What was attempted, on what, and what is wrong.
+    pub message: String,
+    /// What to do.
+    pub hint: String,
+}
+
+impl Hinted {
+    /// An error with a remedy.
+    pub fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: hint.into() }
+    }
+}
+
+impl fmt::Display for Hinted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Hinted {}
+
+impl Console<'_> {
+    /// Tells people something. Nobody may be listening any more, and that is no error.
+    pub fn say(&mut self, line: impl fmt::Display) {
+        let _ = writeln!(self.talk, "{line}");
+    }
+
+    /// Prints help and version where they were asked for, and what is wrong with the usage.
+    pub(crate) fn usage(&mut self, error: &clap::Error) -> ExitStatus {
+        if error.use_stderr() {
+            self.say(error.render().to_string().trim_end());
+            return ExitStatus::Unable;
+        }
+        match write!(self.out, "{}", error.render()) {
+            Ok(()) => ExitStatus::Yes,
+            Err(error) => self.failure(&error.into()),
+        }
+    }
+
+    /// One line per error, and the remedy where there is one.
+    pub(crate) fn failure(&mut self, error: &anyhow::Error) -> ExitStatus {
+        if is_broken_pipe(error) {
+            return ExitStatus::Yes;
+        }
+        match error.downcast_ref::<Faults>() {
+            None => self.say(format_args!("error: {error:#}")),
+            // The context of faults is where they are; each fault is an error of its own.
+            Some(faults) => {
+                for fault in faults.iter() {
+                    self.say(format_args!("error: {error}: {fault}"));
+                }
+            }
+        }
+        if let Some(hinted) = error.chain().find_map(|cause| cause.downcast_ref::<Hinted>()) {
+            self.say(format_args!("hint: {}", hinted.hint));
+        }
+        ExitStatus::Unable
+    }
+}
+
+/// Whoever read the output has seen enough.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let cause = error.root_cause().downcast_ref::<io::Error>();
+    cause.is_some_and(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+}

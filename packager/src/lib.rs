@@ -1,0 +1,33 @@
+//! The operator's side of sni-guard: builds the filter, packages it as an image that gateways load,
+//! writes the resource that names the image, and explains what the filter will decide.
+//!
+//! [`commands`] has one module per subcommand and all the input and output. What they call is pure:
+//! [`module`] knows WebAssembly and what Envoy wants of it, [`image`] the OCI image, [`resource`]
+//! the Kubernetes resource, [`settings`] the filter's configuration as people write it. The
+//! decisions are [`rule`]'s, the same code that the filter runs.
+
+pub mod commands;
+pub mod console;
+pub mod image;
+pub mod module;
+//pub mod resource;
+pub mod settings;
+
+use std::ffi::OsString;
+
+use clap::Parser;
+
+use crate::commands::Cli;
+use crate::console::{Console, ExitStatus};
+
+/// Runs the command line `args`, the program's name first.
+pub fn run(args: impl IntoIterator<Item = OsString>, console: &mut Console<'_>) -> ExitStatus {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => return console.usage(&error),
+    };
+    match cli.run(console) {
+        Ok(status) => status,
+        Err(error) => console.failure(&error),
+    }
+}

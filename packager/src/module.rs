@@ -1,0 +1,11 @@
+//! The WebAssembly module of the filter, as bytes: what it exports and imports, what Envoy wants of
+//! it, and how its needless exports go.
+
+pub mod host_functions;
+mod inspect;
+mod producers;
+mod trim;
+
+pub use inspect::{Report, inspect};
+pub use producers::{add_producer, producers};
+pub use trim::trim_exports;

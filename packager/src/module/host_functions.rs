@@ -1,0 +1,100 @@
+//! The functions that Envoy offers to a module (proxy-wasm-cpp-host `include/proxy-wasm/exports.h`).
+//! A module that imports any other, or one of these with another signature, does not load.
+
+use wasmparser::ValType::{self, I32, I64};
+
+/// Where Proxy-Wasm's own functions are imported from.
+pub const ENV: &str = "env";
+/// Where the functions of WASI are imported from.
+pub const WASI: &str = "wasi_snapshot_preview1";
+
+/// The parameters and results of a function.
+pub type Signature = (Vec<ValType>, Vec<ValType>);
+
+/// The signature of a function that Envoy offers; `None` when it offers none of that name.
+#[must_use]
+pub fn signature(module: &str, name: &str) -> Option<Signature> {
+    match module {
+        ENV => name.strip_prefix("proxy_").and_then(proxy),
+        WASI => wasi(name),
+        _ => None,
+    }
+}
+
+/// Functions whose parameters are all `i32`, by how many they have; all return a status.
+const PROXY: [(&str, usize); 40] = [
+    ("add_header_map_value", 5),
+    ("call_foreign_function", 6),
+    ("clear_route_cache", 0),
+    ("close_stream", 1),
+    ("continue_request", 0),
+    ("continue_response", 0),
+    ("continue_stream", 1),
+    ("define_metric", 4),
+    ("dequeue_shared_queue", 3),
+    ("done", 0),
+    ("enqueue_shared_queue", 3),
+    ("get_buffer_bytes", 5),
+    ("get_buffer_status", 3),
+    ("get_configuration", 2),
+    ("get_current_time_nanoseconds", 1),
+    ("get_header_map_pairs", 3),
+    ("get_header_map_size", 2),
+    ("get_header_map_value", 5),
+    ("get_log_level", 1),
+    ("get_metric", 2),
+    ("get_property", 4),
+    ("get_shared_data", 5),
+    ("get_status", 3),
+    ("grpc_call", 12),
+    ("grpc_cancel", 1),
+    ("grpc_close", 1),
+    ("grpc_send", 4),
+    ("grpc_stream", 9),
+    ("http_call", 10),
+    ("log", 3),
+    ("register_shared_queue", 3),
+    ("remove_header_map_value", 3),
+    ("replace_header_map_value", 5),
+    ("resolve_shared_queue", 5),
+    ("send_local_response", 8),
+    ("set_buffer_bytes", 5),
+    ("set_effective_context", 1),
+    ("set_header_map_pairs", 3),
+    ("set_property", 4),
+    ("set_shared_data", 5),
+];
+
+fn proxy(name: &str) -> Option<Signature> {
+    let parameters = match name {
+        "increment_metric" | "record_metric" => vec![I32, I64],
+        "set_tick_period_milliseconds" => vec![I32],
+        _ => {
+            let (_, count) = PROXY.iter().find(|(known, _)| *known == name)?;
+            vec![I32; *count]
+        }
+    };
+    Some((parameters, vec![I32]))
+}
+
+/// The part of WASI that every Envoy since 1.32 has.
+fn wasi(name: &str) -> Option<Signature> {
+    let status = |parameters: &[ValType]| Some((parameters.to_vec(), vec![I32]));
+    match name {
+        "args_get"
+        | "args_sizes_get"
+        | "environ_get"
+        | "environ_sizes_get"
+        | "random_get"
+        | "fd_fdstat_get"
+        | "fd_fdstat_set_flags" => status(&[I32, I32]),
+        "clock_time_get" => status(&[I32, I64, I32]),
+        "fd_close" => status(&[I32]),
+        "fd_read" | "fd_write" | "poll_oneoff" => status(&[I32, I32, I32, I32]),
+        "fd_seek" => status(&[I32, I64, I32, I32]),
+        "path_open" => status(&[I32, I32, I32, I32, I32, I64, I64, I32, I32]),
+        "sched_yield" => status(&[]),
+        "proc_exit" => Some((vec![I32], vec![])),
+        _ => None,
+    }
+}

@@ -1,0 +1,185 @@
+//! Whether Envoy would load a module, by the checks that Envoy makes.
+
+use anyhow::{Result, bail};
+use serde::Serialize;
+use wasmparser::{
+    CompositeInnerType, ExternalKind, Parser, Payload, TypeRef, Validator, WasmFeatures,
+};
+
+use super::host_functions;
+use crate::console::Hinted;
+use crate::image::sha256;
+
+/// What a module is made of, and everything that would keep Envoy from loading it.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// Its length in octets.
+    pub size: usize,
+    /// Its digest, `sha256:` and 64 hexadecimal digits.
+    pub sha256: String,
+    /// The versions of the Proxy-Wasm ABI that it says it has.
+    pub abi_versions: Vec<String>,
+    /// The names of its exports, the versions of the ABI included.
+    pub exports: Vec<String>,
+    /// Its imports, as `module.name`.
+    pub imports: Vec<String>,
+    /// The WebAssembly features that its compiler says it uses.
+    pub features: Vec<String>,
+    /// Why Envoy would not load it; empty when it would.
+    pub problems: Vec<String>,
+}
+
+/// The versions of the ABI that Envoy implements.
+const ABI_VERSIONS: [&str; 3] = ["0_1_0", "0_2_0", "0_2_1"];
+/// The octets that tell a core module of version 1 from a component.
+const CORE_MODULE: [u8; 8] = *b"\0asm\x01\0\0\0";
+/// More than this a gateway does not take from a registry (Istio `pkg/wasm/imagefetcher.go`).
+const MAX_SIZE: usize = 256 << 20;
+
+/// Looks at a module as Envoy would.
+///
+/// # Errors
+/// The bytes are no core module at all. A module that Envoy refuses is a report with problems.
+pub fn inspect(wasm: &[u8]) -> Result<Report> {
+    if Parser::is_component(wasm) {
+        bail!(Hinted::new("it is a component", "Envoy loads core modules, for wasm32-wasip1"));
+    }
+    if !wasm.starts_with(&CORE_MODULE) {
+        bail!("it is not a WebAssembly module");
+    }
+    let mut inspection = Inspection::default();
+    if wasm.len() > MAX_SIZE {
+        inspection.problem("it is larger than 256 MiB");
+    }
+    // The features of WebAssembly 2.0, which Envoy's V8 has in every configuration.
+    if let Err(error) = Validator::new_with_features(WasmFeatures::WASM2).validate_all(wasm) {
+        inspection.problem(format!("it is not valid: {error}"));
+    } else {
+        for payload in Parser::new(0).parse_all(wasm) {
+            inspection.section(payload?)?;
+        }
+        inspection.check_exports();
+    }
+    Ok(inspection.report(wasm))
+}
+
+#[derive(Default)]
+struct Inspection {
+    types: Vec<host_functions::Signature>,
+    exports: Vec<(String, ExternalKind)>,
+    imports: Vec<String>,
+    features: Vec<String>,
+    problems: Vec<String>,
+}
+
+impl Inspection {
+    fn section(&mut self, payload: Payload<'_>) -> Result<()> {
+        match payload {
+            Payload::TypeSection(types) => {
+                for group in types {
+                    for kind in group?.types() {
+                        if let CompositeInnerType::Func(function) = &kind.composite_type.inner {
+                            self.types
+                                .push((function.params().to_vec(), function.results().to_vec()));
+                        }
+                    }
+                }
+            }
+            Payload::ImportSection(imports) => {
+                for import in imports.into_imports() {
+                    let import = import?;
+                    self.import(import.module, import.name, import.ty);
+                }
+            }
+            Payload::ExportSection(exports) => {
+                for export in exports {
+                    let export = export?;
+                    self.exports.push((export.name.to_owned(), export.kind));
+                }
+            }
+            Payload::CustomSection(section) if section.name() == "target_features" => {
+                self.features = target_features(section.data());
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn import(&mut self, module: &str, name: &str, kind: TypeRef) {
+        let import = format!("{module}.{name}");
+        let signature = host_functions::signature(module, name);
+        match (kind, signature) {
+            (TypeRef::Func(index) | TypeRef::FuncExact(index), Some(signature)) => {
+                let declared = usize::try_from(index).ok().and_then(|index| self.types.get(index));
+                if declared != Some(&signature) {
+                    self.problem(format!("import {import} has another signature than Envoy's"));
+                }
+            }
+            (TypeRef::Func(_) | TypeRef::FuncExact(_), None) => {
+                self.problem(format!("import {import} is nothing that Envoy offers"));
+            }
+            _ => self.problem(format!("import {import} is no function")),
+        }
+        self.imports.push(import);
+    }
+
+    fn check_exports(&mut self) {
+        let memories = self.exports.iter().filter(|(_, kind)| *kind == ExternalKind::Memory);
+        if memories.count() != 1 {
+            self.problem("it does not export one memory");
+        }
+        if !self.abi_versions().iter().any(|version| ABI_VERSIONS.contains(&version.as_str())) {
+            let known = ABI_VERSIONS.map(|version| format!("proxy_abi_version_{version}"));
+            self.problem(format!("it exports none of {}", known.join(", ")));
+        }
+        for alternatives in
+            [["proxy_on_memory_allocate", "malloc"].as_slice(), &["_initialize", "_start"]]
+        {
+            if !alternatives.iter().any(|name| self.exports_function(name)) {
+                self.problem(format!("it exports no function {}", alternatives.join(" or ")));
+            }
+        }
+    }
+
+    fn exports_function(&self, name: &str) -> bool {
+        self.exports.iter().any(|(export, kind)| export == name && *kind == ExternalKind::Func)
+    }
+
+    fn abi_versions(&self) -> Vec<String> {
+        let functions = self.exports.iter().filter(|(_, kind)| *kind == ExternalKind::Func);
+        functions
+            .filter_map(|(name, _)| name.strip_prefix("proxy_abi_version_").map(str::to_owned))
+            .collect()
+    }
+
+    fn problem(&mut self, problem: impl Into<String>) {
+        self.problems.push(problem.into());
+    }
+
+    fn report(self, wasm: &[u8]) -> Report {
+        Report {
+            size: wasm.len(),
+            sha256: sha256(wasm),
+            abi_versions: self.abi_versions(),
+            exports: self.exports.into_iter().map(|(name, _)| name).collect(),
+            imports: self.imports,
+            features: self.features,
+            problems: self.problems,
+        }
+    }
+}
+
+/// The features of a custom section `target_features` that are in use, in the order of the section
+/// (WebAssembly tool-conventions, `Linking.md`). What cannot be read counts as none.
+fn target_features(data: &[u8]) -> Vec<String> {
+    let mut reader = wasmparser::BinaryReader::new(data, 0);
+    let mut features = Vec::new();
+    for _ in 0..reader.read_var_u32().unwrap_or_default() {
+        let (Ok(prefix), Ok(name)) = (reader.read_u8(), reader.read_string()) else { break };
+        if prefix == b'+' {
+            features.push(name.to_owned());
+        }
+    }
+    features
+}

@@ -1,0 +1,88 @@
+//! The filter's configuration as people write it, in YAML or JSON, checked by the filter's own
+//! type.
+
+use anyhow::{Context, Result, bail};
+use rule::{Action, Config, Document};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+/// A configuration that was not checked yet.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Settings(Map<String, Value>);
+
+impl Settings {
+    /// Reads YAML, of which JSON is a part. An empty text is an empty configuration.
+    ///
+    /// # Errors
+    /// The text is no YAML, or not a map.
+    pub fn parse(text: &str) -> Result<Self> {
+        if text.trim().is_empty() {
+            return Ok(Self::default());
+        }
+        let value: Value = serde_saphyr::from_str(text)
+            .map_err(|error| anyhow::anyhow!("{}", one_line(&error)))
+            .context("it is not YAML")?;
+        match value {
+            Value::Null => Ok(Self::default()),
+            Value::Object(map) => Ok(Self(map)),
+            other => {
+                // The check names what was expected instead.
+                Config::parse(&Document::deserialize(other)?)?;
+                bail!("it is not a map")
+            }
+        }
+    }
+
+    /// Sets a top-level key.
+    pub fn set(&mut self, key: &str, value: impl Into<Value>) {
+        self.0.insert(key.to_owned(), value.into());
+    }
+
+    /// Sets the action of one host.
+    pub fn set_host(&mut self, host: &str, action: &str) {
+        let hosts = self.0.entry("hosts").or_insert_with(|| Value::Object(Map::new()));
+        if let Value::Object(hosts) = hosts {
+            hosts.insert(host.to_owned(), action.into());
+        }
+    }
+
+    /// What the filter makes of the settings.
+    ///
+    /// # Errors
+    /// [`rule::Faults`], all of them.
+    pub fn check(&self) -> Result<Config> {
+        let document = Document::deserialize(Value::Object(self.0.clone()))?;
+        Ok(Config::parse(&document)?)
+    }
+
+    /// The settings as a resource holds them: actions are words, even where they were written as
+    /// the booleans that YAML 1.1 makes of `on` and `off`.
+    #[must_use]
+    pub fn into_value(mut self) -> Value {
+        if let Some(action) = self.0.get_mut("action") {
+            spell_out(action);
+        }
+        if let Some(Value::Object(hosts)) = self.0.get_mut("hosts") {
+            hosts.values_mut().for_each(spell_out);
+        }
+        Value::Object(self.0)
+    }
+
+    /// Whether nothing is set.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+fn spell_out(action: &mut Value) {
+    if let Value::Bool(enforced) = action {
+        *action = if *enforced { Action::Enforce } else { Action::Off }.name().into();
+    }
+}
+
+/// The parser's message without its picture of the text.
+fn one_line(error: &serde_saphyr::Error) -> String {
+    let message = error.without_snippet().to_string();
+    message.lines().map(str::trim).collect::<Vec<_>>().join(" ")
+}
