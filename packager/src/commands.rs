@@ -5,8 +5,8 @@ mod build;
 mod explain;
 mod files;
 mod inspect;
-//mod manifest;
-//mod push;
+mod manifest;
+mod push;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand, ValueEnum};
@@ -30,8 +30,8 @@ pub struct Cli {
 enum Command {
     Build(build::Args),
     Inspect(inspect::Args),
-    //Push(push::Args),
-    //Manifest(manifest::Args),
+    Push(push::Args),
+    Manifest(manifest::Args),
     Explain(explain::Args),
 }
 
@@ -40,8 +40,8 @@ impl Cli {
         match &self.command {
             Command::Build(args) => build::run(args, console),
             Command::Inspect(args) => inspect::run(args, console),
-            //Command::Push(args) => push::run(args, console),
-            //Command::Manifest(args) => manifest::run(args, console),
+            Command::Push(args) => push::run(args, console),
+            Command::Manifest(args) => manifest::run(args, console),
             Command::Explain(args) => explain::run(args, console),
         }
     }

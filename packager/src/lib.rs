@@ -10,7 +10,7 @@ pub mod commands;
 pub mod console;
 pub mod image;
 pub mod module;
-//pub mod resource;
+pub mod resource;
 pub mod settings;
 
 use std::ffi::OsString;

@@ -63,9 +63,9 @@ fn build(optimizer: Option<&Optimizer>, console: &mut Console<'_>) -> Result<Vec
     let built = match optimizer {
         None => trimmed,
         Some(optimizer) => {
-            let optimized = optimizer.run(&trimmed)?;
-            sizes.push(("optimised", optimized.len()));
-            module::add_producer(&optimized, "wasm-opt", optimizer.version())?
+            let smaller = optimizer.run(&trimmed)?;
+            sizes.push(("optimised", smaller.len()));
+            module::add_producer(&smaller, "wasm-opt", optimizer.version())?
         }
     };
     sizes.push(("module", built.len()));
