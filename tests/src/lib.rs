@@ -1,1 +1,12 @@
+//! What the tests of sni-guard stand on: the decision table, the hosts that its rows run on, and the
+//! programs that a gateway consists of.
 
+pub mod certificate;
+pub mod client;
+pub mod decisions;
+pub mod envoy;
+pub mod fake_host;
+pub mod module;
+pub mod process;
+pub mod registry;
+pub mod tools;

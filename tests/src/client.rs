@@ -1,0 +1,278 @@
+//! A client that does what a browser does when it reuses a connection: one connection with one SNI,
+//! requests for any authority.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use bytes::Bytes;
+use h2::client::SendRequest;
+use http::{HeaderMap, Method, Request, Uri};
+use rustls::ClientConfig;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::ring::default_provider;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{DigitallySignedStruct, SignatureScheme};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+/// What came back.
+#[derive(Clone, Debug)]
+pub struct Response {
+    /// The status.
+    pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Vec<u8>,
+    /// Whether the server closed the connection after it (HTTP/1.1 only).
+    pub closed: bool,
+}
+
+impl Response {
+    /// The value of a header, empty when it is not there.
+    #[must_use]
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+}
+
+/// What to ask for, but for the authority.
+#[derive(Clone, Debug)]
+pub struct Ask<'a> {
+    /// The method.
+    pub method: &'a str,
+    /// The content type, if any.
+    pub content_type: Option<&'a str>,
+}
+
+/// `GET /`.
+pub const GET: Ask<'static> = Ask { method: "GET", content_type: None };
+
+/// How to connect.
+#[derive(Clone, Copy, Debug)]
+pub enum Transport<'a> {
+    /// TLS with this SNI, or without one.
+    Tls(Option<&'a str>),
+    /// No TLS.
+    Plaintext,
+}
+
+/// Runs a future to its end, on one thread, for no longer than a minute.
+///
+/// # Errors
+/// Those of the future, or a minute passed.
+pub fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        timeout(Duration::from_mins(1), future).await.context("no end after a minute")?
+    })
+}
+
+/// A connection over which requests are sent one after the other.
+pub enum Connection {
+    /// HTTP/2, with the scheme of its requests.
+    H2(SendRequest<Bytes>, &'static str),
+    /// HTTP/1.1.
+    H1(Box<dyn Stream>),
+}
+
+/// A stream of octets in both directions.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
+impl Connection {
+    /// Opens an HTTP/2 connection. Call it within [`block_on`], which drives it.
+    ///
+    /// # Errors
+    /// The server is not there or does not speak TLS or HTTP/2.
+    pub async fn h2(server: SocketAddr, transport: Transport<'_>) -> Result<Self> {
+        let stream = open(server, transport, b"h2").await?;
+        let (sender, connection) = h2::client::handshake(stream).await?;
+        // Its errors show in the requests.
+        tokio::spawn(async move { connection.await.ok() });
+        let scheme = if matches!(transport, Transport::Plaintext) { "http" } else { "https" };
+        Ok(Self::H2(sender, scheme))
+    }
+
+    /// Opens an HTTP/1.1 connection.
+    ///
+    /// # Errors
+    /// The server is not there or does not speak TLS.
+    pub async fn h1(server: SocketAddr, transport: Transport<'_>) -> Result<Self> {
+        Ok(Self::H1(open(server, transport, b"http/1.1").await?))
+    }
+
+    /// Sends a request for an authority, just as it is written, and waits for the answer.
+    ///
+    /// # Errors
+    /// The connection or the stream was reset.
+    pub async fn send(&mut self, ask: &Ask<'_>, authority: &str) -> Result<Response> {
+        self.send_path(ask, authority, "/").await
+    }
+
+    /// The same for a path other than `/`.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub async fn send_path(
+        &mut self,
+        ask: &Ask<'_>,
+        authority: &str,
+        path: &str,
+    ) -> Result<Response> {
+        match self {
+            Self::H2(sender, scheme) => {
+                let uri = Uri::builder().authority(authority);
+                let uri = match ask.method {
+                    "CONNECT" => uri,
+                    _ => uri.scheme(*scheme).path_and_query(path),
+                };
+                send_h2(sender, ask, uri.build()?).await
+            }
+            Self::H1(stream) => send_h1(stream, ask, authority, path).await,
+        }
+    }
+}
+
+/// One `GET /` on a connection of its own, over HTTP/2.
+///
+/// # Errors
+/// The server is not there, or the connection was reset.
+pub fn get(server: SocketAddr, sni: &str, authority: &str) -> Result<Response> {
+    block_on(async {
+        Connection::h2(server, Transport::Tls(Some(sni))).await?.send(&GET, authority).await
+    })
+}
+
+async fn open(
+    server: SocketAddr,
+    transport: Transport<'_>,
+    alpn: &[u8],
+) -> Result<Box<dyn Stream>> {
+    let stream =
+        TcpStream::connect(server).await.with_context(|| format!("connecting {server}"))?;
+    stream.set_nodelay(true)?;
+    let Transport::Tls(sni) = transport else { return Ok(Box::new(stream)) };
+    let provider = Arc::new(default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(AnyCertificate))
+        .with_no_client_auth();
+    config.alpn_protocols = vec![alpn.to_vec()];
+    config.enable_sni = sni.is_some();
+    let name = ServerName::try_from(sni.unwrap_or("none.invalid").to_owned())?;
+    let connector = TlsConnector::from(Arc::new(config));
+    Ok(Box::new(connector.connect(name, stream).await.context("TLS handshake")?))
+}
+
+async fn send_h2(sender: &mut SendRequest<Bytes>, ask: &Ask<'_>, uri: Uri) -> Result<Response> {
+    let method: Method = ask.method.parse()?;
+    let mut request = Request::builder().method(method).uri(uri);
+    if let Some(content_type) = ask.content_type {
+        request = request.header("content-type", content_type);
+    }
+    let mut ready = sender.clone().ready().await?;
+    let (response, _) = ready.send_request(request.body(())?, true)?;
+    let (head, mut body) = response.await?.into_parts();
+    let mut bytes = Vec::new();
+    while let Some(data) = body.data().await {
+        let data = data?;
+        body.flow_control().release_capacity(data.len())?;
+        bytes.extend_from_slice(&data);
+    }
+    Ok(Response { status: head.status.as_u16(), headers: head.headers, body: bytes, closed: false })
+}
+
+async fn send_h1(
+    stream: &mut Box<dyn Stream>,
+    ask: &Ask<'_>,
+    authority: &str,
+    path: &str,
+) -> Result<Response> {
+    let content_type =
+        ask.content_type.map(|value| format!("content-type: {value}\r\n")).unwrap_or_default();
+    let method = ask.method;
+    let request = format!("{method} {path} HTTP/1.1\r\nhost: {authority}\r\n{content_type}\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut received = Vec::new();
+    let (head, mut body) = loop {
+        if read_more(stream, &mut received).await? == 0 {
+            bail!("closed before an answer came");
+        }
+        if let Some(end) = received.windows(4).position(|four| four == b"\r\n\r\n") {
+            let (head, body) = received.split_at(end);
+            break (String::from_utf8(head.to_vec())?, body.get(4..).unwrap_or_default().to_vec());
+        }
+    };
+    let mut lines = head.lines();
+    let status = lines.next().and_then(|line| line.split(' ').nth(1)).context("no status line")?;
+    let mut headers = HeaderMap::new();
+    for (name, value) in lines.filter_map(|line| line.split_once(": ")) {
+        headers.append(http::HeaderName::from_bytes(name.as_bytes())?, value.parse()?);
+    }
+    let length = headers.get("content-length").and_then(|value| value.to_str().ok());
+    let length: usize = length.unwrap_or("0").parse()?;
+    while body.len() < length {
+        if read_more(stream, &mut body).await? == 0 {
+            bail!("closed within the body");
+        }
+    }
+    let closed = closes(stream).await;
+    Ok(Response { status: status.parse()?, headers, body, closed })
+}
+
+async fn read_more(stream: &mut Box<dyn Stream>, buffer: &mut Vec<u8>) -> Result<usize> {
+    Ok(stream.read_buf(buffer).await?)
+}
+
+/// Whether the server ends the connection shortly.
+async fn closes(stream: &mut Box<dyn Stream>) -> bool {
+    let mut byte = [0];
+    matches!(timeout(Duration::from_millis(200), stream.read(&mut byte)).await, Ok(Ok(0) | Err(_)))
+}
+
+/// Trusts whatever it is shown: these tests are about names, and not about trust.
+#[derive(Debug)]
+struct AnyCertificate;
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        default_provider().signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,209 @@
+//! `decisions.md`, read as the table that it is.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Map, Value};
+
+/// The table.
+pub const TABLE: &str = include_str!("../decisions.md");
+
+/// One row, with one configuration.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// The line of the table.
+    pub line: usize,
+    /// The server name of the connection.
+    pub sni: Option<String>,
+    /// The authority of the request, as it is sent.
+    pub authority: String,
+    /// The plugin's configuration.
+    pub config: Value,
+    /// What else is true of the request.
+    pub request: Request,
+    /// The answer and its reason.
+    pub answer: Answer,
+}
+
+/// A request, but for its names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// The version of HTTP.
+    pub protocol: Protocol,
+    /// Whether the connection is a TLS one.
+    pub tls: bool,
+    /// The method.
+    pub method: String,
+    /// The content type, if the request has one.
+    pub content_type: Option<String>,
+    /// What the gateway has to route by, where the configuration does not say.
+    pub route: Route,
+}
+
+/// A version of HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    H1,
+    /// HTTP/2.
+    H2,
+    /// HTTP/3.
+    H3,
+}
+
+/// What the gateway's route table has for the authority.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Route {
+    /// A virtual host.
+    Matched,
+    /// None.
+    Unmatched,
+    /// Istio's placeholder.
+    Blackhole,
+}
+
+/// What a row expects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The request passes, for this reason.
+    Pass(String),
+    /// It is misdirected for this reason, and passes all the same.
+    Reported(String),
+    /// It is answered 421, for this reason.
+    Misdirected(String),
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pass(reason) => write!(f, "pass {reason}"),
+            Self::Reported(reason) => write!(f, "reported {reason}"),
+            Self::Misdirected(reason) => write!(f, "421 {reason}"),
+        }
+    }
+}
+
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let config = self.config.to_string();
+        let config: String = config.chars().take(120).collect();
+        let (line, sni, authority) = (self.line, self.sni.as_deref(), &self.authority);
+        write!(f, "decisions.md:{line}: {sni:?} {authority:?} {config} {:?}", self.request)
+    }
+}
+
+/// The rows of the table, those of `any` once for each configuration.
+///
+/// # Errors
+/// The table is not of the form that its head describes.
+pub fn rows() -> Result<Vec<Row>> {
+    let configurations = configurations()?;
+    let mut rows = Vec::new();
+    for (line, text) in (1..).zip(TABLE.lines()) {
+        let cells: Vec<&str> = text.split('|').map(str::trim).collect();
+        let [_, sni, authority, config, request, answer, _] = cells.as_slice() else { continue };
+        if *sni == "SNI" || sni.starts_with("---") {
+            continue;
+        }
+        let context = || format!("decisions.md:{line}");
+        for config in named(config, &configurations).with_context(context)? {
+            rows.push(Row {
+                line,
+                sni: (*sni != "–").then(|| (*sni).to_owned()),
+                authority: (*authority).to_owned(),
+                config,
+                request: Request::parse(request).with_context(context)?,
+                answer: Answer::parse(answer).with_context(context)?,
+            });
+        }
+    }
+    Ok(rows)
+}
+
+type Configurations = BTreeMap<String, Map<String, Value>>;
+
+fn configurations() -> Result<Configurations> {
+    let sections = TABLE.split("\n### ").skip(1);
+    sections
+        .map(|section| {
+            let (name, rest) = section.split_once('\n').context("a configuration has no name")?;
+            let yaml = rest
+                .strip_prefix("```yaml\n")
+                .and_then(|rest| rest.split("```").next())
+                .with_context(|| format!("configuration {name} has no YAML"))?;
+            Ok((name.to_owned(), serde_saphyr::from_str(yaml)?))
+        })
+        .collect()
+}
+
+fn named(cell: &str, configurations: &Configurations) -> Result<Vec<Value>> {
+    if cell == "any" {
+        return Ok(configurations.values().cloned().map(Value::Object).collect());
+    }
+    let (name, keys) = cell.split_once(' ').unwrap_or((cell, "{}"));
+    let mut config = match name {
+        "many" => many(),
+        _ => configurations.get(name).with_context(|| format!("no configuration {name}"))?.clone(),
+    };
+    config.extend(serde_saphyr::from_str::<Map<String, Value>>(keys)?);
+    Ok(vec![Value::Object(config)])
+}
+
+fn many() -> Map<String, Value> {
+    let mut servers: BTreeMap<String, Vec<String>> = (2..5_000)
+        .map(|n| (format!("server-{n}"), vec![format!("host-{n}.example.com")]))
+        .collect();
+    servers.insert("one".into(), vec!["service1.test.com".into()]);
+    servers.insert("two".into(), vec!["service2.test.com".into()]);
+    Map::from_iter([("servers".to_owned(), serde_json::json!(servers))])
+}
+
+impl Request {
+    fn parse(cell: &str) -> Result<Self> {
+        let mut request = Self {
+            protocol: Protocol::H2,
+            tls: true,
+            method: "GET".into(),
+            content_type: None,
+            route: Route::Unmatched,
+        };
+        for word in cell.split_whitespace() {
+            match word {
+                "h1" => request.protocol = Protocol::H1,
+                "h3" => request.protocol = Protocol::H3,
+                "plaintext" => request.tls = false,
+                "routed" => request.route = Route::Matched,
+                "blackhole" => request.route = Route::Blackhole,
+                "HEAD" | "POST" | "CONNECT" => request.method = word.into(),
+                _ if word.contains('/') => request.content_type = Some(word.into()),
+                _ => bail!("unknown word {word} in the request"),
+            }
+        }
+        Ok(request)
+    }
+}
+
+impl Answer {
+    fn parse(cell: &str) -> Result<Self> {
+        match cell.split_once(' ') {
+            Some(("pass", reason)) => Ok(Self::Pass(reason.into())),
+            Some(("reported", reason)) => Ok(Self::Reported(reason.into())),
+            Some(("421", reason)) => Ok(Self::Misdirected(reason.into())),
+            _ => bail!("{cell:?} is no answer"),
+        }
+    }
+
+    /// The metric that the answer adds one to; `None` for a pass that is not counted.
+    #[must_use]
+    pub fn metric(&self) -> Option<String> {
+        match self {
+            Self::Misdirected(reason) => Some(format!("sni_guard.enforced.{reason}")),
+            Self::Reported(reason) => Some(format!("sni_guard.reported.{reason}")),
+            Self::Pass(reason) => match reason.as_str() {
+                "equal" | "no_sni" | "invalid_config" => None,
+                reason => Some(format!("sni_guard.passed.{reason}")),
+            },
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! A real Envoy on the loopback interface, configured the way istiod configures a gateway: one
+//! filter chain per TLS server, chosen by SNI, each with a route table of its own.
+
+mod config;
+
+pub use config::{Chain, Guard, GuardConfig, Listener, VirtualHost};
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::certificate::Certificate;
+use crate::client::{Connection, GET, Transport, block_on};
+use crate::process::Background;
+use crate::tools;
+
+/// An Envoy, ended with this value.
+#[derive(Debug)]
+pub struct Envoy {
+    process: Background,
+    folder: TempDir,
+    admin: SocketAddr,
+    listeners: BTreeMap<String, SocketAddr>,
+}
+
+impl Envoy {
+    /// Starts Envoy with one worker and these listeners.
+    ///
+    /// # Errors
+    /// Envoy is not installed, or refuses the listeners.
+    pub fn start(listeners: &[Listener]) -> Result<Self> {
+        let folder = TempDir::new()?;
+        let certificate =
+            Certificate::generate(folder.path(), &["a.example.com", "b.example.com"])?;
+        let bootstrap = folder.path().join("bootstrap.json");
+        let access_log = folder.path().join("access.log");
+        let config = config::bootstrap(listeners, &certificate, &access_log);
+        fs::write(&bootstrap, config.to_string())?;
+        let admin_path = folder.path().join("admin");
+        let log = folder.path().join("envoy.log");
+        let process = start(&bootstrap, &admin_path, &log)?;
+        let admin = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut envoy = Self { process, folder, admin, listeners: BTreeMap::new() };
+        envoy.wait(&admin_path, &log)?;
+        envoy.listeners = envoy.bound()?;
+        Ok(envoy)
+    }
+
+    fn wait(&mut self, admin_path: &Path, log: &Path) -> Result<()> {
+        let admin = || fs::read_to_string(admin_path).ok()?.trim().parse::<SocketAddr>().ok();
+        self.process.wait_until(log, || {
+            admin().is_some_and(|admin| {
+                admin_get(admin, "/ready").is_ok_and(|body| body.trim() == "LIVE")
+            })
+        })?;
+        self.admin = admin().context("Envoy's admin address")?;
+        Ok(())
+    }
+
+    fn bound(&self) -> Result<BTreeMap<String, SocketAddr>> {
+        let listeners: Value = serde_json::from_str(&self.admin("/listeners?format=json")?)?;
+        let statuses = listeners.get("listener_statuses").and_then(Value::as_array);
+        let address = |status: &Value| {
+            let socket = status.get("local_address")?.get("socket_address")?;
+            let port = u16::try_from(socket.get("port_value")?.as_u64()?).ok()?;
+            let name = status.get("name")?.as_str()?.to_owned();
+            Some((name, SocketAddr::from(([127, 0, 0, 1], port))))
+        };
+        Ok(statuses.context("Envoy lists no listeners")?.iter().filter_map(address).collect())
+    }
+
+    /// Where a listener listens.
+    ///
+    /// # Errors
+    /// There is none of that name.
+    pub fn listener(&self, name: &str) -> Result<SocketAddr> {
+        self.listeners.get(name).copied().with_context(|| format!("Envoy has no listener {name}"))
+    }
+
+    /// What the admin interface answers.
+    ///
+    /// # Errors
+    /// Envoy is gone, or the answer is not 200.
+    pub fn admin(&self, path: &str) -> Result<String> {
+        admin_get(self.admin, path)
+    }
+
+    /// The filter's own metrics, by their names in the filter.
+    ///
+    /// # Errors
+    /// Envoy is gone.
+    pub fn metrics(&self) -> Result<BTreeMap<String, u64>> {
+        let text = self.admin("/stats?filter=sni_guard")?;
+        let metric = |line: &str| {
+            let (name, value) = line.split_once(": ")?;
+            Some((name.strip_prefix("wasmcustom.")?.to_owned(), value.parse().ok()?))
+        };
+        Ok(text.lines().filter_map(metric).collect())
+    }
+
+    /// The lines of Envoy's own log.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub fn log(&self) -> Result<String> {
+        Ok(fs::read_to_string(self.folder.path().join("envoy.log"))?)
+    }
+
+    /// The file of the access log: a line per request, with the response code and its details.
+    #[must_use]
+    pub fn access_log(&self) -> PathBuf {
+        self.folder.path().join("access.log")
+    }
+
+    /// The identifier of the process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+}
+
+fn start(bootstrap: &Path, admin_path: &Path, log: &Path) -> Result<Background> {
+    let text = |path: &Path| path.to_str().map(str::to_owned).context("a path is not UTF-8");
+    let (bootstrap, admin_path) = (text(bootstrap)?, text(admin_path)?);
+    let arguments = [
+        ["-c", &bootstrap],
+        ["--admin-address-path", &admin_path],
+        ["--concurrency", "1"],
+        ["--log-level", "warning"],
+        ["--component-log-level", "wasm:info"],
+        ["--file-flush-interval-msec", "20"],
+        ["--drain-time-s", "1"],
+    ];
+    let mut arguments: Vec<&str> = arguments.iter().flatten().copied().collect();
+    // Several run side by side.
+    arguments.push("--use-dynamic-base-id");
+    Background::start(&tools::envoy()?, &arguments, log)
+}
+
+fn admin_get(admin: SocketAddr, path: &str) -> Result<String> {
+    let response = block_on(async {
+        let mut connection = Connection::h2(admin, Transport::Plaintext).await?;
+        connection.send_path(&GET, "admin", path).await
+    })?;
+    ensure!(response.status == 200, "{path}: {}", response.status);
+    Ok(String::from_utf8(response.body)?)
+}

@@ -1,0 +1,239 @@
+//! Envoy's configuration, in the shape that istiod gives a gateway.
+
+#![expect(clippy::indexing_slicing, reason = "indexing a JSON object with a text adds the key")]
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::certificate::Certificate;
+
+/// A listener on a port of its own.
+#[derive(Clone, Debug)]
+pub struct Listener {
+    /// Its name.
+    pub name: String,
+    /// Whether it speaks TLS.
+    pub tls: bool,
+    /// Its filter chains. One whose `server_names` hold `*` takes every SNI that no other has.
+    pub chains: Vec<Chain>,
+    /// The filter, where it has one.
+    pub guard: Option<Guard>,
+}
+
+/// A filter chain: what istiod makes of one TLS server.
+#[derive(Clone, Debug)]
+pub struct Chain {
+    /// The SNIs it is for.
+    pub server_names: Vec<String>,
+    /// Its route table.
+    pub virtual_hosts: Vec<VirtualHost>,
+}
+
+/// A virtual host, which answers 200 with its name to every path; Istio's placeholder answers
+/// nothing.
+#[derive(Clone, Debug)]
+pub struct VirtualHost {
+    /// Its name.
+    pub name: String,
+    /// The authorities it is for.
+    pub domains: Vec<String>,
+}
+
+/// The filter.
+#[derive(Clone, Debug)]
+pub struct Guard {
+    /// The file of the module.
+    pub module: PathBuf,
+    /// Where its configuration comes from.
+    pub config: GuardConfig,
+}
+
+/// Where a filter's configuration comes from.
+#[derive(Clone, Debug)]
+pub enum GuardConfig {
+    /// The listener itself: the `pluginConfig`, or none.
+    Inline(Option<Value>),
+    /// A file, watched by Envoy, as [`Guard::discovered`] writes it. Like Istio's agent, Envoy gets
+    /// no default to use in the meantime.
+    Discovered(PathBuf),
+}
+
+/// The name of the filter and of its discovery resource.
+const FILTER: &str = "sni-guard";
+const TYPE: &str = "type.googleapis.com/envoy.extensions";
+
+impl Guard {
+    /// The content of a discovery file with this `pluginConfig`.
+    #[must_use]
+    pub fn discovered(&self, plugin_config: &Value) -> Value {
+        json!({
+            "resources": [{
+                "@type": "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
+                "name": FILTER,
+                "typed_config": self.wasm(Some(plugin_config)),
+            }],
+        })
+    }
+
+    fn http_filter(&self) -> Value {
+        match &self.config {
+            GuardConfig::Inline(plugin_config) => {
+                json!({ "name": FILTER, "typed_config": self.wasm(plugin_config.as_ref()) })
+            }
+            GuardConfig::Discovered(path) => json!({
+                "name": FILTER,
+                "config_discovery": {
+                    "config_source": {
+                        "path_config_source": { "path": path },
+                        "resource_api_version": "V3",
+                        "initial_fetch_timeout": "20s",
+                    },
+                    "type_urls": [format!("{TYPE}.filters.http.wasm.v3.Wasm")],
+                },
+            }),
+        }
+    }
+
+    fn wasm(&self, plugin_config: Option<&Value>) -> Value {
+        let mut config = json!({
+            "name": FILTER,
+            "failure_policy": "FAIL_CLOSED",
+            "vm_config": {
+                "runtime": "envoy.wasm.runtime.v8",
+                "code": { "local": { "filename": self.module } },
+            },
+        });
+        if let (Some(plugin_config), Some(config)) = (plugin_config, config.as_object_mut()) {
+            let value = json!({
+                "@type": "type.googleapis.com/google.protobuf.StringValue",
+                "value": plugin_config.to_string(),
+            });
+            config.insert("configuration".into(), value);
+        }
+        json!({ "@type": format!("{TYPE}.filters.http.wasm.v3.Wasm"), "config": config })
+    }
+}
+
+impl VirtualHost {
+    /// A virtual host for one domain, under its name.
+    #[must_use]
+    pub fn of(domain: &str) -> Self {
+        Self { name: domain.into(), domains: vec![domain.into()] }
+    }
+
+    /// What istiod gives a chain without routes.
+    #[must_use]
+    pub fn blackhole() -> Self {
+        Self { name: "blackhole:443".into(), domains: vec!["*".into()] }
+    }
+
+    fn config(&self) -> Value {
+        let routes = if self.name.starts_with("blackhole:") {
+            json!([])
+        } else {
+            let body = json!({ "inline_string": self.name });
+            json!([{
+                "match": { "prefix": "/" },
+                "direct_response": { "status": 200, "body": body },
+            }])
+        };
+        json!({ "name": self.name, "domains": self.domains, "routes": routes })
+    }
+}
+
+pub(super) fn bootstrap(
+    listeners: &[Listener],
+    certificate: &Certificate,
+    access_log: &Path,
+) -> Value {
+    let listeners: Vec<Value> =
+        listeners.iter().map(|listener| listener.config(certificate, access_log)).collect();
+    json!({
+        "node": { "id": "test", "cluster": "test" },
+        "admin": { "address": { "socket_address": { "address": "127.0.0.1", "port_value": 0 } } },
+        "static_resources": { "listeners": listeners },
+    })
+}
+
+impl Listener {
+    fn config(&self, certificate: &Certificate, access_log: &Path) -> Value {
+        let (rest, named): (Vec<_>, Vec<_>) =
+            self.chains.iter().partition(|chain| chain.server_names.iter().any(|name| name == "*"));
+        let chain = |chain: &Chain| self.chain(chain, certificate, access_log);
+        let mut config = json!({
+            "name": self.name,
+            "address": { "socket_address": { "address": "127.0.0.1", "port_value": 0 } },
+            "listener_filters": [{
+                "name": "envoy.filters.listener.tls_inspector",
+                "typed_config": {
+                    "@type": format!("{TYPE}.filters.listener.tls_inspector.v3.TlsInspector"),
+                },
+            }],
+            "filter_chains": named.iter().map(|named| {
+                let mut config = chain(named);
+                config["filter_chain_match"] = json!({ "server_names": named.server_names });
+                config
+            }).collect::<Vec<_>>(),
+        });
+        if let Some(rest) = rest.first() {
+            config["default_filter_chain"] = chain(rest);
+        }
+        config
+    }
+
+    fn chain(&self, chain: &Chain, certificate: &Certificate, access_log: &Path) -> Value {
+        let manager = self.connection_manager(chain, access_log);
+        let mut config = json!({
+            "filters": [{ "name": "http", "typed_config": manager }],
+        });
+        if self.tls {
+            config["transport_socket"] = json!({
+                "name": "envoy.transport_sockets.tls",
+                "typed_config": {
+                    "@type": format!("{TYPE}.transport_sockets.tls.v3.DownstreamTlsContext"),
+                    "common_tls_context": {
+                        "alpn_protocols": ["h2", "http/1.1"],
+                        "tls_certificates": [{
+                            "certificate_chain": { "filename": certificate.certificate },
+                            "private_key": { "filename": certificate.key },
+                        }],
+                    },
+                },
+            });
+        }
+        config
+    }
+
+    fn connection_manager(&self, chain: &Chain, access_log: &Path) -> Value {
+        let mut filters: Vec<Value> = self.guard.iter().map(Guard::http_filter).collect();
+        filters.push(json!({
+            "name": "router",
+            "typed_config": { "@type": format!("{TYPE}.filters.http.router.v3.Router") },
+        }));
+        let virtual_hosts: Vec<Value> =
+            chain.virtual_hosts.iter().map(VirtualHost::config).collect();
+        json!({
+            "@type": format!(
+                "{TYPE}.filters.network.http_connection_manager.v3.HttpConnectionManager"
+            ),
+            "stat_prefix": self.name,
+            "http_filters": filters,
+            "route_config": {
+                "virtual_hosts": virtual_hosts,
+                // As istiod sets it for gateways.
+                "ignore_port_in_host_matching": true,
+            },
+            "access_log": [{
+                "name": "file",
+                "typed_config": {
+                    "@type": format!("{TYPE}.access_loggers.file.v3.FileAccessLog"),
+                    "path": access_log,
+                    "log_format": { "text_format_source": {
+                        "inline_string": "%REQ(:AUTHORITY)% %RESPONSE_CODE% %RESPONSE_CODE_DETAILS%\n",
+                    } },
+                },
+            }],
+        })
+    }
+}

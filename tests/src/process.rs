@@ -1,0 +1,118 @@
+//! The packager as a function, and programs that run in the background.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use packager::console::{Console, ExitStatus};
+
+/// How a run of the packager ended.
+#[derive(Debug)]
+pub struct Run {
+    /// Its exit status.
+    pub status: u8,
+    /// Standard output.
+    pub out: String,
+    /// Standard error.
+    pub talk: String,
+}
+
+/// Runs the packager in this process.
+#[must_use]
+pub fn packager(arguments: &[&str]) -> Run {
+    packager_with_input(arguments, "")
+}
+
+/// Runs the packager in this process with something on standard input.
+#[must_use]
+pub fn packager_with_input(arguments: &[&str], input: &str) -> Run {
+    let (mut input, mut out, mut talk) = (input.as_bytes(), Vec::new(), Vec::new());
+    let mut console = Console { input: &mut input, out: &mut out, talk: &mut talk };
+    let args = std::iter::once("packager").chain(arguments.iter().copied()).map(OsString::from);
+    let status = match packager::run(args, &mut console) {
+        ExitStatus::Yes => 0,
+        ExitStatus::No => 1,
+        ExitStatus::Unable => 2,
+    };
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    Run { status, out: text(&out), talk: text(&talk) }
+}
+
+/// A program in the background, ended with this value.
+#[derive(Debug)]
+pub struct Background(Child);
+
+impl Background {
+    /// Starts a program whose output goes to a file.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start(program: &Path, arguments: &[&str], log: &Path) -> Result<Self> {
+        let log = File::create(log)?;
+        let child = Command::new(program)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .with_context(|| format!("starting {}: `make setup` installs it", program.display()))?;
+        Ok(Self(child))
+    }
+
+    /// Waits until `ready` says so.
+    ///
+    /// # Errors
+    /// The program ended, or half a minute passed; the error ends with the program's log.
+    pub fn wait_until(&mut self, log: &Path, ready: impl Fn() -> bool) -> Result<()> {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            if ready() {
+                return Ok(());
+            }
+            let ended = self.0.try_wait()?;
+            if ended.is_some() || Instant::now() > deadline {
+                let text = std::fs::read_to_string(log).unwrap_or_default();
+                let lines: Vec<&str> = text.lines().collect();
+                let tail = lines.len().saturating_sub(20);
+                bail!(
+                    "not ready ({ended:?}):\n{}",
+                    lines.get(tail..).unwrap_or_default().join("\n")
+                );
+            }
+            sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// The identifier of the process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Ports of the loopback interface that nobody listens on, all different.
+///
+/// # Errors
+/// The machine has none to give.
+pub fn free_ports(count: usize) -> Result<Vec<u16>> {
+    let listeners: Vec<TcpListener> = (0..count)
+        .map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
+        .collect::<std::io::Result<_>>()?;
+    Ok(listeners
+        .iter()
+        .map(|listener| Ok(listener.local_addr()?.port()))
+        .collect::<std::io::Result<_>>()?)
+}

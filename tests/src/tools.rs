@@ -1,0 +1,49 @@
+//! The programs that tests run. Set-up installs them; a missing one is an error that says so.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+/// The version of Envoy that the tests run on, from PyPI.
+pub const ENVOY_VERSION: &str = "1.40.0";
+
+/// The Envoy program: `$ENVOY`, else the one that set-up installed.
+///
+/// # Errors
+/// There is none.
+pub fn envoy() -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os("ENVOY") {
+        return Ok(path.into());
+    }
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let cache = cache.or_else(|| Some(std::env::home_dir()?.join(".cache")));
+    let folder = format!("sni-guard/envoy-{ENVOY_VERSION}");
+    let path = cache.context("finding the cache folder")?.join(folder).join("envoy");
+    if !path.is_file() {
+        bail!("Envoy is not at {}: run `make setup`", path.display());
+    }
+    Ok(path)
+}
+
+/// Runs a program to its end and returns what it printed.
+///
+/// # Errors
+/// It is not installed, or it failed; the error holds what it said.
+pub fn run(program: &str, arguments: &[&str]) -> Result<String> {
+    let output = Command::new(program)
+        .args(arguments)
+        .output()
+        .with_context(|| format!("running {program}: is it installed? `make setup` installs it"))?;
+    if !output.status.success() {
+        let message = String::from_utf8_lossy(&output.stderr);
+        bail!("{program} {}: {}", arguments.join(" "), message.trim());
+    }
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+/// The folder of the checkout.
+#[must_use]
+pub fn checkout() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
