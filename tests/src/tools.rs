@@ -1,6 +1,6 @@
 //! The programs that tests run. Set-up installs them; a missing one is an error that says so.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -31,10 +31,18 @@ pub fn envoy() -> Result<PathBuf> {
 /// # Errors
 /// It is not installed, or it failed; the error holds what it said.
 pub fn run(program: &str, arguments: &[&str]) -> Result<String> {
-    let output = Command::new(program)
-        .args(arguments)
-        .output()
-        .with_context(|| format!("running {program}: is it installed? `make setup` installs it"))?;
+    run_in(Path::new("."), program, arguments)
+}
+
+/// The same in another folder.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_in(folder: &Path, program: &str, arguments: &[&str]) -> Result<String> {
+    let output =
+        Command::new(program).args(arguments).current_dir(folder).output().with_context(|| {
+            format!("running {program}: is it installed? `make setup` installs it")
+        })?;
     if !output.status.success() {
         let message = String::from_utf8_lossy(&output.stderr);
         bail!("{program} {}: {}", arguments.join(" "), message.trim());

@@ -1,1 +1,141 @@
-//! x
+//! The filter on a real Envoy, beyond single decisions.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tests::client::{Connection, GET, Transport, block_on, get};
+use tests::envoy::{Chain, Envoy, Guard, GuardConfig, Listener, VirtualHost};
+use tests::module;
+use tests::process::packager_with_input;
+
+const A: &str = "a.example.com";
+const B: &str = "b.example.com";
+
+/// Two TLS servers, each with a host of its own.
+fn gateway(name: &str, guard: Option<Guard>) -> Listener {
+    let chain = |host: &str| Chain {
+        server_names: vec![host.into()],
+        virtual_hosts: vec![VirtualHost::of(host)],
+    };
+    Listener { name: name.into(), tls: true, chains: vec![chain(A), chain(B)], guard }
+}
+
+fn servers() -> Value {
+    json!({ "servers": { "one": [A], "two": [B] } })
+}
+
+fn guard(config: GuardConfig) -> Guard {
+    Guard { module: module::build().unwrap(), config }
+}
+
+/// The defect and its cure, on one connection each.
+#[test]
+fn a_reused_connection_is_answered_421_and_a_new_one_200() {
+    let guarded = guard(GuardConfig::Inline(Some(servers())));
+    let unconfigured = guard(GuardConfig::Inline(None));
+    let envoy = Envoy::start(&[
+        gateway("plain", None),
+        gateway("guarded", Some(guarded)),
+        gateway("unconfigured", Some(unconfigured)),
+    ])
+    .unwrap();
+    for (listener, misdirected) in [("plain", 404), ("guarded", 421), ("unconfigured", 421)] {
+        let address = envoy.listener(listener).unwrap();
+        let statuses = block_on(async {
+            let mut connection = Connection::h2(address, Transport::Tls(Some(A))).await?;
+            let mut statuses = Vec::new();
+            for authority in [A, B, A, "c.example.com", A] {
+                statuses.push(connection.send(&GET, authority).await?.status);
+            }
+            Ok(statuses)
+        })
+        .unwrap();
+        // Nobody serves c. With the servers known a new connection would be no better, without
+        // them it might be.
+        let unserved = if listener == "unconfigured" { 421 } else { 404 };
+        assert_eq!(statuses, [200, misdirected, 200, unserved, 200], "{listener}");
+        assert_eq!(get(address, B, B).unwrap().status, 200, "{listener}");
+    }
+}
+
+#[test]
+fn the_access_log_says_why() {
+    let guard = guard(GuardConfig::Inline(Some(servers())));
+    let envoy = Envoy::start(&[gateway("guarded", Some(guard))]).unwrap();
+    assert_eq!(get(envoy.listener("guarded").unwrap(), A, B).unwrap().status, 421);
+    let line = "b.example.com 421 sni_guard_other_server\n";
+    eventually("the access log", || fs::read_to_string(envoy.access_log()).unwrap() == line);
+    let log = envoy.log().unwrap();
+    let warning = "sni a.example.com of server one, authority b.example.com of server two, \
+                   reason other_server, answered 421";
+    assert!(log.contains(warning), "{log}");
+}
+
+/// A gateway that starts with a configuration that nobody can use, as Istio delivers it: it serves
+/// as if there were no filter, says what is wrong, and enforces once it is mended.
+#[test]
+fn an_invalid_configuration_is_no_outage() {
+    for (invalid, faults) in [
+        (json!({ "servers": { "x": ["*foo.com"] } }), 1),
+        (json!({ "servers": { "one": [A] }, "hots": {} }), 1),
+        (json!({ "servers": { "one": [A], "two": [B, A] } }), 1),
+        (json!({ "servers": { "one": ["*foo.com", "b:1"] }, "rule": "exact", "action": 1 }), 4),
+        (json!([]), 1),
+    ] {
+        check_invalid(&invalid, faults);
+    }
+}
+
+#[track_caller]
+fn check_invalid(invalid: &Value, faults: usize) {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("filter.json");
+    let guard = guard(GuardConfig::Discovered(file.clone()));
+    replace(&file, &guard.discovered(invalid));
+    let envoy = Envoy::start(&[gateway("guarded", Some(guard.clone()))]).unwrap();
+    let address = envoy.listener("guarded").unwrap();
+    let status = |authority| get(address, A, authority).unwrap().status;
+    assert_eq!((status(A), status(B)), (200, 404), "{invalid}");
+    assert_eq!(envoy.metrics().unwrap().get("sni_guard.config_invalid"), Some(&1), "{invalid}");
+
+    // The words are those of the command line.
+    let run = packager_with_input(
+        &["explain", "--config", "-", "--sni", A, "--authority", B],
+        &invalid.to_string(),
+    );
+    assert_eq!(run.status, 2, "{}", run.talk);
+    let log = envoy.log().unwrap();
+    let said: Vec<&str> =
+        run.talk.lines().filter_map(|line| line.strip_prefix("error: configuration -: ")).collect();
+    assert_eq!(said.len(), faults, "{}", run.talk);
+    for fault in said {
+        assert!(log.contains(&format!("every request passes: {fault}\n")), "{fault}: {log}");
+    }
+
+    replace(&file, &guard.discovered(&servers()));
+    eventually("the mended configuration", || status(B) == 421);
+    assert_eq!(status(A), 200);
+    assert_eq!(envoy.metrics().unwrap().get("sni_guard.config_invalid"), Some(&0));
+}
+
+/// Envoy looks at a discovery file when it is moved into its place.
+fn replace(file: &Path, content: &Value) {
+    let new = file.with_extension("new");
+    fs::write(&new, content.to_string()).unwrap();
+    fs::rename(new, file).unwrap();
+}
+
+#[track_caller]
+fn eventually(what: &str, holds: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what}: not within ten seconds");
+        sleep(Duration::from_millis(20));
+    }
+}
