@@ -1,1 +1,26 @@
-x:
+.PHONY: help setup demo test check build fmt
+
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
+
+setup: ## Install what the other targets need and this machine lacks
+	@tests/setup
+
+demo: setup ## Show the defect and its cure on a real Envoy; leaves module, image and resource in dist/
+	@cargo run --locked --quiet --package tests --bin demo
+
+build: setup ## Build the module, dist/sni-guard.wasm
+	@cargo run --locked --quiet --package packager -- build
+
+check: setup ## Formatting, lints, documentation
+	cargo fmt --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked --package filter --target wasm32-wasip1 -- -D warnings
+	cargo clippy --locked --package rule --target wasm32v1-none -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
+
+test: check ## Every check and every test, on the rule, the module, Envoy and a registry
+	cargo test --locked
+
+fmt: ## Format the sources
+	cargo fmt

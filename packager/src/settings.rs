@@ -5,6 +5,7 @@ use anyhow::{Context, Result, bail};
 use rule::{Action, Config, Document};
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use serde_saphyr::UserMessageFormatter;
 
 /// A configuration that was not checked yet.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -21,7 +22,7 @@ impl Settings {
         }
         let value: Value = serde_saphyr::from_str(text)
             .map_err(|error| anyhow::anyhow!("{}", one_line(&error)))
-            .context("it is not YAML")?;
+            .context("reading it as YAML")?;
         match value {
             Value::Null => Ok(Self::default()),
             Value::Object(map) => Ok(Self(map)),
@@ -81,8 +82,8 @@ fn spell_out(action: &mut Value) {
     }
 }
 
-/// The parser's message without its picture of the text.
+/// The parser's message for users, without its picture of the text.
 fn one_line(error: &serde_saphyr::Error) -> String {
-    let message = error.without_snippet().to_string();
+    let message = error.without_snippet().render_with_formatter(&UserMessageFormatter);
     message.lines().map(str::trim).collect::<Vec<_>>().join(" ")
 }

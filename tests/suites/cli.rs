@@ -1,1 +1,114 @@
-//! x
+//! The command line, by cases that are files: each YAML in `cli/` is an input whose lines `# RUN:` are
+//! commands, with `%` for the file, and what they print is in the file beside it. `BLESS=1` writes
+//! those files anew.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use rule::{Config, Document};
+use serde::Deserialize as _;
+use serde_json::Value;
+use tests::decisions::{Answer, Protocol, Request, Route, Row, rows};
+use tests::process::{packager, packager_with_input};
+use tests::tools::checkout;
+
+#[test]
+fn cases() {
+    let mut cases: Vec<_> =
+        fs::read_dir("cli").unwrap().map(|entry| entry.unwrap().path()).collect();
+    cases.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
+    cases.sort();
+    assert!(cases.len() > 5, "{cases:?}");
+    for case in cases {
+        check_case(&case);
+    }
+}
+
+#[track_caller]
+fn check_case(case: &Path) {
+    let input = fs::read_to_string(case).unwrap();
+    let mut transcript = String::new();
+    for command in input.lines().filter_map(|line| line.strip_prefix("# RUN: ")) {
+        let command = command.replace('%', case.to_str().unwrap());
+        let arguments: Vec<&str> = command.split(' ').collect();
+        let run = packager(&arguments);
+        writeln!(transcript, "$ packager {command}\n{}{}[{}]\n", run.out, run.talk, run.status)
+            .unwrap();
+    }
+    assert_ne!(transcript, "", "{} runs nothing", case.display());
+    let golden = case.with_extension("stdout");
+    if std::env::var_os("BLESS").is_some() {
+        fs::write(&golden, &transcript).unwrap();
+    }
+    let expected = fs::read_to_string(&golden).unwrap_or_default();
+    assert!(transcript == expected, "{}: now\n{transcript}", case.display());
+}
+
+/// `explain` tells what the table says, for every row that a valid configuration decides.
+#[test]
+fn explain_decides_as_the_table_says() {
+    let rows = rows().unwrap();
+    let mut explained = 0;
+    for row in rows.iter().filter(|row| row.request.tls) {
+        if row.answer != Answer::Pass("invalid_config".into()) {
+            check_explain(row);
+            explained += 1;
+        }
+    }
+    assert!(explained > 100, "{explained}");
+}
+
+#[track_caller]
+fn check_explain(row: &Row) {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), row.config.to_string()).unwrap();
+    let config = file.path().to_str().unwrap();
+    let case = case(row).to_string();
+    let run = packager_with_input(&["explain", "--config", config, "--cases", "-"], &case);
+    assert_eq!(run.status, 0, "{row}: {}", run.talk);
+    let explanation: Value = serde_json::from_str(&run.out).unwrap();
+    let answer = (explanation.get("status").unwrap(), explanation.get("reason").unwrap());
+    let expected = match &row.answer {
+        Answer::Pass(reason) => (Value::Null, reason.as_str()),
+        Answer::Reported(_) => (Value::Null, "reported"),
+        Answer::Misdirected(reason) => (421.into(), reason.as_str()),
+    };
+    assert_eq!(answer, (&expected.0, &expected.1.into()), "{row}");
+}
+
+fn case(row: &Row) -> Value {
+    let Request { protocol, method, content_type, route, .. } = &row.request;
+    serde_json::json!({
+        "sni": row.sni,
+        "authority": row.authority,
+        "protocol": match protocol {
+            Protocol::H1 => "h1",
+            Protocol::H2 => "h2",
+            Protocol::H3 => "h3",
+        },
+        "method": method,
+        "grpc": content_type.as_ref().is_some_and(|text| rule::facts::is_grpc(text.as_bytes())),
+        "routed": match route {
+            Route::Matched => "yes",
+            Route::Unmatched => "no",
+            Route::Blackhole => "blackhole",
+        },
+    })
+}
+
+/// What operators copy from is valid, and so is what `manifest` writes.
+#[test]
+fn written_configurations_are_the_filters_own() {
+    let example = checkout().join("manifests/plugin-config.yaml");
+    let image = format!("registry.example.com/sni-guard:1@sha256:{}", "0".repeat(64));
+    let arguments =
+        ["manifest", "--image", &image, "--selector", "istio=ingressgateway", "--config"];
+    let run = packager(&[arguments.as_slice(), &[example.to_str().unwrap()]].concat());
+    assert_eq!(run.status, 0, "{}", run.talk);
+    let resource: Value = serde_saphyr::from_str(&run.out).unwrap();
+    let written = resource.pointer("/spec/pluginConfig").unwrap();
+    Config::parse(&Document::deserialize(written).unwrap()).unwrap();
+}

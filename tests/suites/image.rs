@@ -1,10 +1,6 @@
 //! The image: in a real registry and in a folder, read by other people's tools.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking, and indexing JSON does not"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::path::Path;

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
-use clap::ValueEnum;
+use clap::{ArgGroup, ValueEnum};
 use rule::{Config, Decision, Facts, Host, Judgement, Protocol, Route};
 use serde::{Deserialize, Serialize};
 
@@ -21,12 +21,13 @@ A case is one line: {\"sni\": \"a.example.com\", \"authority\": \"b.example.com\
 for a TLS connection without one, and optionally protocol, grpc, method and routed.
 
 Exit status: 0 told, 2 the configuration or a case is invalid.")]
+#[command(group = ArgGroup::new("requests").args(["cases", "authority"]).required(true))]
 pub(crate) struct Args {
     /// The filter's configuration, YAML or JSON; - for standard input
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Decide many requests, one JSON object a line; - for standard input
-    #[arg(long, value_name = "FILE", required_unless_present = "authority")]
+    #[arg(long, value_name = "FILE")]
     cases: Option<PathBuf>,
     /// The server name of the connection; leave it out for a connection without one
     #[arg(long, value_name = "HOST", conflicts_with = "cases")]

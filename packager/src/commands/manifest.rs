@@ -59,7 +59,7 @@ pub(crate) struct Args {
     rule: Option<String>,
     /// A port that Envoy listens on, which is the target port of the gateway's Service, not the
     /// port of the Gateway; repeat it for more
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     port: Vec<u16>,
     /// Where in the filter chain the filter goes
     #[arg(long, value_enum, default_value = "AUTHN")]
@@ -129,8 +129,11 @@ fn one_line_strings() -> SerializerOptions {
 fn attachment(args: &Args) -> Result<Attachment> {
     let targets: Vec<_> =
         args.target_ref.iter().map(|text| PolicyTarget::parse(text)).collect::<Result<_>>()?;
-    let labels: BTreeMap<_, _> =
-        args.selector.iter().map(|text| pair(text, "--selector")).collect::<Result<_>>()?;
+    let labels: BTreeMap<_, _> = args
+        .selector
+        .iter()
+        .map(|text| pair(text, "--selector", "KEY=VALUE"))
+        .collect::<Result<_>>()?;
     match (labels.is_empty(), targets.is_empty(), args.mesh_wide) {
         (false, _, _) => Ok(Attachment::Selector(labels)),
         (true, false, _) => Ok(Attachment::Targets(targets)),
@@ -153,16 +156,16 @@ fn settings(args: &Args, console: &mut Console<'_>) -> Result<Settings> {
         settings.set("action", action.as_str());
     }
     for text in &args.host {
-        let (host, action) = pair(text, "--host")?;
+        let (host, action) = pair(text, "--host", "NAME=ACTION")?;
         settings.set_host(&host, &action);
     }
     settings.check().with_context(|| files::origin(args.config.as_deref()))?;
     Ok(settings)
 }
 
-fn pair(text: &str, flag: &str) -> Result<(String, String)> {
+fn pair(text: &str, flag: &str, form: &str) -> Result<(String, String)> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => bail!("{flag} {text:?} is not of the form NAME=VALUE"),
+        _ => bail!("{flag} {text:?} is not of the form {form}"),
     }
 }

@@ -181,6 +181,6 @@ fn report(
         }
     }
     let Blobs { uploaded, present } = pushed.blobs;
-    console.say(format_args!("{uploaded} blobs uploaded, {present} already there"));
+    console.say(format_args!("blobs: {uploaded} uploaded, {present} already there"));
     Ok(())
 }
