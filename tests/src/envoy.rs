@@ -3,7 +3,7 @@
 
 mod config;
 
-pub use config::{Chain, Guard, GuardConfig, Listener, VirtualHost};
+pub use config::{Chain, Guard, GuardConfig, Listener, VirtualHost, bootstrap};
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -37,13 +37,13 @@ impl Envoy {
         let folder = TempDir::new()?;
         let certificate =
             Certificate::generate(folder.path(), &["a.example.com", "b.example.com"])?;
-        let bootstrap = folder.path().join("bootstrap.json");
+        let file = folder.path().join("bootstrap.json");
         let access_log = folder.path().join("access.log");
-        let config = config::bootstrap(listeners, &certificate, &access_log);
-        fs::write(&bootstrap, config.to_string())?;
+        let config = bootstrap(listeners, &certificate, &access_log);
+        fs::write(&file, config.to_string())?;
         let admin_path = folder.path().join("admin");
         let log = folder.path().join("envoy.log");
-        let process = start(&bootstrap, &admin_path, &log)?;
+        let process = start(&file, &admin_path, &log)?;
         let admin = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut envoy = Self { process, folder, admin, listeners: BTreeMap::new() };
         envoy.wait(&admin_path, &log)?;

@@ -11,13 +11,40 @@ pub const WASI: &str = "wasi_snapshot_preview1";
 /// The parameters and results of a function.
 pub type Signature = (Vec<ValType>, Vec<ValType>);
 
-/// The signature of a function that Envoy offers; `None` when it offers none of that name.
+/// The signature of a function that Envoy offers to modules of a version of the ABI, such as
+/// `0_2_1`; `None` when it offers none of that name.
 #[must_use]
-pub fn signature(module: &str, name: &str) -> Option<Signature> {
+pub fn signature(module: &str, name: &str, abi_version: &str) -> Option<Signature> {
     match module {
-        ENV => name.strip_prefix("proxy_").and_then(proxy),
+        ENV => {
+            let name = name.strip_prefix("proxy_")?;
+            if is_offered(name, abi_version) { proxy(name) } else { None }
+        }
         WASI => wasi(name),
         _ => None,
+    }
+}
+
+/// Every function that Envoy offers to modules of a version of the ABI, as module, name, signature.
+pub fn all(abi_version: &str) -> impl Iterator<Item = (&'static str, String, Signature)> {
+    let counted = PROXY.iter().map(|(name, _)| *name);
+    let proxy = counted.chain(OTHERS).map(|name| (ENV, format!("proxy_{name}")));
+    let wasi = WASI_FUNCTIONS.iter().map(|name| (WASI, (*name).to_owned()));
+    proxy.chain(wasi).filter_map(move |(module, name)| {
+        let signature = signature(module, &name, abi_version)?;
+        Some((module, name, signature))
+    })
+}
+
+/// The versions of the ABI differ in a few functions.
+fn is_offered(name: &str, abi_version: &str) -> bool {
+    match name {
+        "clear_route_cache" | "continue_request" | "continue_response" | "get_configuration" => {
+            abi_version == "0_1_0"
+        }
+        "close_stream" | "continue_stream" => abi_version != "0_1_0",
+        "get_log_level" => abi_version == "0_2_1",
+        _ => true,
     }
 }
 
@@ -65,6 +92,9 @@ const PROXY: [(&str, usize); 40] = [
     ("set_shared_data", 5),
 ];
 
+/// The others.
+const OTHERS: [&str; 3] = ["increment_metric", "record_metric", "set_tick_period_milliseconds"];
+
 fn proxy(name: &str) -> Option<Signature> {
     let parameters = match name {
         "increment_metric" | "record_metric" => vec![I32, I64],
@@ -77,7 +107,26 @@ fn proxy(name: &str) -> Option<Signature> {
     Some((parameters, vec![I32]))
 }
 
-/// The part of WASI that every Envoy since 1.32 has.
+/// The part of WASI that modules for wasm32-wasip1 use of their own accord.
+const WASI_FUNCTIONS: [&str; 16] = [
+    "args_get",
+    "args_sizes_get",
+    "clock_time_get",
+    "environ_get",
+    "environ_sizes_get",
+    "fd_close",
+    "fd_fdstat_get",
+    "fd_fdstat_set_flags",
+    "fd_read",
+    "fd_seek",
+    "fd_write",
+    "path_open",
+    "poll_oneoff",
+    "proc_exit",
+    "random_get",
+    "sched_yield",
+];
+
 fn wasi(name: &str) -> Option<Signature> {
     let status = |parameters: &[ValType]| Some((parameters.to_vec(), vec![I32]));
     match name {

@@ -1,5 +1,7 @@
 //! Whether Envoy would load a module, by the checks that Envoy makes.
 
+use std::fmt;
+
 use anyhow::{Result, bail};
 use serde::Serialize;
 use wasmparser::{
@@ -60,17 +62,30 @@ pub fn inspect(wasm: &[u8]) -> Result<Report> {
             inspection.section(payload?)?;
         }
         inspection.check_exports();
+        inspection.check_imports();
     }
     Ok(inspection.report(wasm))
+}
+
+impl fmt::Display for Import {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.module, self.name)
+    }
 }
 
 #[derive(Default)]
 struct Inspection {
     types: Vec<host_functions::Signature>,
     exports: Vec<(String, ExternalKind)>,
-    imports: Vec<String>,
+    imports: Vec<Import>,
     features: Vec<String>,
     problems: Vec<String>,
+}
+
+struct Import {
+    module: String,
+    name: String,
+    kind: TypeRef,
 }
 
 impl Inspection {
@@ -89,7 +104,8 @@ impl Inspection {
             Payload::ImportSection(imports) => {
                 for import in imports.into_imports() {
                     let import = import?;
-                    self.import(import.module, import.name, import.ty);
+                    let (module, name) = (import.module.to_owned(), import.name.to_owned());
+                    self.imports.push(Import { module, name, kind: import.ty });
                 }
             }
             Payload::ExportSection(exports) => {
@@ -106,22 +122,26 @@ impl Inspection {
         Ok(())
     }
 
-    fn import(&mut self, module: &str, name: &str, kind: TypeRef) {
-        let import = format!("{module}.{name}");
-        let signature = host_functions::signature(module, name);
-        match (kind, signature) {
-            (TypeRef::Func(index) | TypeRef::FuncExact(index), Some(signature)) => {
-                let declared = usize::try_from(index).ok().and_then(|index| self.types.get(index));
-                if declared != Some(&signature) {
-                    self.problem(format!("import {import} has another signature than Envoy's"));
-                }
-            }
-            (TypeRef::Func(_) | TypeRef::FuncExact(_), None) => {
-                self.problem(format!("import {import} is nothing that Envoy offers"));
-            }
-            _ => self.problem(format!("import {import} is no function")),
-        }
-        self.imports.push(import);
+    fn check_imports(&mut self) {
+        // A module says one; without any there is a problem anyway.
+        let abi_version = self.abi_versions().into_iter().next().unwrap_or_default();
+        let problems =
+            self.imports.iter().filter_map(|import| self.problem_of(import, &abi_version));
+        let problems: Vec<String> = problems.collect();
+        self.problems.extend(problems);
+    }
+
+    fn problem_of(&self, import: &Import, abi_version: &str) -> Option<String> {
+        let TypeRef::Func(index) = import.kind else {
+            return Some(format!("import {import} is no function"));
+        };
+        let Some(signature) = host_functions::signature(&import.module, &import.name, abi_version)
+        else {
+            return Some(format!("import {import} is nothing that Envoy offers"));
+        };
+        let declared = usize::try_from(index).ok().and_then(|index| self.types.get(index));
+        (declared != Some(&signature))
+            .then(|| format!("import {import} has another signature than Envoy's"))
     }
 
     fn check_exports(&mut self) {
@@ -133,17 +153,18 @@ impl Inspection {
             let known = ABI_VERSIONS.map(|version| format!("proxy_abi_version_{version}"));
             self.problem(format!("it exports none of {}", known.join(", ")));
         }
-        for alternatives in
-            [["proxy_on_memory_allocate", "malloc"].as_slice(), &["_initialize", "_start"]]
-        {
-            if !alternatives.iter().any(|name| self.exports_function(name)) {
-                self.problem(format!("it exports no function {}", alternatives.join(" or ")));
-            }
+        if !self.exports_one_of(&["proxy_on_memory_allocate", "malloc"]) {
+            self.problem("it exports no function proxy_on_memory_allocate or malloc");
+        }
+        // Envoy takes such a module, and its first callback finds nothing set up.
+        if !self.exports_one_of(&["_initialize", "_start"]) {
+            self.problem("nothing starts it: it exports no function _initialize or _start");
         }
     }
 
-    fn exports_function(&self, name: &str) -> bool {
-        self.exports.iter().any(|(export, kind)| export == name && *kind == ExternalKind::Func)
+    fn exports_one_of(&self, functions: &[&str]) -> bool {
+        let mut exports = self.exports.iter().filter(|(_, kind)| *kind == ExternalKind::Func);
+        exports.any(|(name, _)| functions.contains(&name.as_str()))
     }
 
     fn abi_versions(&self) -> Vec<String> {
@@ -163,7 +184,7 @@ impl Inspection {
             sha256: sha256(wasm),
             abi_versions: self.abi_versions(),
             exports: self.exports.into_iter().map(|(name, _)| name).collect(),
-            imports: self.imports,
+            imports: self.imports.iter().map(Import::to_string).collect(),
             features: self.features,
             problems: self.problems,
         }

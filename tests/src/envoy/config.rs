@@ -142,11 +142,9 @@ impl VirtualHost {
     }
 }
 
-pub(super) fn bootstrap(
-    listeners: &[Listener],
-    certificate: &Certificate,
-    access_log: &Path,
-) -> Value {
+/// Envoy's bootstrap.
+#[must_use]
+pub fn bootstrap(listeners: &[Listener], certificate: &Certificate, access_log: &Path) -> Value {
     let listeners: Vec<Value> =
         listeners.iter().map(|listener| listener.config(certificate, access_log)).collect();
     json!({

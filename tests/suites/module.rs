@@ -1,0 +1,177 @@
+//! What `inspect` says of a module is what Envoy does with it.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use packager::module::host_functions::{self, Signature};
+use packager::module::inspect;
+use tempfile::TempDir;
+use tests::certificate::Certificate;
+use tests::envoy::{self, Chain, Guard, GuardConfig, Listener};
+use tests::{module, tools};
+use wasm_encoder::{
+    CodeSection, EntityType, ExportKind, ExportSection, Function, FunctionSection, ImportSection,
+    MemorySection, MemoryType, Module, TypeSection, ValType,
+};
+
+/// A module that does nothing, as a list of what it imports and exports.
+#[derive(Clone)]
+struct Sketch {
+    imports: Vec<(String, String, Signature)>,
+    functions: Vec<String>,
+    memory: bool,
+}
+
+impl Sketch {
+    fn of_abi(version: &str) -> Self {
+        let functions = ["_initialize", "proxy_on_memory_allocate"].map(str::to_owned);
+        let mut functions = functions.to_vec();
+        functions.push(format!("proxy_abi_version_{version}"));
+        Self { imports: Vec::new(), functions, memory: true }
+    }
+
+    fn importing(mut self, module: &str, name: &str, signature: Signature) -> Self {
+        self.imports.push((module.into(), name.into(), signature));
+        self
+    }
+
+    fn without(mut self, function: &str) -> Self {
+        self.functions.retain(|name| !name.starts_with(function));
+        self
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let (mut types, mut imports) = (TypeSection::new(), ImportSection::new());
+        for (module, name, (parameters, results)) in &self.imports {
+            imports.import(module, name, EntityType::Function(types.len()));
+            let types_of = |list: &[wasmparser::ValType]| -> Vec<ValType> {
+                list.iter().map(|kind| ValType::try_from(*kind).unwrap()).collect()
+            };
+            types.ty().function(types_of(parameters), types_of(results));
+        }
+        let (mut functions, mut exports) = (FunctionSection::new(), ExportSection::new());
+        let mut code = CodeSection::new();
+        for name in &self.functions {
+            let allocates = name == "proxy_on_memory_allocate";
+            exports.export(name, ExportKind::Func, imports.len() + functions.len());
+            functions.function(types.len());
+            let i32s = if allocates { vec![ValType::I32] } else { vec![] };
+            types.ty().function(i32s.clone(), i32s);
+            let mut body = Function::new([]);
+            if allocates {
+                body.instructions().i32_const(0);
+            }
+            body.instructions().end();
+            code.function(&body);
+        }
+        let mut memories = MemorySection::new();
+        let one_page = MemoryType {
+            minimum: 1,
+            maximum: None,
+            memory64: false,
+            shared: false,
+            page_size_log2: None,
+        };
+        memories.memory(one_page);
+        if self.memory {
+            exports.export("memory", ExportKind::Memory, 0);
+        }
+        let mut module = Module::new();
+        module.section(&types).section(&imports).section(&functions).section(&memories);
+        module.section(&exports).section(&code);
+        module.finish()
+    }
+}
+
+/// Whether Envoy takes a configuration with the module.
+fn envoy_loads(wasm: &[u8]) -> bool {
+    let folder = TempDir::new().unwrap();
+    let (module, bootstrap) = (folder.path().join("m.wasm"), folder.path().join("b.json"));
+    fs::write(&module, wasm).unwrap();
+    let guard = Guard { module, config: GuardConfig::Inline(None) };
+    let listener = Listener {
+        name: "plain".into(),
+        tls: false,
+        chains: vec![Chain { server_names: vec!["*".into()], virtual_hosts: vec![] }],
+        guard: Some(guard),
+    };
+    let certificate = Certificate::generate(folder.path(), &["a.example.com"]).unwrap();
+    let config = envoy::bootstrap(&[listener], &certificate, Path::new("/dev/null"));
+    fs::write(&bootstrap, config.to_string()).unwrap();
+    let output = Command::new(tools::envoy().unwrap())
+        .args(["--mode", "validate", "-c", bootstrap.to_str().unwrap()])
+        .output()
+        .unwrap();
+    output.status.success()
+}
+
+#[track_caller]
+fn check(what: &str, wasm: &[u8], problem: Option<&str>) {
+    let problems = inspect(wasm).unwrap().problems.join("; ");
+    match problem {
+        None => assert_eq!(problems, "", "{what}"),
+        Some(problem) => assert!(problems.contains(problem), "{what}: {problems}"),
+    }
+    assert_eq!(envoy_loads(wasm), problem.is_none(), "{what}: what Envoy does");
+}
+
+#[test]
+fn envoy_offers_what_the_table_says() {
+    for version in ["0_1_0", "0_2_0", "0_2_1"] {
+        let mut sketch = Sketch::of_abi(version);
+        for (module, name, signature) in host_functions::all(version) {
+            sketch = sketch.importing(module, &name, signature);
+        }
+        assert!(sketch.imports.len() > 50);
+        check(version, &sketch.encode(), None);
+    }
+}
+
+#[test]
+fn the_built_module_loads() {
+    let wasm = fs::read(module::build().unwrap()).unwrap();
+    check("the built module", &wasm, None);
+    let report = inspect(&wasm).unwrap();
+    assert!(report.exports.len() <= 9, "{:?}", report.exports);
+    assert!(report.size <= 120 << 10, "{}", report.size);
+}
+
+#[test]
+fn what_envoy_refuses_is_a_problem() {
+    let sketch = || Sketch::of_abi("0_2_1");
+    let i32 = wasmparser::ValType::I32;
+    let log = (vec![i32; 3], vec![i32]);
+    for (what, sketch, problem) in [
+        ("misspelt", sketch().importing("env", "proxy_lag", log.clone()), "nothing that Envoy"),
+        ("elsewhere", sketch().importing("envoy", "proxy_log", log), "nothing that Envoy"),
+        (
+            "signature",
+            sketch().importing("env", "proxy_log", (vec![i32; 2], vec![i32])),
+            "another signature",
+        ),
+        (
+            "another version's",
+            sketch().importing("env", "proxy_clear_route_cache", (vec![], vec![i32])),
+            "nothing that Envoy",
+        ),
+        ("no marker", sketch().without("proxy_abi"), "proxy_abi_version_0_2_1"),
+        ("a marker of the future", Sketch::of_abi("0_3_0"), "proxy_abi_version_0_2_1"),
+        ("no allocator", sketch().without("proxy_on_memory"), "proxy_on_memory_allocate or malloc"),
+        ("no memory", Sketch { memory: false, ..sketch() }, "one memory"),
+    ] {
+        check(what, &sketch.encode(), Some(problem));
+    }
+}
+
+/// The one problem that Envoy does not look for: it takes the module, which then traps.
+#[test]
+fn a_module_that_nothing_starts_is_a_problem() {
+    let wasm = Sketch::of_abi("0_2_1").without("_initialize").encode();
+    assert_eq!(
+        inspect(&wasm).unwrap().problems,
+        ["nothing starts it: it exports no function _initialize or _start"]
+    );
+}
