@@ -160,18 +160,24 @@ fn what_envoy_refuses_is_a_problem() {
         ("no marker", sketch().without("proxy_abi"), "proxy_abi_version_0_2_1"),
         ("a marker of the future", Sketch::of_abi("0_3_0"), "proxy_abi_version_0_2_1"),
         ("no allocator", sketch().without("proxy_on_memory"), "proxy_on_memory_allocate or malloc"),
-        ("no memory", Sketch { memory: false, ..sketch() }, "one memory"),
     ] {
         check(what, &sketch.encode(), Some(problem));
     }
 }
 
-/// The one problem that Envoy does not look for: it takes the module, which then traps.
+/// What Envoy does not look for: it takes the module, which then cannot work.
 #[test]
-fn a_module_that_nothing_starts_is_a_problem() {
-    let wasm = Sketch::of_abi("0_2_1").without("_initialize").encode();
-    assert_eq!(
-        inspect(&wasm).unwrap().problems,
-        ["nothing starts it: it exports no function _initialize or _start"]
-    );
+fn what_could_not_run_is_a_problem() {
+    let sketch = || Sketch::of_abi("0_2_1");
+    for (sketch, problem) in [
+        (
+            sketch().without("_initialize"),
+            "nothing starts it: it exports no function _initialize or _start",
+        ),
+        (Sketch { memory: false, ..sketch() }, "it does not export one memory"),
+    ] {
+        let wasm = sketch.encode();
+        assert_eq!(inspect(&wasm).unwrap().problems, [problem]);
+        assert!(envoy_loads(&wasm), "{problem}: Envoy looks for it now");
+    }
 }

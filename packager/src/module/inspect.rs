@@ -145,10 +145,6 @@ impl Inspection {
     }
 
     fn check_exports(&mut self) {
-        let memories = self.exports.iter().filter(|(_, kind)| *kind == ExternalKind::Memory);
-        if memories.count() != 1 {
-            self.problem("it does not export one memory");
-        }
         if !self.abi_versions().iter().any(|version| ABI_VERSIONS.contains(&version.as_str())) {
             let known = ABI_VERSIONS.map(|version| format!("proxy_abi_version_{version}"));
             self.problem(format!("it exports none of {}", known.join(", ")));
@@ -156,7 +152,11 @@ impl Inspection {
         if !self.exports_one_of(&["proxy_on_memory_allocate", "malloc"]) {
             self.problem("it exports no function proxy_on_memory_allocate or malloc");
         }
-        // Envoy takes such a module, and its first callback finds nothing set up.
+        // Envoy takes a module without these, and finds out when it has the first request.
+        let memories = self.exports.iter().filter(|(_, kind)| *kind == ExternalKind::Memory);
+        if memories.count() != 1 {
+            self.problem("it does not export one memory");
+        }
         if !self.exports_one_of(&["_initialize", "_start"]) {
             self.problem("nothing starts it: it exports no function _initialize or _start");
         }
