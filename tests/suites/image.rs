@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -123,7 +123,7 @@ fn what_gateways_would_not_load_is_not_pushed() {
     }
 }
 
-/// The same sources in another folder, with another folder for cargo's build, give the same image.
+/// The same sources in another folder, with dependencies in another folder, give the same image.
 #[test]
 fn the_digest_does_not_depend_on_the_folder() {
     let module = module::build().unwrap();
@@ -136,10 +136,12 @@ fn the_digest_does_not_depend_on_the_folder() {
         fs::create_dir_all(to.parent().unwrap()).unwrap();
         fs::copy(checkout.join(file), to).unwrap();
     }
-    let manifest = checkout.join("Cargo.toml");
     let cargo = std::env::var("CARGO").unwrap();
-    let packager = ["run", "-q", "--manifest-path", text(&manifest), "--package", "packager", "--"];
-    run_in(&copy, &cargo, &[packager.as_slice(), &["build"]].concat()).unwrap();
+    run_in(&checkout, &cargo, &["build", "--quiet", "--package", "packager"]).unwrap();
+    let test = std::env::current_exe().unwrap();
+    let program = test.ancestors().nth(2).unwrap().join("packager");
+    let home = cargo_home(&folder.path().join("cargo"));
+    run_in(&copy, "env", &[&home, text(&program), "build"]).unwrap();
     let built = copy.join("dist/sni-guard.wasm");
     assert!(fs::read(&built).unwrap() == fs::read(&module).unwrap(), "the modules differ");
     let digest = |module: &Path| {
@@ -152,4 +154,18 @@ fn the_digest_does_not_depend_on_the_folder() {
             .to_owned()
     };
     assert_eq!(digest(&built), digest(&module));
+}
+
+/// Makes a home for cargo that shares what was downloaded, and unpacks it in a place of its own.
+fn cargo_home(folder: &Path) -> String {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.unwrap_or_else(|| std::env::home_dir().unwrap().join(".cargo"));
+    fs::create_dir_all(folder.join("registry")).unwrap();
+    for shared in ["registry/cache", "registry/index"] {
+        std::os::unix::fs::symlink(home.join(shared), folder.join(shared)).unwrap();
+    }
+    if home.join("config.toml").is_file() {
+        fs::copy(home.join("config.toml"), folder.join("config.toml")).unwrap();
+    }
+    format!("CARGO_HOME={}", text(folder))
 }
