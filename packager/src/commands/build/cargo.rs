@@ -1,9 +1,10 @@
 //! Compiles the filter with cargo.
 
+use std::collections::BTreeSet;
+use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::{env, fs};
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
@@ -67,22 +68,49 @@ fn require_target(workspace: &Path) -> Result<()> {
 /// Flags that keep the folders of this machine out of the module: without them it would have other
 /// octets, and so another digest, for everyone.
 fn remapped_paths(workspace: &Path) -> Result<String> {
-    let cargo_home = cargo_home()?;
-    let mut folders = vec![
-        (workspace.to_owned(), "/sni-guard".to_owned()),
-        (cargo_home.clone(), "/cargo".to_owned()),
-    ];
+    let mut folders =
+        vec![(workspace.to_owned(), "/sni-guard".to_owned()), (cargo_home()?, "/cargo".to_owned())];
     // Where a registry's sources lie depends on the registry, a mirror for one.
-    if let Ok(registries) = fs::read_dir(cargo_home.join("registry/src")) {
-        let paths = registries.filter_map(|entry| entry.ok().map(|entry| entry.path()));
-        folders.extend(paths.map(|path| (path, "/cargo/registry/src".to_owned())));
-    }
+    folders.extend(source_folders(workspace)?.into_iter().map(|path| (path, "/crates".to_owned())));
     // With rust-src installed, the standard library's paths are real ones.
     let sysroot = PathBuf::from(rustc(workspace, &["--print", "sysroot"])?);
     folders.push((sysroot.join("lib/rustlib/src/rust"), "/rustc".to_owned()));
     let flags =
         folders.iter().map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display()));
     Ok(flags.collect::<Vec<_>>().join("\u{1f}"))
+}
+
+/// The folders that hold the sources of dependencies. They are there afterwards: cargo unpacks what
+/// it tells about.
+fn source_folders(workspace: &Path) -> Result<BTreeSet<PathBuf>> {
+    let output = Command::new(cargo())
+        .args(["metadata", "--locked", "--format-version", "1", "--filter-platform", TARGET])
+        .current_dir(workspace)
+        .stderr(Stdio::inherit())
+        .output()
+        .context("running cargo metadata")?;
+    if !output.status.success() {
+        bail!("cargo metadata: {}", output.status);
+    }
+    let metadata: Metadata =
+        serde_json::from_slice(&output.stdout).context("reading what cargo metadata says")?;
+    let manifests = metadata.packages.iter().filter(|package| package.source.is_some());
+    Ok(manifests
+        .filter_map(|package| Some(package.manifest_path.ancestors().nth(2)?.into()))
+        .collect())
+}
+
+/// What cargo metadata says, as far as it matters here.
+#[derive(Deserialize)]
+struct Metadata {
+    packages: Vec<Package>,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    /// None for a member of the workspace.
+    source: Option<String>,
+    manifest_path: PathBuf,
 }
 
 fn cargo_home() -> Result<PathBuf> {
