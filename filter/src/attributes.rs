@@ -11,6 +11,16 @@ pub(crate) fn sni() -> Result<Vec<u8>, Refused> {
     or_empty(abi::property("connection\0requested_server_name"))
 }
 
+/// Whether the gateway found a route. It did so before this filter was asked. A route without a name
+/// costs one call that returns no data; with a name, the data are not worth looking at.
+pub(crate) fn has_route() -> Result<bool, Refused> {
+    match abi::property("xds\0route_name") {
+        Ok(_) => Ok(true),
+        Err(Refused::NOT_FOUND) => Ok(false),
+        Err(refused) => Err(refused),
+    }
+}
+
 /// The authority as the client sent it.
 pub(crate) fn authority() -> Result<Vec<u8>, Refused> {
     or_empty(abi::request_header(":authority"))

@@ -40,8 +40,11 @@ pub(crate) fn announce(policy: &Policy) {
 
 fn summary(config: &Config) -> String {
     let servers = match config.rule() {
-        Rule::Servers(servers) => format!(" ({})", servers.count()),
+        Rule::Servers(servers) => {
+            format!(", {} servers, {} overlaps", servers.count(), servers.overlaps())
+        }
         Rule::Unrouted | Rule::Exact => String::new(),
     };
-    format!("rule {}{servers}, action {}", config.rule().name(), config.action().name())
+    let (rule, action, path) = (config.rule().name(), config.action().name(), config.path().name());
+    format!("rule {rule}{servers}, action {action}, {path} path")
 }

@@ -20,7 +20,7 @@ use std::time::Duration;
 use log::error;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{Action, ContextType};
-use rule::{Decision, Judgement, Pass, Policy};
+use rule::{Config, Decision, Judgement, Pass, Path, Policy};
 
 use crate::abi::Refused;
 use crate::metrics::Metrics;
@@ -36,6 +36,7 @@ mod entry {
 /// What all requests of one configuration share.
 struct Guard {
     policy: Policy,
+    path: Path,
     metrics: Metrics,
     mismatches: MismatchLog,
     /// A host that refuses one call may refuse every call: it is told once.
@@ -54,9 +55,10 @@ impl RootContext for Root {
     fn on_configure(&mut self, _size: usize) -> bool {
         let policy = configuration::read();
         let metrics = Metrics::define();
-        metrics.set_config_invalid(policy.config().is_none());
+        metrics.set_config_invalid(policy.config().is_err());
         configuration::announce(&policy);
         self.guard = Some(Rc::new(Guard {
+            path: policy.config().map_or(Path::Full, Config::path),
             policy,
             metrics,
             mismatches: MismatchLog::every(Duration::from_secs(1)),
@@ -90,13 +92,19 @@ impl HttpContext for Request {
 
 impl Guard {
     fn handle(&self) -> Result<Action, Refused> {
+        let config = match self.policy.config() {
+            Ok(config) => config,
+            Err(pass) => return Ok(self.pass(pass)),
+        };
+        if self.path == Path::Fast && attributes::has_route()? {
+            return Ok(Action::Continue);
+        }
         let sni = attributes::sni()?;
         let authority = attributes::authority()?;
-        let suspect = match self.policy.judge(&sni, &authority) {
+        let suspect = match config.judge(&sni, &authority) {
             Judgement::Pass(pass) => return Ok(self.pass(pass)),
             Judgement::Suspect(suspect) => suspect,
         };
-        let Some(config) = self.policy.config() else { return Ok(Action::Continue) };
         let facts = attributes::facts(suspect.reason)?;
         let decision = config.settle(suspect, facts);
         let action = match decision {

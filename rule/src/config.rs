@@ -65,12 +65,22 @@ pub(crate) enum Treatment {
     Reject,
 }
 
+/// How much the filter has to know of a request that the gateway found a route for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Path {
+    /// Nothing: it passes under this configuration, whatever its names are.
+    Fast,
+    /// The SNI and the authority.
+    Full,
+}
+
 /// The TLS servers of a gateway: one entry of Istio's `Gateway.spec.servers` or one listener of the
 /// Gateway API, which Envoy knows as one filter chain.
 #[derive(Clone, Debug)]
 pub struct Servers {
     labels: Vec<String>,
     table: HostTable<ServerId>,
+    overlaps: usize,
 }
 
 /// One of [`Servers`].
@@ -90,6 +100,22 @@ impl Config {
     #[must_use]
     pub fn rule(&self) -> &Rule {
         &self.rule
+    }
+
+    /// Whether a route is enough to know that a request passes.
+    ///
+    /// A gateway routes a host only on the server that has it, by its exact name or by a wildcard.
+    /// So a request that found a route is on the right server, unless the wildcard of one server
+    /// covers hosts of another, or the configuration objects to more than wrong routes.
+    #[must_use]
+    pub fn path(&self) -> Path {
+        let strict = [self.missing_sni, self.unlisted_sni].contains(&Treatment::Reject);
+        match &self.rule {
+            _ if strict => Path::Full,
+            Rule::Unrouted => Path::Fast,
+            Rule::Servers(servers) if servers.overlaps == 0 => Path::Fast,
+            Rule::Servers(_) | Rule::Exact => Path::Full,
+        }
     }
 
     /// The action for hosts that have none of their own.
@@ -132,6 +158,17 @@ impl Rule {
     }
 }
 
+impl Path {
+    /// The name of the path in output.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fast => "fast",
+            Self::Full => "full",
+        }
+    }
+}
+
 impl Action {
     /// The name of the action in a configuration.
     #[must_use]
@@ -151,6 +188,12 @@ impl Servers {
         self.labels.len()
     }
 
+    /// How many patterns are covered by a pattern of another server.
+    #[must_use]
+    pub fn overlaps(&self) -> usize {
+        self.overlaps
+    }
+
     /// The server with the most specific pattern for the host, as Envoy picks a filter chain
     /// (`FilterChainMatch.server_names`).
     pub(crate) fn of(&self, host: Host<'_>) -> Option<ServerId> {
@@ -162,12 +205,18 @@ impl Servers {
     }
 
     fn new() -> Self {
-        Self { labels: Vec::new(), table: HostTable::default() }
+        Self { labels: Vec::new(), table: HostTable::default(), overlaps: 0 }
     }
 
     fn add(&mut self, label: &str) -> ServerId {
         self.labels.push(label.into());
         ServerId(self.labels.len() - 1)
+    }
+
+    /// Counts the overlaps, when every pattern has its server.
+    fn finish(mut self) -> Self {
+        self.overlaps = self.table.overlaps();
+        self
     }
 
     /// Gives a pattern to a server, or says which server has it.

@@ -47,21 +47,14 @@ pub enum Decision {
 }
 
 impl Policy {
-    /// Compares an SNI, empty when there was none, with an authority, both as they came.
-    #[must_use]
-    pub fn judge(&self, sni: &[u8], authority: &[u8]) -> Judgement {
+    /// The configuration in force.
+    ///
+    /// # Errors
+    /// There is none, and every request passes for that reason.
+    pub fn config(&self) -> Result<&Config, Pass> {
         match self {
-            Self::Active(config) => config.judge(sni, authority),
-            Self::Invalid(_) => Judgement::Pass(Pass::InvalidConfig),
-        }
-    }
-
-    /// The configuration in force, if there is one.
-    #[must_use]
-    pub fn config(&self) -> Option<&Config> {
-        match self {
-            Self::Active(config) => Some(config),
-            Self::Invalid(_) => None,
+            Self::Active(config) => Ok(config),
+            Self::Invalid(_) => Err(Pass::InvalidConfig),
         }
     }
 }

@@ -253,6 +253,22 @@ impl<V> HostTable<V> {
         }
     }
 
+    /// How many patterns are covered by a wildcard that has another value.
+    #[must_use]
+    pub fn overlaps(&self) -> usize
+    where
+        V: PartialEq,
+    {
+        let named = self.exact.iter().chain(&self.suffix);
+        named
+            .filter(|(name, value)| {
+                let wider = name.host().suffixes(self.longest_suffix);
+                let wider = wider.filter_map(|name| self.suffix.get(&name)).chain(&self.any);
+                wider.into_iter().any(|other| other != *value)
+            })
+            .count()
+    }
+
     /// The value of the most specific pattern that covers the host: the exact name, else the
     /// longest suffix, else `*`.
     #[must_use]

@@ -11,8 +11,10 @@
 //! 1. [`Document`] is a configuration as it came, from JSON or YAML.
 //! 2. [`Config`] is a valid one; [`Faults`] are all the reasons why there is none.
 //! 3. [`Policy`] is what a running filter holds: either of the two.
-//! 4. [`Policy::judge`] compares the SNI with the authority. Most requests end there; for a
+//! 4. [`Config::judge`] compares the SNI with the authority. Most requests end there; for a
 //!    [`Suspect`] the caller looks at more [`Facts`], and [`Config::settle`] gives the [`Decision`].
+//!
+//! Where [`Config::path`] says so, a request that found a route need not be judged at all.
 //!
 //! [`host`] is the only place where names are compared.
 
@@ -30,7 +32,7 @@ pub mod fault;
 pub mod host;
 pub mod reason;
 
-pub use config::{Action, Config, Protocol, Rule};
+pub use config::{Action, Config, Path, Protocol, Rule};
 pub use decision::{Decision, Judgement, Policy, Suspect};
 pub use document::Document;
 pub use facts::{Facts, Route};

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-use rule::{Action, Config, Document, Host, Rule};
+use rule::{Action, Config, Document, Host, Path, Rule};
 
 fn parse(json: &str) -> Result<Config, Vec<String>> {
     let document: Document = serde_json::from_str(json).unwrap();
@@ -195,4 +195,34 @@ fn the_order_of_keys_changes_nothing() {
         faults(r#"{"servers": {"b": ["h"], "a": ["h"]}, "hots": 1, "action": 1}"#),
         faults(r#"{"action": 1, "hots": 1, "servers": {"a": ["h"], "b": ["h"]}}"#),
     );
+}
+
+#[track_caller]
+fn check_path(json: &str, path: Path, overlaps: usize) {
+    check_valid(json, |config| {
+        let found = match config.rule() {
+            Rule::Servers(servers) => servers.overlaps(),
+            Rule::Unrouted | Rule::Exact => 0,
+        };
+        (config.path(), found) == (path, overlaps)
+    });
+}
+
+#[test]
+fn a_route_is_enough_unless_servers_overlap_or_more_is_asked_for() {
+    check_path("{}", Path::Fast, 0);
+    check_path(r#"{"rule": "exact"}"#, Path::Full, 0);
+    check_path(r#"{"missingSni": "reject"}"#, Path::Full, 0);
+    check_path(r#"{"servers": {"x": ["a.com"]}, "unlistedSni": "reject"}"#, Path::Full, 0);
+    check_path(r#"{"servers": {"x": ["a.com"], "y": ["b.com"]}}"#, Path::Fast, 0);
+    // The suffix itself is not covered, and a server may overlap with itself.
+    check_path(r#"{"servers": {"x": ["*.a.com"], "y": ["a.com", "*.b.com"]}}"#, Path::Fast, 0);
+    check_path(r#"{"servers": {"x": ["*.a.com", "b.a.com", "*"]}}"#, Path::Fast, 0);
+    check_path(r#"{"servers": {"x": ["*.a.com"], "y": ["B.a.com"]}}"#, Path::Full, 1);
+    check_path(
+        r#"{"servers": {"x": ["*.a.com"], "y": ["*.b.a.com", "c.b.a.com"]}}"#,
+        Path::Full,
+        2,
+    );
+    check_path(r#"{"servers": {"x": ["*"], "y": ["*.a.com", "b"], "z": ["b.c"]}}"#, Path::Full, 3);
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use anyhow::{Context, Result, bail};
+use rule::{Config, Document, Path};
+use serde::Deserialize as _;
 use serde_json::{Map, Value};
 
 /// The table.
@@ -55,8 +57,10 @@ pub enum Protocol {
 /// What the gateway's route table has for the authority.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Route {
-    /// A virtual host.
+    /// A route.
     Matched,
+    /// A virtual host, but no route of it.
+    NoPath,
     /// None.
     Unmatched,
     /// Istio's placeholder.
@@ -174,6 +178,7 @@ impl Request {
                 "h3" => request.protocol = Protocol::H3,
                 "plaintext" => request.tls = false,
                 "routed" => request.route = Route::Matched,
+                "no-path" => request.route = Route::NoPath,
                 "blackhole" => request.route = Route::Blackhole,
                 "HEAD" | "POST" | "CONNECT" => request.method = word.into(),
                 _ if word.contains('/') => request.content_type = Some(word.into()),
@@ -193,17 +198,26 @@ impl Answer {
             _ => bail!("{cell:?} is no answer"),
         }
     }
+}
 
-    /// The metric that the answer adds one to; `None` for a pass that is not counted.
+impl Row {
+    /// The metric that the filter adds one to; `None` where it counts nothing.
+    ///
+    /// `routed` says whether the gateway found a route: under some configurations the filter then
+    /// looks no further.
     #[must_use]
-    pub fn metric(&self) -> Option<String> {
-        match self {
-            Self::Misdirected(reason) => Some(format!("sni_guard.enforced.{reason}")),
-            Self::Reported(reason) => Some(format!("sni_guard.reported.{reason}")),
-            Self::Pass(reason) => match reason.as_str() {
-                "equal" | "no_sni" | "invalid_config" => None,
-                reason => Some(format!("sni_guard.passed.{reason}")),
-            },
+    pub fn metric(&self, routed: bool) -> Option<String> {
+        let config = Document::deserialize(&self.config)
+            .ok()
+            .and_then(|document| Config::parse(&document).ok())?;
+        if routed && config.path() == Path::Fast {
+            return None;
+        }
+        match &self.answer {
+            Answer::Misdirected(reason) => Some(format!("sni_guard.enforced.{reason}")),
+            Answer::Reported(reason) => Some(format!("sni_guard.reported.{reason}")),
+            Answer::Pass(reason) if ["equal", "no_sni"].contains(&reason.as_str()) => None,
+            Answer::Pass(reason) => Some(format!("sni_guard.passed.{reason}")),
         }
     }
 }

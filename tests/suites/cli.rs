@@ -92,7 +92,7 @@ fn case(row: &Row) -> Value {
         "method": method,
         "grpc": content_type.as_ref().is_some_and(|text| rule::facts::is_grpc(text.as_bytes())),
         "routed": match route {
-            Route::Matched => "yes",
+            Route::Matched | Route::NoPath => "yes",
             Route::Unmatched => "no",
             Route::Blackhole => "blackhole",
         },

@@ -105,6 +105,8 @@ struct Explanation<'c> {
     /// The servers that the configuration lists for the two names.
     sni_server: Option<&'c str>,
     host_server: Option<&'c str>,
+    /// What a request that found a route costs under the configuration.
+    path: &'static str,
 }
 
 pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> {
@@ -176,6 +178,7 @@ fn explain<'c>(config: &'c Config, case: &Case) -> Explanation<'c> {
         action: config.action_for(host).name(),
         sni_server: config.server_label(Host::from_sni(sni)),
         host_server: config.server_label(host),
+        path: config.path().name(),
     }
 }
 

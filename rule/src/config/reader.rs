@@ -130,7 +130,7 @@ impl Reader {
             previous = Some(label);
             self.server(&mut servers, label, &path, hosts);
         }
-        servers
+        servers.finish()
     }
 
     fn server(&mut self, servers: &mut Servers, label: &str, path: &str, hosts: &Document) {

@@ -30,14 +30,17 @@ pub struct Chain {
     pub virtual_hosts: Vec<VirtualHost>,
 }
 
-/// A virtual host, which answers 200 with its name to every path; Istio's placeholder answers
-/// nothing.
+/// A virtual host, which answers 200 with its name.
 #[derive(Clone, Debug)]
 pub struct VirtualHost {
     /// Its name.
     pub name: String,
     /// The authorities it is for.
     pub domains: Vec<String>,
+    /// The prefix of the paths that it has a route for; `None` for no route at all.
+    pub prefix: Option<String>,
+    /// The name of its route, which VirtualServices rarely have and HTTPRoutes always.
+    pub route_name: Option<String>,
 }
 
 /// The filter.
@@ -119,26 +122,37 @@ impl VirtualHost {
     /// A virtual host for one domain, under its name.
     #[must_use]
     pub fn of(domain: &str) -> Self {
-        Self { name: domain.into(), domains: vec![domain.into()] }
+        Self {
+            name: domain.into(),
+            domains: vec![domain.into()],
+            prefix: Some("/".into()),
+            route_name: None,
+        }
     }
 
     /// What istiod gives a chain without routes.
     #[must_use]
     pub fn blackhole() -> Self {
-        Self { name: "blackhole:443".into(), domains: vec!["*".into()] }
+        Self {
+            name: "blackhole:443".into(),
+            domains: vec!["*".into()],
+            prefix: None,
+            route_name: None,
+        }
     }
 
     fn config(&self) -> Value {
-        let routes = if self.name.starts_with("blackhole:") {
-            json!([])
-        } else {
-            let body = json!({ "inline_string": self.name });
-            json!([{
-                "match": { "prefix": "/" },
-                "direct_response": { "status": 200, "body": body },
-            }])
-        };
+        let routes: Vec<Value> = self.prefix.iter().map(|prefix| self.route(prefix)).collect();
         json!({ "name": self.name, "domains": self.domains, "routes": routes })
+    }
+
+    fn route(&self, prefix: &str) -> Value {
+        let body = json!({ "inline_string": self.name });
+        json!({
+            "name": self.route_name.as_deref().unwrap_or_default(),
+            "match": { "prefix": prefix },
+            "direct_response": { "status": 200, "body": body },
+        })
     }
 }
 
