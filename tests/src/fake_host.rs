@@ -14,13 +14,17 @@ const FUEL: u64 = u64::MAX / 2;
 const ROOT: i32 = 1;
 
 /// What the host knows of a request.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
     /// Attributes, by their path with dots; those that are not here are not found.
     pub properties: BTreeMap<String, Vec<u8>>,
     /// Headers; those that are not here are not found.
     pub headers: BTreeMap<String, Vec<u8>>,
 }
+
+/// The statuses of calls that the host refuses, by the function or, for attributes and headers, by
+/// what is asked for.
+pub type Refusals = BTreeMap<String, u32>;
 
 /// What became of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +86,7 @@ pub struct FakeHost {
 /// What the host functions see and leave behind.
 #[derive(Debug, Default)]
 struct World {
+    refusals: Refusals,
     config: Vec<u8>,
     facts: Facts,
     metrics: Vec<(String, i64)>,
@@ -96,9 +101,17 @@ impl FakeHost {
     ///
     /// # Errors
     /// It asks for something unheard of, traps, or refuses the configuration.
-    pub fn start(Module(module): &Module, config: &[u8]) -> Result<Self> {
+    pub fn start(module: &Module, config: &[u8]) -> Result<Self> {
+        Self::refusing(module, config, Refusals::new())
+    }
+
+    /// The same under a host that refuses some calls.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn refusing(Module(module): &Module, config: &[u8], refusals: Refusals) -> Result<Self> {
         let engine = module.engine();
-        let world = World { config: config.to_vec(), ..World::default() };
+        let world = World { refusals, config: config.to_vec(), ..World::default() };
         let mut store = Store::new(engine, world);
         store.set_fuel(FUEL)?;
         let mut linker = Linker::new(engine);
@@ -192,6 +205,9 @@ impl FakeHost {
 /// A host function: reads its arguments, and returns its status.
 fn call(name: &str, caller: Caller<'_, World>, args: &[Val]) -> Result<u32> {
     let mut host = Host { caller, args };
+    if let Some(status) = host.refusal(name)? {
+        return Ok(status);
+    }
     match name {
         "proxy_log" => {
             let (level, line) = (host.u32(0)?, host.text(1)?);
@@ -207,7 +223,7 @@ fn call(name: &str, caller: Caller<'_, World>, args: &[Val]) -> Result<u32> {
             host.return_data(3, &config)?;
         }
         "proxy_get_property" => {
-            let path = host.text(0)?.replace('\0', ".");
+            let path = host_path(&host.text(0)?);
             let value = host.world().facts.properties.get(&path).cloned();
             return host.return_value(&path, 2, value.as_deref());
         }
@@ -233,6 +249,11 @@ fn call(name: &str, caller: Caller<'_, World>, args: &[Val]) -> Result<u32> {
     Ok(OK)
 }
 
+/// The path of an attribute as people write it.
+fn host_path(path: &str) -> String {
+    path.replace('\0', ".")
+}
+
 struct Host<'a> {
     caller: Caller<'a, World>,
     args: &'a [Val],
@@ -241,6 +262,15 @@ struct Host<'a> {
 impl Host<'_> {
     fn world(&mut self) -> &mut World {
         self.caller.data_mut()
+    }
+
+    fn refusal(&mut self, name: &str) -> Result<Option<u32>> {
+        let what = match name {
+            "proxy_get_property" => host_path(&self.text(0)?),
+            "proxy_get_header_map_value" => self.text(1)?,
+            other => other.to_owned(),
+        };
+        Ok(self.world().refusals.get(&what).copied())
     }
 
     fn record(&mut self, name: &str, data: bool) {
