@@ -1,4 +1,4 @@
-.PHONY: help setup demo test check build fmt
+.PHONY: help setup demo test check build bench fmt
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -24,3 +24,6 @@ test: check ## Every check and every test, on the rule, the module, Envoy and a 
 
 fmt: ## Format the sources
 	cargo fmt
+
+bench: setup ## What a request costs; writes bench/RESULTS.md
+	@cargo run --locked --quiet --package tests --bin bench

@@ -3,7 +3,7 @@
 
 mod config;
 
-pub use config::{Chain, Guard, GuardConfig, Listener, VirtualHost, bootstrap};
+pub use config::{Chain, Filter, Guard, GuardConfig, Listener, VirtualHost, bootstrap};
 
 use std::collections::BTreeMap;
 use std::fs;

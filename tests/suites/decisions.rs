@@ -11,7 +11,7 @@ use serde::Deserialize as _;
 use serde_json::Value;
 use tests::client::{Ask, Connection, Response, Transport, block_on};
 use tests::decisions::{Answer, Protocol, Request, Route, Row, rows};
-use tests::envoy::{Chain, Envoy, Guard, GuardConfig, Listener, VirtualHost};
+use tests::envoy::{Chain, Envoy, Filter, Guard, GuardConfig, Listener, VirtualHost};
 use tests::fake_host::{self, FakeHost};
 use tests::module;
 
@@ -240,7 +240,7 @@ fn listener(row: &Row, name: String, guard: Option<Guard>) -> Listener {
     if !chains.iter().any(|chain| chain.server_names.iter().any(|name| name == "*")) {
         chains.push(rest);
     }
-    Listener { name, tls: row.request.tls, chains, guard }
+    Listener { name, tls: row.request.tls, chains, filter: guard.map(Filter::Guard) }
 }
 
 fn server(hosts: &Value) -> Chain {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tests::client::{Connection, GET, Transport, block_on, get};
-use tests::envoy::{Chain, Envoy, Guard, GuardConfig, Listener, VirtualHost};
+use tests::envoy::{Chain, Envoy, Filter, Guard, GuardConfig, Listener, VirtualHost};
 use tests::module;
 use tests::process::packager_with_input;
 
@@ -23,7 +23,12 @@ fn gateway(name: &str, guard: Option<Guard>) -> Listener {
         server_names: vec![host.into()],
         virtual_hosts: vec![VirtualHost::of(host)],
     };
-    Listener { name: name.into(), tls: true, chains: vec![chain(A), chain(B)], guard }
+    Listener {
+        name: name.into(),
+        tls: true,
+        chains: vec![chain(A), chain(B)],
+        filter: guard.map(Filter::Guard),
+    }
 }
 
 fn servers() -> Value {

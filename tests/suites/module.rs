@@ -10,7 +10,7 @@ use packager::module::host_functions::{self, Signature};
 use packager::module::inspect;
 use tempfile::TempDir;
 use tests::certificate::Certificate;
-use tests::envoy::{self, Chain, Guard, GuardConfig, Listener};
+use tests::envoy::{self, Chain, Filter, Guard, GuardConfig, Listener};
 use tests::{module, tools};
 use wasm_encoder::{
     CodeSection, EntityType, ExportKind, ExportSection, Function, FunctionSection, ImportSection,
@@ -96,7 +96,7 @@ fn envoy_loads(wasm: &[u8]) -> bool {
         name: "plain".into(),
         tls: false,
         chains: vec![Chain { server_names: vec!["*".into()], virtual_hosts: vec![] }],
-        guard: Some(guard),
+        filter: Some(Filter::Guard(guard)),
     };
     let certificate = Certificate::generate(folder.path(), &["a.example.com"]).unwrap();
     let config = envoy::bootstrap(&[listener], &certificate, Path::new("/dev/null"));

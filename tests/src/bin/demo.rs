@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use tests::client::{Connection, GET, Transport, block_on};
-use tests::envoy::{Chain, Envoy, Guard, GuardConfig, Listener, VirtualHost};
+use tests::envoy::{Chain, Envoy, Filter, Guard, GuardConfig, Listener, VirtualHost};
 use tests::process::packager;
 use tests::tools::{ENVOY_VERSION, checkout};
 
@@ -85,7 +85,12 @@ fn gateway(name: &str, guard: Option<Guard>) -> Listener {
         server_names: vec![host.into()],
         virtual_hosts: vec![VirtualHost::of(host)],
     };
-    Listener { name: name.into(), tls: true, chains: vec![chain(A), chain(B)], guard }
+    Listener {
+        name: name.into(),
+        tls: true,
+        chains: vec![chain(A), chain(B)],
+        filter: guard.map(Filter::Guard),
+    }
 }
 
 /// Opens a connection, sends the requests, and shows the answers, which must be the expected ones.

@@ -17,8 +17,17 @@ pub struct Listener {
     pub tls: bool,
     /// Its filter chains. One whose `server_names` hold `*` takes every SNI that no other has.
     pub chains: Vec<Chain>,
-    /// The filter, where it has one.
-    pub guard: Option<Guard>,
+    /// The filter before the router, where it has one.
+    pub filter: Option<Filter>,
+}
+
+/// An HTTP filter.
+#[derive(Clone, Debug)]
+pub enum Filter {
+    /// Ours.
+    Guard(Guard),
+    /// A Lua script.
+    Lua(String),
 }
 
 /// A filter chain: what istiod makes of one TLS server.
@@ -43,7 +52,7 @@ pub struct VirtualHost {
     pub route_name: Option<String>,
 }
 
-/// The filter.
+/// Our filter.
 #[derive(Clone, Debug)]
 pub struct Guard {
     /// The file of the module.
@@ -65,6 +74,21 @@ pub enum GuardConfig {
 /// The name of the filter and of its discovery resource.
 const FILTER: &str = "sni-guard";
 const TYPE: &str = "type.googleapis.com/envoy.extensions";
+
+impl Filter {
+    fn config(&self) -> Value {
+        match self {
+            Self::Guard(guard) => guard.http_filter(),
+            Self::Lua(script) => json!({
+                "name": "lua",
+                "typed_config": {
+                    "@type": format!("{TYPE}.filters.http.lua.v3.Lua"),
+                    "default_source_code": { "inline_string": script },
+                },
+            }),
+        }
+    }
+}
 
 impl Guard {
     /// The content of a discovery file with this `pluginConfig`.
@@ -218,7 +242,7 @@ impl Listener {
     }
 
     fn connection_manager(&self, chain: &Chain, access_log: &Path) -> Value {
-        let mut filters: Vec<Value> = self.guard.iter().map(Guard::http_filter).collect();
+        let mut filters: Vec<Value> = self.filter.iter().map(Filter::config).collect();
         filters.push(json!({
             "name": "router",
             "typed_config": { "@type": format!("{TYPE}.filters.http.router.v3.Router") },

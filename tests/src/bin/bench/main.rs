@@ -1,0 +1,79 @@
+//! `make bench`: what a request costs in Envoy with the filter, beside what it costs without one and
+//! with a Lua script that compares SNI and authority. All variants run in one Envoy with one worker,
+//! in many short rounds, and are compared within each round.
+
+mod load;
+mod report;
+mod variants;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use tests::envoy::Envoy;
+use tests::process::packager;
+use tests::tools::checkout;
+
+use crate::load::Counter;
+use crate::variants::{Variant, variants};
+
+const ROUNDS: usize = 20;
+const REQUESTS: u32 = 10_000;
+
+fn main() -> Result<()> {
+    let module = checkout().join("dist/sni-guard.wasm");
+    let out = module.to_str().context("the path of the checkout is not UTF-8")?;
+    let build = packager(&["build", "--out", out]);
+    ensure!(build.status == 0, "packager build: {}", build.talk);
+
+    let variants = variants(&module);
+    let listeners: Vec<_> = variants.iter().map(|variant| variant.listener.clone()).collect();
+    let envoy = Envoy::start(&listeners)?;
+    let counter = Counter::for_process(envoy.id())?;
+    let costs = measure(&envoy, &variants, &counter)?;
+    let loading = [0, 5, 5_000].map(|servers| loading(&module, servers));
+    let loading = loading.into_iter().collect::<Result<Vec<_>>>()?;
+    let size = fs::metadata(&module)?.len();
+    let results = report::write(&variants, &costs, &counter, size, &loading)?;
+    fs::write(checkout().join("bench/RESULTS.md"), &results.text)?;
+    report::print(&results)
+}
+
+/// The cost of a request under each variant, in each round.
+fn measure(
+    envoy: &Envoy,
+    variants: &[Variant],
+    counter: &Counter,
+) -> Result<BTreeMap<&'static str, Vec<f64>>> {
+    let mut costs: BTreeMap<_, Vec<f64>> = BTreeMap::new();
+    for round in 0..=ROUNDS {
+        for variant in variants {
+            let address = envoy.listener(&variant.listener.name)?;
+            let cost = counter.cost_of(variant, address, REQUESTS)?;
+            // The first round warms up.
+            if round > 0 {
+                costs.entry(variant.name).or_default().push(cost);
+            }
+        }
+    }
+    Ok(costs)
+}
+
+/// What it takes to start Envoy with a configuration of so many servers, or without the filter for
+/// none: seconds, and resident memory in KiB.
+fn loading(module: &std::path::Path, servers: usize) -> Result<(usize, f64, u64)> {
+    let mut times = Vec::new();
+    let mut memory = 0;
+    for _ in 0..3 {
+        let start = Instant::now();
+        let envoy = Envoy::start(&[variants::with_servers(module, servers)])?;
+        times.push(start.elapsed().as_secs_f64());
+        let status = fs::read_to_string(format!("/proc/{}/status", envoy.id()))?;
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let digits = resident.and_then(|text| text.split_whitespace().next());
+        memory = digits.context("Envoy's memory is not told")?.parse()?;
+    }
+    times.sort_by(f64::total_cmp);
+    Ok((servers, times.get(1).copied().unwrap_or_default(), memory))
+}

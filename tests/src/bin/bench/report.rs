@@ -1,0 +1,150 @@
+//! The table, and whether the targets are met.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+use anyhow::{Result, ensure};
+use tests::tools::{ENVOY_VERSION, run};
+
+use crate::load::Counter;
+use crate::variants::{FAST, FAST_MANY, FULL, FULL_MANY, LUA, NONE, Variant, WILDCARD};
+use crate::{REQUESTS, ROUNDS};
+
+pub(crate) struct Results {
+    pub(crate) text: String,
+    failures: Vec<String>,
+}
+
+type Costs = BTreeMap<&'static str, Vec<f64>>;
+
+pub(crate) fn write(
+    variants: &[Variant],
+    costs: &Costs,
+    counter: &Counter,
+    module_size: u64,
+    loading: &[(usize, f64, u64)],
+) -> Result<Results> {
+    let mut text = head(counter, module_size)?;
+    let mut failures = Vec::new();
+    writeln!(text, "| variant | a request | added | as a multiple of Lua | at most |")?;
+    writeln!(text, "|---|---:|---:|---|---|")?;
+    for variant in variants {
+        let total = Spread::of(rounds(costs, variant.name).collect());
+        let added = Spread::of(added(costs, variant).collect());
+        let ratio = Spread::of(ratios(costs, variant).collect());
+        let target = variant.target.map_or_else(String::new, |target| format!("{target}"));
+        let shown = if variant.name == variant.baseline {
+            String::new()
+        } else {
+            format!("{:.2} ({:.2} to {:.2})", ratio.median, ratio.low, ratio.high)
+        };
+        writeln!(
+            text,
+            "| {} | {:.0} | {:.0} | {shown} | {target} |",
+            variant.name, total.median, added.median
+        )?;
+        if let Some(target) = variant.target.filter(|target| ratio.median > *target) {
+            failures.push(format!("{}: {:.2}, at most {target}", variant.name, ratio.median));
+        }
+    }
+    writeln!(text, "\nThe multiple is the median over the rounds, with the quartiles.\n")?;
+    comparisons(&mut text, costs)?;
+    writeln!(text, "\nTo start Envoy with one listener, and the memory it then has:\n")?;
+    writeln!(text, "| servers | seconds | MiB |\n|---:|---:|---:|")?;
+    for (servers, seconds, memory) in loading {
+        let servers = if *servers == 0 { "no filter".into() } else { servers.to_string() };
+        writeln!(
+            text,
+            "| {servers} | {seconds:.2} | {:.0} |",
+            f64::from(u32::try_from(*memory)?) / 1024.0
+        )?;
+    }
+    Ok(Results { text, failures })
+}
+
+/// Prints the table; fails when a target is missed.
+pub(crate) fn print(results: &Results) -> Result<()> {
+    std::io::stdout().write_all(results.text.as_bytes())?;
+    ensure!(results.failures.is_empty(), "missed: {}", results.failures.join("; "));
+    Ok(())
+}
+
+fn head(counter: &Counter, module_size: u64) -> Result<String> {
+    let h2load = run("h2load", &["--version"])?;
+    let wasm_opt = run("wasm-opt", &["--version"])?;
+    let kernel = run("uname", &["-rm"])?;
+    Ok(format!(
+        "# What a request costs\n\n\
+         Written by `make bench`. Unit: {unit}, per request.\n\n\
+         One Envoy {ENVOY_VERSION} with one worker and a listener per variant; {requests} requests by \
+         {h2load} per variant and round (4 connections, 32 streams each, HTTP/2, a direct response), \
+         {ROUNDS} rounds of all variants in turn. Module: {module_size} bytes, by {wasm_opt}. \
+         Machine: Linux {kernel}.\n\n",
+        unit = counter.unit(),
+        requests = REQUESTS,
+        h2load = h2load.trim(),
+        wasm_opt = wasm_opt.trim(),
+        kernel = kernel.trim(),
+    ))
+}
+
+/// What the targets say about two variants and not about one and Lua.
+fn comparisons(text: &mut String, costs: &Costs) -> Result<()> {
+    for (many, few) in [(FAST_MANY, FAST), (FULL_MANY, FULL)] {
+        let ratio = Spread::of(
+            rounds(costs, many).zip(rounds(costs, few)).map(|(many, few)| many / few).collect(),
+        );
+        writeln!(
+            text,
+            "- {many} against {few}: {:+.1} % of a request ({:+.1} to {:+.1})",
+            percent(ratio.median),
+            percent(ratio.low),
+            percent(ratio.high)
+        )?;
+    }
+    let lua = Spread::of(differences(costs, LUA, NONE).collect());
+    let more = Spread::of(differences(costs, WILDCARD, FULL).collect());
+    writeln!(text, "- {WILDCARD} against {FULL}: {:+.2} of Lua", more.median / lua.median)?;
+    Ok(())
+}
+
+fn percent(ratio: f64) -> f64 {
+    (ratio - 1.0) * 100.0
+}
+
+fn rounds<'c>(costs: &'c Costs, name: &str) -> impl Iterator<Item = f64> + use<'c> {
+    costs.get(name).into_iter().flatten().copied()
+}
+
+fn differences<'c>(
+    costs: &'c Costs,
+    name: &str,
+    base: &str,
+) -> impl Iterator<Item = f64> + use<'c> {
+    rounds(costs, name).zip(rounds(costs, base)).map(|(cost, base)| cost - base)
+}
+
+fn added<'c>(costs: &'c Costs, variant: &Variant) -> impl Iterator<Item = f64> + use<'c> {
+    differences(costs, variant.name, variant.baseline)
+}
+
+fn ratios<'c>(costs: &'c Costs, variant: &Variant) -> impl Iterator<Item = f64> + use<'c> {
+    added(costs, variant).zip(differences(costs, LUA, NONE)).map(|(added, lua)| added / lua)
+}
+
+/// The median of some values, and the quartiles around it.
+struct Spread {
+    low: f64,
+    median: f64,
+    high: f64,
+}
+
+impl Spread {
+    fn of(mut values: Vec<f64>) -> Self {
+        values.sort_by(f64::total_cmp);
+        let at =
+            |quarter: usize| values.get(values.len() * quarter / 4).copied().unwrap_or(f64::NAN);
+        Self { low: at(1), median: at(2), high: at(3) }
+    }
+}
