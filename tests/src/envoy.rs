@@ -34,6 +34,14 @@ impl Envoy {
     /// # Errors
     /// Envoy is not installed, or refuses the listeners.
     pub fn start(listeners: &[Listener]) -> Result<Self> {
+        Self::start_under(&[], listeners)
+    }
+
+    /// The same under another program, such as a profiler: its name and its arguments.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_under(program: &[&str], listeners: &[Listener]) -> Result<Self> {
         let folder = TempDir::new()?;
         let certificate =
             Certificate::generate(folder.path(), &["a.example.com", "b.example.com"])?;
@@ -43,7 +51,7 @@ impl Envoy {
         fs::write(&file, config.to_string())?;
         let admin_path = folder.path().join("admin");
         let log = folder.path().join("envoy.log");
-        let process = start(&file, &admin_path, &log)?;
+        let process = start(program, &file, &admin_path, &log)?;
         let admin = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut envoy = Self { process, folder, admin, listeners: BTreeMap::new() };
         envoy.wait(&admin_path, &log)?;
@@ -124,7 +132,7 @@ impl Envoy {
     }
 }
 
-fn start(bootstrap: &Path, admin_path: &Path, log: &Path) -> Result<Background> {
+fn start(program: &[&str], bootstrap: &Path, admin_path: &Path, log: &Path) -> Result<Background> {
     let text = |path: &Path| path.to_str().map(str::to_owned).context("a path is not UTF-8");
     let (bootstrap, admin_path) = (text(bootstrap)?, text(admin_path)?);
     let arguments = [
@@ -139,7 +147,13 @@ fn start(bootstrap: &Path, admin_path: &Path, log: &Path) -> Result<Background> 
     let mut arguments: Vec<&str> = arguments.iter().flatten().copied().collect();
     // Several run side by side.
     arguments.push("--use-dynamic-base-id");
-    Background::start(&tools::envoy()?, &arguments, log)
+    let envoy = tools::envoy()?;
+    let Some((program, own)) = program.split_first() else {
+        return Background::start(&envoy, &arguments, log);
+    };
+    let envoy = text(&envoy)?;
+    let arguments = [own, &[envoy.as_str()], &arguments].concat();
+    Background::start(Path::new(program), &arguments, log)
 }
 
 fn admin_get(admin: SocketAddr, path: &str) -> Result<String> {

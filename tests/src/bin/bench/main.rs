@@ -1,6 +1,6 @@
 //! `make bench`: what a request costs in Envoy with the filter, beside what it costs without one and
 //! with a Lua script that compares SNI and authority. All variants run in one Envoy with one worker,
-//! in many short rounds, and are compared within each round.
+//! in rounds, and are compared within each round.
 
 mod load;
 mod report;
@@ -15,11 +15,11 @@ use tests::envoy::Envoy;
 use tests::process::packager;
 use tests::tools::checkout;
 
-use crate::load::Counter;
+use crate::load::CountedEnvoy;
 use crate::variants::{Variant, variants};
 
-const ROUNDS: usize = 20;
-const REQUESTS: u32 = 10_000;
+const ROUNDS: usize = 3;
+const REQUESTS: u32 = 1_000;
 
 fn main() -> Result<()> {
     let module = checkout().join("dist/sni-guard.wasm");
@@ -29,32 +29,22 @@ fn main() -> Result<()> {
 
     let variants = variants(&module);
     let listeners: Vec<_> = variants.iter().map(|variant| variant.listener.clone()).collect();
-    let envoy = Envoy::start(&listeners)?;
-    let counter = Counter::for_process(envoy.id())?;
-    let costs = measure(&envoy, &variants, &counter)?;
+    let costs = measure(&CountedEnvoy::start(&listeners)?, &variants)?;
     let loading = [0, 5, 5_000].map(|servers| loading(&module, servers));
     let loading = loading.into_iter().collect::<Result<Vec<_>>>()?;
     let size = fs::metadata(&module)?.len();
-    let results = report::write(&variants, &costs, &counter, size, &loading)?;
+    let results = report::write(&variants, &costs, size, &loading)?;
     fs::write(checkout().join("bench/RESULTS.md"), &results.text)?;
     report::print(&results)
 }
 
 /// The cost of a request under each variant, in each round.
-fn measure(
-    envoy: &Envoy,
-    variants: &[Variant],
-    counter: &Counter,
-) -> Result<BTreeMap<&'static str, Vec<f64>>> {
+fn measure(envoy: &CountedEnvoy, variants: &[Variant]) -> Result<BTreeMap<&'static str, Vec<f64>>> {
     let mut costs: BTreeMap<_, Vec<f64>> = BTreeMap::new();
-    for round in 0..=ROUNDS {
+    for _ in 0..ROUNDS {
         for variant in variants {
-            let address = envoy.listener(&variant.listener.name)?;
-            let cost = counter.cost_of(variant, address, REQUESTS)?;
-            // The first round warms up.
-            if round > 0 {
-                costs.entry(variant.name).or_default().push(cost);
-            }
+            let cost = envoy.cost_of(variant, REQUESTS)?;
+            costs.entry(variant.name).or_default().push(cost);
         }
     }
     Ok(costs)

@@ -7,7 +7,6 @@ use std::io::Write as _;
 use anyhow::{Result, ensure};
 use tests::tools::{ENVOY_VERSION, run};
 
-use crate::load::Counter;
 use crate::variants::{FAST, FAST_MANY, FULL, FULL_MANY, LUA, NONE, Variant, WILDCARD};
 use crate::{REQUESTS, ROUNDS};
 
@@ -21,11 +20,10 @@ type Costs = BTreeMap<&'static str, Vec<f64>>;
 pub(crate) fn write(
     variants: &[Variant],
     costs: &Costs,
-    counter: &Counter,
     module_size: u64,
     loading: &[(usize, f64, u64)],
 ) -> Result<Results> {
-    let mut text = head(counter, module_size)?;
+    let mut text = head(module_size)?;
     let mut failures = Vec::new();
     writeln!(text, "| variant | a request | added | as a multiple of Lua | at most |")?;
     writeln!(text, "|---|---:|---:|---|---|")?;
@@ -48,7 +46,10 @@ pub(crate) fn write(
             failures.push(format!("{}: {:.2}, at most {target}", variant.name, ratio.median));
         }
     }
-    writeln!(text, "\nThe multiple is the median over the rounds, with the quartiles.\n")?;
+    writeln!(
+        text,
+        "\nThe multiple is the median over the rounds, with the least and the greatest.\n"
+    )?;
     comparisons(&mut text, costs)?;
     writeln!(text, "\nTo start Envoy with one listener, and the memory it then has:\n")?;
     writeln!(text, "| servers | seconds | MiB |\n|---:|---:|---:|")?;
@@ -70,18 +71,20 @@ pub(crate) fn print(results: &Results) -> Result<()> {
     Ok(())
 }
 
-fn head(counter: &Counter, module_size: u64) -> Result<String> {
+fn head(module_size: u64) -> Result<String> {
+    let valgrind = run("valgrind", &["--version"])?;
     let h2load = run("h2load", &["--version"])?;
     let wasm_opt = run("wasm-opt", &["--version"])?;
     let kernel = run("uname", &["-rm"])?;
     Ok(format!(
         "# What a request costs\n\n\
-         Written by `make bench`. Unit: {unit}, per request.\n\n\
-         One Envoy {ENVOY_VERSION} with one worker and a listener per variant; {requests} requests by \
-         {h2load} per variant and round (4 connections, 32 streams each, HTTP/2, a direct response), \
-         {ROUNDS} rounds of all variants in turn. Module: {module_size} bytes, by {wasm_opt}. \
-         Machine: Linux {kernel}.\n\n",
-        unit = counter.unit(),
+         Written by `make bench`. Unit: instructions in user space per request, counted by {valgrind}, \
+         Callgrind.\n\n\
+         One Envoy {ENVOY_VERSION} with one worker and a listener per variant. Per variant and round, \
+         the difference that {requests} more requests make on a connection, by {h2load} (32 streams, \
+         HTTP/2, a direct response); {ROUNDS} rounds of all variants in turn. Module: {module_size} \
+         bytes, by {wasm_opt}. Machine: Linux {kernel}.\n\n",
+        valgrind = valgrind.trim(),
         requests = REQUESTS,
         h2load = h2load.trim(),
         wasm_opt = wasm_opt.trim(),
@@ -133,7 +136,7 @@ fn ratios<'c>(costs: &'c Costs, variant: &Variant) -> impl Iterator<Item = f64> 
     added(costs, variant).zip(differences(costs, LUA, NONE)).map(|(added, lua)| added / lua)
 }
 
-/// The median of some values, and the quartiles around it.
+/// The median of some values, and their range.
 struct Spread {
     low: f64,
     median: f64,
