@@ -1,13 +1,15 @@
-//! The calls into Envoy, as Proxy-Wasm 0.2.1 defines them.
+//! The calls between Envoy and the module, as Proxy-Wasm 0.2.1 defines them.
 //!
 //! The SDK's own `hostcalls` panic on every status that they do not expect, and a panic takes down
 //! the VM of a worker with all its requests. They also cannot tell an attribute that is missing
 //! from an empty one, nor say the details of a response. So the few calls that the filter makes are
 //! declared here once more, with every status as a value.
 
-#![expect(unsafe_code, reason = "imports of the host are foreign functions")]
+#![expect(unsafe_code, reason = "what the host imports and exports are foreign functions")]
 
 use std::ptr;
+
+use crate::contexts;
 
 /// Any status but OK, by its number (proxy-wasm `proxy_result_t`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +68,38 @@ unsafe extern "C" {
         headers_size: usize,
         grpc_status: i32,
     ) -> u32;
+}
+
+// The SDK's callbacks for contexts. It exports them, so they are called by their exported names.
+unsafe extern "C" {
+    fn proxy_on_context_create(context: u32, root: u32);
+    fn proxy_on_delete(context: u32);
+}
+
+// The filter's callbacks for contexts and requests. `packager build` exports them under Envoy's
+// names, in the place of the SDK's.
+
+#[unsafe(no_mangle)]
+extern "C" fn sni_guard_on_context_create(context: u32, root: u32) {
+    if root == 0 {
+        // SAFETY: the arguments are Envoy's own.
+        unsafe { proxy_on_context_create(context, root) };
+    } else {
+        contexts::begin(context, root);
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn sni_guard_on_request_headers(context: u32, _headers: u32, _end: u32) -> u32 {
+    contexts::on_request_headers(context) as u32
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn sni_guard_on_delete(context: u32) {
+    if contexts::is_root(context) {
+        // SAFETY: the SDK made this context and has not been told of its end.
+        unsafe { proxy_on_delete(context) };
+    }
 }
 
 /// Writes a line to Envoy's log; `level` counts from 0, trace, to 5, critical.

@@ -4,22 +4,25 @@
 //! configuration (Envoy would answer 500 to everything on every gateway that starts afterwards),
 //! and asks Envoy for no more than the decision needs: the calls into Envoy are what a request
 //! costs.
+//!
+//! The SDK looks after the module's start and its configurations. Requests do not go through it:
+//! [`contexts`] says why. `packager build` exports the filter's own callbacks for them.
 
 mod abi;
 mod attributes;
 mod configuration;
+mod contexts;
 mod log_sink;
 mod metrics;
 mod mismatch;
 mod reply;
 
 use std::cell::Cell;
-use std::rc::Rc;
 use std::time::Duration;
 
 use log::error;
-use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::{Action, ContextType};
+use proxy_wasm::traits::{Context, RootContext};
+use proxy_wasm::types::Action;
 use rule::{Config, Decision, Judgement, Pass, Path, Policy};
 
 use crate::abi::Refused;
@@ -29,8 +32,36 @@ use crate::mismatch::MismatchLog;
 mod entry {
     proxy_wasm::main! {{
         crate::log_sink::install();
-        proxy_wasm::set_root_context(|_| Box::new(crate::Root { guard: None }));
+        proxy_wasm::set_root_context(|id| Box::new(crate::Root::new(id)));
     }}
+}
+
+/// One configuration of the plugin in one worker.
+struct Root {
+    id: u32,
+}
+
+impl Root {
+    fn new(id: u32) -> Self {
+        contexts::add_root(id);
+        Self { id }
+    }
+}
+
+impl Drop for Root {
+    fn drop(&mut self) {
+        contexts::remove_root(self.id);
+    }
+}
+
+impl Context for Root {}
+
+impl RootContext for Root {
+    /// Always accepts; see the head of the file.
+    fn on_configure(&mut self, _size: usize) -> bool {
+        contexts::set_guard(self.id, Guard::new(configuration::read()));
+        true
+    }
 }
 
 /// What all requests of one configuration share.
@@ -43,54 +74,25 @@ struct Guard {
     told_of_refusal: Cell<bool>,
 }
 
-/// One configuration of the plugin in one worker.
-struct Root {
-    guard: Option<Rc<Guard>>,
-}
-
-impl Context for Root {}
-
-impl RootContext for Root {
-    /// Always accepts; see the head of the file.
-    fn on_configure(&mut self, _size: usize) -> bool {
-        let policy = configuration::read();
+impl Guard {
+    fn new(policy: Policy) -> Self {
         let metrics = Metrics::define();
         metrics.set_config_invalid(policy.config().is_err());
         configuration::announce(&policy);
-        self.guard = Some(Rc::new(Guard {
+        Self {
             path: policy.config().map_or(Path::Full, Config::path),
             policy,
             metrics,
             mismatches: MismatchLog::every(Duration::from_secs(1)),
             told_of_refusal: Cell::new(false),
-        }));
-        true
+        }
     }
 
-    fn get_type(&self) -> Option<ContextType> {
-        Some(ContextType::HttpContext)
+    /// Decides on the request that Envoy is asking about.
+    fn on_request_headers(&self) -> Action {
+        self.handle().unwrap_or_else(|refused| self.pass_unknown(refused))
     }
 
-    fn create_http_context(&self, _id: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Request { guard: self.guard.clone() }))
-    }
-}
-
-/// One request.
-struct Request {
-    guard: Option<Rc<Guard>>,
-}
-
-impl Context for Request {}
-
-impl HttpContext for Request {
-    fn on_http_request_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
-        let Some(guard) = self.guard.as_deref() else { return Action::Continue };
-        guard.handle().unwrap_or_else(|refused| guard.pass_unknown(refused))
-    }
-}
-
-impl Guard {
     fn handle(&self) -> Result<Action, Refused> {
         let config = match self.policy.config() {
             Ok(config) => config,

@@ -25,12 +25,8 @@ impl<'a> Host<'a> {
     /// information, unbalanced brackets, a second colon outside brackets, an empty label.
     #[must_use]
     pub fn from_authority(authority: &'a [u8]) -> Option<Self> {
-        if authority.iter().any(|byte| is_refused(*byte)) {
-            return None;
-        }
-        let (host, rest) = split_port(authority)?;
-        is_port(rest).then_some(())?;
-        host.split(|byte| *byte == b'.').all(|label| !label.is_empty()).then_some(Self(host))
+        let (host, port) = split_port(authority)?;
+        is_port(port).then_some(Self(host))
     }
 
     /// Reads a server name as TLS carries it (RFC 6066 §3). `None` when there was none.
@@ -50,24 +46,44 @@ impl<'a> Host<'a> {
     }
 }
 
-/// User information, list separators, path separators, escapes and what is not printable ASCII.
+/// User information, list separators, path separators, escapes, brackets and what is not printable
+/// ASCII.
 fn is_refused(byte: u8) -> bool {
-    matches!(byte, b'@' | b',' | b'/' | b'\\' | b'%') || !byte.is_ascii_graphic()
+    matches!(byte, b'@' | b',' | b'/' | b'\\' | b'%' | b'[' | b']') || !byte.is_ascii_graphic()
 }
 
-/// The host of an authority and what follows it.
+/// The host of an authority and what follows it. This runs for every request, so it looks at each
+/// octet once.
 fn split_port(authority: &[u8]) -> Option<(&[u8], &[u8])> {
     if let Some(bracketed) = authority.strip_prefix(b"[") {
-        let end = bracketed.iter().position(|byte| *byte == b']')?;
-        let (literal, rest) = bracketed.split_at(end);
-        return (!literal.contains(&b'[')).then_some((literal, rest.get(1..)?));
+        return split_literal(bracketed);
     }
-    if authority.iter().any(|byte| matches!(byte, b'[' | b']')) {
-        return None;
+    let mut end = authority.len();
+    let mut label_is_empty = true;
+    for (at, byte) in authority.iter().enumerate() {
+        match *byte {
+            b':' => {
+                end = at;
+                break;
+            }
+            b'.' if label_is_empty => return None,
+            b'.' => label_is_empty = true,
+            other if is_refused(other) => return None,
+            _ => label_is_empty = false,
+        }
     }
-    let end = authority.iter().position(|byte| *byte == b':').unwrap_or(authority.len());
-    let (name, rest) = authority.split_at(end);
-    Some((without_trailing_dot(name), rest))
+    let (name, port) = authority.split_at_checked(end)?;
+    // Only the last label may be empty: what is before it is the name with a trailing dot.
+    let host = without_trailing_dot(name);
+    (!host.is_empty()).then_some((host, port))
+}
+
+/// The same for what follows an opening bracket.
+fn split_literal(bracketed: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = bracketed.iter().position(|byte| *byte == b']')?;
+    let (literal, rest) = bracketed.split_at_checked(end)?;
+    let is_literal = !literal.is_empty() && !literal.iter().copied().any(is_refused);
+    is_literal.then_some((literal, rest.get(1..)?))
 }
 
 fn without_trailing_dot(name: &[u8]) -> &[u8] {

@@ -5,19 +5,16 @@ use wasm_encoder::reencode::{Reencode, utils};
 use wasm_encoder::{ExportSection, Module};
 use wasmparser::{Export, Parser};
 
-/// What the filter needs. The SDK exports every callback of Proxy-Wasm, and Envoy calls whatever is
-/// exported, for each request. `proxy_on_delete` stays: without it the SDK never forgets a request.
-const KEPT: [&str; 7] = [
-    "memory",
-    "_initialize",
-    "proxy_on_memory_allocate",
-    "proxy_on_context_create",
-    "proxy_on_configure",
-    "proxy_on_request_headers",
-    "proxy_on_delete",
-];
+/// What the filter needs of the SDK's exports. The SDK exports every callback of Proxy-Wasm, and
+/// Envoy calls whatever is exported, for each request.
+const KEPT: [&str; 4] = ["memory", "_initialize", "proxy_on_memory_allocate", "proxy_on_configure"];
 
-/// The module without the exports of callbacks that the filter does not use.
+/// The filter's own callbacks are exported under this prefix, and go by Envoy's afterwards, in the
+/// place of the SDK's.
+const OWN: &str = "sni_guard_on_";
+const ENVOYS: &str = "proxy_on_";
+
+/// The module with just the callbacks that the filter uses.
 ///
 /// # Errors
 /// The bytes are no module.
@@ -38,6 +35,10 @@ impl Reencode for Trim {
         exports: &mut ExportSection,
         export: Export<'_>,
     ) -> Result<(), wasm_encoder::reencode::Error<Self::Error>> {
+        if let Some(callback) = export.name.strip_prefix(OWN) {
+            let name = format!("{ENVOYS}{callback}");
+            return utils::parse_export(self, exports, Export { name: &name, ..export });
+        }
         let kept = KEPT.contains(&export.name) || export.name.starts_with("proxy_abi_version_");
         if kept { utils::parse_export(self, exports, export) } else { Ok(()) }
     }
