@@ -34,7 +34,15 @@ impl Envoy {
     /// # Errors
     /// Envoy is not installed, or refuses the listeners.
     pub fn start(listeners: &[Listener]) -> Result<Self> {
-        Self::start_under(&[], listeners)
+        Self::start_version(tools::ENVOY_VERSION, listeners)
+    }
+
+    /// The same for a version of Envoy.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_version(version: &str, listeners: &[Listener]) -> Result<Self> {
+        Self::launch(&[], version, listeners)
     }
 
     /// The same under another program, such as a profiler: its name and its arguments.
@@ -42,6 +50,10 @@ impl Envoy {
     /// # Errors
     /// As [`Self::start`].
     pub fn start_under(program: &[&str], listeners: &[Listener]) -> Result<Self> {
+        Self::launch(program, tools::ENVOY_VERSION, listeners)
+    }
+
+    fn launch(program: &[&str], version: &str, listeners: &[Listener]) -> Result<Self> {
         let folder = TempDir::new()?;
         let certificate =
             Certificate::generate(folder.path(), &["a.example.com", "b.example.com"])?;
@@ -51,7 +63,9 @@ impl Envoy {
         fs::write(&file, config.to_string())?;
         let admin_path = folder.path().join("admin");
         let log = folder.path().join("envoy.log");
-        let process = start(program, &file, &admin_path, &log)?;
+        let mut program: Vec<String> = program.iter().map(|word| (*word).to_owned()).collect();
+        program.push(text(&tools::envoy(version)?)?);
+        let process = start(&program, &file, &admin_path, &log)?;
         let admin = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut envoy = Self { process, folder, admin, listeners: BTreeMap::new() };
         envoy.wait(&admin_path, &log)?;
@@ -132,9 +146,13 @@ impl Envoy {
     }
 }
 
-fn start(program: &[&str], bootstrap: &Path, admin_path: &Path, log: &Path) -> Result<Background> {
-    let text = |path: &Path| path.to_str().map(str::to_owned).context("a path is not UTF-8");
-    let (bootstrap, admin_path) = (text(bootstrap)?, text(admin_path)?);
+fn text(path: &Path) -> Result<String> {
+    path.to_str().map(str::to_owned).context("a path is not UTF-8")
+}
+
+/// Starts a program, Envoy or one that starts Envoy, with its own arguments and Envoy's.
+fn start(program: &[String], file: &Path, admin_path: &Path, log: &Path) -> Result<Background> {
+    let (bootstrap, admin_path) = (text(file)?, text(admin_path)?);
     let arguments = [
         ["-c", &bootstrap],
         ["--admin-address-path", &admin_path],
@@ -144,15 +162,11 @@ fn start(program: &[&str], bootstrap: &Path, admin_path: &Path, log: &Path) -> R
         ["--file-flush-interval-msec", "20"],
         ["--drain-time-s", "1"],
     ];
-    let mut arguments: Vec<&str> = arguments.iter().flatten().copied().collect();
+    let (program, own) = program.split_first().context("no program")?;
+    let mut arguments: Vec<&str> =
+        own.iter().map(String::as_str).chain(arguments.into_iter().flatten()).collect();
     // Several run side by side.
     arguments.push("--use-dynamic-base-id");
-    let envoy = tools::envoy()?;
-    let Some((program, own)) = program.split_first() else {
-        return Background::start(&envoy, &arguments, log);
-    };
-    let envoy = text(&envoy)?;
-    let arguments = [own, &[envoy.as_str()], &arguments].concat();
     Background::start(Path::new(program), &arguments, log)
 }
 

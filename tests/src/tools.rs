@@ -8,17 +8,26 @@ use anyhow::{Context, Result, bail};
 /// The version of Envoy that the tests run on, from PyPI.
 pub const ENVOY_VERSION: &str = "1.40.0";
 
-/// The Envoy program: `$ENVOY`, else the one that set-up installed.
+/// The oldest version that the filter is for.
+pub const OLDEST_ENVOY_VERSION: &str = "1.36.4";
+
+/// The versions that the decision table is run on: those of `$ENVOY_VERSIONS`, separated by blanks,
+/// else the oldest and the newest. Set-up installs them.
+#[must_use]
+pub fn envoy_versions() -> Vec<String> {
+    let versions = std::env::var("ENVOY_VERSIONS");
+    let versions = versions.unwrap_or_else(|_| format!("{OLDEST_ENVOY_VERSION} {ENVOY_VERSION}"));
+    versions.split_whitespace().map(str::to_owned).collect()
+}
+
+/// The program of a version of Envoy, as set-up installed it.
 ///
 /// # Errors
-/// There is none.
-pub fn envoy() -> Result<PathBuf> {
-    if let Some(path) = std::env::var_os("ENVOY") {
-        return Ok(path.into());
-    }
+/// It did not.
+pub fn envoy(version: &str) -> Result<PathBuf> {
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let cache = cache.or_else(|| Some(std::env::home_dir()?.join(".cache")));
-    let folder = format!("sni-guard/envoy-{ENVOY_VERSION}");
+    let folder = format!("sni-guard/envoy-{version}");
     let path = cache.context("finding the cache folder")?.join(folder).join("envoy");
     if !path.is_file() {
         bail!("Envoy is not at {}: run `make setup`", path.display());

@@ -14,6 +14,7 @@ use tests::decisions::{Answer, Protocol, Request, Route, Row, rows};
 use tests::envoy::{Chain, Envoy, Filter, Guard, GuardConfig, Listener, VirtualHost};
 use tests::fake_host::{self, FakeHost};
 use tests::module;
+use tests::tools::envoy_versions;
 
 #[test]
 fn rule() {
@@ -138,7 +139,8 @@ fn check_fake(row: &Row, host: &FakeHost, response: Option<&fake_host::LocalResp
     assert_eq!(host.metric("sni_guard.config_invalid"), Some(i64::from(invalid)), "{row}");
 }
 
-/// Every row twice, with the filter and without: a pass is whatever Envoy answers by itself.
+/// Every row on the oldest and the newest Envoy, with the filter and without: a pass is whatever
+/// Envoy answers by itself.
 #[test]
 fn module_on_envoy() {
     let module = module::build().unwrap();
@@ -157,9 +159,11 @@ fn module_on_envoy() {
         }
     }
     let listeners: Vec<Listener> = listeners.into_values().collect();
-    let envoy = Envoy::start(&listeners).unwrap();
-    for row in &rows {
-        check_envoy(&envoy, row);
+    for version in envoy_versions() {
+        let envoy = Envoy::start_version(&version, &listeners).unwrap();
+        for row in &rows {
+            check_envoy(&envoy, row);
+        }
     }
 }
 

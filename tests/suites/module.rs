@@ -101,7 +101,7 @@ fn envoy_loads(wasm: &[u8]) -> bool {
     let certificate = Certificate::generate(folder.path(), &["a.example.com"]).unwrap();
     let config = envoy::bootstrap(&[listener], &certificate, Path::new("/dev/null"));
     fs::write(&bootstrap, config.to_string()).unwrap();
-    let output = Command::new(tools::envoy().unwrap())
+    let output = Command::new(tools::envoy(tools::ENVOY_VERSION).unwrap())
         .args(["--mode", "validate", "-c", bootstrap.to_str().unwrap()])
         .output()
         .unwrap();
