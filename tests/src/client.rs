@@ -1,14 +1,14 @@
 //! A client that does what a browser does when it reuses a connection: one connection with one SNI,
 //! requests for any authority.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
-use h2::client::SendRequest;
+use h2::client::{ResponseFuture, SendRequest};
 use http::{HeaderMap, Method, Request, Uri};
 use rustls::ClientConfig;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -46,12 +46,12 @@ impl Response {
 pub struct Ask<'a> {
     /// The method.
     pub method: &'a str,
-    /// The content type, if any.
-    pub content_type: Option<&'a str>,
+    /// Headers of its own.
+    pub headers: &'a [(&'a str, &'a str)],
 }
 
 /// `GET /`.
-pub const GET: Ask<'static> = Ask { method: "GET", content_type: None };
+pub const GET: Ask<'static> = Ask { method: "GET", headers: &[] };
 
 /// How to connect.
 #[derive(Clone, Copy, Debug)]
@@ -116,7 +116,17 @@ impl Connection {
         self.send_path(ask, authority, "/").await
     }
 
-    /// The same for a path other than `/`.
+    /// Sends a POST with a body of so many octets, over HTTP/2.
+    ///
+    /// # Errors
+    /// The connection or the stream was reset before an answer came.
+    pub async fn upload(&mut self, authority: &str, size: usize) -> Result<Response> {
+        let Self::H2(sender, scheme) = self else { bail!("uploads are for HTTP/2") };
+        let uri = Uri::builder().scheme(*scheme).authority(authority).path_and_query("/");
+        upload_h2(sender, uri.build()?, size).await
+    }
+
+    /// The same as [`Self::send`] for a path other than `/`.
     ///
     /// # Errors
     /// As [`Self::send`].
@@ -175,11 +185,39 @@ async fn open(
 async fn send_h2(sender: &mut SendRequest<Bytes>, ask: &Ask<'_>, uri: Uri) -> Result<Response> {
     let method: Method = ask.method.parse()?;
     let mut request = Request::builder().method(method).uri(uri);
-    if let Some(content_type) = ask.content_type {
-        request = request.header("content-type", content_type);
+    for (name, value) in ask.headers {
+        request = request.header(*name, *value);
     }
     let mut ready = sender.clone().ready().await?;
     let (response, _) = ready.send_request(request.body(())?, true)?;
+    receive(response).await
+}
+
+/// Sends a body in pieces for as long as the server takes it, and returns the answer, which may come
+/// before the end.
+async fn upload_h2(sender: &mut SendRequest<Bytes>, uri: Uri, size: usize) -> Result<Response> {
+    let request = Request::builder().method(Method::POST).uri(uri).body(())?;
+    let mut ready = sender.clone().ready().await?;
+    let (response, mut body) = ready.send_request(request, false)?;
+    let mut left = size;
+    while left > 0 {
+        body.reserve_capacity(left);
+        match poll_fn(|context| body.poll_capacity(context)).await {
+            Some(Ok(granted)) => {
+                let piece = granted.min(left);
+                left -= piece;
+                // The server may have ended the stream in the meantime.
+                if body.send_data(Bytes::from(vec![0; piece]), left == 0).is_err() {
+                    break;
+                }
+            }
+            None | Some(Err(_)) => break,
+        }
+    }
+    receive(response).await
+}
+
+async fn receive(response: ResponseFuture) -> Result<Response> {
     let (head, mut body) = response.await?.into_parts();
     let mut bytes = Vec::new();
     while let Some(data) = body.data().await {
@@ -196,10 +234,11 @@ async fn send_h1(
     authority: &str,
     path: &str,
 ) -> Result<Response> {
-    let content_type =
-        ask.content_type.map(|value| format!("content-type: {value}\r\n")).unwrap_or_default();
+    let headers: Vec<_> =
+        ask.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let headers = headers.concat();
     let method = ask.method;
-    let request = format!("{method} {path} HTTP/1.1\r\nhost: {authority}\r\n{content_type}\r\n");
+    let request = format!("{method} {path} HTTP/1.1\r\nhost: {authority}\r\n{headers}\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut received = Vec::new();
     let (head, mut body) = loop {

@@ -187,6 +187,13 @@ impl FakeHost {
         &self.store.data().log
     }
 
+    /// How much memory the module has, in octets.
+    #[must_use]
+    pub fn memory_size(&self) -> usize {
+        let memory = self.instance.get_memory(&self.store, "memory");
+        memory.map_or(0, |memory| memory.data_size(&self.store))
+    }
+
     /// Sets the clock, in nanoseconds since 1970.
     pub fn set_time(&mut self, now: u64) {
         self.store.data_mut().now = now;

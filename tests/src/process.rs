@@ -67,9 +67,9 @@ impl Background {
     /// Waits until `ready` says so.
     ///
     /// # Errors
-    /// The program ended, or half a minute passed; the error ends with the program's log.
+    /// The program ended, or a minute passed; the error ends with the program's log.
     pub fn wait_until(&mut self, log: &Path, ready: impl Fn() -> bool) -> Result<()> {
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + Duration::from_mins(1);
         loop {
             if ready() {
                 return Ok(());

@@ -215,8 +215,9 @@ fn check_reply(row: &Row, response: &Response) {
 fn send(address: SocketAddr, row: &Row) -> Result<Response> {
     let transport =
         if row.request.tls { Transport::Tls(row.sni.as_deref()) } else { Transport::Plaintext };
-    let ask =
-        Ask { method: &row.request.method, content_type: row.request.content_type.as_deref() };
+    let content_type = row.request.content_type.as_deref().map(|value| ("content-type", value));
+    let headers: Vec<_> = content_type.into_iter().collect();
+    let ask = Ask { method: &row.request.method, headers: &headers };
     block_on(async {
         let mut connection = match row.request.protocol {
             Protocol::H1 => Connection::h1(address, transport).await?,

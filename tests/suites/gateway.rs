@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tests::client::{Connection, GET, Transport, block_on, get};
+use tests::client::{Ask, Connection, GET, Transport, block_on, get};
 use tests::envoy::{Chain, Envoy, Filter, Guard, GuardConfig, Listener, VirtualHost};
 use tests::module;
 use tests::process::packager_with_input;
@@ -80,6 +80,65 @@ fn the_access_log_says_why() {
     let warning = "sni a.example.com of server one, authority b.example.com of server two, \
                    reason other_server, answered 421";
     assert!(log.contains(warning), "{log}");
+}
+
+#[test]
+fn grpc_is_refused_in_its_own_words() {
+    let config = json!({ "servers": { "one": [A], "two": [B] }, "grpc": "reject" });
+    let guard = guard(GuardConfig::Inline(Some(config)));
+    let envoy = Envoy::start(&[gateway("guarded", Some(guard))]).unwrap();
+    let address = envoy.listener("guarded").unwrap();
+    let ask = Ask { method: "POST", headers: &[("content-type", "application/grpc")] };
+    let response = block_on(async {
+        Connection::h2(address, Transport::Tls(Some(A))).await?.send(&ask, B).await
+    })
+    .unwrap();
+    // UNAVAILABLE; over gRPC the HTTP status is always 200.
+    assert_eq!((response.status, response.header("grpc-status")), (200, "14"));
+    assert_eq!(envoy.metrics().unwrap().get("sni_guard.enforced.other_server"), Some(&1));
+}
+
+/// The answer comes while the body is still on its way: the stream ends, the others go on.
+#[test]
+fn a_large_body_neither_hangs_nor_breaks_the_connection() {
+    let guard = guard(GuardConfig::Inline(Some(servers())));
+    let envoy = Envoy::start(&[gateway("guarded", Some(guard))]).unwrap();
+    let address = envoy.listener("guarded").unwrap();
+    let statuses = block_on(async {
+        let mut connection = Connection::h2(address, Transport::Tls(Some(A))).await?;
+        let mut statuses = Vec::new();
+        for _ in 0..3 {
+            statuses.push(connection.upload(B, 5_000_000).await?.status);
+            statuses.push(connection.send(&GET, A).await?.status);
+        }
+        Ok(statuses)
+    })
+    .unwrap();
+    assert_eq!(statuses, [421, 200, 421, 200, 421, 200]);
+}
+
+#[test]
+fn an_upgrade_to_websocket_is_a_request_like_others() {
+    let config = json!({ "servers": { "one": [A], "two": [B] }, "protocols": ["h1", "h2"] });
+    let guard = guard(GuardConfig::Inline(Some(config)));
+    let envoy = Envoy::start(&[gateway("plain", None), gateway("guarded", Some(guard))]).unwrap();
+    let headers = [
+        ("connection", "Upgrade"),
+        ("upgrade", "websocket"),
+        ("sec-websocket-version", "13"),
+        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ];
+    let ask = Ask { method: "GET", headers: &headers };
+    let status = |listener: &str, authority: &str| {
+        let address = envoy.listener(listener).unwrap();
+        let response = block_on(async {
+            Connection::h1(address, Transport::Tls(Some(A))).await?.send(&ask, authority).await
+        });
+        response.unwrap().status
+    };
+    assert_eq!(status("guarded", B), 421);
+    // This gateway does not speak WebSocket, and says so with the filter and without.
+    assert_eq!(status("guarded", A), status("plain", A));
 }
 
 /// A gateway that starts with a configuration that nobody can use, as Istio delivers it: it serves

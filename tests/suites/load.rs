@@ -1,0 +1,135 @@
+//! The filter under load: nothing is lost, nothing is miscounted, nothing piles up.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tests::envoy::{Chain, Envoy, Filter, Guard, GuardConfig, Listener, VirtualHost};
+use tests::fake_host::{Facts, FakeHost, Module};
+use tests::module;
+
+fn listener(config: GuardConfig) -> Listener {
+    let chain = |host: &str| Chain {
+        server_names: vec![host.into()],
+        virtual_hosts: vec![VirtualHost::of(host)],
+    };
+    let guard = Guard { module: module::build().unwrap(), config };
+    let chains = vec![chain("a.example.com"), chain("b.example.com")];
+    Listener { name: "guarded".into(), tls: true, chains, filter: Some(Filter::Guard(guard)) }
+}
+
+fn servers() -> Value {
+    json!({ "servers": { "one": ["a.example.com"], "two": ["b.example.com"] } })
+}
+
+/// Load on connections with SNI a.example.com.
+fn start_load(address: SocketAddr, authority: &str, requests: u32, connections: u32) -> Child {
+    Command::new("h2load")
+        .args([format!("--requests={requests}"), format!("--clients={connections}")])
+        .args(["--max-concurrent-streams=10".to_owned(), format!("--connect-to={address}")])
+        .arg(format!("--header=:authority: {authority}"))
+        .arg("https://a.example.com/")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+#[track_caller]
+fn check_load(load: Child, requests: u32, class: &str) {
+    let output = String::from_utf8(load.wait_with_output().unwrap().stdout).unwrap();
+    assert!(output.contains(&format!(" {requests} done, ")), "{output}");
+    assert!(output.contains(&format!("{requests} {class}")), "{output}");
+}
+
+fn resident_kib(process: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+/// 200,000 requests of three kinds at once, on 100 connections.
+#[test]
+fn counters_add_up_and_memory_stays() {
+    let envoy = Envoy::start(&[listener(GuardConfig::Inline(Some(servers())))]).unwrap();
+    let address = envoy.listener("guarded").unwrap();
+    let round = |requests: u32| {
+        let kinds = [
+            ("a.example.com", 2 * requests, "2xx"),
+            ("b.example.com", requests, "4xx"),
+            ("c.example.com", requests, "4xx"),
+        ];
+        let loads = kinds.map(|(authority, requests, class)| {
+            let connections = if authority == "a.example.com" { 50 } else { 25 };
+            (start_load(address, authority, requests, connections), requests, class)
+        });
+        for (load, requests, class) in loads {
+            check_load(load, requests, class);
+        }
+    };
+    round(10_000);
+    let before = resident_kib(envoy.id());
+    round(40_000);
+    let after = resident_kib(envoy.id());
+    let metrics = envoy.metrics().unwrap();
+    let counted: Vec<_> = metrics.iter().filter(|(_, count)| **count > 0).collect();
+    let (enforced, unlisted) =
+        ("sni_guard.enforced.other_server", "sni_guard.passed.unlisted_host");
+    assert_eq!(counted, [(&enforced.to_owned(), &50_000), (&unlisted.to_owned(), &50_000)]);
+    assert!(after < before + 8 * 1024, "{before} KiB, then {after} KiB");
+}
+
+/// The module's own memory, to the octet.
+#[test]
+fn the_module_forgets_every_request() {
+    let module = Module::load(&module::build().unwrap()).unwrap();
+    let mut host = FakeHost::start(&module, servers().to_string().as_bytes()).unwrap();
+    let requests = ["a.example.com", "b.example.com", "c.example.com"].map(|authority| {
+        let mut facts = Facts::default();
+        let sni = "connection.requested_server_name";
+        facts.properties.insert(sni.into(), b"a.example.com".to_vec());
+        facts.properties.insert("request.protocol".into(), b"HTTP/2".to_vec());
+        facts.headers.insert(":authority".into(), authority.into());
+        facts
+    });
+    let mut run = |count: usize| {
+        for facts in requests.iter().cycle().take(count) {
+            host.request(facts).unwrap();
+        }
+        host.memory_size()
+    };
+    let (early, late) = (run(100), run(10_000));
+    assert_eq!(early, late);
+}
+
+/// The configuration is replaced again and again while requests are served.
+#[test]
+fn a_new_configuration_loses_no_request() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("filter.json");
+    let listener = listener(GuardConfig::Discovered(file.clone()));
+    let Some(Filter::Guard(guard)) = &listener.filter else { unreachable!() };
+    let configurations = [servers(), json!({}), json!({ "rule": "exact" }), json!({ "nope": 1 })];
+    replace(&file, guard, &configurations[0]);
+    let envoy = Envoy::start(std::slice::from_ref(&listener)).unwrap();
+    let load = start_load(envoy.listener("guarded").unwrap(), "a.example.com", 100_000, 20);
+    for config in configurations.iter().cycle().take(41) {
+        replace(&file, guard, config);
+        sleep(Duration::from_millis(50));
+    }
+    check_load(load, 100_000, "2xx");
+    let started = envoy.log().unwrap().matches("sni-guard: ").count();
+    assert!(started > 20, "{started} configurations were taken up");
+}
+
+fn replace(file: &Path, guard: &Guard, config: &Value) {
+    let new = file.with_extension("new");
+    fs::write(&new, guard.discovered(config).to_string()).unwrap();
+    fs::rename(new, file).unwrap();
+}
