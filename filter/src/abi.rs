@@ -55,6 +55,7 @@ unsafe extern "C" {
         data: *mut *mut u8,
         size: *mut usize,
     ) -> u32;
+    fn proxy_set_effective_context(context: u32) -> u32;
     fn proxy_define_metric(kind: u32, name: *const u8, size: usize, id: *mut u32) -> u32;
     fn proxy_record_metric(id: u32, value: u64) -> u32;
     fn proxy_increment_metric(id: u32, offset: i64) -> u32;
@@ -70,36 +71,23 @@ unsafe extern "C" {
     ) -> u32;
 }
 
-// The SDK's callbacks for contexts. It exports them, so they are called by their exported names.
-unsafe extern "C" {
-    fn proxy_on_context_create(context: u32, root: u32);
-    fn proxy_on_delete(context: u32);
-}
+// The filter's callbacks. `packager build` exports them under Envoy's names, in the place of the
+// SDK's: `proxy_on_` for `sni_guard_on_`.
 
-// The filter's callbacks for contexts and requests. `packager build` exports them under Envoy's
-// names, in the place of the SDK's.
+#[unsafe(no_mangle)]
+extern "C" fn sni_guard_on_configure(root: u32, _size: u32) -> u32 {
+    contexts::configure(root);
+    u32::from(true)
+}
 
 #[unsafe(no_mangle)]
 extern "C" fn sni_guard_on_context_create(context: u32, root: u32) {
-    if root == 0 {
-        // SAFETY: the arguments are Envoy's own.
-        unsafe { proxy_on_context_create(context, root) };
-    } else {
-        contexts::begin(context, root);
-    }
+    contexts::begin(context, root);
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn sni_guard_on_request_headers(context: u32, _headers: u32, _end: u32) -> u32 {
     contexts::on_request_headers(context) as u32
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn sni_guard_on_delete(context: u32) {
-    if contexts::is_root(context) {
-        // SAFETY: the SDK made this context and has not been told of its end.
-        unsafe { proxy_on_delete(context) };
-    }
 }
 
 /// Writes a line to Envoy's log; `level` counts from 0, trace, to 5, critical.
@@ -114,6 +102,13 @@ pub(crate) fn now_nanoseconds() -> Result<u64, Refused> {
     // SAFETY: the host writes one u64 to `time` during the call.
     ok(unsafe { proxy_get_current_time_nanoseconds(&raw mut time) })?;
     Ok(time)
+}
+
+/// Whether Envoy still has a context. The calls that follow in this callback are made in its name, so
+/// it is for callbacks that make no more.
+pub(crate) fn is_context(context: u32) -> bool {
+    // SAFETY: no memory is shared.
+    ok(unsafe { proxy_set_effective_context(context) }).is_ok()
 }
 
 /// The `pluginConfig`, as Envoy hands it over: JSON, or nothing.

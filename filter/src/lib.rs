@@ -5,8 +5,8 @@
 //! and asks Envoy for no more than the decision needs: the calls into Envoy are what a request
 //! costs.
 //!
-//! The SDK looks after the module's start and its configurations. Requests do not go through it:
-//! [`contexts`] says why. `packager build` exports the filter's own callbacks for them.
+//! The SDK starts the module and lends it memory. Its objects for configurations and requests are
+//! not used: [`contexts`] says why. `packager build` gives the filter's callbacks Envoy's names.
 
 mod abi;
 mod attributes;
@@ -21,7 +21,6 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use log::error;
-use proxy_wasm::traits::{Context, RootContext};
 use proxy_wasm::types::Action;
 use rule::{Config, Decision, Judgement, Pass, Path, Policy};
 
@@ -32,36 +31,7 @@ use crate::mismatch::MismatchLog;
 mod entry {
     proxy_wasm::main! {{
         crate::log_sink::install();
-        proxy_wasm::set_root_context(|id| Box::new(crate::Root::new(id)));
     }}
-}
-
-/// One configuration of the plugin in one worker.
-struct Root {
-    id: u32,
-}
-
-impl Root {
-    fn new(id: u32) -> Self {
-        contexts::add_root(id);
-        Self { id }
-    }
-}
-
-impl Drop for Root {
-    fn drop(&mut self) {
-        contexts::remove_root(self.id);
-    }
-}
-
-impl Context for Root {}
-
-impl RootContext for Root {
-    /// Always accepts; see the head of the file.
-    fn on_configure(&mut self, _size: usize) -> bool {
-        contexts::set_guard(self.id, Guard::new(configuration::read()));
-        true
-    }
 }
 
 /// What all requests of one configuration share.
