@@ -1,4 +1,4 @@
-.PHONY: help setup demo test check build bench fmt
+.PHONY: help setup demo test check fuzz build bench fmt
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -19,8 +19,11 @@ check: setup ## Formatting, lints, documentation
 	cargo clippy --locked --package rule --target wasm32v1-none -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
 
-test: check ## Every check and every test, on the rule, the module, Envoy and a registry
+test: check fuzz ## Every check and every test, on the rule, the module, Envoy and a registry
 	cargo test --locked
+
+fuzz: setup ## Look for inputs that break the rule, for 20 seconds each
+	fuzz/run
 
 fmt: ## Format the sources
 	cargo fmt

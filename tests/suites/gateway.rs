@@ -13,6 +13,7 @@ use tests::client::{Ask, Connection, GET, Transport, block_on, get};
 use tests::envoy::{Chain, Envoy, Filter, Guard, GuardConfig, Listener, VirtualHost};
 use tests::module;
 use tests::process::packager_with_input;
+use tests::tools::checkout;
 
 const A: &str = "a.example.com";
 const B: &str = "b.example.com";
@@ -186,6 +187,27 @@ fn check_invalid(invalid: &Value, faults: usize) {
     eventually("the mended configuration", || status(B) == 421);
     assert_eq!(status(A), 200);
     assert_eq!(envoy.metrics().unwrap().get("sni_guard.config_invalid"), Some(&0));
+}
+
+/// Whatever a configuration is, a gateway that starts with it serves.
+#[test]
+fn no_seed_of_the_fuzzer_is_an_outage() {
+    let seeds = fs::read_dir(checkout().join("fuzz/seeds/configuration")).unwrap();
+    let mut tried = 0;
+    for seed in seeds {
+        let path = seed.unwrap().path();
+        let text = fs::read_to_string(&path).unwrap();
+        let folder = TempDir::new().unwrap();
+        let file = folder.path().join("filter.json");
+        let guard = guard(GuardConfig::Discovered(file.clone()));
+        replace(&file, &guard.discovered_text(&text));
+        let envoy = Envoy::start(&[gateway("guarded", Some(guard))]).unwrap();
+        let address = envoy.listener("guarded").unwrap();
+        assert_eq!(get(address, A, A).unwrap().status, 200, "{}", path.display());
+        assert_ne!(get(address, A, B).unwrap().status, 200, "{}", path.display());
+        tried += 1;
+    }
+    assert!(tried > 10, "{tried}");
 }
 
 /// Envoy looks at a discovery file when it is moved into its place.

@@ -94,6 +94,12 @@ impl Guard {
     /// The content of a discovery file with this `pluginConfig`.
     #[must_use]
     pub fn discovered(&self, plugin_config: &Value) -> Value {
+        self.discovered_text(&plugin_config.to_string())
+    }
+
+    /// The same with a text that need not be JSON.
+    #[must_use]
+    pub fn discovered_text(&self, plugin_config: &str) -> Value {
         json!({
             "resources": [{
                 "@type": "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
@@ -106,7 +112,8 @@ impl Guard {
     fn http_filter(&self) -> Value {
         match &self.config {
             GuardConfig::Inline(plugin_config) => {
-                json!({ "name": FILTER, "typed_config": self.wasm(plugin_config.as_ref()) })
+                let plugin_config = plugin_config.as_ref().map(Value::to_string);
+                json!({ "name": FILTER, "typed_config": self.wasm(plugin_config.as_deref()) })
             }
             GuardConfig::Discovered(path) => json!({
                 "name": FILTER,
@@ -122,7 +129,7 @@ impl Guard {
         }
     }
 
-    fn wasm(&self, plugin_config: Option<&Value>) -> Value {
+    fn wasm(&self, plugin_config: Option<&str>) -> Value {
         let mut config = json!({
             "name": FILTER,
             "failure_policy": "FAIL_CLOSED",
@@ -134,7 +141,7 @@ impl Guard {
         if let (Some(plugin_config), Some(config)) = (plugin_config, config.as_object_mut()) {
             let value = json!({
                 "@type": "type.googleapis.com/google.protobuf.StringValue",
-                "value": plugin_config.to_string(),
+                "value": plugin_config,
             });
             config.insert("configuration".into(), value);
         }
