@@ -2,14 +2,15 @@
 //! requests for any authority.
 
 use std::future::{Future, poll_fn};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use h2::client::{ResponseFuture, SendRequest};
 use http::{HeaderMap, Method, Request, Uri};
+use quinn::crypto::rustls::QuicClientConfig;
 use rustls::ClientConfig;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::ring::default_provider;
@@ -79,6 +80,8 @@ pub enum Connection {
     H2(SendRequest<Bytes>, &'static str),
     /// HTTP/1.1.
     H1(Box<dyn Stream>),
+    /// HTTP/3, with the endpoint that it lives on.
+    H3(h3::client::SendRequest<h3_quinn::OpenStreams, Bytes>, quinn::Endpoint),
 }
 
 /// A stream of octets in both directions.
@@ -106,6 +109,22 @@ impl Connection {
     /// The server is not there or does not speak TLS.
     pub async fn h1(server: SocketAddr, transport: Transport<'_>) -> Result<Self> {
         Ok(Self::H1(open(server, transport, b"http/1.1").await?))
+    }
+
+    /// Opens an HTTP/3 connection. Call it within [`block_on`], which drives it.
+    ///
+    /// # Errors
+    /// The server is not there or does not speak QUIC or HTTP/3.
+    pub async fn h3(server: SocketAddr, sni: &str) -> Result<Self> {
+        let tls = QuicClientConfig::try_from(tls_config(true, b"h3")?)?;
+        let mut endpoint = quinn::Endpoint::client((Ipv4Addr::LOCALHOST, 0).into())?;
+        endpoint.set_default_client_config(quinn::ClientConfig::new(Arc::new(tls)));
+        let connection = endpoint.connect(server, sni)?.await.context("QUIC handshake")?;
+        let connection = h3_quinn::Connection::new(connection);
+        let (mut driver, sender) = h3::client::new(connection).await?;
+        // Its errors show in the requests.
+        tokio::spawn(async move { poll_fn(|context| driver.poll_close(context)).await });
+        Ok(Self::H3(sender, endpoint))
     }
 
     /// Sends a request for an authority, just as it is written, and waits for the answer.
@@ -146,6 +165,10 @@ impl Connection {
                 send_h2(sender, ask, uri.build()?).await
             }
             Self::H1(stream) => send_h1(stream, ask, authority, path).await,
+            Self::H3(sender, _) => {
+                let uri = Uri::builder().scheme("https").authority(authority).path_and_query(path);
+                send_h3(sender, ask, uri.build()?).await
+            }
         }
     }
 }
@@ -169,17 +192,41 @@ async fn open(
         TcpStream::connect(server).await.with_context(|| format!("connecting {server}"))?;
     stream.set_nodelay(true)?;
     let Transport::Tls(sni) = transport else { return Ok(Box::new(stream)) };
-    let provider = Arc::new(default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
+    let config = tls_config(sni.is_some(), alpn)?;
+    let name = ServerName::try_from(sni.unwrap_or("none.invalid").to_owned())?;
+    let connector = TlsConnector::from(Arc::new(config));
+    Ok(Box::new(connector.connect(name, stream).await.context("TLS handshake")?))
+}
+
+fn tls_config(enable_sni: bool, alpn: &[u8]) -> Result<ClientConfig> {
+    let mut config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
         .with_safe_default_protocol_versions()?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(AnyCertificate))
         .with_no_client_auth();
     config.alpn_protocols = vec![alpn.to_vec()];
-    config.enable_sni = sni.is_some();
-    let name = ServerName::try_from(sni.unwrap_or("none.invalid").to_owned())?;
-    let connector = TlsConnector::from(Arc::new(config));
-    Ok(Box::new(connector.connect(name, stream).await.context("TLS handshake")?))
+    config.enable_sni = enable_sni;
+    Ok(config)
+}
+
+async fn send_h3(
+    sender: &mut h3::client::SendRequest<h3_quinn::OpenStreams, Bytes>,
+    ask: &Ask<'_>,
+    uri: Uri,
+) -> Result<Response> {
+    let mut request = Request::builder().method(ask.method).uri(uri);
+    for (name, value) in ask.headers {
+        request = request.header(*name, *value);
+    }
+    let mut stream = sender.send_request(request.body(())?).await?;
+    stream.finish().await?;
+    let head = stream.recv_response().await?;
+    let mut body = Vec::new();
+    while let Some(mut data) = stream.recv_data().await? {
+        body.extend_from_slice(&data.copy_to_bytes(data.remaining()));
+    }
+    let (status, headers) = (head.status().as_u16(), head.headers().clone());
+    Ok(Response { status, headers, body, closed: false })
 }
 
 async fn send_h2(sender: &mut SendRequest<Bytes>, ask: &Ask<'_>, uri: Uri) -> Result<Response> {

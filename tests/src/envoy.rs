@@ -3,7 +3,7 @@
 
 mod config;
 
-pub use config::{Chain, Filter, Guard, GuardConfig, Listener, VirtualHost, bootstrap};
+pub use config::{Chain, Filter, Guard, GuardConfig, Listener, Transport, VirtualHost, bootstrap};
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,7 +15,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::certificate::Certificate;
-use crate::client::{Connection, GET, Transport, block_on};
+use crate::client::{self, Connection, GET, block_on};
 use crate::process::Background;
 use crate::tools;
 
@@ -172,7 +172,7 @@ fn start(program: &[String], file: &Path, admin_path: &Path, log: &Path) -> Resu
 
 fn admin_get(admin: SocketAddr, path: &str) -> Result<String> {
     let response = block_on(async {
-        let mut connection = Connection::h2(admin, Transport::Plaintext).await?;
+        let mut connection = Connection::h2(admin, client::Transport::Plaintext).await?;
         connection.send_path(&GET, "admin", path).await
     })?;
     ensure!(response.status == 200, "{path}: {}", response.status);

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tests::client::{Ask, Connection, GET, Transport, block_on, get};
-use tests::envoy::{Chain, Envoy, Filter, Guard, GuardConfig, Listener, VirtualHost};
+use tests::envoy::{self, Chain, Envoy, Filter, Guard, GuardConfig, Listener, VirtualHost};
 use tests::module;
 use tests::process::packager_with_input;
 use tests::tools::checkout;
@@ -26,7 +26,7 @@ fn gateway(name: &str, guard: Option<Guard>) -> Listener {
     };
     Listener {
         name: name.into(),
-        tls: true,
+        transport: envoy::Transport::Tls,
         chains: vec![chain(A), chain(B)],
         filter: guard.map(Filter::Guard),
     }
@@ -183,10 +183,15 @@ fn check_invalid(invalid: &Value, faults: usize) {
         assert!(log.contains(&format!("every request passes: {fault}\n")), "{fault}: {log}");
     }
 
-    replace(&file, &guard.discovered(&servers()));
-    eventually("the mended configuration", || status(B) == 421);
-    assert_eq!(status(A), 200);
-    assert_eq!(envoy.metrics().unwrap().get("sni_guard.config_invalid"), Some(&0));
+    let invalid_gauge = || envoy.metrics().unwrap().get("sni_guard.config_invalid").copied();
+    let mended = servers();
+    // Then the running gateway gets it once more.
+    for (config, expected, gauge) in [(&mended, 421, 0), (invalid, 404, 1), (&mended, 421, 0)] {
+        replace(&file, &guard.discovered(config));
+        eventually("the new configuration", || status(B) == expected);
+        assert_eq!(status(A), 200, "{config}");
+        assert_eq!(invalid_gauge(), Some(gauge), "{config}");
+    }
 }
 
 /// Whatever a configuration is, a gateway that starts with it serves.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tests::envoy::{Chain, Envoy, Filter, Guard, GuardConfig, Listener, VirtualHost};
+use tests::envoy::{self, Chain, Envoy, Filter, Guard, GuardConfig, Listener, VirtualHost};
 use tests::fake_host::{Facts, FakeHost, Module};
 use tests::module;
 
@@ -22,7 +22,12 @@ fn listener(config: GuardConfig) -> Listener {
     };
     let guard = Guard { module: module::build().unwrap(), config };
     let chains = vec![chain("a.example.com"), chain("b.example.com")];
-    Listener { name: "guarded".into(), tls: true, chains, filter: Some(Filter::Guard(guard)) }
+    Listener {
+        name: "guarded".into(),
+        transport: envoy::Transport::Tls,
+        chains,
+        filter: Some(Filter::Guard(guard)),
+    }
 }
 
 fn servers() -> Value {

@@ -94,7 +94,7 @@ fn envoy_loads(wasm: &[u8]) -> bool {
     let guard = Guard { module, config: GuardConfig::Inline(None) };
     let listener = Listener {
         name: "plain".into(),
-        tls: false,
+        transport: envoy::Transport::Plaintext,
         chains: vec![Chain { server_names: vec!["*".into()], virtual_hosts: vec![] }],
         filter: Some(Filter::Guard(guard)),
     };

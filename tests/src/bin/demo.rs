@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use tests::client::{Connection, GET, Transport, block_on};
-use tests::envoy::{Chain, Envoy, Filter, Guard, GuardConfig, Listener, VirtualHost};
+use tests::envoy::{self, Chain, Envoy, Filter, Guard, GuardConfig, Listener, VirtualHost};
 use tests::process::packager;
 use tests::tools::{ENVOY_VERSION, checkout};
 
@@ -87,7 +87,7 @@ fn gateway(name: &str, guard: Option<Guard>) -> Listener {
     };
     Listener {
         name: name.into(),
-        tls: true,
+        transport: envoy::Transport::Tls,
         chains: vec![chain(A), chain(B)],
         filter: guard.map(Filter::Guard),
     }

@@ -13,8 +13,8 @@ use crate::certificate::Certificate;
 pub struct Listener {
     /// Its name.
     pub name: String,
-    /// Whether it speaks TLS.
-    pub tls: bool,
+    /// What it speaks.
+    pub transport: Transport,
     /// Its filter chains. One whose `server_names` hold `*` takes every SNI that no other has.
     pub chains: Vec<Chain>,
     /// The filter before the router, where it has one.
@@ -28,6 +28,17 @@ pub enum Filter {
     Guard(Guard),
     /// A Lua script.
     Lua(String),
+}
+
+/// What a listener speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// HTTP/1.1 and HTTP/2.
+    Plaintext,
+    /// The same with TLS.
+    Tls,
+    /// HTTP/3.
+    Quic,
 }
 
 /// A filter chain: what istiod makes of one TLS server.
@@ -204,21 +215,29 @@ impl Listener {
         let (rest, named): (Vec<_>, Vec<_>) =
             self.chains.iter().partition(|chain| chain.server_names.iter().any(|name| name == "*"));
         let chain = |chain: &Chain| self.chain(chain, certificate, access_log);
+        let inspector = json!({
+            "name": "envoy.filters.listener.tls_inspector",
+            "typed_config": {
+                "@type": format!("{TYPE}.filters.listener.tls_inspector.v3.TlsInspector"),
+            },
+        });
+        let quic = self.transport == Transport::Quic;
+        let protocol = if quic { "UDP" } else { "TCP" };
         let mut config = json!({
             "name": self.name,
-            "address": { "socket_address": { "address": "127.0.0.1", "port_value": 0 } },
-            "listener_filters": [{
-                "name": "envoy.filters.listener.tls_inspector",
-                "typed_config": {
-                    "@type": format!("{TYPE}.filters.listener.tls_inspector.v3.TlsInspector"),
-                },
-            }],
+            "address": { "socket_address": {
+                "address": "127.0.0.1", "port_value": 0, "protocol": protocol,
+            } },
+            "listener_filters": if quic { vec![] } else { vec![inspector] },
             "filter_chains": named.iter().map(|named| {
                 let mut config = chain(named);
                 config["filter_chain_match"] = json!({ "server_names": named.server_names });
                 config
             }).collect::<Vec<_>>(),
         });
+        if quic {
+            config["udp_listener_config"] = json!({ "quic_options": {} });
+        }
         if let Some(rest) = rest.first() {
             config["default_filter_chain"] = chain(rest);
         }
@@ -230,21 +249,33 @@ impl Listener {
         let mut config = json!({
             "filters": [{ "name": "http", "typed_config": manager }],
         });
-        if self.tls {
-            config["transport_socket"] = json!({
+        let common = |protocols: &[&str]| {
+            json!({
+                "alpn_protocols": protocols,
+                "tls_certificates": [{
+                    "certificate_chain": { "filename": certificate.certificate },
+                    "private_key": { "filename": certificate.key },
+                }],
+            })
+        };
+        let socket = match self.transport {
+            Transport::Plaintext => return config,
+            Transport::Tls => json!({
                 "name": "envoy.transport_sockets.tls",
                 "typed_config": {
                     "@type": format!("{TYPE}.transport_sockets.tls.v3.DownstreamTlsContext"),
-                    "common_tls_context": {
-                        "alpn_protocols": ["h2", "http/1.1"],
-                        "tls_certificates": [{
-                            "certificate_chain": { "filename": certificate.certificate },
-                            "private_key": { "filename": certificate.key },
-                        }],
-                    },
+                    "common_tls_context": common(&["h2", "http/1.1"]),
                 },
-            });
-        }
+            }),
+            Transport::Quic => json!({
+                "name": "envoy.transport_sockets.quic",
+                "typed_config": {
+                    "@type": format!("{TYPE}.transport_sockets.quic.v3.QuicDownstreamTransport"),
+                    "downstream_tls_context": { "common_tls_context": common(&["h3"]) },
+                },
+            }),
+        };
+        config["transport_socket"] = socket;
         config
     }
 
@@ -261,6 +292,7 @@ impl Listener {
                 "{TYPE}.filters.network.http_connection_manager.v3.HttpConnectionManager"
             ),
             "stat_prefix": self.name,
+            "codec_type": if self.transport == Transport::Quic { "HTTP3" } else { "AUTO" },
             "http_filters": filters,
             "route_config": {
                 "virtual_hosts": virtual_hosts,

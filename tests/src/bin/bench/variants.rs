@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use tests::envoy::{Chain, Filter, Guard, GuardConfig, Listener, VirtualHost};
+use tests::envoy::{self, Chain, Filter, Guard, GuardConfig, Listener, VirtualHost};
 
 /// One listener and the request that is sent to it.
 #[derive(Clone, Debug)]
@@ -107,7 +107,7 @@ fn listener(name: &str, filter: Option<Filter>, route_name: Option<&str>) -> Lis
     };
     let chain =
         Chain { server_names: vec!["*.example.com".into()], virtual_hosts: vec![virtual_host] };
-    Listener { name: name.into(), tls: true, chains: vec![chain], filter }
+    Listener { name: name.into(), transport: envoy::Transport::Tls, chains: vec![chain], filter }
 }
 
 /// So many servers, one of them with the wildcard; with an overlap, another has a host under it.
