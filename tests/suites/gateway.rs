@@ -3,14 +3,13 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
-use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tests::client::{Ask, Connection, GET, Transport, block_on, get};
-use tests::envoy::{self, Chain, Envoy, Filter, Guard, GuardConfig, Listener, VirtualHost};
+use tests::envoy::{Envoy, Filter, Guard, GuardConfig, Listener};
 use tests::module;
 use tests::process::packager_with_input;
 use tests::tools::checkout;
@@ -20,16 +19,7 @@ const B: &str = "b.example.com";
 
 /// Two TLS servers, each with a host of its own.
 fn gateway(name: &str, guard: Option<Guard>) -> Listener {
-    let chain = |host: &str| Chain {
-        server_names: vec![host.into()],
-        virtual_hosts: vec![VirtualHost::of(host)],
-    };
-    Listener {
-        name: name.into(),
-        transport: envoy::Transport::Tls,
-        chains: vec![chain(A), chain(B)],
-        filter: guard.map(Filter::Guard),
-    }
+    Listener::with_servers(name, &[A, B], guard.map(Filter::Guard))
 }
 
 fn servers() -> Value {
@@ -162,7 +152,7 @@ fn check_invalid(invalid: &Value, faults: usize) {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("filter.json");
     let guard = guard(GuardConfig::Discovered(file.clone()));
-    replace(&file, &guard.discovered(invalid));
+    guard.deliver(&file, &invalid.to_string()).unwrap();
     let envoy = Envoy::start(&[gateway("guarded", Some(guard.clone()))]).unwrap();
     let address = envoy.listener("guarded").unwrap();
     let status = |authority| get(address, A, authority).unwrap().status;
@@ -187,7 +177,7 @@ fn check_invalid(invalid: &Value, faults: usize) {
     let mended = servers();
     // Then the running gateway gets it once more.
     for (config, expected, gauge) in [(&mended, 421, 0), (invalid, 404, 1), (&mended, 421, 0)] {
-        replace(&file, &guard.discovered(config));
+        guard.deliver(&file, &config.to_string()).unwrap();
         eventually("the new configuration", || status(B) == expected);
         assert_eq!(status(A), 200, "{config}");
         assert_eq!(invalid_gauge(), Some(gauge), "{config}");
@@ -205,7 +195,7 @@ fn no_seed_of_the_fuzzer_is_an_outage() {
         let folder = TempDir::new().unwrap();
         let file = folder.path().join("filter.json");
         let guard = guard(GuardConfig::Discovered(file.clone()));
-        replace(&file, &guard.discovered_text(&text));
+        guard.deliver(&file, &text).unwrap();
         let envoy = Envoy::start(&[gateway("guarded", Some(guard))]).unwrap();
         let address = envoy.listener("guarded").unwrap();
         assert_eq!(get(address, A, A).unwrap().status, 200, "{}", path.display());
@@ -213,13 +203,6 @@ fn no_seed_of_the_fuzzer_is_an_outage() {
         tried += 1;
     }
     assert!(tried > 10, "{tried}");
-}
-
-/// Envoy looks at a discovery file when it is moved into its place.
-fn replace(file: &Path, content: &Value) {
-    let new = file.with_extension("new");
-    fs::write(&new, content.to_string()).unwrap();
-    fs::rename(new, file).unwrap();
 }
 
 #[track_caller]

@@ -4,30 +4,20 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tests::envoy::{self, Chain, Envoy, Filter, Guard, GuardConfig, Listener, VirtualHost};
+use tests::envoy::{Envoy, Filter, Guard, GuardConfig, Listener};
 use tests::fake_host::{Facts, FakeHost, Module};
 use tests::module;
 
 fn listener(config: GuardConfig) -> Listener {
-    let chain = |host: &str| Chain {
-        server_names: vec![host.into()],
-        virtual_hosts: vec![VirtualHost::of(host)],
-    };
     let guard = Guard { module: module::build().unwrap(), config };
-    let chains = vec![chain("a.example.com"), chain("b.example.com")];
-    Listener {
-        name: "guarded".into(),
-        transport: envoy::Transport::Tls,
-        chains,
-        filter: Some(Filter::Guard(guard)),
-    }
+    let hosts = ["a.example.com", "b.example.com"];
+    Listener::with_servers("guarded", &hosts, Some(Filter::Guard(guard)))
 }
 
 fn servers() -> Value {
@@ -121,20 +111,14 @@ fn a_new_configuration_loses_no_request() {
     let listener = listener(GuardConfig::Discovered(file.clone()));
     let Some(Filter::Guard(guard)) = &listener.filter else { unreachable!() };
     let configurations = [servers(), json!({}), json!({ "rule": "exact" }), json!({ "nope": 1 })];
-    replace(&file, guard, &configurations[0]);
+    guard.deliver(&file, &configurations[0].to_string()).unwrap();
     let envoy = Envoy::start(std::slice::from_ref(&listener)).unwrap();
     let load = start_load(envoy.listener("guarded").unwrap(), "a.example.com", 100_000, 20);
     for config in configurations.iter().cycle().take(41) {
-        replace(&file, guard, config);
+        guard.deliver(&file, &config.to_string()).unwrap();
         sleep(Duration::from_millis(50));
     }
     check_load(load, 100_000, "2xx");
     let started = envoy.log().unwrap().matches("sni-guard: ").count();
     assert!(started > 20, "{started} configurations were taken up");
-}
-
-fn replace(file: &Path, guard: &Guard, config: &Value) {
-    let new = file.with_extension("new");
-    fs::write(&new, guard.discovered(config).to_string()).unwrap();
-    fs::rename(new, file).unwrap();
 }

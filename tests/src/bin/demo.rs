@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use tests::client::{Connection, GET, Transport, block_on};
-use tests::envoy::{self, Chain, Envoy, Filter, Guard, GuardConfig, Listener, VirtualHost};
+use tests::envoy::{Envoy, Filter, Guard, GuardConfig, Listener};
 use tests::process::packager;
 use tests::tools::{ENVOY_VERSION, checkout};
 
@@ -81,16 +81,7 @@ fn step(out: &mut impl Write, title: &str, arguments: &[&str]) -> Result<String>
 }
 
 fn gateway(name: &str, guard: Option<Guard>) -> Listener {
-    let chain = |host: &str| Chain {
-        server_names: vec![host.into()],
-        virtual_hosts: vec![VirtualHost::of(host)],
-    };
-    Listener {
-        name: name.into(),
-        transport: envoy::Transport::Tls,
-        chains: vec![chain(A), chain(B)],
-        filter: guard.map(Filter::Guard),
-    }
+    Listener::with_servers(name, &[A, B], guard.map(Filter::Guard))
 }
 
 /// Opens a connection, sends the requests, and shows the answers, which must be the expected ones.

@@ -2,8 +2,10 @@
 
 #![expect(clippy::indexing_slicing, reason = "indexing a JSON object with a text adds the key")]
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
+use anyhow::Result;
 use serde_json::{Value, json};
 
 use crate::certificate::Certificate;
@@ -77,7 +79,7 @@ pub struct Guard {
 pub enum GuardConfig {
     /// The listener itself: the `pluginConfig`, or none.
     Inline(Option<Value>),
-    /// A file, watched by Envoy, as [`Guard::discovered`] writes it. Like Istio's agent, Envoy gets
+    /// A file, watched by Envoy, as [`Guard::deliver`] writes it. Like Istio's agent, Envoy gets
     /// no default to use in the meantime.
     Discovered(PathBuf),
 }
@@ -85,6 +87,19 @@ pub enum GuardConfig {
 /// The name of the filter and of its discovery resource.
 const FILTER: &str = "sni-guard";
 const TYPE: &str = "type.googleapis.com/envoy.extensions";
+
+impl Listener {
+    /// A listener with one TLS server for each host.
+    #[must_use]
+    pub fn with_servers(name: &str, hosts: &[&str], filter: Option<Filter>) -> Self {
+        let chain = |host: &&str| Chain {
+            server_names: vec![(*host).into()],
+            virtual_hosts: vec![VirtualHost::of(host)],
+        };
+        let chains = hosts.iter().map(chain).collect();
+        Self { name: name.into(), transport: Transport::Tls, chains, filter }
+    }
+}
 
 impl Filter {
     fn config(&self) -> Value {
@@ -102,22 +117,22 @@ impl Filter {
 }
 
 impl Guard {
-    /// The content of a discovery file with this `pluginConfig`.
-    #[must_use]
-    pub fn discovered(&self, plugin_config: &Value) -> Value {
-        self.discovered_text(&plugin_config.to_string())
-    }
-
-    /// The same with a text that need not be JSON.
-    #[must_use]
-    pub fn discovered_text(&self, plugin_config: &str) -> Value {
-        json!({
+    /// Writes a discovery file with this text as `pluginConfig`. Envoy looks at it when it is moved
+    /// into its place.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn deliver(&self, file: &Path, plugin_config: &str) -> Result<()> {
+        let content = json!({
             "resources": [{
                 "@type": "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
                 "name": FILTER,
                 "typed_config": self.wasm(Some(plugin_config)),
             }],
-        })
+        });
+        let new = file.with_extension("new");
+        fs::write(&new, content.to_string())?;
+        Ok(fs::rename(new, file)?)
     }
 
     fn http_filter(&self) -> Value {
