@@ -1,15 +1,13 @@
-//! The calls between Envoy and the module, as Proxy-Wasm 0.2.1 defines them.
+//! The calls into Envoy, as Proxy-Wasm 0.2.1 defines them.
 //!
 //! The SDK's own `hostcalls` panic on every status that they do not expect, and a panic takes down
 //! the VM of a worker with all its requests. They also cannot tell an attribute that is missing
 //! from an empty one, nor say the details of a response. So the few calls that the filter makes are
 //! declared here once more, with every status as a value.
 
-#![expect(unsafe_code, reason = "what the host imports and exports are foreign functions")]
+#![expect(unsafe_code, reason = "the host's functions are foreign ones")]
 
 use std::ptr;
-
-use crate::contexts;
 
 /// Any status but OK, by its number (proxy-wasm `proxy_result_t`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,25 +67,6 @@ unsafe extern "C" {
         headers_size: usize,
         grpc_status: i32,
     ) -> u32;
-}
-
-// The filter's callbacks. `packager build` exports them under Envoy's names, in the place of the
-// SDK's: `proxy_on_` for `sni_guard_on_`.
-
-#[unsafe(no_mangle)]
-extern "C" fn sni_guard_on_configure(root: u32, _size: u32) -> u32 {
-    contexts::configure(root);
-    u32::from(true)
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn sni_guard_on_context_create(context: u32, root: u32) {
-    contexts::begin(context, root);
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn sni_guard_on_request_headers(context: u32, _headers: u32, _end: u32) -> u32 {
-    contexts::on_request_headers(context) as u32
 }
 
 /// Writes a line to Envoy's log; `level` counts from 0, trace, to 5, critical.

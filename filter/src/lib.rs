@@ -6,10 +6,11 @@
 //! costs.
 //!
 //! The SDK starts the module and lends it memory. Its objects for configurations and requests are
-//! not used: [`contexts`] says why. `packager build` gives the filter's callbacks Envoy's names.
+//! not used: the module `contexts` says why. `packager build` gives the filter's callbacks Envoy's names.
 
 mod abi;
 mod attributes;
+mod callbacks;
 mod configuration;
 mod contexts;
 mod log_sink;

@@ -2,11 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -101,6 +102,40 @@ fn the_module_forgets_every_request() {
     };
     let (early, late) = (run(100), run(10_000));
     assert_eq!(early, late);
+}
+
+/// Configurations that were replaced do not pile up. One of this size takes more than half a MiB.
+#[test]
+fn replaced_configurations_are_forgotten() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("filter.json");
+    let listener = listener(GuardConfig::Discovered(file.clone()));
+    let Some(Filter::Guard(guard)) = &listener.filter else { unreachable!() };
+    let deliver = |round: usize| {
+        let servers: BTreeMap<String, [String; 1]> = (0..5_000)
+            .map(|n| (format!("server-{n}"), [format!("host-{n}.round-{round}.example.com")]))
+            .collect();
+        guard.deliver(&file, &json!({ "servers": servers }).to_string()).unwrap();
+    };
+    deliver(0);
+    let envoy = Envoy::start(std::slice::from_ref(&listener)).unwrap();
+    let taken_up = || envoy.log().unwrap().matches("sni-guard: rule servers").count();
+    let replace = |rounds: std::ops::Range<usize>| {
+        for round in rounds {
+            let before = taken_up();
+            deliver(round);
+            // Envoy needs a moment to take the old one down.
+            sleep(Duration::from_millis(100));
+            let deadline = Instant::now() + Duration::from_secs(10);
+            while taken_up() == before {
+                assert!(Instant::now() < deadline, "round {round} is not taken up");
+                sleep(Duration::from_millis(10));
+            }
+        }
+        resident_kib(envoy.id())
+    };
+    let (early, late) = (replace(1..20), replace(20..80));
+    assert!(late < early + 16 * 1024, "{early} KiB, then {late} KiB");
 }
 
 /// The configuration is replaced again and again while requests are served.

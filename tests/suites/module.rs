@@ -38,6 +38,11 @@ impl Sketch {
         self
     }
 
+    fn exporting(mut self, function: &str) -> Self {
+        self.functions.push(function.into());
+        self
+    }
+
     fn without(mut self, function: &str) -> Self {
         self.functions.retain(|name| !name.starts_with(function));
         self
@@ -175,6 +180,10 @@ fn what_could_not_run_is_a_problem() {
             "nothing starts it: it exports no function _initialize or _start",
         ),
         (Sketch { memory: false, ..sketch() }, "it does not export one memory"),
+        (
+            sketch().exporting("sni_guard_on_configure"),
+            "it was compiled only: `packager build` gives the filter's callbacks their names",
+        ),
     ] {
         let wasm = sketch.encode();
         assert_eq!(inspect(&wasm).unwrap().problems, [problem]);

@@ -9,6 +9,7 @@ use wasmparser::{
 };
 
 use super::host_functions;
+use super::trim::OWN;
 use crate::console::Hinted;
 use crate::image::sha256;
 
@@ -159,6 +160,11 @@ impl Inspection {
         }
         if !self.exports_one_of(&["_initialize", "_start"]) {
             self.problem("nothing starts it: it exports no function _initialize or _start");
+        }
+        if self.exports.iter().any(|(name, _)| name.starts_with(OWN)) {
+            self.problem(
+                "it was compiled only: `packager build` gives the filter's callbacks their names",
+            );
         }
     }
 

@@ -11,7 +11,7 @@ const KEPT: [&str; 3] = ["memory", "_initialize", "proxy_on_memory_allocate"];
 
 /// The filter's own callbacks are exported under this prefix, and go by Envoy's afterwards, in the
 /// place of the SDK's.
-const OWN: &str = "sni_guard_on_";
+pub(super) const OWN: &str = "sni_guard_on_";
 const ENVOYS: &str = "proxy_on_";
 
 /// The module with just the callbacks that the filter uses.
