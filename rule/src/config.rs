@@ -6,8 +6,6 @@ mod reader;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use serde::de::{Deserialize, Deserializer, Error};
-
 use crate::document::Document;
 use crate::fault::Faults;
 use crate::host::{Host, HostPattern, HostTable};
@@ -137,12 +135,6 @@ impl Config {
             Rule::Servers(servers) => servers.label(servers.of(host?)?),
             Rule::Unrouted | Rule::Exact => None,
         }
-    }
-}
-
-impl<'de> Deserialize<'de> for Config {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::parse(&Document::deserialize(deserializer)?).map_err(D::Error::custom)
     }
 }
 

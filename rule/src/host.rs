@@ -5,7 +5,6 @@
 //! ignore when they match hosts.
 
 use alloc::boxed::Box;
-use alloc::string::String;
 use core::fmt;
 use core::hash::{Hash, Hasher};
 
@@ -279,8 +278,8 @@ impl<V> HostTable<V> {
         named
             .filter(|(name, value)| {
                 let wider = name.host().suffixes(self.longest_suffix);
-                let wider = wider.filter_map(|name| self.suffix.get(&name)).chain(&self.any);
-                wider.into_iter().any(|other| other != *value)
+                let mut wider = wider.filter_map(|name| self.suffix.get(&name)).chain(&self.any);
+                wider.any(|other| other != *value)
             })
             .count()
     }
@@ -307,12 +306,6 @@ pub fn istio_pattern(text: &str) -> Result<HostPattern, PatternError> {
         None => text,
     };
     HostPattern::try_from(host)
-}
-
-impl From<&HostPattern> for String {
-    fn from(pattern: &HostPattern) -> Self {
-        alloc::format!("{pattern}")
-    }
 }
 
 #[cfg(test)]
@@ -380,7 +373,7 @@ mod tests {
 
     #[track_caller]
     fn check_pattern(text: &str, expected: Result<&str, PatternError>) {
-        let pattern = istio_pattern(text).map(|pattern| String::from(&pattern));
+        let pattern = istio_pattern(text).map(|pattern| pattern.to_string());
         assert_eq!(pattern.as_deref().map_err(|error| *error), expected, "{text:?}");
     }
 

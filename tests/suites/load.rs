@@ -15,10 +15,13 @@ use tests::envoy::{Envoy, Filter, Guard, GuardConfig, Listener};
 use tests::fake_host::{Facts, FakeHost, Module};
 use tests::module;
 
-fn listener(config: GuardConfig) -> Listener {
-    let guard = Guard { module: module::build().unwrap(), config };
+fn guard(config: GuardConfig) -> Guard {
+    Guard { module: module::build().unwrap(), config }
+}
+
+fn listener(guard: &Guard) -> Listener {
     let hosts = ["a.example.com", "b.example.com"];
-    Listener::with_servers("guarded", &hosts, Some(Filter::Guard(guard)))
+    Listener::with_servers("guarded", &hosts, Some(Filter::Guard(guard.clone())))
 }
 
 fn servers() -> Value {
@@ -53,7 +56,7 @@ fn resident_kib(process: u32) -> u64 {
 /// 200,000 requests of three kinds at once, on 100 connections.
 #[test]
 fn counters_add_up_and_memory_stays() {
-    let envoy = Envoy::start(&[listener(GuardConfig::Inline(Some(servers())))]).unwrap();
+    let envoy = Envoy::start(&[listener(&guard(GuardConfig::Inline(Some(servers()))))]).unwrap();
     let address = envoy.listener("guarded").unwrap();
     let round = |requests: u32| {
         let kinds = [
@@ -109,8 +112,7 @@ fn the_module_forgets_every_request() {
 fn replaced_configurations_are_forgotten() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("filter.json");
-    let listener = listener(GuardConfig::Discovered(file.clone()));
-    let Some(Filter::Guard(guard)) = &listener.filter else { unreachable!() };
+    let guard = guard(GuardConfig::Discovered(file.clone()));
     let deliver = |round: usize| {
         let servers: BTreeMap<String, [String; 1]> = (0..5_000)
             .map(|n| (format!("server-{n}"), [format!("host-{n}.round-{round}.example.com")]))
@@ -118,7 +120,7 @@ fn replaced_configurations_are_forgotten() {
         guard.deliver(&file, &json!({ "servers": servers }).to_string()).unwrap();
     };
     deliver(0);
-    let envoy = Envoy::start(std::slice::from_ref(&listener)).unwrap();
+    let envoy = Envoy::start(&[listener(&guard)]).unwrap();
     let taken_up = || envoy.log().unwrap().matches("sni-guard: rule servers").count();
     let replace = |rounds: std::ops::Range<usize>| {
         for round in rounds {
@@ -143,11 +145,10 @@ fn replaced_configurations_are_forgotten() {
 fn a_new_configuration_loses_no_request() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("filter.json");
-    let listener = listener(GuardConfig::Discovered(file.clone()));
-    let Some(Filter::Guard(guard)) = &listener.filter else { unreachable!() };
+    let guard = guard(GuardConfig::Discovered(file.clone()));
     let configurations = [servers(), json!({}), json!({ "rule": "exact" }), json!({ "nope": 1 })];
     guard.deliver(&file, &configurations[0].to_string()).unwrap();
-    let envoy = Envoy::start(std::slice::from_ref(&listener)).unwrap();
+    let envoy = Envoy::start(&[listener(&guard)]).unwrap();
     let load = start_load(envoy.listener("guarded").unwrap(), "a.example.com", 100_000, 20);
     for config in configurations.iter().cycle().take(41) {
         guard.deliver(&file, &config.to_string()).unwrap();
