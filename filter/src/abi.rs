@@ -9,6 +9,8 @@
 
 use std::ptr;
 
+use crate::memory::Received;
+
 /// Any status but OK, by its number (proxy-wasm `proxy_result_t`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Refused(pub(crate) u32);
@@ -91,7 +93,7 @@ pub(crate) fn is_context(context: u32) -> bool {
 }
 
 /// The `pluginConfig`, as Envoy hands it over: JSON, or nothing.
-pub(crate) fn plugin_configuration() -> Result<Vec<u8>, Refused> {
+pub(crate) fn plugin_configuration() -> Result<Received, Refused> {
     // SAFETY: as `received` demands.
     received(|data, size| unsafe {
         proxy_get_buffer_bytes(PLUGIN_CONFIGURATION, 0, usize::MAX, data, size)
@@ -100,13 +102,13 @@ pub(crate) fn plugin_configuration() -> Result<Vec<u8>, Refused> {
 
 /// An attribute of Envoy. `path` holds its parts with a NUL between them, as the host wants it, so
 /// that nothing is put together for each request.
-pub(crate) fn property(path: &str) -> Result<Vec<u8>, Refused> {
+pub(crate) fn property(path: &str) -> Result<Received, Refused> {
     // SAFETY: the host reads `path` during the call; the rest as `received` demands.
     received(|data, size| unsafe { proxy_get_property(path.as_ptr(), path.len(), data, size) })
 }
 
 /// The value of a request header; several with one name are joined by commas.
-pub(crate) fn request_header(name: &str) -> Result<Vec<u8>, Refused> {
+pub(crate) fn request_header(name: &str) -> Result<Received, Refused> {
     // SAFETY: the host reads `name` during the call; the rest as `received` demands.
     received(|data, size| unsafe {
         proxy_get_header_map_value(REQUEST_HEADERS, name.as_ptr(), name.len(), data, size)
@@ -166,15 +168,12 @@ fn ok(status: u32) -> Result<(), Refused> {
 ///
 /// `call` must be a host function that writes to its two arguments, during the call, either nothing
 /// or the address and the size of memory it got from this module's `proxy_on_memory_allocate`.
-fn received(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Result<Vec<u8>, Refused> {
+fn received(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Result<Received, Refused> {
     let mut data = ptr::null_mut();
     let mut size = 0;
     ok(call(&raw mut data, &raw mut size))?;
-    if data.is_null() {
-        return Ok(Vec::new());
-    }
-    // SAFETY: the SDK allocates a boxed slice of just `size` bytes there and leaves it to us.
-    Ok(unsafe { Box::from_raw(ptr::slice_from_raw_parts_mut(data, size)) }.into_vec())
+    // SAFETY: `proxy_on_memory_allocate` is `memory::allocate`, and nobody else took it.
+    Ok(unsafe { Received::take(data, size) })
 }
 
 /// Headers as Proxy-Wasm passes them: how many, the two lengths of each, then their texts, each

@@ -5,24 +5,21 @@ use rule::facts::is_grpc;
 use rule::{Facts, Misdirection, Protocol, Route};
 
 use crate::abi::{self, Refused};
+use crate::memory::Received;
 
 /// The server name of the TLS or QUIC handshake, in lower case; empty when there was none.
-pub(crate) fn sni() -> Result<Vec<u8>, Refused> {
+pub(crate) fn sni() -> Result<Received, Refused> {
     or_empty(abi::property("connection\0requested_server_name"))
 }
 
 /// Whether the gateway found a route. It did so before this filter was asked. A route without a name
 /// costs one call that returns no data; with a name, the data are not worth looking at.
 pub(crate) fn has_route() -> Result<bool, Refused> {
-    match abi::property("xds\0route_name") {
-        Ok(_) => Ok(true),
-        Err(Refused::NOT_FOUND) => Ok(false),
-        Err(refused) => Err(refused),
-    }
+    Ok(found(abi::property("xds\0route_name"))?.is_some())
 }
 
 /// The authority as the client sent it.
-pub(crate) fn authority() -> Result<Vec<u8>, Refused> {
+pub(crate) fn authority() -> Result<Received, Refused> {
     or_empty(abi::request_header(":authority"))
 }
 
@@ -32,7 +29,7 @@ pub(crate) fn facts(reason: Misdirection) -> Result<Facts, Refused> {
     Ok(Facts {
         tls: reason == Misdirection::NoSni && is_tls()?,
         route: if reason == Misdirection::Unrouted { route()? } else { Route::Unmatched },
-        connect: or_empty(abi::request_header(":method"))? == b"CONNECT",
+        connect: *or_empty(abi::request_header(":method"))? == *b"CONNECT",
         protocol: Protocol::from_attribute(&protocol),
         grpc: is_grpc(&or_empty(abi::request_header("content-type"))?),
     })
@@ -45,16 +42,19 @@ fn is_tls() -> Result<bool, Refused> {
 /// By the virtual host and not by the route: a route may be chosen again after this filter, by JWT
 /// claims for one, the virtual host may not.
 fn route() -> Result<Route, Refused> {
-    match abi::property("xds\0virtual_host_name") {
-        Ok(name) => Ok(Route::from_virtual_host(Some(&name))),
-        Err(Refused::NOT_FOUND) => Ok(Route::from_virtual_host(None)),
-        Err(refused) => Err(refused),
-    }
+    let name = found(abi::property("xds\0virtual_host_name"))?;
+    Ok(Route::from_virtual_host(name.as_deref()))
 }
 
-fn or_empty(value: Result<Vec<u8>, Refused>) -> Result<Vec<u8>, Refused> {
+fn or_empty(value: Result<Received, Refused>) -> Result<Received, Refused> {
+    Ok(found(value)?.unwrap_or_default())
+}
+
+/// What is there, where there may be nothing.
+fn found(value: Result<Received, Refused>) -> Result<Option<Received>, Refused> {
     match value {
-        Err(Refused::NOT_FOUND) => Ok(Vec::new()),
-        other => other,
+        Ok(value) => Ok(Some(value)),
+        Err(Refused::NOT_FOUND) => Ok(None),
+        Err(refused) => Err(refused),
     }
 }

@@ -5,7 +5,7 @@
 
 #![expect(unsafe_code, reason = "an exported name must be the only one of its kind, and these are")]
 
-use crate::contexts;
+use crate::{contexts, memory};
 
 #[unsafe(no_mangle)]
 extern "C" fn sni_guard_on_configure(root: u32, _size: u32) -> u32 {
@@ -21,4 +21,9 @@ extern "C" fn sni_guard_on_context_create(context: u32, root: u32) {
 #[unsafe(no_mangle)]
 extern "C" fn sni_guard_on_request_headers(context: u32, _headers: u32, _end: u32) -> u32 {
     contexts::on_request_headers(context) as u32
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn sni_guard_on_memory_allocate(size: usize) -> *mut u8 {
+    memory::allocate(size)
 }

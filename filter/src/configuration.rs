@@ -4,6 +4,7 @@ use log::{error, info};
 use rule::{Config, Document, Faults, Policy, Rule};
 
 use crate::abi::{self, Refused};
+use crate::memory::Received;
 
 /// Reads the configuration that Envoy holds for this plugin.
 pub(crate) fn read() -> Policy {
@@ -14,7 +15,7 @@ fn document() -> Result<Document, Faults> {
     let json = match abi::plugin_configuration() {
         Ok(json) => json,
         // Envoy's word for a plugin without configuration.
-        Err(Refused::NOT_FOUND) => Vec::new(),
+        Err(Refused::NOT_FOUND) => Received::default(),
         Err(Refused(status)) => {
             return Err(Faults::unreadable(format!("Envoy does not tell it, status {status}")));
         }

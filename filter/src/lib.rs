@@ -14,6 +14,7 @@ mod callbacks;
 mod configuration;
 mod contexts;
 mod log_sink;
+mod memory;
 mod metrics;
 mod mismatch;
 mod reply;

@@ -45,10 +45,40 @@ impl<'a> Host<'a> {
     }
 }
 
-/// User information, list separators, path separators, escapes, brackets and what is not printable
-/// ASCII.
-fn is_refused(byte: u8) -> bool {
-    matches!(byte, b'@' | b',' | b'/' | b'\\' | b'%' | b'[' | b']') || !byte.is_ascii_graphic()
+/// What an octet means in an authority.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Octet {
+    Name,
+    Dot,
+    Colon,
+    /// User information, list separators, path separators, escapes, brackets and what is not
+    /// printable ASCII.
+    Refused,
+}
+
+/// A table, since this is asked of every octet of every request.
+static OCTETS: [Octet; 256] = octets();
+
+#[expect(clippy::indexing_slicing, reason = "an index out of bounds would not compile")]
+const fn octets() -> [Octet; 256] {
+    let mut octets = [Octet::Refused; 256];
+    let mut byte = b'!';
+    while byte <= b'~' {
+        octets[byte as usize] = match byte {
+            b'.' => Octet::Dot,
+            b':' => Octet::Colon,
+            b'@' | b',' | b'/' | b'\\' | b'%' | b'[' | b']' => Octet::Refused,
+            _ => Octet::Name,
+        };
+        byte += 1;
+    }
+    octets
+}
+
+impl From<u8> for Octet {
+    fn from(byte: u8) -> Self {
+        OCTETS.get(usize::from(byte)).copied().unwrap_or(Self::Refused)
+    }
 }
 
 /// The host of an authority and what follows it. This runs for every request, so it looks at each
@@ -60,15 +90,15 @@ fn split_port(authority: &[u8]) -> Option<(&[u8], &[u8])> {
     let mut end = authority.len();
     let mut label_is_empty = true;
     for (at, byte) in authority.iter().enumerate() {
-        match *byte {
-            b':' => {
+        match Octet::from(*byte) {
+            Octet::Name => label_is_empty = false,
+            Octet::Dot if label_is_empty => return None,
+            Octet::Dot => label_is_empty = true,
+            Octet::Colon => {
                 end = at;
                 break;
             }
-            b'.' if label_is_empty => return None,
-            b'.' => label_is_empty = true,
-            other if is_refused(other) => return None,
-            _ => label_is_empty = false,
+            Octet::Refused => return None,
         }
     }
     let (name, port) = authority.split_at_checked(end)?;
@@ -81,7 +111,8 @@ fn split_port(authority: &[u8]) -> Option<(&[u8], &[u8])> {
 fn split_literal(bracketed: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = bracketed.iter().position(|byte| *byte == b']')?;
     let (literal, rest) = bracketed.split_at_checked(end)?;
-    let is_literal = !literal.is_empty() && !literal.iter().copied().any(is_refused);
+    let is_literal = literal.iter().all(|byte| Octet::from(*byte) != Octet::Refused);
+    let is_literal = is_literal && !literal.is_empty();
     is_literal.then_some((literal, rest.get(1..)?))
 }
 

@@ -7,7 +7,7 @@ use wasmparser::{Export, Parser};
 
 /// What the filter needs of the SDK's exports. The SDK exports every callback of Proxy-Wasm, and
 /// Envoy calls whatever is exported, for each request.
-const KEPT: [&str; 3] = ["memory", "_initialize", "proxy_on_memory_allocate"];
+const KEPT: [&str; 2] = ["memory", "_initialize"];
 
 /// The filter's own callbacks are exported under this prefix, and go by Envoy's afterwards, in the
 /// place of the SDK's.

@@ -18,7 +18,7 @@ use tests::tools::checkout;
 use crate::load::CountedEnvoy;
 use crate::variants::{Variant, variants};
 
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 5;
 const REQUESTS: u32 = 1_000;
 
 fn main() -> Result<()> {
