@@ -2,11 +2,15 @@
 //! one pure call and prints; this is where all the input and output is.
 
 mod build;
+mod candidate;
 mod explain;
 mod files;
 mod inspect;
+mod layout;
 mod manifest;
 mod push;
+mod registry;
+mod verify;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand, ValueEnum};
@@ -31,6 +35,7 @@ enum Command {
     Build(build::Args),
     Inspect(inspect::Args),
     Push(push::Args),
+    Verify(verify::Args),
     Manifest(manifest::Args),
     Explain(explain::Args),
 }
@@ -41,6 +46,7 @@ impl Cli {
             Command::Build(args) => build::run(args, console),
             Command::Inspect(args) => inspect::run(args, console),
             Command::Push(args) => push::run(args, console),
+            Command::Verify(args) => verify::run(args, console),
             Command::Manifest(args) => manifest::run(args, console),
             Command::Explain(args) => explain::run(args, console),
         }

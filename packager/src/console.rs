@@ -14,6 +14,8 @@ pub struct Console<'w> {
     pub out: &'w mut dyn Write,
     /// Standard error.
     pub talk: &'w mut dyn Write,
+    /// Whether somebody watches standard error.
+    pub is_watched: bool,
 }
 
 /// How a command ends; the same for every command.
@@ -65,6 +67,13 @@ impl Console<'_> {
     /// Tells people something. Nobody may be listening any more, and that is no error.
     pub fn say(&mut self, line: impl fmt::Display) {
         let _ = writeln!(self.talk, "{line}");
+    }
+
+    /// Says what is being done, to somebody who watches.
+    pub fn progress(&mut self, line: impl fmt::Display) {
+        if self.is_watched {
+            self.say(line);
+        }
     }
 
     /// Prints help and version where they were asked for, and what is wrong with the usage.

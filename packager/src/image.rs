@@ -13,12 +13,21 @@ use flate2::{Compression, GzBuilder};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-/// The media type of the manifest.
-pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
-const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+pub mod manifest;
+pub mod media_type;
 /// The name of the module in the layer, which Istio's agent looks for.
 pub const MODULE_NAME: &str = "plugin.wasm";
+
+/// The form of an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// An OCI image: what every gateway and every tool loads
+    Oci,
+    /// The same under docker's media types, for registries that take no others; it has no annotations
+    Docker,
+    /// The older form of Wasm images, with the module as it is, which only gateways load
+    Artifact,
+}
 
 /// Annotations of an image, which are also the labels of its configuration.
 pub type Annotations = BTreeMap<String, String>;
@@ -37,10 +46,10 @@ pub struct Blob {
 /// An image, in the order in which it is pushed: what the manifest names goes before it.
 #[derive(Clone, Debug)]
 pub struct Image {
-    /// The gzipped tar with the module.
+    /// The layer with the module.
     pub layer: Blob,
-    /// The image configuration.
-    pub config: Blob,
+    /// The other blobs: the image configuration, and what an artifact has besides.
+    pub rest: Vec<Blob>,
     /// The manifest, whose digest is the image's.
     pub manifest: Blob,
 }
@@ -53,20 +62,56 @@ impl Image {
     ///
     /// # Errors
     /// The time stamp is beyond what gzip can hold.
-    pub fn build(module: &[u8], annotations: &Annotations, epoch: u64) -> Result<Self> {
+    pub fn build(
+        module: &[u8],
+        annotations: &Annotations,
+        epoch: u64,
+        format: Format,
+    ) -> Result<Self> {
         let time = u32::try_from(epoch).context("the time stamp of the image is after 2106")?;
+        match format {
+            Format::Oci | Format::Docker => Self::archive(module, annotations, time, format),
+            Format::Artifact => Self::artifact(module, annotations, time),
+        }
+    }
+
+    fn archive(
+        module: &[u8],
+        annotations: &Annotations,
+        time: u32,
+        format: Format,
+    ) -> Result<Self> {
         let tar = tar(module, time)?;
-        let layer = Blob::new(LAYER, gzip(&tar, time)?);
-        let config = Blob::new(CONFIG, config(&sha256(&tar), annotations, time)?);
-        let manifest = json!({
-            "schemaVersion": 2,
-            "mediaType": MANIFEST,
-            "config": config.descriptor(),
-            "layers": [layer.descriptor()],
-            "annotations": annotations,
-        });
-        let manifest = Blob::new(MANIFEST, serde_json::to_vec(&manifest)?);
-        Ok(Self { layer, config, manifest })
+        let config = config(&[sha256(&tar)], annotations, time)?;
+        let oci = format == Format::Oci;
+        let (manifest, config_type, layer) = if oci {
+            (media_type::MANIFEST, media_type::CONFIG, media_type::LAYER)
+        } else {
+            (media_type::DOCKER_MANIFEST, media_type::DOCKER_CONFIG, media_type::DOCKER_LAYER)
+        };
+        let layer = Blob::new(layer, gzip(&tar, time)?);
+        let config = Blob::new(config_type, config);
+        let layers = [&layer];
+        let manifest = manifest_of(manifest, &config, &layers, oci.then_some(annotations))?;
+        Ok(Self { layer, rest: vec![config], manifest })
+    }
+
+    /// Istio wants just two layers, of which one is the module (Istio `pkg/wasm/imagefetcher.go`,
+    /// `extractOCIArtifactImage`).
+    fn artifact(module: &[u8], annotations: &Annotations, time: u32) -> Result<Self> {
+        let layer = Blob::new(media_type::ARTIFACT_MODULE, module.to_vec());
+        let runtime = serde_json::to_vec(&json!({ "type": "envoy_proxy" }))?;
+        let runtime = Blob::new(media_type::ARTIFACT_CONFIG, runtime);
+        let content = [runtime.digest.clone(), layer.digest.clone()];
+        let config = Blob::new(media_type::CONFIG, config(&content, annotations, time)?);
+        let layers = [&runtime, &layer];
+        let manifest = manifest_of(media_type::MANIFEST, &config, &layers, Some(annotations))?;
+        Ok(Self { layer, rest: vec![runtime, config], manifest })
+    }
+
+    /// All but the manifest, in the order in which they are sent.
+    pub fn blobs(&self) -> impl Iterator<Item = &Blob> {
+        std::iter::once(&self.layer).chain(&self.rest)
     }
 
     /// The digest of the manifest.
@@ -94,6 +139,25 @@ pub fn sha256(bytes: &[u8]) -> String {
     format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
 }
 
+fn manifest_of(
+    media_type: &'static str,
+    config: &Blob,
+    layers: &[&Blob],
+    annotations: Option<&Annotations>,
+) -> Result<Blob> {
+    let layers: Vec<_> = layers.iter().map(|layer| layer.descriptor()).collect();
+    let mut manifest = json!({
+        "schemaVersion": 2,
+        "mediaType": media_type,
+        "config": config.descriptor(),
+        "layers": layers,
+    });
+    if let Some((manifest, annotations)) = manifest.as_object_mut().zip(annotations) {
+        manifest.insert("annotations".into(), json!(annotations));
+    }
+    Ok(Blob::new(media_type, serde_json::to_vec(&manifest)?))
+}
+
 fn tar(module: &[u8], time: u32) -> Result<Vec<u8>> {
     let mut header = tar::Header::new_ustar();
     header.set_path(MODULE_NAME)?;
@@ -115,14 +179,14 @@ fn gzip(bytes: &[u8], time: u32) -> Result<Vec<u8>> {
     Ok(encoder.finish()?)
 }
 
-fn config(diff_id: &str, annotations: &Annotations, time: u32) -> Result<Vec<u8>> {
+fn config(diff_ids: &[String], annotations: &Annotations, time: u32) -> Result<Vec<u8>> {
     let created = DateTime::from_timestamp(i64::from(time), 0).unwrap_or_default();
     let config = json!({
         "architecture": "amd64",
         "os": "linux",
         "created": created.to_rfc3339_opts(SecondsFormat::Secs, true),
         "config": { "Labels": annotations },
-        "rootfs": { "type": "layers", "diff_ids": [diff_id] },
+        "rootfs": { "type": "layers", "diff_ids": diff_ids },
     });
     Ok(serde_json::to_vec(&config)?)
 }

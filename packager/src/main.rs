@@ -1,6 +1,6 @@
 //! The `packager` command.
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 use packager::console::Console;
@@ -8,6 +8,8 @@ use packager::console::Console;
 fn main() -> ExitCode {
     let (mut stdin, mut stdout, mut stderr) =
         (io::stdin().lock(), io::stdout().lock(), io::stderr().lock());
-    let mut console = Console { input: &mut stdin, out: &mut stdout, talk: &mut stderr };
+    let is_watched = stderr.is_terminal();
+    let mut console =
+        Console { input: &mut stdin, out: &mut stdout, talk: &mut stderr, is_watched };
     packager::run(std::env::args_os(), &mut console).into()
 }

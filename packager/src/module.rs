@@ -3,9 +3,10 @@
 
 pub mod host_functions;
 mod inspect;
+pub mod loading;
 mod producers;
 mod trim;
 
-pub use inspect::{Report, inspect};
+pub use inspect::{MAX_SIZE, Report, inspect};
 pub use producers::{add_producer, producers};
 pub use trim::trim_exports;

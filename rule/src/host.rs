@@ -8,7 +8,11 @@ use alloc::boxed::Box;
 use core::fmt;
 use core::hash::{Hash, Hasher};
 
-use hashbrown::{Equivalent, HashMap};
+use fnv::FnvBuildHasher;
+use hashbrown::Equivalent;
+
+/// The names are those of the configuration, so nobody can choose them to collide.
+type HashMap<K, V> = hashbrown::HashMap<K, V, FnvBuildHasher>;
 
 /// A host as a request or a TLS handshake names it, without port, trailing dot and case.
 ///
@@ -138,12 +142,8 @@ impl Eq for Host<'_> {}
 
 impl Hash for Host<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        for chunk in self.0.chunks(64) {
-            let mut lower = [0_u8; 64];
-            for (to, from) in lower.iter_mut().zip(chunk) {
-                *to = from.to_ascii_lowercase();
-            }
-            state.write(lower.get(..chunk.len()).unwrap_or_default());
+        for byte in self.0 {
+            state.write_u8(byte.to_ascii_lowercase());
         }
     }
 }
@@ -272,7 +272,7 @@ pub struct HostTable<V> {
 
 impl<V> Default for HostTable<V> {
     fn default() -> Self {
-        Self { exact: HashMap::new(), suffix: HashMap::new(), any: None, longest_suffix: 0 }
+        Self { exact: HashMap::default(), suffix: HashMap::default(), any: None, longest_suffix: 0 }
     }
 }
 

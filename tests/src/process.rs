@@ -32,7 +32,8 @@ pub fn packager(arguments: &[&str]) -> Run {
 #[must_use]
 pub fn packager_with_input(arguments: &[&str], input: &str) -> Run {
     let (mut input, mut out, mut talk) = (input.as_bytes(), Vec::new(), Vec::new());
-    let mut console = Console { input: &mut input, out: &mut out, talk: &mut talk };
+    let mut console =
+        Console { input: &mut input, out: &mut out, talk: &mut talk, is_watched: false };
     let args = std::iter::once("packager").chain(arguments.iter().copied()).map(OsString::from);
     let status = match packager::run(args, &mut console) {
         ExitStatus::Yes => 0,
@@ -67,9 +68,9 @@ impl Background {
     /// Waits until `ready` says so.
     ///
     /// # Errors
-    /// The program ended, or a minute passed; the error ends with the program's log.
+    /// The program ended, or three minutes passed; the error ends with the program's log.
     pub fn wait_until(&mut self, log: &Path, ready: impl Fn() -> bool) -> Result<()> {
-        let deadline = Instant::now() + Duration::from_mins(1);
+        let deadline = Instant::now() + Duration::from_mins(3);
         loop {
             if ready() {
                 return Ok(());

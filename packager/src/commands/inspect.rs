@@ -1,45 +1,72 @@
 //! `packager inspect`: would Envoy load this module?
 
 use std::io::Write;
-use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
+use serde_json::json;
 
-use super::{ReportFormat, files};
+use super::ReportFormat;
+use super::candidate::Candidate;
+use super::registry::ConnectionArgs;
+use super::verify::write_image;
 use crate::console::{Console, ExitStatus};
-use crate::module::{self, Report};
+use crate::module::Report;
+use crate::module::loading::NEWEST;
 
-/// Say what a module is made of and whether Envoy would load it
+/// Say what a module or an image is made of and whether Envoy would load it
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   packager inspect dist/sni-guard.wasm
-  packager inspect dist/sni-guard.wasm --output json
+  packager inspect dist/oci
+  packager inspect registry.example.com/sni-guard:1 --output json
 
 Exit status: 0 Envoy would load it, 1 it would not, 2 it could not be read.")]
 pub(crate) struct Args {
-    /// The file of the module
-    module: PathBuf,
+    /// The file of a module, a folder with an OCI layout, or an image in a registry
+    #[arg(value_name = "MODULE|IMAGE")]
+    subject: String,
     /// The form of the report
     #[arg(long, value_enum, default_value = "text")]
     output: ReportFormat,
+    #[command(flatten)]
+    connection: ConnectionArgs,
 }
 
 pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> {
-    let wasm = files::read(&args.module)?;
-    let report = module::inspect(&wasm)
-        .with_context(|| format!("inspecting module {}", args.module.display()))?;
+    let connection = args.connection.read(console)?;
+    let candidate = Candidate::read(&args.subject, &connection, NEWEST)?;
     match args.output {
-        ReportFormat::Text => write_text(&report, console.out)?,
-        ReportFormat::Json => writeln!(console.out, "{}", serde_json::to_string(&report)?)?,
+        ReportFormat::Text => write_text(&candidate, console.out)?,
+        ReportFormat::Json => {
+            let mut report = json!(candidate.module);
+            if report.is_null() {
+                report = json!({});
+            }
+            if let Some(report) = report.as_object_mut() {
+                let reasons = candidate.problems.iter().map(|problem| &problem.reason);
+                report.insert("problems".into(), reasons.cloned().collect());
+                if let Some(image) = &candidate.image {
+                    report.insert("image".into(), json!(image));
+                }
+            }
+            writeln!(console.out, "{report}")?;
+        }
     }
-    Ok(status(&report))
+    Ok(if candidate.problems.is_empty() { ExitStatus::Yes } else { ExitStatus::No })
 }
 
-pub(crate) fn status(report: &Report) -> ExitStatus {
-    if report.problems.is_empty() { ExitStatus::Yes } else { ExitStatus::No }
+fn write_text(candidate: &Candidate, out: &mut dyn Write) -> Result<()> {
+    write_image(candidate, out)?;
+    if let Some(report) = &candidate.module {
+        write_module(report, out)?;
+    }
+    for problem in &candidate.problems {
+        writeln!(out, "Envoy would not load it: {}", problem.reason)?;
+    }
+    Ok(())
 }
 
-fn write_text(report: &Report, out: &mut dyn Write) -> Result<()> {
+fn write_module(report: &Report, out: &mut dyn Write) -> Result<()> {
     writeln!(out, "size      {} bytes", report.size)?;
     writeln!(out, "digest    {}", report.sha256)?;
     writeln!(out, "ABI       {}", report.abi_versions.join(", "))?;
@@ -50,9 +77,6 @@ fn write_text(report: &Report, out: &mut dyn Write) -> Result<()> {
         for name in names {
             writeln!(out, "          {name}")?;
         }
-    }
-    for problem in &report.problems {
-        writeln!(out, "Envoy would not load it: {problem}")?;
     }
     Ok(())
 }

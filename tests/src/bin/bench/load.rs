@@ -30,6 +30,11 @@ impl CountedEnvoy {
         Ok(Self { envoy: Envoy::start_under(&callgrind, listeners)?, dumps })
     }
 
+    /// Sends so many requests that V8 has compiled what it will compile.
+    pub(crate) fn warm_up(&self, variant: &Variant) -> Result<()> {
+        load(variant, self.envoy.listener(&variant.listener.name)?, 1_000)
+    }
+
     /// What one more request of a variant costs, after some to warm up: the difference between many
     /// and few on one connection, so that the connection itself does not count.
     pub(crate) fn cost_of(&self, variant: &Variant, requests: u32) -> Result<f64> {

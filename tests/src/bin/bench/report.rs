@@ -80,9 +80,10 @@ fn head(module_size: u64) -> Result<String> {
         "# What a request costs\n\n\
          Written by `make bench`. Unit: instructions in user space per request, counted by {valgrind}, \
          Callgrind.\n\n\
-         One Envoy {ENVOY_VERSION} with one worker and a listener per variant. Per variant and round, \
-         the difference that {requests} more requests make on a connection, by {h2load} (32 streams, \
-         HTTP/2, a direct response); {ROUNDS} rounds of all variants in turn. Module: {module_size} \
+         One Envoy {ENVOY_VERSION} with one worker and a listener per variant. Per variant, after \
+         1,000 requests to warm up, the difference that {requests} more requests make on a connection, \
+         by {h2load} (32 streams, HTTP/2, a direct response). {ROUNDS} rounds, each in a new Envoy with \
+         the listeners in another order. Module: {module_size} \
          bytes, by {wasm_opt}. Machine: Linux {kernel}.\n\n",
         valgrind = valgrind.trim(),
         requests = REQUESTS,

@@ -1,4 +1,4 @@
-//! An image in a folder (OCI image specification, `image-layout.md`).
+//! Images in a folder (OCI image specification, `image-layout.md`).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 
 use crate::commands::files;
 use crate::console::Hinted;
-use crate::image::{Blob, Image};
+use crate::image::{Blob, Image, media_type};
 
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
-pub(super) struct Layout {
+pub(crate) struct Layout {
     folder: PathBuf,
     /// The images that are there already, as descriptors.
     manifests: Vec<Value>,
@@ -20,7 +20,7 @@ pub(super) struct Layout {
 
 impl Layout {
     /// Opens a layout, or prepares a new one in a folder that is empty or not there.
-    pub(super) fn at(folder: &Path) -> Result<Self> {
+    pub(crate) fn at(folder: &Path) -> Result<Self> {
         let index = folder.join("index.json");
         let manifests = if folder.join("oci-layout").is_file() {
             let index: Value = serde_json::from_slice(&files::read(&index)?)
@@ -37,12 +37,46 @@ impl Layout {
         Ok(Self { folder: folder.to_owned(), manifests })
     }
 
-    /// Adds an image under a name, in the place of what had the name, and returns how many of its
-    /// two blobs were not there. The index goes last: until then nothing has changed for a reader.
-    pub(super) fn write(mut self, image: &Image, name: &str) -> Result<usize> {
-        let mut written = 0;
-        for blob in [&image.layer, &image.config] {
-            written += usize::from(self.write_blob(blob)?);
+    /// Opens a layout that is there.
+    pub(crate) fn open(folder: &Path) -> Result<Self> {
+        if !folder.join("oci-layout").is_file() {
+            bail!("reading OCI layout {}: it has no file oci-layout", folder.display());
+        }
+        Self::at(folder)
+    }
+
+    /// The digest of the only image that is there.
+    pub(crate) fn only_digest(&self) -> Result<String> {
+        let digests: Vec<_> =
+            self.manifests.iter().filter_map(|m| m.get("digest")?.as_str()).collect();
+        match digests.as_slice() {
+            [digest] => Ok((*digest).to_owned()),
+            _ => bail!(Hinted::new(
+                format!("OCI layout {} holds {} images", self.folder.display(), digests.len()),
+                format!("name one, as oci-layout:{}@sha256:…", self.folder.display())
+            )),
+        }
+    }
+
+    /// The bytes under a digest, whatever they are.
+    pub(crate) fn blob(&self, digest: &str) -> Result<Vec<u8>> {
+        let hexadecimal = digest
+            .strip_prefix("sha256:")
+            .filter(|text| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        let Some(hexadecimal) = hexadecimal else { bail!("{digest:?} is no sha256 digest") };
+        files::read(&self.folder.join("blobs/sha256").join(hexadecimal))
+    }
+
+    /// Adds an image under a name, in the place of what had the name, and tells of each of its blobs
+    /// whether it was not there. The index goes last: until then nothing has changed for a reader.
+    pub(crate) fn write(
+        mut self,
+        image: &Image,
+        name: &str,
+        mut tell: impl FnMut(bool),
+    ) -> Result<()> {
+        for blob in image.blobs() {
+            tell(self.write_blob(blob)?);
         }
         self.write_blob(&image.manifest)?;
         files::write(&self.folder.join("oci-layout"), br#"{"imageLayoutVersion":"1.0.0"}"#)?;
@@ -54,11 +88,10 @@ impl Layout {
         self.manifests.push(descriptor);
         let index = json!({
             "schemaVersion": 2,
-            "mediaType": "application/vnd.oci.image.index.v1+json",
+            "mediaType": media_type::INDEX,
             "manifests": self.manifests,
         });
-        files::write(&self.folder.join("index.json"), &serde_json::to_vec(&index)?)?;
-        Ok(written)
+        files::write(&self.folder.join("index.json"), &serde_json::to_vec(&index)?)
     }
 
     fn write_blob(&self, blob: &Blob) -> Result<bool> {

@@ -1,0 +1,124 @@
+//! How registries are reached: the flags that every command has which speaks to one.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use oci_client::Reference;
+use oci_client::client::{Certificate, CertificateEncoding, ClientConfig, ClientProtocol};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
+use super::Credentials;
+use crate::commands::files;
+use crate::console::Console;
+
+/// The flags.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Registry")]
+pub(crate) struct ConnectionArgs {
+    /// Speak plain HTTP, which is done anyway with a registry on localhost
+    #[arg(long, conflicts_with_all = ["ca_file", "insecure_skip_tls_verify"])]
+    plain_http: bool,
+    /// Trust the certificates in this PEM file, in addition to the system's; a registry on localhost
+    /// is then spoken to in TLS
+    #[arg(long, value_name = "PATH")]
+    ca_file: Option<PathBuf>,
+    /// Take any certificate
+    #[arg(long)]
+    insecure_skip_tls_verify: bool,
+    /// The user's name; without it, the credentials of podman and docker are used
+    #[arg(long, value_name = "NAME", requires = "password_stdin")]
+    username: Option<String>,
+    /// Read the password, or an access token, from standard input
+    #[arg(long, requires = "username")]
+    password_stdin: bool,
+    /// How many seconds a registry may take to answer
+    #[arg(long, value_name = "SECONDS", default_value = "60")]
+    timeout: u64,
+}
+
+/// The flags, read.
+pub(crate) struct Connection {
+    plain_http: bool,
+    pub(super) certificates: Vec<CertificateDer<'static>>,
+    pub(super) any_certificate: bool,
+    user: Option<Credentials>,
+    pub(super) timeout: Duration,
+}
+
+impl ConnectionArgs {
+    /// Reads what the flags name.
+    pub(crate) fn read(&self, console: &mut Console<'_>) -> Result<Connection> {
+        let user = match &self.username {
+            None => None,
+            Some(name) => Some(Credentials::of_user(name, &password(console)?)),
+        };
+        Ok(Connection {
+            plain_http: self.plain_http,
+            certificates: self.ca_file.as_deref().map_or(Ok(Vec::new()), certificates)?,
+            any_certificate: self.insecure_skip_tls_verify,
+            user,
+            timeout: Duration::from_secs(self.timeout),
+        })
+    }
+}
+
+fn password(console: &mut Console<'_>) -> Result<String> {
+    let mut text = String::new();
+    console.input.read_to_string(&mut text).context("reading the password from standard input")?;
+    let password = text.trim_end_matches(['\r', '\n']);
+    ensure!(!password.is_empty(), "reading the password from standard input: there is none");
+    Ok(password.to_owned())
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
+    let pem = files::read(path)?;
+    let certificates = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
+    let certificates = certificates.with_context(|| format!("reading {}", path.display()))?;
+    if certificates.is_empty() {
+        bail!("reading {}: it has no PEM certificate", path.display());
+    }
+    Ok(certificates)
+}
+
+impl Connection {
+    /// The client's settings for the registry of a reference.
+    pub(super) fn client_config(&self, reference: &Reference) -> ClientConfig {
+        let certificate = |der: &CertificateDer<'_>| Certificate {
+            encoding: CertificateEncoding::Der,
+            data: der.to_vec(),
+        };
+        ClientConfig {
+            protocol: match self.scheme(reference) {
+                "http" => ClientProtocol::Http,
+                _ => ClientProtocol::Https,
+            },
+            accept_invalid_certificates: self.any_certificate,
+            extra_root_certificates: self.certificates.iter().map(certificate).collect(),
+            connect_timeout: Some(self.timeout),
+            read_timeout: Some(self.timeout),
+            user_agent: super::USER_AGENT,
+            ..ClientConfig::default()
+        }
+    }
+
+    /// `http` or `https`.
+    pub(super) fn scheme(&self, reference: &Reference) -> &'static str {
+        let wants_tls = self.any_certificate || !self.certificates.is_empty();
+        if self.plain_http || (is_local(reference) && !wants_tls) { "http" } else { "https" }
+    }
+
+    /// Who the registry of a reference is told that we are.
+    pub(super) fn credentials(&self, reference: &Reference) -> Result<Credentials> {
+        self.user.clone().map_or_else(|| Credentials::find(reference), Ok)
+    }
+}
+
+/// Whether the registry is on this machine, where nobody has certificates.
+fn is_local(reference: &Reference) -> bool {
+    let registry = reference.resolve_registry();
+    let host = registry.rsplit_once(':').map_or(registry, |(host, _)| host);
+    let loopback = host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback());
+    host == "localhost" || loopback
+}
