@@ -6,6 +6,7 @@ pub mod client;
 pub mod decisions;
 pub mod envoy;
 pub mod fake_host;
+pub mod faulty_proxy;
 pub mod module;
 pub mod process;
 pub mod registry;

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
+use std::io::Write as _;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -10,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use packager::console::{Console, ExitStatus};
+
+use crate::tools::{checkout, run_in};
 
 /// How a run of the packager ended.
 #[derive(Debug)]
@@ -42,6 +45,37 @@ pub fn packager_with_input(arguments: &[&str], input: &str) -> Run {
     };
     let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
     Run { status, out: text(&out), talk: text(&talk) }
+}
+
+/// Runs the packager as a program, with nothing of this process's environment but `PATH`, and with
+/// something on standard input.
+///
+/// # Errors
+/// It cannot be built or run.
+pub fn packager_program(
+    arguments: &[&str],
+    environment: &[(&str, &str)],
+    input: &str,
+) -> Result<Run> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    run_in(&checkout(), &cargo, &["build", "--locked", "--quiet", "--package", "packager"])?;
+    let this = std::env::current_exe()?;
+    let program = this.ancestors().nth(2).context("the folder of programs")?.join("packager");
+    let mut child = Command::new(program)
+        .args(arguments)
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .envs(environment.iter().copied())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    // It may not want to know.
+    let _ = child.stdin.take().context("no standard input")?.write_all(input.as_bytes());
+    let output = child.wait_with_output()?;
+    let status = output.status.code().context("a signal ended the packager")?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ok(Run { status: u8::try_from(status)?, out: text(&output.stdout), talk: text(&output.stderr) })
 }
 
 /// A program in the background, ended with this value.

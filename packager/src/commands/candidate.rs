@@ -301,7 +301,8 @@ fn realm_problem(reason: &str) -> Problem {
 
 fn pinned_index(index: &str, child: &str) -> Problem {
     let reason = format!(
-        "{index} is an index: the agent takes its image for linux/amd64 and compares the digests"
+        "{index} is an index: the agent takes its image for linux/amd64, {child}, and compares the \
+         digests"
     );
     Problem::new(reason, format!("pin the image itself, {child}"))
 }

@@ -84,6 +84,13 @@ impl Registry {
     /// Asks for the token that the operation needs.
     pub(crate) fn log_in(&self) -> Result<()> {
         self.retried("logging in", async || {
+            // The client takes whatever the registry says to mean that it wants no token.
+            let answer = self.headers.get(&self.root).send().await?;
+            let code = answer.status().as_u16();
+            if code == 429 || code >= 500 {
+                let (url, message) = (self.root.clone(), answer.text().await?);
+                return Err(OciDistributionError::ServerError { code, url, message });
+            }
             self.client.auth(&self.reference, &self.credentials.auth, self.operation).await
         })?;
         Ok(())
@@ -162,8 +169,7 @@ impl Registry {
 
     /// The challenges with which the registry meets those who have no credentials.
     pub(crate) fn challenges(&self) -> Result<Vec<String>> {
-        let asked = self.headers.get(&self.root);
-        let answer = self.runtime.block_on(asked.send());
+        let answer = self.runtime.block_on(async { self.headers.get(&self.root).send().await });
         let answer = answer.map_err(|error| self.explain(&Failure::of_request(&error)))?;
         let challenges = answer.headers().get_all(WWW_AUTHENTICATE).iter();
         Ok(challenges.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect())

@@ -219,14 +219,17 @@ fn name(code: &OciErrorCode) -> String {
 fn tls_error<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e rustls::Error> {
     error.downcast_ref().or_else(|| {
         let io: &std::io::Error = error.downcast_ref()?;
-        io.get_ref()?.downcast_ref()
+        tls_error(io.get_ref()?)
     })
 }
 
 impl Kind {
     fn of_tls(error: &rustls::Error) -> Self {
         match error {
-            rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)
+            // The signature is bad where another authority has the same name.
+            rustls::Error::InvalidCertificate(
+                CertificateError::UnknownIssuer | CertificateError::BadSignature,
+            )
             | rustls::Error::AlertReceived(AlertDescription::UnknownCA) => Self::UnknownAuthority,
             rustls::Error::InvalidMessage(_) => Self::NotTls,
             _ => Self::Refused,
