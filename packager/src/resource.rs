@@ -1,79 +1,82 @@
 //! The Kubernetes resource that has a gateway run the filter: typed, deterministic, and refused
-//! where the API server or istiod would refuse or ignore it.
+//! where the API server or the control plane would refuse or ignore it.
+//!
+//! A [`Draft`] is what somebody asked for; a [`Request`] is one that can be written. Each kind of
+//! [`Resource`] has a module of its own. [`notes`] is what a reader of the resource should know,
+//! [`pull_secret`] how to make the Secret it names, and [`difference`] compares it with one that
+//! is there.
 
+mod attachment;
+pub mod difference;
+mod envoy_extension_policy;
+mod fields;
 mod image_reference;
+mod kind;
+mod names;
+pub mod notes;
+pub mod pull_secret;
+mod release;
+mod request;
+mod traffic_extension;
 mod wasm_plugin;
 
-pub use image_reference::PinnedImage;
-pub use wasm_plugin::{
-    FailStrategy, Match, Metadata, Phase, PolicyTarget, PortSelector, Spec, WasmPlugin,
-    WorkloadSelector,
-};
+pub use attachment::{Attachment, PolicyTarget};
+pub use envoy_extension_policy::EnvoyExtensionPolicy;
+pub use fields::{FailStrategy, Metadata, Phase};
+pub use image_reference::ImageReference;
+pub use kind::Kind;
+pub use names::{Labels, Namespace, ObjectName};
+pub use release::Release;
+pub use request::{Draft, Request};
+pub use traffic_extension::TrafficExtension;
+pub use wasm_plugin::WasmPlugin;
 
-use std::collections::BTreeMap;
+use anyhow::{Context, Result};
+use serde::{Serialize, Serializer};
+use serde_saphyr::SerializerOptions;
 
-use anyhow::{Result, bail};
-
-use crate::console::Hinted;
-use crate::settings::Settings;
-
-/// What a resource is to say.
+/// A resource of any kind.
 #[derive(Clone, Debug)]
-pub struct Request {
-    /// The image.
-    pub image: PinnedImage,
-    /// The name of the resource.
-    pub name: String,
-    /// The gateway's namespace.
-    pub namespace: String,
-    /// The gateways it is for.
-    pub attachment: Attachment,
-    /// The ports that Envoy listens on, where the filter is not for all of them.
-    pub ports: Vec<u16>,
-    /// Where in the filter chain it goes.
-    pub phase: Phase,
-    /// Its place among the plugins of its phase; the highest comes first.
-    pub priority: i32,
-    /// What a gateway does without the module.
-    pub fail_strategy: FailStrategy,
-    /// The Secret to pull the image with.
-    pub image_pull_secret: Option<String>,
-    /// The filter's configuration, checked.
-    pub settings: Settings,
+pub enum Resource {
+    /// Istio's, for every release.
+    WasmPlugin(WasmPlugin),
+    /// Istio's successor to it.
+    TrafficExtension(TrafficExtension),
+    /// Envoy Gateway's.
+    EnvoyExtensionPolicy(EnvoyExtensionPolicy),
 }
 
-/// Which gateways run the filter.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Attachment {
-    /// The pods with these labels.
-    Selector(BTreeMap<String, String>),
-    /// Managed gateways of the Gateway API, by name.
-    Targets(Vec<PolicyTarget>),
-    /// Every proxy of the namespace; of the mesh, when that is its root namespace.
-    Everything,
-}
-
-impl PolicyTarget {
-    /// Reads `KIND/NAME`.
-    ///
-    /// # Errors
-    /// The text is not of that form, or istiod would not attach a plugin for a gateway there
-    /// (Istio `pilot/pkg/model/policyattachment.go`).
-    pub fn parse(text: &str) -> Result<Self> {
-        match text.split_once('/') {
-            Some(("Gateway", name)) if !name.is_empty() => Ok(Self {
-                group: "gateway.networking.k8s.io".into(),
-                kind: "Gateway".into(),
-                name: name.into(),
-            }),
-            Some(("GatewayClass", _)) => bail!(Hinted::new(
-                format!("target {text}: of a GatewayClass, istiod attaches to waypoints alone"),
-                "name a Gateway of the Gateway API, or select a gateway's pods with --selector"
-            )),
-            _ => bail!(Hinted::new(
-                format!("target {text:?} is not of the form Gateway/NAME"),
-                "name a Gateway of the Gateway API, or select a gateway's pods with --selector"
-            )),
+impl From<Request> for Resource {
+    fn from(request: Request) -> Self {
+        match request.kind {
+            Kind::WasmPlugin => Self::WasmPlugin(request.into()),
+            Kind::TrafficExtension => Self::TrafficExtension(request.into()),
+            Kind::EnvoyExtensionPolicy => Self::EnvoyExtensionPolicy(request.into()),
         }
     }
+}
+
+impl Serialize for Resource {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::WasmPlugin(resource) => resource.serialize(serializer),
+            Self::TrafficExtension(resource) => resource.serialize(serializer),
+            Self::EnvoyExtensionPolicy(resource) => resource.serialize(serializer),
+        }
+    }
+}
+
+/// YAML that every version of kubectl reads alike.
+///
+/// # Errors
+/// The value cannot be written as YAML.
+pub fn to_yaml(value: &impl Serialize) -> Result<String> {
+    let yaml = serde_saphyr::to_string_with_options(value, one_line_strings())
+        .context("writing the resource as YAML")?;
+    Ok(format!("{}\n", yaml.trim_end()))
+}
+
+/// People search a resource for its image.
+fn one_line_strings() -> SerializerOptions {
+    serde_saphyr::ser_options! { prefer_block_scalars: false }
 }

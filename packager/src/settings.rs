@@ -69,10 +69,16 @@ impl Settings {
         Value::Object(self.0)
     }
 
-    /// Whether nothing is set.
+    /// The same, and nothing for no settings: an empty object arrives as no configuration anyway.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    pub fn into_configured(self) -> Option<Value> {
+        (!self.0.is_empty()).then(|| self.into_value())
+    }
+}
+
+impl From<Map<String, Value>> for Settings {
+    fn from(map: Map<String, Value>) -> Self {
+        Self(map)
     }
 }
 
@@ -83,7 +89,7 @@ fn spell_out(action: &mut Value) {
 }
 
 /// The parser's message for users, without its picture of the text.
-fn one_line(error: &serde_saphyr::Error) -> String {
+pub(crate) fn one_line(error: &serde_saphyr::Error) -> String {
     let message = error.without_snippet().render_with_formatter(&UserMessageFormatter);
     message.lines().map(str::trim).collect::<Vec<_>>().join(" ")
 }

@@ -1,16 +1,15 @@
 //! `packager manifest`: the resource that names the image.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
-use serde_saphyr::SerializerOptions;
 
 use super::files;
 use crate::console::{Console, ExitStatus, Hinted};
+use crate::resource::difference::difference;
 use crate::resource::{
-    Attachment, FailStrategy, Phase, PinnedImage, PolicyTarget, Request, WasmPlugin,
+    Draft, FailStrategy, Kind, Phase, Request, Resource, notes, pull_secret, to_yaml,
 };
 use crate::settings::Settings;
 
@@ -21,25 +20,37 @@ use crate::settings::Settings;
       --selector istio=ingressgateway --config plugin.yaml
   packager manifest --image registry.example.com/sni-guard:1@sha256:… \\
       --namespace shop --target-ref Gateway/public --action report --host b.example.com=off
+  packager manifest --kind EnvoyExtensionPolicy --namespace shop --target-ref Gateway/public \\
+      --image registry.example.com/sni-guard:1@sha256:… --config plugin.yaml
+  kubectl get wasmplugin sni-guard --namespace istio-system --output yaml | \\
+      packager manifest --image registry.example.com/sni-guard:1@sha256:… \\
+          --selector istio=ingressgateway --check -
 
-Exit status: 0 written, 2 the image, the configuration or the attachment is invalid.")]
+Exit status: 0 written or no difference, 1 with --check there is one, 2 the image, the configuration,
+a name or the attachment is invalid, or the file to check cannot be read.")]
 pub(crate) struct Args {
     /// The image, pinned by its digest, as `packager push` prints it
     #[arg(long, value_name = "IMAGE")]
     image: String,
+    /// Take an image without a digest, or with the tag latest, which may be another one tomorrow
+    #[arg(long)]
+    allow_mutable: bool,
     /// The kind of the resource
     #[arg(long, value_enum, default_value = "WasmPlugin")]
     kind: Kind,
+    /// The release of Istio to write for [default: 1.30]
+    #[arg(long, value_name = "RELEASE")]
+    istio: Option<String>,
     /// The name of the resource
     #[arg(long, default_value = "sni-guard")]
     name: String,
-    /// The namespace of the gateway
+    /// The namespace of the gateway: a resource reaches no gateway in another
     #[arg(long, default_value = "istio-system")]
     namespace: String,
     /// A label of the gateway's pods; repeat it for more
     #[arg(long, value_name = "KEY=VALUE", conflicts_with = "target_ref")]
     selector: Vec<String>,
-    /// A managed gateway of the Gateway API; repeat it for more
+    /// A managed gateway of the Gateway API, as Gateway/NAME; repeat it for more
     #[arg(long, value_name = "KIND/NAME")]
     target_ref: Vec<String>,
     /// Attach to every proxy of the namespace, and of the mesh in its root namespace
@@ -61,12 +72,12 @@ pub(crate) struct Args {
     /// port of the Gateway; repeat it for more
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     port: Vec<u16>,
-    /// Where in the filter chain the filter goes
-    #[arg(long, value_enum, default_value = "AUTHN")]
-    phase: Phase,
-    /// The filter's place among the plugins of its phase; the highest comes first
-    #[arg(long, value_name = "N", default_value = "1000", allow_negative_numbers = true)]
-    priority: i32,
+    /// Where in the filter chain the filter goes [default: AUTHN]
+    #[arg(long, value_enum)]
+    phase: Option<Phase>,
+    /// The filter's place among the plugins of its phase; the highest comes first [default: 1000]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    priority: Option<i32>,
     /// What a gateway does without the module
     #[arg(long, value_enum, default_value = "FAIL_OPEN")]
     fail_strategy: FailStrategy,
@@ -76,13 +87,9 @@ pub(crate) struct Args {
     /// The form of the resource
     #[arg(long, value_enum, default_value = "yaml")]
     output: ResourceFormat,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Kind {
-    /// Istio's WasmPlugin
-    #[value(name = "WasmPlugin")]
-    WasmPlugin,
+    /// Write nothing, and compare with the resource in a file, YAML or JSON; - for standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "output")]
+    check: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -94,56 +101,68 @@ enum ResourceFormat {
 }
 
 pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> {
-    let Kind::WasmPlugin = args.kind;
-    let request = Request {
-        image: PinnedImage::parse(&args.image)?,
+    let request = Request::parse(draft(args, console)?)?;
+    match &args.check {
+        None => write(request, args.output, console),
+        Some(path) => check(request, path, console),
+    }
+}
+
+fn write(
+    request: Request,
+    output: ResourceFormat,
+    console: &mut Console<'_>,
+) -> Result<ExitStatus> {
+    for warning in notes::warnings(&request) {
+        console.say(format_args!("warning: {warning}"));
+    }
+    if let Some(command) = pull_secret::create_command(&request) {
+        console.say(format_args!("hint: the Secret is made by `{command}`"));
+    }
+    let comments = notes::comments(&request);
+    let resource = Resource::from(request);
+    match output {
+        ResourceFormat::Json => {
+            writeln!(console.out, "{}", serde_json::to_string_pretty(&resource)?)?;
+        }
+        ResourceFormat::Yaml => {
+            for comment in comments {
+                writeln!(console.out, "# {comment}")?;
+            }
+            write!(console.out, "{}", to_yaml(&resource)?)?;
+        }
+    }
+    Ok(ExitStatus::Yes)
+}
+
+fn check(request: Request, path: &Path, console: &mut Console<'_>) -> Result<ExitStatus> {
+    let text = files::read_text(path, console)?;
+    let origin = path.display().to_string();
+    let difference = difference(&Resource::from(request), &text, &origin)
+        .with_context(|| format!("checking {origin}"))?;
+    let Some(difference) = difference else { return Ok(ExitStatus::Yes) };
+    write!(console.out, "{difference}")?;
+    Ok(ExitStatus::No)
+}
+
+fn draft(args: &Args, console: &mut Console<'_>) -> Result<Draft> {
+    Ok(Draft {
+        kind: args.kind,
+        release: args.istio.clone(),
+        image: args.image.clone(),
+        allow_mutable: args.allow_mutable,
         name: args.name.clone(),
         namespace: args.namespace.clone(),
-        attachment: attachment(args)?,
+        labels: pairs(&args.selector, "--selector", "KEY=VALUE")?,
+        targets: args.target_ref.clone(),
+        mesh_wide: args.mesh_wide,
         ports: args.port.clone(),
         phase: args.phase,
         priority: args.priority,
         fail_strategy: args.fail_strategy,
         image_pull_secret: args.image_pull_secret.clone(),
         settings: settings(args, console)?,
-    };
-    let resource = WasmPlugin::from(request);
-    match args.output {
-        ResourceFormat::Json => {
-            writeln!(console.out, "{}", serde_json::to_string_pretty(&resource)?)?;
-        }
-        ResourceFormat::Yaml => {
-            let yaml = serde_saphyr::to_string_with_options(&resource, one_line_strings())
-                .context("writing the resource")?;
-            writeln!(console.out, "{}", yaml.trim_end())?;
-        }
-    }
-    Ok(ExitStatus::Yes)
-}
-
-/// People search a resource for its image.
-fn one_line_strings() -> SerializerOptions {
-    serde_saphyr::ser_options! { prefer_block_scalars: false }
-}
-
-fn attachment(args: &Args) -> Result<Attachment> {
-    let targets: Vec<_> =
-        args.target_ref.iter().map(|text| PolicyTarget::parse(text)).collect::<Result<_>>()?;
-    let labels: BTreeMap<_, _> = args
-        .selector
-        .iter()
-        .map(|text| pair(text, "--selector", "KEY=VALUE"))
-        .collect::<Result<_>>()?;
-    match (labels.is_empty(), targets.is_empty(), args.mesh_wide) {
-        (false, _, _) => Ok(Attachment::Selector(labels)),
-        (true, false, _) => Ok(Attachment::Targets(targets)),
-        (true, true, true) => Ok(Attachment::Everything),
-        (true, true, false) => bail!(Hinted::new(
-            "the resource names no gateway, and without one it is for every proxy of the namespace",
-            "name the gateway with --selector istio=ingressgateway or --target-ref Gateway/NAME, \
-             or say --mesh-wide",
-        )),
-    }
+    })
 }
 
 /// The configuration of the file, with what the command line says on top, checked.
@@ -155,17 +174,24 @@ fn settings(args: &Args, console: &mut Console<'_>) -> Result<Settings> {
     if let Some(action) = &args.action {
         settings.set("action", action.as_str());
     }
-    for text in &args.host {
-        let (host, action) = pair(text, "--host", "NAME=ACTION")?;
-        settings.set_host(&host, &action);
+    let hosts = pairs(&args.host, "--host", "NAME=ACTION")?;
+    for (index, (host, action)) in hosts.iter().enumerate() {
+        if hosts.iter().take(index).any(|(earlier, _)| earlier == host) {
+            bail!(Hinted::new(
+                format!("--host {host} is given twice"),
+                "say one action for a host"
+            ));
+        }
+        settings.set_host(host, action);
     }
     settings.check().with_context(|| files::origin(args.config.as_deref()))?;
     Ok(settings)
 }
 
-fn pair(text: &str, flag: &str, form: &str) -> Result<(String, String)> {
-    match text.split_once('=') {
+fn pairs(texts: &[String], flag: &str, form: &str) -> Result<Vec<(String, String)>> {
+    let pair = |text: &String| match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => bail!("{flag} {text:?} is not of the form {form}"),
-    }
+    };
+    texts.iter().map(pair).collect()
 }

@@ -1,24 +1,26 @@
-//! The image that a resource names: always one certain image, never whatever a tag points to.
+//! The image that a resource names: one certain image, unless somebody asked for whatever a tag
+//! points to.
 
 use anyhow::{Context, Result, bail};
 use oci_client::Reference;
 
 use crate::console::Hinted;
 
-/// An image in a registry, pinned by the digest of its manifest.
+/// An image in a registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PinnedImage {
+pub struct ImageReference {
     reference: String,
-    digest: String,
+    registry: String,
+    digest: Option<String>,
 }
 
-impl PinnedImage {
+impl ImageReference {
     /// Reads `HOST/REPOSITORY:TAG@sha256:…`, with or without `oci://` in front, as `push` prints
-    /// it.
+    /// it. `mutable` allows references that may name another image tomorrow.
     ///
     /// # Errors
-    /// The text is no reference to an image in a registry, or has no digest.
-    pub fn parse(text: &str) -> Result<Self> {
+    /// The text is no reference to an image in a registry, or one that may not stay the same.
+    pub fn parse(text: &str, mutable: bool) -> Result<Self> {
         let reference = text.strip_prefix("oci://").unwrap_or(text);
         if text.starts_with("oci-layout:") {
             bail!(Hinted::new(
@@ -29,13 +31,12 @@ impl PinnedImage {
         let parsed: Reference = reference
             .parse()
             .with_context(|| format!("image {text:?} is not of the form HOST/REPOSITORY:TAG"))?;
-        let Some(digest) = parsed.digest().and_then(|digest| digest.strip_prefix("sha256:")) else {
-            bail!(Hinted::new(
-                format!("image {text} is not pinned by a digest: its tag may move at any time"),
-                "give the reference that `packager push` prints, with @sha256:… at its end"
-            ));
-        };
-        Ok(Self { reference: reference.to_owned(), digest: digest.to_owned() })
+        let registry = registry(text, reference)?;
+        let digest = parsed.digest().map(|digest| hex_digest(text, digest)).transpose()?;
+        if !mutable {
+            refuse_mutable(text, parsed.tag(), digest.as_ref())?;
+        }
+        Ok(Self { reference: reference.to_owned(), registry, digest })
     }
 
     /// The reference with its scheme. Without one the API server takes `host:port/…` for a scheme.
@@ -44,9 +45,57 @@ impl PinnedImage {
         format!("oci://{}", self.reference)
     }
 
-    /// The digest of the manifest: 64 hexadecimal digits.
+    /// The host of the registry, with its port where there is one.
     #[must_use]
-    pub fn sha256(&self) -> &str {
-        &self.digest
+    pub fn registry(&self) -> &str {
+        &self.registry
     }
+
+    /// The digest of the manifest, 64 hexadecimal digits, where the reference has it.
+    #[must_use]
+    pub fn sha256(&self) -> Option<&str> {
+        self.digest.as_deref()
+    }
+}
+
+/// The host of a reference. As a URL, a reference without one has its first folder for a host.
+fn registry(text: &str, reference: &str) -> Result<String> {
+    match reference.split_once('/') {
+        Some((host, _)) if host.contains(['.', ':']) || host == "localhost" => Ok(host.to_owned()),
+        _ => bail!(Hinted::new(
+            format!("image {text} names no registry"),
+            "put its host in front, for Docker Hub docker.io/NAME/REPOSITORY"
+        )),
+    }
+}
+
+/// The digits of a digest. Istio and Envoy Gateway compare them as texts, in lower case.
+fn hex_digest(text: &str, digest: &str) -> Result<String> {
+    match digest.strip_prefix("sha256:") {
+        Some(hex) if hex.len() == 64 && hex.bytes().all(is_lower_hex) => Ok(hex.to_owned()),
+        _ => {
+            bail!("image {text}: the digest is not sha256: and 64 hexadecimal digits in lower case")
+        }
+    }
+}
+
+fn is_lower_hex(octet: u8) -> bool {
+    octet.is_ascii_digit() || (b'a'..=b'f').contains(&octet)
+}
+
+fn refuse_mutable(text: &str, tag: Option<&str>, digest: Option<&String>) -> Result<()> {
+    if digest.is_none() {
+        bail!(Hinted::new(
+            format!("image {text} is not pinned by a digest: its tag may move at any time"),
+            "give the reference that `packager push` prints, with @sha256:… at its end, \
+             or say --allow-mutable"
+        ));
+    }
+    if tag == Some("latest") {
+        bail!(Hinted::new(
+            format!("image {text} has the tag latest, which soon names another image"),
+            "push it under a tag of its own, or say --allow-mutable"
+        ));
+    }
+    Ok(())
 }

@@ -1,0 +1,94 @@
+//! Whether a resource is the one that would be written. What the API server adds is no difference,
+//! and neither are order and style.
+
+use anyhow::{Context, Result};
+use serde_json::{Map, Value};
+use similar::TextDiff;
+
+use super::{Resource, to_yaml};
+use crate::settings::{Settings, one_line};
+
+/// What the API server keeps in `metadata`.
+const SERVERS_METADATA: [&str; 6] =
+    ["creationTimestamp", "generation", "managedFields", "resourceVersion", "selfLink", "uid"];
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+/// Where the kinds have the filter's configuration.
+const CONFIGURATIONS: [&str; 3] =
+    ["/spec/pluginConfig", "/spec/wasm/pluginConfig", "/spec/wasm/0/config"];
+
+/// What to change in `text`, YAML or JSON, to get the resource, as a unified diff; `None` when it
+/// is there. `origin` is what the diff calls the text. Of several resources it is about the one with
+/// the same kind, name and namespace.
+///
+/// # Errors
+/// The text is no YAML.
+pub fn difference(resource: &Resource, text: &str, origin: &str) -> Result<Option<String>> {
+    let expected = normal(serde_json::to_value(resource)?);
+    let documents: Vec<Value> = documents(text)?.into_iter().map(normal).collect();
+    let found = match documents.as_slice() {
+        [only] => Some(only),
+        many => many.iter().find(|found| identity(found) == identity(&expected)),
+    };
+    if found == Some(&expected) {
+        return Ok(None);
+    }
+    let old = found.map(to_yaml).transpose()?.unwrap_or_default();
+    let new = to_yaml(&expected)?;
+    let diff = TextDiff::from_lines(&old, &new);
+    Ok(Some(diff.unified_diff().header(origin, "packager manifest").to_string()))
+}
+
+/// The resources of a text: its documents, and the items of lists.
+fn documents(text: &str) -> Result<Vec<Value>> {
+    let documents: Vec<Value> = serde_saphyr::from_multiple(text)
+        .map_err(|error| anyhow::anyhow!("{}", one_line(&error)))
+        .context("reading it as YAML")?;
+    Ok(documents.into_iter().flat_map(items).collect())
+}
+
+fn items(document: Value) -> Vec<Value> {
+    match document.get("items") {
+        Some(Value::Array(items)) => items.clone(),
+        _ => vec![document],
+    }
+}
+
+/// What makes two resources the same one in a cluster. The version of the API is not part of it.
+fn identity(resource: &Value) -> [Option<&Value>; 3] {
+    ["/kind", "/metadata/name", "/metadata/namespace"].map(|path| resource.pointer(path))
+}
+
+/// The resource as somebody wrote it.
+fn normal(mut resource: Value) -> Value {
+    if let Some(resource) = resource.as_object_mut() {
+        resource.remove("status");
+    }
+    if let Some(Value::Object(metadata)) = resource.get_mut("metadata") {
+        for key in SERVERS_METADATA {
+            metadata.remove(key);
+        }
+        remove_last_applied(metadata);
+    }
+    for path in CONFIGURATIONS {
+        if let Some(configuration) = resource.pointer_mut(path) {
+            spell_actions(configuration);
+        }
+    }
+    resource
+}
+
+fn remove_last_applied(metadata: &mut Map<String, Value>) {
+    if let Some(Value::Object(annotations)) = metadata.get_mut("annotations") {
+        annotations.remove(LAST_APPLIED);
+        if annotations.is_empty() {
+            metadata.remove("annotations");
+        }
+    }
+}
+
+/// An action that was written as a boolean is the same action.
+fn spell_actions(configuration: &mut Value) {
+    if let Value::Object(map) = configuration {
+        *configuration = Settings::from(std::mem::take(map)).into_value();
+    }
+}

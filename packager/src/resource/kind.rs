@@ -1,0 +1,58 @@
+//! The kinds of resource, and where each has its fields.
+
+/// A kind of resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[value(rename_all = "PascalCase")]
+pub enum Kind {
+    /// Istio, every release
+    WasmPlugin,
+    /// Istio from 1.30 on, which turns every `WasmPlugin` into one
+    TrafficExtension,
+    /// Envoy Gateway
+    EnvoyExtensionPolicy,
+}
+
+impl Kind {
+    /// The name of the kind.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::WasmPlugin => "WasmPlugin",
+            Self::TrafficExtension => "TrafficExtension",
+            Self::EnvoyExtensionPolicy => "EnvoyExtensionPolicy",
+        }
+    }
+
+    /// Whether istiod reads it.
+    #[must_use]
+    pub fn is_istio(self) -> bool {
+        self != Self::EnvoyExtensionPolicy
+    }
+
+    /// The path of the image's reference.
+    pub(super) fn url_path(self) -> &'static str {
+        match self {
+            Self::WasmPlugin => "spec.url",
+            Self::TrafficExtension => "spec.wasm.url",
+            Self::EnvoyExtensionPolicy => "spec.wasm[0].code.image.url",
+        }
+    }
+
+    /// The path of the name of the Secret to pull the image with.
+    pub(super) fn secret_path(self) -> &'static str {
+        match self {
+            Self::WasmPlugin => "spec.imagePullSecret",
+            Self::TrafficExtension => "spec.wasm.imagePullSecret",
+            Self::EnvoyExtensionPolicy => "spec.wasm[0].code.image.pullSecretRef.name",
+        }
+    }
+
+    /// The path of what a gateway does without the module.
+    pub(super) fn failure_path(self) -> &'static str {
+        match self {
+            Self::WasmPlugin => "spec.failStrategy",
+            Self::TrafficExtension => "spec.wasm.failStrategy",
+            Self::EnvoyExtensionPolicy => "spec.wasm[0].failOpen",
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Names and labels as the API server takes them (Kubernetes
+//! `apimachinery/pkg/util/validation/validation.go`). The error of each type is what was expected.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use rule::Fault;
+use serde::Serialize;
+
+/// The name of an object: a DNS subdomain (RFC 1123) of at most 253 characters.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ObjectName(String);
+
+/// The name of a namespace: a DNS label (RFC 1123) of at most 63 characters.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Namespace(String);
+
+/// Labels that pods may have.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Labels(BTreeMap<String, String>);
+
+impl ObjectName {
+    /// Reads a name.
+    ///
+    /// # Errors
+    /// The API server refuses it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if is_subdomain(text) {
+            return Ok(Self(text.to_owned()));
+        }
+        Err(format!(
+            "{text:?} is not a name: expected at most 253 lower-case letters, digits, \"-\" and \
+             \".\", with a letter or digit at both ends and beside every \".\""
+        ))
+    }
+}
+
+impl Namespace {
+    /// Reads a name.
+    ///
+    /// # Errors
+    /// The API server refuses it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if is_label(text) {
+            return Ok(Self(text.to_owned()));
+        }
+        Err(format!(
+            "{text:?} is not a namespace: expected at most 63 lower-case letters, digits and \
+             \"-\", with a letter or digit at both ends"
+        ))
+    }
+}
+
+impl Labels {
+    /// Reads keys and values. The faults are all labels that no pod can have: a selector with one
+    /// of them matches nothing. `path` is where they are in the resource.
+    pub(super) fn parse(pairs: &[(String, String)], path: &str) -> (Self, Vec<Fault>) {
+        let (mut labels, mut faults) = (BTreeMap::new(), Vec::new());
+        for (key, value) in pairs {
+            let problem = if !is_qualified_name(key) {
+                Some(
+                    "expected at most 63 letters, digits, \"-\", \"_\" and \".\", with a letter \
+                      or digit at both ends, as a key, with or without a DNS name and \"/\" in front",
+                )
+            } else if !(value.is_empty() || is_name_part(value)) {
+                Some(
+                    "expected at most 63 letters, digits, \"-\", \"_\" and \".\", with a letter \
+                      or digit at both ends, as a value",
+                )
+            } else if labels.insert(key.clone(), value.clone()).is_some() {
+                Some("it is given twice, and a pod has one value for it")
+            } else {
+                None
+            };
+            if let Some(problem) = problem {
+                let problem = format!("{key:?}={value:?}: {problem}");
+                faults.push(Fault { path: path.to_owned(), problem });
+            }
+        }
+        (Self(labels), faults)
+    }
+}
+
+impl fmt::Display for ObjectName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for Namespace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn is_subdomain(text: &str) -> bool {
+    text.len() <= 253 && text.split('.').all(is_lower_word)
+}
+
+fn is_label(text: &str) -> bool {
+    text.len() <= 63 && is_lower_word(text)
+}
+
+fn is_qualified_name(text: &str) -> bool {
+    match text.split_once('/') {
+        None => is_name_part(text),
+        Some((prefix, name)) => is_subdomain(prefix) && is_name_part(name),
+    }
+}
+
+fn is_lower_word(text: &str) -> bool {
+    is_word(text, |octet| octet.is_ascii_lowercase() || octet.is_ascii_digit(), b"-")
+}
+
+fn is_name_part(text: &str) -> bool {
+    text.len() <= 63 && is_word(text, |octet| octet.is_ascii_alphanumeric(), b"-_.")
+}
+
+/// Whether a text has letters at both ends, and letters or some others between.
+fn is_word(text: &str, is_letter: impl Fn(u8) -> bool, others: &[u8]) -> bool {
+    let at_end = |octet: Option<u8>| octet.is_some_and(&is_letter);
+    at_end(text.bytes().next())
+        && at_end(text.bytes().last())
+        && text.bytes().all(|octet| is_letter(octet) || others.contains(&octet))
+}

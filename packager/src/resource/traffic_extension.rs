@@ -1,0 +1,71 @@
+//! Istio's `TrafficExtension` (`extensions.istio.io/v1alpha1`, Istio API
+//! `extensions/v1alpha1/traffic_extension.proto`): where it runs, and the module in a block of its
+//! own.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::fields::{FailStrategy, Match, Metadata, Phase, WorkloadSelector, matches, selection};
+use super::{ObjectName, PolicyTarget, Request};
+
+/// The resource.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TrafficExtension {
+    api_version: &'static str,
+    kind: &'static str,
+    metadata: Metadata,
+    spec: Spec,
+}
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Spec {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    selector: Option<WorkloadSelector>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    target_refs: Vec<PolicyTarget>,
+    phase: Phase,
+    priority: i32,
+    #[serde(rename = "match", skip_serializing_if = "Vec::is_empty")]
+    matches: Vec<Match>,
+    wasm: Module,
+}
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Module {
+    url: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sha256: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image_pull_secret: Option<ObjectName>,
+    fail_strategy: FailStrategy,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plugin_config: Option<Value>,
+}
+
+impl From<Request> for TrafficExtension {
+    fn from(request: Request) -> Self {
+        let (selector, target_refs) = selection(request.attachment);
+        Self {
+            api_version: "extensions.istio.io/v1alpha1",
+            kind: request.kind.name(),
+            metadata: request.metadata,
+            spec: Spec {
+                selector,
+                target_refs,
+                phase: request.phase,
+                priority: request.priority,
+                matches: matches(request.ports),
+                wasm: Module {
+                    url: request.image.url(),
+                    sha256: request.image.sha256().map(str::to_owned),
+                    image_pull_secret: request.image_pull_secret,
+                    fail_strategy: request.fail_strategy,
+                    plugin_config: request.settings.into_configured(),
+                },
+            },
+        }
+    }
+}
