@@ -1,7 +1,7 @@
 //! What operators apply: the kustomize base and its overlays are what `packager manifest` writes.
 //! `BLESS=1` writes them anew.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::path::PathBuf;
@@ -65,12 +65,12 @@ fn check_overlay(name: &str, arguments: &[&str]) {
     let folder = format!("overlays/{name}");
     let kustomization = kustomization(&folder);
     assert_eq!(kustomization.get("resources"), Some(&json!(["../../base"])), "{name}");
-    let patches = Some(&json!([{ "path": "plugin-config.yaml" }]));
-    assert_eq!(kustomization.get("patches"), patches, "{name}");
+    let expected = Some(&json!([{ "path": "plugin-config.yaml" }]));
+    assert_eq!(kustomization.get("patches"), expected, "{name}");
 
-    let mut patched = parse(&read("base/wasmplugin.yaml"));
-    merge(&mut patched, &parse(&read(&file)));
-    assert_eq!(patched, written, "{name}");
+    let mut result = parse(&read("base/wasmplugin.yaml"));
+    merge(&mut result, &parse(&read(&file)));
+    assert_eq!(result, written, "{name}");
 }
 
 /// What the filter makes of each overlay.
