@@ -17,10 +17,13 @@ use tests::tools::checkout;
 const IMAGE: &str = "oci://registry.example.com/sni-guard:0.1.0@sha256:\
                      0000000000000000000000000000000000000000000000000000000000000000";
 
-/// The overlays, with what they add to the arguments of the base.
-const OVERLAYS: [(&str, &[&str]); 3] = [
-    ("report", &["--action", "report"]),
-    ("enforce", &["--action", "enforce"]),
+/// An overlay: its folder, what it adds to the arguments of the base, and what the filter then does
+/// for the hosts of [`HOSTS`].
+type Overlay = (&'static str, &'static [&'static str], [Action; 3]);
+
+const OVERLAYS: [Overlay; 3] = [
+    ("report", &["--action", "report"], [Action::Report; 3]),
+    ("enforce", &["--action", "enforce"], [Action::Enforce; 3]),
     (
         "per-host",
         &[
@@ -31,63 +34,51 @@ const OVERLAYS: [(&str, &[&str]); 3] = [
             "--host",
             "*.lab.example.com=off",
         ],
+        [Action::Enforce, Action::Off, Action::Report],
     ),
 ];
+
+const HOSTS: [&str; 3] = ["a.example.com", "x.lab.example.com", "other.example.com"];
 
 #[test]
 fn base_is_what_the_packager_writes() {
     check_file("base/wasmplugin.yaml", &written(&[]));
-    assert_eq!(kustomization("base").get("resources"), Some(&json!(["wasmplugin.yaml"])));
+    assert_eq!(kustomization("base")["resources"], json!(["wasmplugin.yaml"]));
 }
 
 #[test]
 fn overlays_are_what_the_packager_writes() {
     let folders = fs::read_dir(manifests().join("overlays")).unwrap();
     assert_eq!(folders.count(), OVERLAYS.len());
-    for (name, arguments) in OVERLAYS {
-        check_overlay(name, arguments);
+    for overlay in OVERLAYS {
+        check_overlay(overlay);
     }
 }
 
 /// The base with the patch of an overlay is the resource of its arguments.
 #[track_caller]
-fn check_overlay(name: &str, arguments: &[&str]) {
-    let written = parse(&written(arguments));
+fn check_overlay((name, arguments, actions): Overlay) {
+    let expected = parse(&written(arguments));
     let patch = json!({
-        "apiVersion": written["apiVersion"],
-        "kind": written["kind"],
-        "metadata": written["metadata"],
-        "spec": { "pluginConfig": written["spec"]["pluginConfig"] },
+        "apiVersion": expected["apiVersion"],
+        "kind": expected["kind"],
+        "metadata": expected["metadata"],
+        "spec": { "pluginConfig": expected["spec"]["pluginConfig"] },
     });
     let file = format!("overlays/{name}/plugin-config.yaml");
     check_file(&file, &to_yaml(&patch).unwrap());
 
-    let folder = format!("overlays/{name}");
-    let kustomization = kustomization(&folder);
-    assert_eq!(kustomization.get("resources"), Some(&json!(["../../base"])), "{name}");
-    let expected = Some(&json!([{ "path": "plugin-config.yaml" }]));
-    assert_eq!(kustomization.get("patches"), expected, "{name}");
+    let kustomization = kustomization(&format!("overlays/{name}"));
+    assert_eq!(kustomization["resources"], json!(["../../base"]), "{name}");
+    assert_eq!(kustomization["patches"], json!([{ "path": "plugin-config.yaml" }]), "{name}");
 
-    let mut result = parse(&read("base/wasmplugin.yaml"));
+    let mut result = parse(&written(&[]));
     merge(&mut result, &parse(&read(&file)));
-    assert_eq!(result, written, "{name}");
-}
-
-/// What the filter makes of each overlay.
-#[test]
-fn overlays_do_what_their_names_say() {
-    let hosts = ["a.example.com", "x.lab.example.com", "other.example.com"];
-    for (name, actions) in [
-        ("report", [Action::Report, Action::Report, Action::Report]),
-        ("enforce", [Action::Enforce, Action::Enforce, Action::Enforce]),
-        ("per-host", [Action::Enforce, Action::Off, Action::Report]),
-    ] {
-        let patch = parse(&read(&format!("overlays/{name}/plugin-config.yaml")));
-        let document = Document::deserialize(&patch["spec"]["pluginConfig"]).unwrap();
-        let config = Config::parse(&document).unwrap();
-        let action = |host: &str| config.action_for(Host::from_authority(host.as_bytes()));
-        assert_eq!(hosts.map(action), actions, "{name}");
-    }
+    assert_eq!(result, expected, "{name}");
+    let document = Document::deserialize(&result["spec"]["pluginConfig"]).unwrap();
+    let config = Config::parse(&document).unwrap();
+    let action = |host: &str| config.action_for(Host::from_authority(host.as_bytes()));
+    assert_eq!(HOSTS.map(action), actions, "{name}");
 }
 
 fn written(arguments: &[&str]) -> String {

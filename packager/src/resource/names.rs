@@ -19,6 +19,9 @@ pub struct Namespace(String);
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Labels(BTreeMap<String, String>);
 
+const NAME_PART: &str = "expected at most 63 letters, digits, \"-\", \"_\" and \".\", with a letter \
+                         or digit at both ends";
+
 impl ObjectName {
     /// Reads a name.
     ///
@@ -57,24 +60,17 @@ impl Labels {
     pub(super) fn parse(pairs: &[(String, String)], path: &str) -> (Self, Vec<Fault>) {
         let (mut labels, mut faults) = (BTreeMap::new(), Vec::new());
         for (key, value) in pairs {
-            let problem = if !is_qualified_name(key) {
-                Some(
-                    "expected at most 63 letters, digits, \"-\", \"_\" and \".\", with a letter \
-                      or digit at both ends, as a key, with or without a DNS name and \"/\" in front",
-                )
-            } else if !(value.is_empty() || is_name_part(value)) {
-                Some(
-                    "expected at most 63 letters, digits, \"-\", \"_\" and \".\", with a letter \
-                      or digit at both ends, as a value",
-                )
-            } else if labels.insert(key.clone(), value.clone()).is_some() {
-                Some("it is given twice, and a pod has one value for it")
-            } else {
-                None
-            };
-            if let Some(problem) = problem {
-                let problem = format!("{key:?}={value:?}: {problem}");
+            if !is_qualified_name(key) {
+                let problem = format!(
+                    "{key:?} is not a label: {NAME_PART}, after a DNS name and \"/\" or without"
+                );
                 faults.push(Fault { path: path.to_owned(), problem });
+            } else if !(value.is_empty() || is_name_part(value)) {
+                let problem = format!("{value:?} is not the value of a label: {NAME_PART}");
+                faults.push(Fault { path: format!("{path}[{key}]"), problem });
+            } else if labels.insert(key.clone(), value.clone()).is_some() {
+                let problem = "it is given twice, and a pod has one value for it".into();
+                faults.push(Fault { path: format!("{path}[{key}]"), problem });
             }
         }
         (Self(labels), faults)

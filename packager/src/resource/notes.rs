@@ -8,6 +8,7 @@ use super::{Attachment, FailStrategy, Kind, Release, Request};
 #[must_use]
 pub fn comments(request: &Request) -> Vec<String> {
     let mut comments = warnings(request);
+    comments.extend(targets(request));
     if !request.kind.is_istio() {
         comments.push(
             "spec.wasm: filters for authentication run before it, unless spec.filterOrder of the \
@@ -31,6 +32,17 @@ pub fn comments(request: &Request) -> Vec<String> {
             .into()
     });
     comments
+}
+
+fn targets(request: &Request) -> Option<String> {
+    let reach = if request.kind.is_istio() {
+        "Gateways of the Gateway API that Istio has pods for, in this namespace alone; not Istio's own \
+         kind Gateway."
+    } else {
+        "Gateways in this namespace alone."
+    };
+    let targeted = matches!(request.attachment, Attachment::Targets(_));
+    targeted.then(|| format!("spec.targetRefs: {reach}"))
 }
 
 /// What may hurt: said to whoever writes the resource, too.

@@ -189,7 +189,7 @@ fn noted<T>(faults: &mut Vec<Fault>, path: &str, parsed: Result<T, String>) -> O
 fn repeated_ports(ports: &[u16]) -> Vec<Fault> {
     let is_repeated = |(index, port): &(usize, &u16)| ports.iter().take(*index).any(|p| p == *port);
     let fault = |(index, port)| Fault {
-        path: format!("spec.match[0].ports[{index}].number"),
+        path: format!("spec.match[0].ports[{index}]"),
         problem: format!("{port} is given twice"),
     };
     ports.iter().enumerate().filter(is_repeated).map(fault).collect()

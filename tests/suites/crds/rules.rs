@@ -129,5 +129,6 @@ fn has_known_scheme(url: &str) -> bool {
         scheme.starts_with(|first: char| first.is_ascii_alphabetic())
             && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
     });
-    scheme.is_none_or(|scheme| ["http", "https", "oci", "file"].contains(&scheme))
+    let known = ["http", "https", "oci", "file"];
+    scheme.is_none_or(|scheme| known.contains(&scheme.to_ascii_lowercase().as_str()))
 }
