@@ -29,7 +29,8 @@ use crate::settings::Settings;
 Exit status: 0 written or no difference, 1 with --check there is one, 2 the image, the configuration,
 a name or the attachment is invalid, or the file to check cannot be read.")]
 pub(crate) struct Args {
-    /// The image, pinned by its digest, as `packager push` prints it
+    /// The image, pinned by its digest, as `packager push` prints it. `packager verify` tells whether
+    /// gateways load it, which they do not when the digest is that of an index
     #[arg(long, value_name = "IMAGE")]
     image: String,
     /// Take an image without a digest, or with the tag latest, which may be another one tomorrow
