@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::SocketAddr;
 
 use anyhow::{Context, Result, bail};
-use rule::{Config, Document, Path};
+use rule::facts::is_grpc;
+use rule::{Config, Document, Facts, Path};
 use serde::Deserialize as _;
 use serde_json::{Map, Value};
+
+use crate::client::{Ask, Connection, Response, Transport, block_on};
 
 /// The table.
 pub const TABLE: &str = include_str!("../decisions.md");
@@ -187,6 +191,29 @@ impl Request {
         }
         Ok(request)
     }
+
+    /// What the rule asks about it.
+    #[must_use]
+    pub fn facts(&self) -> Facts {
+        Facts {
+            tls: self.tls,
+            route: match self.route {
+                Route::Matched | Route::NoPath => rule::Route::Matched,
+                Route::Unmatched => rule::Route::Unmatched,
+                Route::Blackhole => rule::Route::Blackhole,
+            },
+            connect: self.method == "CONNECT",
+            protocol: Some(match self.protocol {
+                Protocol::H1 => rule::Protocol::Http1,
+                Protocol::H2 => rule::Protocol::Http2,
+                Protocol::H3 => rule::Protocol::Http3,
+            }),
+            grpc: self
+                .content_type
+                .as_ref()
+                .is_some_and(|content_type| is_grpc(content_type.as_bytes())),
+        }
+    }
 }
 
 impl Answer {
@@ -201,6 +228,27 @@ impl Answer {
 }
 
 impl Row {
+    /// Sends its request, on a connection of its own.
+    ///
+    /// # Errors
+    /// The server is not there, or what it was sent made it reset the connection or the stream.
+    pub fn send(&self, server: SocketAddr) -> Result<Response> {
+        let request = &self.request;
+        let sni = self.sni.as_deref();
+        let transport = if request.tls { Transport::Tls(sni) } else { Transport::Plaintext };
+        let content_type = request.content_type.as_deref().map(|value| ("content-type", value));
+        let headers: Vec<_> = content_type.into_iter().collect();
+        let ask = Ask { method: &request.method, headers: &headers };
+        block_on(async {
+            let mut connection = match request.protocol {
+                Protocol::H1 => Connection::h1(server, transport).await?,
+                Protocol::H2 => Connection::h2(server, transport).await?,
+                Protocol::H3 => Connection::h3(server, sni.unwrap_or_default()).await?,
+            };
+            connection.send(&ask, &self.authority).await
+        })
+    }
+
     /// The metric that the filter adds one to; `None` where it counts nothing.
     ///
     /// `routed` says whether the gateway found a route: under some configurations the filter then

@@ -3,13 +3,11 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 
-use anyhow::Result;
-use rule::{Config, Decision, Document, Facts, Host, Judgement, Policy};
+use rule::{Config, Decision, Document, Host, Judgement, Policy};
 use serde::Deserialize as _;
 use serde_json::Value;
-use tests::client::{Ask, Connection, Response, Transport, block_on};
+use tests::client::Response;
 use tests::decisions::{Answer, Protocol, Request, Route, Row, rows};
 use tests::envoy::{self, Chain, Envoy, Filter, Guard, GuardConfig, Listener, VirtualHost};
 use tests::fake_host::{self, FakeHost};
@@ -31,7 +29,7 @@ fn decide(row: &Row) -> Answer {
         Err(pass) => Decision::Pass(pass),
         Ok(config) => match config.judge(sni.as_bytes(), row.authority.as_bytes()) {
             Judgement::Pass(pass) => Decision::Pass(pass),
-            Judgement::Suspect(suspect) => config.settle(suspect, facts(&row.request)),
+            Judgement::Suspect(suspect) => config.settle(suspect, row.request.facts()),
         },
     };
     let (answer, status) = match decision {
@@ -41,27 +39,6 @@ fn decide(row: &Row) -> Answer {
     };
     assert_eq!(decision.status(), status, "{row}");
     answer
-}
-
-fn facts(request: &Request) -> Facts {
-    Facts {
-        tls: request.tls,
-        route: match request.route {
-            Route::Matched | Route::NoPath => rule::Route::Matched,
-            Route::Unmatched => rule::Route::Unmatched,
-            Route::Blackhole => rule::Route::Blackhole,
-        },
-        connect: request.method == "CONNECT",
-        protocol: Some(match request.protocol {
-            Protocol::H1 => rule::Protocol::Http1,
-            Protocol::H2 => rule::Protocol::Http2,
-            Protocol::H3 => rule::Protocol::Http3,
-        }),
-        grpc: request
-            .content_type
-            .as_ref()
-            .is_some_and(|content_type| rule::facts::is_grpc(content_type.as_bytes())),
-    }
 }
 
 #[test]
@@ -168,9 +145,9 @@ fn module_on_envoy() {
 #[track_caller]
 fn check_envoy(envoy: &Envoy, row: &Row) {
     let address = |guarded| envoy.listener(&listener_name(row, guarded)).unwrap();
-    let plain = send(address(false), row);
+    let plain = row.send(address(false));
     let before = envoy.metrics().unwrap();
-    let guarded = send(address(true), row);
+    let guarded = row.send(address(true));
     let after = envoy.metrics().unwrap();
     match (&plain, &guarded, &row.answer) {
         // Envoy resets what it cannot read, before the filter sees it.
@@ -208,22 +185,6 @@ fn check_reply(row: &Row, response: &Response) {
         assert!(body.starts_with("421 Misdirected Request\n"), "{row}: {body}");
         assert!(!body.contains(&row.authority), "{row}: {body}");
     }
-}
-
-fn send(address: SocketAddr, row: &Row) -> Result<Response> {
-    let transport =
-        if row.request.tls { Transport::Tls(row.sni.as_deref()) } else { Transport::Plaintext };
-    let content_type = row.request.content_type.as_deref().map(|value| ("content-type", value));
-    let headers: Vec<_> = content_type.into_iter().collect();
-    let ask = Ask { method: &row.request.method, headers: &headers };
-    block_on(async {
-        let mut connection = match row.request.protocol {
-            Protocol::H1 => Connection::h1(address, transport).await?,
-            Protocol::H2 => Connection::h2(address, transport).await?,
-            Protocol::H3 => Connection::h3(address, row.sni.as_deref().unwrap_or_default()).await?,
-        };
-        connection.send(&ask, &row.authority).await
-    })
 }
 
 /// Rows with the same configuration and the same routes share a listener.

@@ -30,6 +30,8 @@ pub enum Filter {
     Guard(Guard),
     /// A Lua script.
     Lua(String),
+    /// Any, as Envoy reads it: what an EnvoyFilter inserts.
+    Inserted(Value),
 }
 
 /// What a listener speaks.
@@ -112,6 +114,7 @@ impl Filter {
                     "default_source_code": { "inline_string": script },
                 },
             }),
+            Self::Inserted(filter) => filter.clone(),
         }
     }
 }
