@@ -2,8 +2,10 @@
 //! filter chain per TLS server, chosen by SNI, each with a route table of its own.
 
 mod config;
+mod discovery;
 
-pub use config::{Chain, Filter, Guard, GuardConfig, Listener, Transport, VirtualHost, bootstrap};
+pub use config::{Chain, Filter, Guard, GuardConfig, Listener, Transport, VirtualHost};
+pub use discovery::bootstrap;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,6 +16,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use self::discovery::{Files, deliver_listeners, discovering_bootstrap};
 use crate::certificate::Certificate;
 use crate::client::{self, Connection, GET, block_on};
 use crate::process::Background;
@@ -24,6 +27,7 @@ use crate::tools;
 pub struct Envoy {
     process: Background,
     folder: TempDir,
+    files: Files,
     admin: SocketAddr,
     listeners: BTreeMap<String, SocketAddr>,
 }
@@ -42,7 +46,7 @@ impl Envoy {
     /// # Errors
     /// As [`Self::start`].
     pub fn start_version(version: &str, listeners: &[Listener]) -> Result<Self> {
-        Self::launch(&[], version, listeners)
+        Self::launch(&[], version, |files| Ok(static_bootstrap(listeners, files)))
     }
 
     /// The same under another program, such as a profiler: its name and its arguments.
@@ -50,24 +54,51 @@ impl Envoy {
     /// # Errors
     /// As [`Self::start`].
     pub fn start_under(program: &[&str], listeners: &[Listener]) -> Result<Self> {
-        Self::launch(program, tools::ENVOY_VERSION, listeners)
+        Self::launch(program, tools::ENVOY_VERSION, |files| Ok(static_bootstrap(listeners, files)))
     }
 
-    fn launch(program: &[&str], version: &str, listeners: &[Listener]) -> Result<Self> {
+    /// Starts Envoy with listeners that it discovers, as from istiod: [`Self::replace_listeners`]
+    /// gives it others.
+    ///
+    /// # Errors
+    /// Envoy is not installed; listeners that it refuses are missing from it.
+    pub fn start_discovering(listeners: &[Listener]) -> Result<Self> {
+        Self::launch(&[], tools::ENVOY_VERSION, |files| {
+            deliver_listeners(listeners, files)?;
+            Ok(discovering_bootstrap(files))
+        })
+    }
+
+    /// Has Envoy put these listeners in the place of those that it discovered. It keeps the sockets
+    /// of those with the same name and drains the connections of chains that changed.
+    ///
+    /// # Errors
+    /// The file that Envoy watches cannot be written.
+    pub fn replace_listeners(&self, listeners: &[Listener]) -> Result<()> {
+        deliver_listeners(listeners, &self.files)
+    }
+
+    fn launch(
+        program: &[&str],
+        version: &str,
+        bootstrap: impl FnOnce(&Files) -> Result<Value>,
+    ) -> Result<Self> {
         let folder = TempDir::new()?;
-        let certificate =
-            Certificate::generate(folder.path(), &["a.example.com", "b.example.com"])?;
         let file = folder.path().join("bootstrap.json");
-        let access_log = folder.path().join("access.log");
-        let config = bootstrap(listeners, &certificate, &access_log);
-        fs::write(&file, config.to_string())?;
+        let hosts = ["a.example.com", "b.example.com"];
+        let files = Files {
+            certificate: Certificate::generate(folder.path(), &hosts)?,
+            access_log: folder.path().join("access.log"),
+            discovery: folder.path().join("listeners.json"),
+        };
+        fs::write(&file, bootstrap(&files)?.to_string())?;
         let admin_path = folder.path().join("admin");
         let log = folder.path().join("envoy.log");
         let mut program: Vec<String> = program.iter().map(|word| (*word).to_owned()).collect();
         program.push(text(&tools::envoy(version)?)?);
         let process = start(&program, &file, &admin_path, &log)?;
         let admin = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut envoy = Self { process, folder, admin, listeners: BTreeMap::new() };
+        let mut envoy = Self { process, folder, files, admin, listeners: BTreeMap::new() };
         envoy.wait(&admin_path, &log)?;
         envoy.listeners = envoy.bound()?;
         Ok(envoy)
@@ -136,7 +167,7 @@ impl Envoy {
     /// The file of the access log: a line per request, with the response code and its details.
     #[must_use]
     pub fn access_log(&self) -> PathBuf {
-        self.folder.path().join("access.log")
+        self.files.access_log.clone()
     }
 
     /// The identifier of the process.
@@ -144,6 +175,10 @@ impl Envoy {
     pub fn id(&self) -> u32 {
         self.process.id()
     }
+}
+
+fn static_bootstrap(listeners: &[Listener], files: &Files) -> Value {
+    bootstrap(listeners, &files.certificate, &files.access_log)
 }
 
 fn text(path: &Path) -> Result<String> {
@@ -161,6 +196,8 @@ fn start(program: &[String], file: &Path, admin_path: &Path, log: &Path) -> Resu
         ["--component-log-level", "wasm:info"],
         ["--file-flush-interval-msec", "20"],
         ["--drain-time-s", "1"],
+        // As Istio's agent has it: connections hear at once that they are to end.
+        ["--drain-strategy", "immediate"],
     ];
     let (program, own) = program.split_first().context("no program")?;
     let mut arguments: Vec<&str> =

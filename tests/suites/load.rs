@@ -6,11 +6,14 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
-use std::thread::sleep;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
+use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tests::client::{Connection, GET, Transport, block_on, get};
 use tests::envoy::{Envoy, Filter, Guard, GuardConfig, Listener};
 use tests::fake_host::{Facts, FakeHost, Module};
 use tests::module;
@@ -157,4 +160,68 @@ fn a_new_configuration_loses_no_request() {
     check_load(load, 100_000, "2xx");
     let started = envoy.log().unwrap().matches("sni-guard: ").count();
     assert!(started > 20, "{started} configurations were taken up");
+}
+
+/// The listener, and with it the configuration, is replaced again and again while requests are
+/// served. Envoy drains the connections of the chains that were replaced: it says GOAWAY, answers
+/// what it took, and the client goes on with a new connection.
+#[test]
+fn a_new_listener_loses_no_request() {
+    let inline = |config: Value| listener(&guard(GuardConfig::Inline(Some(config))));
+    let updates = [(json!({ "action": "off" }), 404), (servers(), 421)];
+    let envoy = Envoy::start_discovering(&[inline(servers())]).unwrap();
+    let address = envoy.listener("guarded").unwrap();
+    let stop = AtomicBool::new(false);
+    let clients = thread::scope(|scope| {
+        let clients = [(); 8].map(|()| scope.spawn(|| ask_until(&stop, address)));
+        for (config, expected) in updates.iter().cycle().take(6) {
+            envoy.replace_listeners(&[inline(config.clone())]).unwrap();
+            let status = || get(address, "a.example.com", "b.example.com").unwrap().status;
+            let deadline = Instant::now() + Duration::from_secs(10);
+            while status() != *expected {
+                assert!(Instant::now() < deadline, "{config} is not in force");
+                sleep(Duration::from_millis(20));
+            }
+            // Longer than what Envoy was given to drain.
+            sleep(Duration::from_millis(1_500));
+        }
+        stop.store(true, Ordering::Relaxed);
+        clients.map(|client| client.join().unwrap().unwrap())
+    });
+    for (requests, connections) in clients {
+        assert!(requests > 100, "{requests} requests");
+        assert!((4..20).contains(&connections), "{connections} connections");
+    }
+    let counted = envoy.admin("/stats?filter=listener_in_place_updated").unwrap();
+    assert_eq!(counted.trim(), "listener_manager.listener_in_place_updated: 6");
+}
+
+/// Sends requests one after the other and wants a 200 for each. A client goes on with a new
+/// connection, and repeats the request that it was about to send, where the server says GOAWAY
+/// without an error: what it did not take it did not touch (RFC 9113 §6.8). Returns the requests
+/// and the connections.
+fn ask_until(stop: &AtomicBool, address: SocketAddr) -> Result<(usize, usize)> {
+    block_on(async {
+        let (mut requests, mut connections) = (0, 0);
+        'connections: loop {
+            let transport = Transport::Tls(Some("a.example.com"));
+            let mut connection = Connection::h2(address, transport).await?;
+            connections += 1;
+            while !stop.load(Ordering::Relaxed) {
+                match connection.send(&GET, "a.example.com").await {
+                    Ok(response) => ensure!(response.status == 200, "{response:?}"),
+                    Err(error) if is_end_of_connection(&error) => continue 'connections,
+                    Err(error) => return Err(error),
+                }
+                requests += 1;
+            }
+            return Ok((requests, connections));
+        }
+    })
+}
+
+fn is_end_of_connection(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<h2::Error>().is_some_and(|error| {
+        error.is_go_away() && error.is_remote() && error.reason() == Some(h2::Reason::NO_ERROR)
+    })
 }

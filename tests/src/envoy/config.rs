@@ -2,12 +2,12 @@
 
 #![expect(clippy::indexing_slicing, reason = "indexing a JSON object with a text adds the key")]
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use serde_json::{Value, json};
 
+use super::discovery::deliver;
 use crate::certificate::Certificate;
 
 /// A listener on a port of its own.
@@ -133,9 +133,7 @@ impl Guard {
                 "typed_config": self.wasm(Some(plugin_config)),
             }],
         });
-        let new = file.with_extension("new");
-        fs::write(&new, content.to_string())?;
-        Ok(fs::rename(new, file)?)
+        deliver(file, &content)
     }
 
     fn http_filter(&self) -> Value {
@@ -216,20 +214,9 @@ impl VirtualHost {
     }
 }
 
-/// Envoy's bootstrap.
-#[must_use]
-pub fn bootstrap(listeners: &[Listener], certificate: &Certificate, access_log: &Path) -> Value {
-    let listeners: Vec<Value> =
-        listeners.iter().map(|listener| listener.config(certificate, access_log)).collect();
-    json!({
-        "node": { "id": "test", "cluster": "test" },
-        "admin": { "address": { "socket_address": { "address": "127.0.0.1", "port_value": 0 } } },
-        "static_resources": { "listeners": listeners },
-    })
-}
-
 impl Listener {
-    fn config(&self, certificate: &Certificate, access_log: &Path) -> Value {
+    /// As Envoy reads it.
+    pub(super) fn config(&self, certificate: &Certificate, access_log: &Path) -> Value {
         let (rest, named): (Vec<_>, Vec<_>) =
             self.chains.iter().partition(|chain| chain.server_names.iter().any(|name| name == "*"));
         let chain = |chain: &Chain| self.chain(chain, certificate, access_log);
