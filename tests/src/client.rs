@@ -145,6 +145,23 @@ impl Connection {
         upload_h2(sender, uri.build()?, size).await
     }
 
+    /// Asks for a WebSocket over HTTP/2, by an extended CONNECT (RFC 8441 §4).
+    ///
+    /// # Errors
+    /// The connection or the stream was reset, or the server takes no extended CONNECT.
+    pub async fn websocket(&mut self, authority: &str) -> Result<Response> {
+        let Self::H2(sender, scheme) = self else { bail!("this WebSocket is for HTTP/2") };
+        let uri =
+            Uri::builder().scheme(*scheme).authority(authority).path_and_query("/").build()?;
+        let protocol = h2::ext::Protocol::from_static("websocket");
+        let request = Request::builder().method(Method::CONNECT).uri(uri).extension(protocol);
+        let request = request.header("sec-websocket-version", "13").body(())?;
+        let mut ready = sender.clone().ready().await?;
+        // The stream stays open: what is sent on it is the WebSocket.
+        let (response, _stream) = ready.send_request(request, false)?;
+        receive(response).await
+    }
+
     /// The same as [`Self::send`] for a path other than `/`.
     ///
     /// # Errors

@@ -132,6 +132,26 @@ fn an_upgrade_to_websocket_is_a_request_like_others() {
     assert_eq!(status("guarded", A), status("plain", A));
 }
 
+/// Envoy shows filters an extended CONNECT as the upgrade that it is, and not as a CONNECT, which
+/// would pass.
+#[test]
+fn a_websocket_over_http2_is_a_request_like_others() {
+    let guard = guard(GuardConfig::Inline(Some(servers())));
+    let envoy = Envoy::start(&[gateway("plain", None), gateway("guarded", Some(guard))]).unwrap();
+    let status = |listener: &str, authority: &str| {
+        let address = envoy.listener(listener).unwrap();
+        let response = block_on(async {
+            let mut connection = Connection::h2(address, Transport::Tls(Some(A))).await?;
+            // The server's settings come with its first answer at the latest.
+            connection.send(&GET, A).await?;
+            connection.websocket(authority).await
+        });
+        response.unwrap().status
+    };
+    assert_eq!((status("plain", B), status("guarded", B)), (404, 421));
+    assert_eq!((status("plain", A), status("guarded", A)), (200, 200));
+}
+
 /// A gateway that starts with a configuration that nobody can use, as Istio delivers it: it serves
 /// as if there were no filter, says what is wrong, and enforces once it is mended.
 #[test]
