@@ -8,6 +8,7 @@
 
 pub mod commands;
 pub mod console;
+pub mod gateway;
 pub mod image;
 pub mod module;
 pub mod resource;

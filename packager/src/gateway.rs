@@ -1,0 +1,27 @@
+//! What istiod makes of the resources around a gateway, and what Envoy does with that.
+//!
+//! [`documents`] reads [`Resources`] from text. [`Model::of`] says which workloads run them, and what
+//! those listen on: a [`Listener`] has filter chains, chosen by server names, and each of those its
+//! virtual hosts, chosen by authorities. [`Listener::answer`] says what becomes of a request.
+//!
+//! Each step restates a function of Istio, which it names.
+
+mod attached;
+mod chains;
+pub mod credential;
+pub mod documents;
+pub mod listener;
+pub mod merge;
+pub mod model;
+pub mod resources;
+pub mod routes;
+pub mod server;
+mod virtual_hosts;
+mod workloads;
+
+pub use credential::Credential;
+pub use listener::{Answer, FilterChain, Listener, Outcome, VirtualHost};
+pub use merge::{DropReason, Dropped};
+pub use model::{Model, Workload};
+pub use resources::Resources;
+pub use server::{Server, ServerId};

@@ -1,0 +1,196 @@
+//! From text to [`Resources`]: several documents, lists, YAML as kubectl reads it, JSON. What does
+//! not parse is a fault of one document; the others are read all the same.
+
+mod kinds;
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::Value;
+use serde_saphyr::{Options, Spanned, UserMessageFormatter, budget, options};
+
+use super::resources::{Origin, Resources};
+
+/// The largest text that is read, in octets. A cluster's worth of Gateways and routes is far below.
+pub const MAX_TEXT: usize = 50 << 20;
+
+/// How deep a document is nested at most; CRDs, which may lie about, are the deepest.
+const MAX_DEPTH: usize = 200;
+
+/// How many parts a document has at most: every octet of [`MAX_TEXT`] would be one.
+const MAX_EVENTS: usize = MAX_TEXT;
+
+/// How many parts aliases may add, so that a few lines cannot become gigabytes.
+const MAX_ALIASED: usize = 1 << 20;
+
+/// Why a document was not read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DocumentFault {
+    /// Where it is.
+    pub origin: Origin,
+    /// What is wrong, as a fragment.
+    pub problem: String,
+}
+
+impl fmt::Display for DocumentFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.origin, self.problem)
+    }
+}
+
+impl std::error::Error for DocumentFault {}
+
+/// Reads all the documents of a text into `resources`. Kinds that have no part in what a gateway
+/// serves are left out. The result has one fault per document that could not be read.
+pub fn read(file: &str, text: &str, resources: &mut Resources) -> Vec<DocumentFault> {
+    let mut reader = Reader { file: file.into(), resources, faults: Vec::new() };
+    if text.len() > MAX_TEXT {
+        reader.fault(1, format!("it is larger than {} MiB", MAX_TEXT >> 20));
+        return reader.faults;
+    }
+    for (line, document) in split(text) {
+        reader.document(line, document);
+    }
+    reader.faults
+}
+
+/// The documents of a stream with the lines they begin at. A line that begins with `---` cannot be
+/// part of anything else (YAML 1.2 §9.1.2), so that a document that does not parse ends there too.
+fn split(text: &str) -> impl Iterator<Item = (u64, &str)> {
+    let mut rest = text;
+    let mut line = 1;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let (document, following) = rest.split_at(document_length(rest));
+        let start = line;
+        line += document.matches('\n').count() as u64;
+        rest = following;
+        Some((start, document))
+    })
+}
+
+/// How many octets go before the next line with a marker, that of the text's own start left aside.
+fn document_length(text: &str) -> usize {
+    let mut at = 0;
+    for line in text.split_inclusive('\n') {
+        if at > 0 && is_marker(line) {
+            return at;
+        }
+        at += line.len();
+    }
+    at
+}
+
+fn is_marker(line: &str) -> bool {
+    let rest = line.strip_prefix("---");
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']))
+}
+
+struct Reader<'r> {
+    file: Arc<str>,
+    resources: &'r mut Resources,
+    faults: Vec<DocumentFault>,
+}
+
+/// A list, for the lines of its items.
+#[derive(Deserialize)]
+struct Lines {
+    #[serde(default)]
+    items: Vec<Spanned<serde::de::IgnoredAny>>,
+}
+
+impl Reader<'_> {
+    fn document(&mut self, line: u64, text: &str) {
+        match parse(text) {
+            Ok(value) => self.value(line, text, value),
+            Err((below, problem)) => self.fault(line + below, problem),
+        }
+    }
+
+    fn value(&mut self, line: u64, text: &str, mut value: Value) {
+        // Comments alone, or what is left of an empty template.
+        if value.is_null() {
+            return;
+        }
+        let line = line + leading_lines(text);
+        let is_list = value.get("kind").and_then(Value::as_str).is_some_and(is_list_kind);
+        let Some(Value::Array(items)) = value.get_mut("items").filter(|_| is_list) else {
+            return self.resource(line, "", value);
+        };
+        let lines = item_lines(text);
+        for (index, item) in items.iter_mut().enumerate() {
+            let below = lines.get(index).copied();
+            let at = below.map_or(line, |below| line - leading_lines(text) + below);
+            self.resource(at, &format!("items[{index}]"), item.take());
+        }
+    }
+
+    fn resource(&mut self, line: u64, path: &str, value: Value) {
+        let origin = Origin { file: Arc::clone(&self.file), line };
+        if let Err(problem) = kinds::add(self.resources, &origin, value) {
+            let dot = if path.is_empty() { "" } else { ": " };
+            self.fault(line, format!("{path}{dot}{problem}"));
+        }
+    }
+
+    fn fault(&mut self, line: u64, problem: String) {
+        let origin = Origin { file: Arc::clone(&self.file), line };
+        self.faults.push(DocumentFault { origin, problem });
+    }
+}
+
+/// `List`, and what the API server answers, such as `GatewayList`.
+fn is_list_kind(kind: &str) -> bool {
+    kind.ends_with("List")
+}
+
+/// The value of one document; or how many lines down it is wrong, and why.
+fn parse(text: &str) -> Result<Value, (u64, String)> {
+    // What kubectl prints may be large, and this is several times as fast.
+    if text.trim_start().starts_with('{')
+        && let Ok(value) = serde_json::from_str(text)
+    {
+        return Ok(value);
+    }
+    serde_saphyr::from_str_with_options(text, limits()).map_err(|error| {
+        let below = error.location().map_or(0, |location| location.line().saturating_sub(1));
+        let message = error.without_snippet().render_with_formatter(&UserMessageFormatter);
+        let message: Vec<&str> = message.lines().map(str::trim).collect();
+        (below, format!("it is no YAML: {}", message.join(" ")))
+    })
+}
+
+fn limits() -> Options {
+    options! {
+        budget: budget! {
+            max_events: MAX_EVENTS,
+            max_nodes: MAX_EVENTS,
+            max_depth: MAX_DEPTH,
+            max_total_scalar_bytes: MAX_TEXT,
+            max_recorded_anchor_events: MAX_ALIASED,
+        },
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MAX_ALIASED },
+    }
+}
+
+/// How many lines down each item of a YAML list is; nothing for JSON, whose lines say little.
+fn item_lines(text: &str) -> Vec<u64> {
+    if text.trim_start().starts_with('{') {
+        return Vec::new();
+    }
+    let lines: Result<Lines, _> = serde_saphyr::from_str_with_options(text, limits());
+    let items = lines.map(|lines| lines.items).unwrap_or_default();
+    items.iter().map(|item| item.referenced.line().saturating_sub(1)).collect()
+}
+
+/// The lines of a document before its content: markers, comments and empty ones.
+fn leading_lines(text: &str) -> u64 {
+    let blank = |line: &&str| {
+        let line = line.trim();
+        line.is_empty() || line.starts_with('#') || line == "---"
+    };
+    text.lines().take_while(blank).count() as u64
+}

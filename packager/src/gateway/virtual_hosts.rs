@@ -1,0 +1,78 @@
+//! The route table of a server (Istio `pilot/pkg/networking/core/gateway.go`,
+//! `buildGatewayHTTPRouteConfig`).
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use rule::facts::BLACKHOLE;
+use rule::host::HostTable;
+use rule::host::istio::IstioHost;
+
+use super::attached::Attached;
+use super::chains::Workload;
+use super::listener::{RouteSource, RouteTable, VirtualHost};
+use super::resources::pattern;
+use super::server::Server;
+
+pub(super) fn route_table(
+    server: &Server,
+    attached: &[Attached<'_>],
+    workload: Workload<'_>,
+) -> RouteTable {
+    let mut domains: BTreeMap<String, Vec<RouteSource>> = BTreeMap::new();
+    for Attached { binding, hosts } in attached {
+        let rules = binding.rules(workload.asking(server));
+        if rules.is_empty() {
+            continue;
+        }
+        let source =
+            |resource| RouteSource { resource: Arc::clone(resource), rules: rules.clone() };
+        for host in hosts {
+            let routes = domains.entry(host.to_ascii_lowercase()).or_default();
+            routes.extend(binding.sources.iter().map(source));
+        }
+    }
+    if domains.is_empty() {
+        return table(vec![(vec!["*".into()], format!("{BLACKHOLE}{}", server.port), Vec::new())]);
+    }
+    let named = |(domains, routes): (Vec<String>, _)| {
+        let name = format!("{}:{}", domains.first().map_or("", String::as_str), server.port);
+        (domains, name, routes)
+    };
+    table(collapse(domains).into_iter().map(named).collect())
+}
+
+/// Hosts with the same routes are one virtual host, named for the most specific of them (Istio
+/// `collapseDuplicateRoutes`; `pkg/config/host/names.go`, `MoreSpecific`).
+fn collapse(domains: BTreeMap<String, Vec<RouteSource>>) -> Vec<(Vec<String>, Vec<RouteSource>)> {
+    let mut sorted: Vec<_> = domains.into_iter().collect();
+    sorted.sort_by_cached_key(|(host, _)| {
+        (IstioHost(host).is_wildcard(), Reverse(host.len()), host.clone())
+    });
+    let mut known: HashMap<Vec<RouteSource>, usize> = HashMap::new();
+    let mut collapsed: Vec<(Vec<String>, Vec<RouteSource>)> = Vec::new();
+    for (host, routes) in sorted {
+        match known.get(&routes).and_then(|at| collapsed.get_mut(*at)) {
+            Some((hosts, _)) => hosts.push(host),
+            None => {
+                known.insert(routes.clone(), collapsed.len());
+                collapsed.push((vec![host], routes));
+            }
+        }
+    }
+    collapsed
+}
+
+fn table(hosts: Vec<(Vec<String>, String, Vec<RouteSource>)>) -> RouteTable {
+    let mut by_authority = HostTable::default();
+    let mut virtual_hosts = Vec::with_capacity(hosts.len());
+    for (domains, name, routes) in hosts {
+        let domains: Vec<_> = domains.iter().filter_map(|domain| pattern(domain)).collect();
+        for domain in &domains {
+            by_authority.insert(domain.clone(), virtual_hosts.len());
+        }
+        virtual_hosts.push(VirtualHost { name, domains, routes });
+    }
+    RouteTable { virtual_hosts, by_authority }
+}
