@@ -10,6 +10,7 @@ mod attached;
 mod chains;
 pub mod credential;
 pub mod documents;
+pub mod generated;
 pub mod listener;
 pub mod merge;
 pub mod model;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::attached::{Attached, attach};
 use super::chains::{self, Claimed};
+use super::generated::{Generated, Ignored, Unprogrammed, generate};
 use super::listener::Listener;
 use super::merge::{Dropped, Merged, Place, merge};
 use super::resources::{Labels, Resources};
@@ -17,6 +18,10 @@ use super::workloads::{self, Target};
 pub struct Model {
     /// The workloads that run gateways, by namespace and name.
     pub workloads: Vec<Workload>,
+    /// The listeners of the Gateway API that are on none.
+    pub unprogrammed: Vec<Unprogrammed>,
+    /// The resources that istiod leaves to others.
+    pub ignored: Vec<Ignored>,
 }
 
 /// Pods that are alike and run a gateway.
@@ -48,12 +53,11 @@ impl Model {
     /// Models resources. This is near-linear in their number.
     #[must_use]
     pub fn of(resources: &Resources) -> Self {
-        let mut candidates: Vec<Candidate> =
-            resources.gateways.iter().map(server::candidate).collect();
+        let Generated { mut candidates, mut bindings, unprogrammed, ignored } = generate(resources);
+        candidates.extend(resources.gateways.iter().map(server::candidate));
         let delegates = Delegates::new(&resources.virtual_services);
         let services = resources.virtual_services.iter();
-        let bindings: Vec<_> =
-            services.filter_map(|service| routes::binding(service, &delegates)).collect();
+        bindings.extend(services.filter_map(|service| routes::binding(service, &delegates)));
         candidates.sort_by(|a, b| a.age().cmp(&b.age()));
         let routes = RouteIndex::new(bindings);
         let shared: Vec<Vec<Arc<Server>>> = candidates
@@ -64,7 +68,7 @@ impl Model {
         let workload = |target| model_workload(target, &candidates, &shared, &routes);
         let mut workloads: Vec<Workload> = targets.iter().map(workload).collect();
         workloads.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
-        Self { workloads }
+        Self { workloads, unprogrammed, ignored }
     }
 }
 
