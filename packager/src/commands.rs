@@ -5,6 +5,7 @@ mod build;
 mod candidate;
 mod explain;
 mod files;
+mod inputs;
 mod inspect;
 mod layout;
 mod manifest;

@@ -1,7 +1,9 @@
 //! `packager explain`: what the filter would decide.
 
+mod simulate;
+
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::{ArgGroup, ValueEnum};
@@ -16,16 +18,22 @@ use crate::console::{Console, ExitStatus};
 #[command(after_help = "Examples:
   packager explain --config plugin.yaml --sni a.example.com --authority b.example.com
   packager explain --config plugin.yaml --cases requests.jsonl
+  packager explain --from gateways.yaml --sni a.example.com --authority b.example.com
 
 A case is one line: {\"sni\": \"a.example.com\", \"authority\": \"b.example.com\"}, with sni null
-for a TLS connection without one, and optionally protocol, grpc, method and routed.
+for a TLS connection without one, and optionally protocol, grpc, method and routed. With --from
+the answers are JSON, one line for each TLS listener, and the gateway itself says what is routed.
 
-Exit status: 0 told, 2 the configuration or a case is invalid.")]
+Exit status: 0 told, 2 the configuration, a case or a resource is invalid.")]
 #[command(group = ArgGroup::new("requests").args(["cases", "authority"]).required(true))]
 pub(crate) struct Args {
     /// The filter's configuration, YAML or JSON; - for standard input
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Files and folders with the resources of gateways, to tell what those do and what the filter
+    /// would do with the servers in them; - for standard input
+    #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with_all = ["config", "routed"])]
+    from: Vec<PathBuf>,
     /// Decide many requests, one JSON object a line; - for standard input
     #[arg(long, value_name = "FILE")]
     cases: Option<PathBuf>,
@@ -110,6 +118,13 @@ struct Explanation<'c> {
 }
 
 pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> {
+    if !args.from.is_empty() {
+        let cases = match &args.cases {
+            Some(path) => read_cases(path, console)?.into_iter().collect::<Result<_>>()?,
+            None => vec![single_case(args)?],
+        };
+        return simulate::run(&args.from, &cases, console);
+    }
     let settings = files::read_settings(args.config.as_deref(), console)?;
     let config = settings.check().with_context(|| files::origin(args.config.as_deref()))?;
     match &args.cases {
@@ -119,26 +134,38 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
     Ok(ExitStatus::Yes)
 }
 
-fn explain_cases(config: &Config, path: &std::path::Path, console: &mut Console<'_>) -> Result<()> {
-    let text = files::read_text(path, console)?;
-    for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()) {
-        let case: Case = serde_json::from_str(line)
-            .with_context(|| format!("reading case in line {number} of {}", path.display()))?;
-        writeln!(console.out, "{}", serde_json::to_string(&explain(config, &case))?)?;
+fn explain_cases(config: &Config, path: &Path, console: &mut Console<'_>) -> Result<()> {
+    for case in read_cases(path, console)? {
+        writeln!(console.out, "{}", serde_json::to_string(&explain(config, &case?))?)?;
     }
     Ok(())
 }
 
-fn explain_one(config: &Config, args: &Args, console: &mut Console<'_>) -> Result<()> {
+/// The cases of a file, or what is wrong with each.
+fn read_cases(path: &Path, console: &mut Console<'_>) -> Result<Vec<Result<Case>>> {
+    let text = files::read_text(path, console)?;
+    let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
+    let cases = lines.map(|(number, line)| {
+        serde_json::from_str(line)
+            .with_context(|| format!("reading case in line {number} of {}", path.display()))
+    });
+    Ok(cases.collect())
+}
+
+fn single_case(args: &Args) -> Result<Case> {
     let Some(authority) = args.authority.clone() else { bail!("there is no authority") };
-    let case = Case {
+    Ok(Case {
         sni: args.sni.clone(),
         authority,
         protocol: args.protocol,
         grpc: args.grpc,
         method: args.method.clone(),
         routed: args.routed,
-    };
+    })
+}
+
+fn explain_one(config: &Config, args: &Args, console: &mut Console<'_>) -> Result<()> {
+    let case = single_case(args)?;
     let explanation = explain(config, &case);
     match args.output {
         ReportFormat::Json => {
@@ -166,12 +193,13 @@ fn write_text(case: &Case, explanation: &Explanation<'_>, out: &mut dyn Write) -
 
 fn explain<'c>(config: &'c Config, case: &Case) -> Explanation<'c> {
     let sni = case.sni.as_deref().unwrap_or_default().as_bytes();
-    let authority = case.authority.as_bytes();
-    let decision = match config.judge(sni, authority) {
-        Judgement::Pass(pass) => Decision::Pass(pass),
-        Judgement::Suspect(suspect) => config.settle(suspect, facts(case)),
+    let route = match case.routed {
+        CaseRoute::Yes => Route::Matched,
+        CaseRoute::No => Route::Unmatched,
+        CaseRoute::Blackhole => Route::Blackhole,
     };
-    let host = Host::from_authority(authority);
+    let decision = decide(config, case, route);
+    let host = Host::from_authority(case.authority.as_bytes());
     Explanation {
         status: decision.status(),
         reason: decision.reason(),
@@ -182,14 +210,18 @@ fn explain<'c>(config: &'c Config, case: &Case) -> Explanation<'c> {
     }
 }
 
-fn facts(case: &Case) -> Facts {
+fn decide(config: &Config, case: &Case, route: Route) -> Decision {
+    let sni = case.sni.as_deref().unwrap_or_default().as_bytes();
+    match config.judge(sni, case.authority.as_bytes()) {
+        Judgement::Pass(pass) => Decision::Pass(pass),
+        Judgement::Suspect(suspect) => config.settle(suspect, facts(case, route)),
+    }
+}
+
+fn facts(case: &Case, route: Route) -> Facts {
     Facts {
         tls: true,
-        route: match case.routed {
-            CaseRoute::Yes => Route::Matched,
-            CaseRoute::No => Route::Unmatched,
-            CaseRoute::Blackhole => Route::Blackhole,
-        },
+        route,
         connect: case.method == "CONNECT",
         protocol: Some(match case.protocol {
             CaseProtocol::H1 => Protocol::Http1,

@@ -150,8 +150,8 @@ fn is_list_kind(kind: &str) -> bool {
 /// The value of one document; or how many lines down it is wrong, and why.
 fn parse(text: &str) -> Result<Value, (u64, String)> {
     // What kubectl prints may be large, and this is several times as fast.
-    if text.trim_start().starts_with('{')
-        && let Ok(value) = serde_json::from_str(text)
+    if let Some(json) = json(text)
+        && let Ok(value) = serde_json::from_str(json)
     {
         return Ok(value);
     }
@@ -161,6 +161,12 @@ fn parse(text: &str) -> Result<Value, (u64, String)> {
         let message: Vec<&str> = message.lines().map(str::trim).collect();
         (below, format!("it is no YAML: {}", message.join(" ")))
     })
+}
+
+/// The text without its marker, if it looks like JSON.
+fn json(text: &str) -> Option<&str> {
+    let content = text.strip_prefix("---").unwrap_or(text).trim();
+    content.starts_with('{').then_some(content)
 }
 
 fn limits() -> Options {
@@ -178,7 +184,7 @@ fn limits() -> Options {
 
 /// How many lines down each item of a YAML list is; nothing for JSON, whose lines say little.
 fn item_lines(text: &str) -> Vec<u64> {
-    if text.trim_start().starts_with('{') {
+    if json(text).is_some() {
         return Vec::new();
     }
     let lines: Result<Lines, _> = serde_saphyr::from_str_with_options(text, limits());

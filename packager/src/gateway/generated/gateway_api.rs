@@ -131,7 +131,8 @@ fn allowed<'r>(
         } else {
             let gateway = gateway.metadata.resource("Gateway");
             let reason = UnprogrammedReason::NotAllowed { gateway };
-            let refused = |placed: Placed<'_>| Unprogrammed { server: placed.id(), reason: reason.clone() };
+            let refused =
+                |placed: Placed<'_>| Unprogrammed { server: placed.id(), reason: reason.clone() };
             generated.unprogrammed.extend(listeners.map(refused));
         }
     }

@@ -80,10 +80,7 @@ fn candidate(ingress: &Ingress) -> Candidate {
         created: None,
         namespace: NAMESPACE.into(),
         name,
-        attachment: Attachment::Selector(Labels::from([(
-            "istio".into(),
-            "ingressgateway".into(),
-        )])),
+        attachment: Attachment::Selector(Labels::from([("istio".into(), "ingressgateway".into())])),
         servers: tls.chain(std::iter::once(plain)).collect(),
     }
 }

@@ -71,7 +71,8 @@ pub(super) fn allows_listeners(
     admission: &Admission<'_>,
 ) -> bool {
     let allowed = gateway.spec.allowed_listeners.as_ref();
-    let Some(Namespaces { from, selector }) = allowed.and_then(|allowed| allowed.namespaces.as_ref())
+    let Some(Namespaces { from, selector }) =
+        allowed.and_then(|allowed| allowed.namespaces.as_ref())
     else {
         return false;
     };

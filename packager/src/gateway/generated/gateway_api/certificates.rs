@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use super::{UnprogrammedReason, secret_name};
 use crate::gateway::credential::CredentialText;
-use crate::gateway::resources::gateway_api::{Reference, ReferenceGrant};
 use crate::gateway::resources::Resources;
+use crate::gateway::resources::gateway_api::{Reference, ReferenceGrant};
 
 /// The Secrets and grants of the input.
 pub(super) struct Certificates<'r> {

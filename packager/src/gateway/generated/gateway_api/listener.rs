@@ -78,13 +78,17 @@ fn kinds(placed: &Placed<'_>) -> Vec<&'static str> {
         _ => &[],
     };
     let asked = listener.allowed_routes.as_ref().map_or(&[][..], |routes| &routes.kinds);
-    let is_asked = |kind: &&&str| asked.is_empty() || asked.iter().any(|asked| asked.kind == **kind);
+    let is_asked =
+        |kind: &&&str| asked.is_empty() || asked.iter().any(|asked| asked.kind == **kind);
     supported.iter().filter(is_asked).copied().collect()
 }
 
 type Settings = (Option<TlsMode>, Vec<CredentialText>);
 
-fn tls(placed: &Placed<'_>, certificates: &Certificates<'_>) -> Result<Settings, UnprogrammedReason> {
+fn tls(
+    placed: &Placed<'_>,
+    certificates: &Certificates<'_>,
+) -> Result<Settings, UnprogrammedReason> {
     let Some(tls) = &placed.listener.tls else { return Ok((None, Vec::new())) };
     if tls.mode.as_deref() == Some("Passthrough") {
         return Ok((Some(TlsMode::Passthrough), Vec::new()));

@@ -1,0 +1,94 @@
+//! Resources from files, folders and standard input.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::console::{Console, ExitStatus, Hinted};
+use crate::gateway::Resources;
+use crate::gateway::documents::{self, DocumentFault, MAX_TEXT};
+
+/// What was read.
+#[derive(Debug, Default)]
+pub(crate) struct Inputs {
+    /// The resources.
+    pub(crate) resources: Resources,
+    /// The documents that could not be read.
+    pub(crate) faults: Vec<DocumentFault>,
+}
+
+impl Inputs {
+    /// Says what could not be read, and how a command ends that did well otherwise.
+    pub(crate) fn finish(&self, console: &mut Console<'_>) -> ExitStatus {
+        for fault in &self.faults {
+            console.say(format_args!("error: reading {fault}"));
+        }
+        if self.faults.is_empty() { ExitStatus::Yes } else { ExitStatus::Unable }
+    }
+}
+
+/// Reads resources from files, from the YAML and JSON files of folders and what is below them, and
+/// from standard input for `-`. Symbolic links are followed to files only.
+pub(crate) fn read(paths: &[PathBuf], console: &mut Console<'_>) -> Result<Inputs> {
+    let mut inputs = Inputs::default();
+    for path in paths {
+        if path == Path::new("-") {
+            let text = bounded(&mut *console.input).context("reading standard input")?;
+            add(&mut inputs, "-", &text);
+            continue;
+        }
+        let files = files(path).with_context(|| format!("reading {}", path.display()))?;
+        if files.is_empty() {
+            bail!(Hinted::new(
+                format!("reading {}: there are no resources in it", path.display()),
+                "name a folder with files that end in .yaml, .yml or .json, or name the files"
+            ));
+        }
+        for file in files {
+            let text = File::open(&file).map_err(Into::into).and_then(bounded);
+            let text = text.with_context(|| format!("reading {}", file.display()))?;
+            add(&mut inputs, &file.display().to_string(), &text);
+        }
+    }
+    Ok(inputs)
+}
+
+fn add(inputs: &mut Inputs, file: &str, text: &str) {
+    inputs.faults.extend(documents::read(file, text, &mut inputs.resources));
+}
+
+/// Reads a little more than is allowed, so that too much is noticed and not cut off.
+fn bounded(source: impl Read) -> Result<String> {
+    let mut text = String::new();
+    source.take(MAX_TEXT as u64 + 1).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// A file itself, or the files of a folder in the order of their names.
+fn files(path: &Path) -> Result<Vec<PathBuf>> {
+    if !fs::metadata(path)?.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut entries = fs::read_dir(path)?.collect::<std::io::Result<Vec<_>>>()?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    let mut found = Vec::new();
+    for entry in entries {
+        let path = entry.path();
+        if entry.file_name().to_string_lossy().starts_with('.') {
+            continue;
+        }
+        if entry.file_type()?.is_dir() {
+            found.extend(files(&path)?);
+        } else if has_resources(&path) && fs::metadata(&path)?.is_file() {
+            found.push(path);
+        }
+    }
+    Ok(found)
+}
+
+fn has_resources(path: &Path) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    matches!(extension, Some("yaml" | "yml" | "json"))
+}
