@@ -17,6 +17,7 @@ pub mod model;
 pub mod resources;
 pub mod routes;
 pub mod server;
+pub mod tables;
 mod virtual_hosts;
 mod workloads;
 

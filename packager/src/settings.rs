@@ -39,6 +39,12 @@ impl Settings {
         self.0.insert(key.to_owned(), value.into());
     }
 
+    /// Whether a top-level key is set.
+    #[must_use]
+    pub fn has(&self, key: &str) -> bool {
+        self.0.contains_key(key)
+    }
+
     /// Sets the action of one host.
     pub fn set_host(&mut self, host: &str, action: &str) {
         let hosts = self.0.entry("hosts").or_insert_with(|| Value::Object(Map::new()));

@@ -10,6 +10,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -443,7 +444,7 @@ fn bomb() -> String {
     for n in 1..12 {
         let before = n - 1;
         let aliases = vec![format!("*a{before}"); 10].join(", ");
-        text += &format!("a{n}: &a{n} [{aliases}]\n");
+        writeln!(text, "a{n}: &a{n} [{aliases}]").unwrap();
     }
     text
 }

@@ -1,9 +1,12 @@
 //! `packager manifest`: the resource that names the image.
 
+mod servers;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
+use serde_json::json;
 
 use super::files;
 use crate::console::{Console, ExitStatus, Hinted};
@@ -20,6 +23,8 @@ use crate::settings::Settings;
       --selector istio=ingressgateway --config plugin.yaml
   packager manifest --image registry.example.com/sni-guard:1@sha256:… \\
       --namespace shop --target-ref Gateway/public --action report --host b.example.com=off
+  packager manifest --image registry.example.com/sni-guard:1@sha256:… \\
+      --selector istio=ingressgateway --from gateways.yaml > sni-guard.yaml
   packager manifest --kind EnvoyExtensionPolicy --namespace shop --target-ref Gateway/public \\
       --image registry.example.com/sni-guard:1@sha256:… --config plugin.yaml
   kubectl get wasmplugin sni-guard --namespace istio-system --output yaml | \\
@@ -60,6 +65,10 @@ pub(crate) struct Args {
     /// The filter's configuration, YAML or JSON; - for standard input
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Files and folders with the resources of gateways, for the servers that they have; - for
+    /// standard input
+    #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with = "port")]
+    from: Vec<PathBuf>,
     /// The action for one host: enforce, report or off; repeat it for more
     #[arg(long, value_name = "NAME=ACTION")]
     host: Vec<String>,
@@ -102,48 +111,79 @@ enum ResourceFormat {
 }
 
 pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> {
-    let request = Request::parse(draft(args, console)?)?;
+    let draft = draft(args, console)?;
+    let drafts = if args.from.is_empty() {
+        vec![draft]
+    } else {
+        match servers::drafts(&draft, &args.from, console)? {
+            Some(drafts) => drafts,
+            None => return Ok(ExitStatus::Unable),
+        }
+    };
+    let requests = drafts.into_iter().map(Request::parse).collect::<Result<Vec<_>>>()?;
     match &args.check {
-        None => write(request, args.output, console),
-        Some(path) => check(request, path, console),
+        None => write(requests, args.output, console),
+        Some(path) => check(requests, path, console),
     }
 }
 
 fn write(
-    request: Request,
+    requests: Vec<Request>,
     output: ResourceFormat,
     console: &mut Console<'_>,
 ) -> Result<ExitStatus> {
-    for warning in notes::warnings(&request) {
-        console.say(format_args!("warning: {warning}"));
+    for request in requests.first() {
+        for warning in notes::warnings(request) {
+            console.say(format_args!("warning: {warning}"));
+        }
+        if let Some(command) = pull_secret::create_command(request) {
+            console.say(format_args!("hint: the Secret is made by `{command}`"));
+        }
     }
-    if let Some(command) = pull_secret::create_command(&request) {
-        console.say(format_args!("hint: the Secret is made by `{command}`"));
-    }
-    let comments = notes::comments(&request);
-    let resource = Resource::from(request);
     match output {
-        ResourceFormat::Json => {
-            writeln!(console.out, "{}", serde_json::to_string_pretty(&resource)?)?;
-        }
-        ResourceFormat::Yaml => {
-            for comment in comments {
-                writeln!(console.out, "# {comment}")?;
-            }
-            write!(console.out, "{}", to_yaml(&resource)?)?;
-        }
-    }
+        ResourceFormat::Json => write_json(requests, console),
+        ResourceFormat::Yaml => write_yaml(requests, console),
+    }?;
     Ok(ExitStatus::Yes)
 }
 
-fn check(request: Request, path: &Path, console: &mut Console<'_>) -> Result<ExitStatus> {
+fn write_json(requests: Vec<Request>, console: &mut Console<'_>) -> Result<()> {
+    let resources: Vec<Resource> = requests.into_iter().map(Resource::from).collect();
+    let json = match resources.as_slice() {
+        [only] => serde_json::to_string_pretty(only)?,
+        several => serde_json::to_string_pretty(&json!({
+            "apiVersion": "v1", "kind": "List", "items": several,
+        }))?,
+    };
+    Ok(writeln!(console.out, "{json}")?)
+}
+
+fn write_yaml(requests: Vec<Request>, console: &mut Console<'_>) -> Result<()> {
+    for (index, request) in requests.into_iter().enumerate() {
+        if index > 0 {
+            writeln!(console.out, "---")?;
+        }
+        for comment in notes::comments(&request) {
+            writeln!(console.out, "# {comment}")?;
+        }
+        write!(console.out, "{}", to_yaml(&Resource::from(request))?)?;
+    }
+    Ok(())
+}
+
+fn check(requests: Vec<Request>, path: &Path, console: &mut Console<'_>) -> Result<ExitStatus> {
     let text = files::read_text(path, console)?;
     let origin = path.display().to_string();
-    let difference = difference(&Resource::from(request), &text, &origin)
-        .with_context(|| format!("checking {origin}"))?;
-    let Some(difference) = difference else { return Ok(ExitStatus::Yes) };
-    write!(console.out, "{difference}")?;
-    Ok(ExitStatus::No)
+    let mut status = ExitStatus::Yes;
+    for request in requests {
+        let difference = difference(&Resource::from(request), &text, &origin)
+            .with_context(|| format!("checking {origin}"))?;
+        if let Some(difference) = difference {
+            write!(console.out, "{difference}")?;
+            status = ExitStatus::No;
+        }
+    }
+    Ok(status)
 }
 
 fn draft(args: &Args, console: &mut Console<'_>) -> Result<Draft> {
@@ -185,7 +225,21 @@ fn settings(args: &Args, console: &mut Console<'_>) -> Result<Settings> {
         }
         settings.set_host(host, action);
     }
-    settings.check().with_context(|| files::origin(args.config.as_deref()))?;
+    let mut complete = settings.clone();
+    if !args.from.is_empty() {
+        if settings.has("servers") {
+            bail!(Hinted::new(
+                format!(
+                    "{}: it lists servers, and --from does too",
+                    files::origin(args.config.as_deref())
+                ),
+                "leave out the one or the other"
+            ));
+        }
+        // The rule may need servers, which are still to come.
+        complete.set("servers", json!({ "any": ["*"] }));
+    }
+    complete.check().with_context(|| files::origin(args.config.as_deref()))?;
     Ok(settings)
 }
 

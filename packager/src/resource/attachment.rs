@@ -26,6 +26,14 @@ pub struct PolicyTarget {
     name: ObjectName,
 }
 
+impl PolicyTarget {
+    /// The gateway's name.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.name.to_string()
+    }
+}
+
 /// The most targets that Istio's resources hold.
 const MOST_TARGETS: usize = 16;
 

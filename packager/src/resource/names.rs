@@ -75,6 +75,11 @@ impl Labels {
         }
         (Self(labels), faults)
     }
+
+    /// Keys and values.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+    }
 }
 
 impl fmt::Display for ObjectName {

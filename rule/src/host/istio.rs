@@ -5,7 +5,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use hashbrown::HashMap;
+use super::HashMap;
 
 /// A host or a wildcard as it is written in a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +73,7 @@ pub struct IstioHosts<V> {
 
 impl<V> Default for IstioHosts<V> {
     fn default() -> Self {
-        let (same, wildcards, below) = (HashMap::new(), HashMap::new(), HashMap::new());
+        let (same, wildcards, below) = (HashMap::default(), HashMap::default(), HashMap::default());
         Self { entries: Vec::new(), same, wildcards, below }
     }
 }

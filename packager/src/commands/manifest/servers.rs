@@ -1,0 +1,130 @@
+//! `--from`: the servers of the gateways that a resource reaches, as its configuration.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use serde_json::json;
+
+use crate::commands::inputs::{self, Inputs};
+use crate::console::{Console, ExitStatus, Hinted};
+use crate::gateway::tables::{Conflict, Tables};
+use crate::gateway::{Model, Workload};
+use crate::resource::{Attachment, Draft, Request};
+
+/// The root namespace of an Istio that was installed as it comes: a resource there reaches pods of
+/// every namespace (Istio `pilot/pkg/model/extensions.go`).
+const ROOT_NAMESPACE: &str = "istio-system";
+
+/// The resources to write in the place of one: one for each port where servers differ by port.
+/// `None` where the input cannot be read, which was said.
+pub(super) fn drafts(
+    draft: &Draft,
+    paths: &[PathBuf],
+    console: &mut Console<'_>,
+) -> Result<Option<Vec<Draft>>> {
+    let inputs: Inputs = inputs::read(paths, console)?;
+    if inputs.finish(console) != ExitStatus::Yes {
+        return Ok(None);
+    }
+    let model = Model::of(&inputs.resources);
+    let request = Request::parse(draft.clone())?;
+    let namespace = request.metadata.namespace.to_string();
+    let reached: Vec<&Workload> = model
+        .workloads
+        .iter()
+        .filter(|workload| is_reached(workload, &namespace, &request.attachment))
+        .collect();
+    let tables = Tables::of(reached.iter().copied()).map_err(differ)?;
+    if tables.tables.is_empty() {
+        bail!(nothing_reached(&model, &namespace));
+    }
+    let is_only = tables.tables.len() == 1;
+    if !is_only && !tables.ports_are_certain {
+        bail!(Hinted::new(
+            "the servers differ by port, and which port Envoy listens on for each depends on a \
+             Service that is not in the input",
+            "give the gateway's Service and its pods or Deployment too"
+        ));
+    }
+    tell(&reached, &tables, console);
+    let drafts = tables.tables.into_iter().map(|table| {
+        let mut draft = draft.clone();
+        draft.settings.set("servers", json!(table.servers));
+        if tables.ports_are_certain {
+            draft.ports = table.ports;
+        }
+        if let (false, Some(port)) = (is_only, draft.ports.first()) {
+            draft.name = format!("{}-{port}", draft.name);
+        }
+        draft
+    });
+    Ok(Some(drafts.collect()))
+}
+
+/// Whether Istio has the resource run on a workload.
+fn is_reached(workload: &Workload, namespace: &str, attachment: &Attachment) -> bool {
+    let is_here = workload.namespace == namespace;
+    let is_in_scope = is_here || namespace == ROOT_NAMESPACE;
+    match attachment {
+        Attachment::Everything => is_in_scope,
+        Attachment::Selector(labels) => {
+            let has = |(key, value): (&str, &str)| {
+                workload.labels.get(key).is_some_and(|found| found == value)
+            };
+            is_in_scope && labels.iter().all(has)
+        }
+        Attachment::Targets(targets) => {
+            let gateway = workload.labels.get("gateway.networking.k8s.io/gateway-name");
+            is_here
+                && targets.iter().any(|target| gateway.is_some_and(|name| *name == target.name()))
+        }
+    }
+}
+
+fn differ(Conflict { port, workloads: [one, other] }: Conflict) -> anyhow::Error {
+    Hinted::new(
+        format!("on port {port} the servers of {one} are not those of {other}"),
+        "write a resource for each, with labels that only its pods have",
+    )
+    .into()
+}
+
+fn nothing_reached(model: &Model, namespace: &str) -> Hinted {
+    let found = model.workloads.iter().map(|workload| {
+        let labels = workload.labels.iter().map(|(key, value)| format!("{key}={value}"));
+        format!("{} ({})", workload.full_name(), labels.collect::<Vec<_>>().join(","))
+    });
+    let found: Vec<_> = found.collect();
+    if found.is_empty() {
+        return Hinted::new(
+            "the input has no gateway with a TLS server",
+            "give the Gateways, such as kubectl get gateways.networking.istio.io -A -o yaml prints",
+        );
+    }
+    Hinted::new(
+        format!("no TLS server of the input is on pods that the resource in {namespace} reaches"),
+        format!("the input has {}", found.join("; ")),
+    )
+}
+
+fn tell(reached: &[&Workload], tables: &Tables, console: &mut Console<'_>) {
+    for workload in reached {
+        if workload.is_assumed {
+            let name = workload.full_name();
+            console.say(format_args!("note: no pods of {name} in the input, some are assumed"));
+        }
+        for listener in workload.listeners.iter().filter(|listener| listener.is_rejected()) {
+            console.say(format_args!(
+                "warning: Envoy refuses listener {} of {}: two servers have one host",
+                listener.name(),
+                workload.full_name()
+            ));
+        }
+    }
+    if !tables.ports_are_certain {
+        console.say(
+            "note: the ports that Envoy listens on depend on a Service that is not in the input, so \
+             the filter is for all of them",
+        );
+    }
+}
