@@ -7,7 +7,10 @@
 //! - `SNI AUTHORITY OUTCOME CHAIN VIRTUAL-HOST`, `-` for none: a request;
 //! - `dropped SERVER: REASON`, `unprogrammed SERVER: REASON`, `ignored RESOURCE: REASON`, wherever.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "model/properties.rs"]
+mod properties;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -54,7 +57,7 @@ fn check_case(case: &Path) {
     for line in text.lines().filter_map(|line| line.strip_prefix("# EXPECT: ")) {
         match line.split(' ').collect::<Vec<_>>().as_slice() {
             ["chain" | "rejected" | "dropped" | "unprogrammed" | "ignored", ..] => {
-                expected.push(line)
+                expected.push(line);
             }
             ["listener", ..] => {
                 expected.push(line);
@@ -221,20 +224,24 @@ fn a_large_cluster_takes_no_time() {
         let mut text = String::new();
         for n in 0..5_000 {
             let selector = selector.replace("{n}", &format!("gateway-{n}"));
-            text += &format!(
+            write!(
+                text,
                 "{{\"apiVersion\":\"networking.istio.io/v1\",\"kind\":\"Gateway\",\"metadata\":\
                  {{\"name\":\"g{n}\"}},\"spec\":{{\"selector\":{{\"istio\":\"{selector}\"}},\
                  \"servers\":[{{\"port\":{{\"number\":443,\"name\":\"https\",\"protocol\":\"HTTPS\"}},\
                  \"hosts\":[\"h{n}.example.com\"],\"tls\":{{\"mode\":\"SIMPLE\"}}}}]}}}}\n---\n"
-            );
+            )
+            .unwrap();
         }
         for n in 0..10_000 {
             let gateway = n / 2;
-            text += &format!(
+            write!(
+                text,
                 "{{\"apiVersion\":\"networking.istio.io/v1\",\"kind\":\"VirtualService\",\"metadata\":\
                  {{\"name\":\"v{n}\"}},\"spec\":{{\"hosts\":[\"h{gateway}.example.com\"],\
                  \"gateways\":[\"g{gateway}\"],\"http\":[{{\"route\":[]}}]}}}}\n---\n"
-            );
+            )
+            .unwrap();
         }
         let resources = resources(&text);
         let start = Instant::now();

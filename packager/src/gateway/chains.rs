@@ -1,7 +1,7 @@
 //! From the servers of a port to filter chains (Istio `pilot/pkg/networking/core/gateway.go`,
 //! `buildGatewayTCPBasedFilterChains`).
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use rule::HostPattern;
@@ -152,13 +152,13 @@ pub(super) fn by_server_name(chains: &[FilterChain]) -> (HostTable<usize>, Vec<D
 }
 
 /// Servers in plain text share one filter chain (Istio: one route table for all of a port).
-pub(super) fn one_plain_chain(chains: Vec<FilterChain>) -> Vec<FilterChain> {
-    let mut names = BTreeMap::new();
+pub(super) fn one_plain_chain(mut chains: Vec<FilterChain>) -> Vec<FilterChain> {
+    let is_plain = |chain: &FilterChain| chain.server.handling() == Handling::PlainHttp;
+    let mut has_one = false;
+    chains.retain(|chain| {
+        let is_another = is_plain(chain) && has_one;
+        has_one |= is_plain(chain);
+        !is_another
+    });
     chains
-        .into_iter()
-        .filter(|chain| {
-            let is_http = chain.server.handling() == Handling::PlainHttp;
-            !is_http || names.insert(is_http, ()).is_none()
-        })
-        .collect()
 }

@@ -60,14 +60,13 @@ pub(super) struct Merged {
 pub(super) fn merge(servers: impl IntoIterator<Item = (Arc<Server>, u16)>) -> Merged {
     let (mut state, mut merged) = (State::default(), Merged::default());
     for (server, port) in servers {
-        match state.admit(&server, port) {
-            Err(reason) => merged.dropped.push(Dropped { server, port, reason }),
-            Ok(()) => {
-                let bind = if server.bind.is_empty() { ANY_ADDRESS } else { &server.bind };
-                let place = Place { port, bind: bind.to_owned() };
-                merged.places.entry(place).or_default().push(server);
-            }
+        if let Err(reason) = state.admit(&server, port) {
+            merged.dropped.push(Dropped { server, port, reason });
+            continue;
         }
+        let bind = if server.bind.is_empty() { ANY_ADDRESS } else { &server.bind };
+        let place = Place { port, bind: bind.to_owned() };
+        merged.places.entry(place).or_default().push(server);
     }
     merged
 }

@@ -234,11 +234,10 @@ fn sanitize(hosts: &[super::resources::HostText], namespace: &str) -> Vec<String
     let mut sanitized = Vec::with_capacity(hosts.len());
     for host in hosts {
         match host.as_str().split_once('/') {
-            None => sanitized.push(host.as_str().to_owned()),
             Some((".", host)) => sanitized.push(format!("{namespace}/{host}")),
             Some(("*", "*")) => return vec!["*".into()],
             Some(("*", host)) => sanitized.push(host.to_owned()),
-            Some(_) => sanitized.push(host.as_str().to_owned()),
+            Some(_) | None => sanitized.push(host.as_str().to_owned()),
         }
     }
     sanitized

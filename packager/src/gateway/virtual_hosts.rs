@@ -53,12 +53,11 @@ fn collapse(domains: BTreeMap<String, Vec<RouteSource>>) -> Vec<(Vec<String>, Ve
     let mut known: HashMap<Vec<RouteSource>, usize> = HashMap::new();
     let mut collapsed: Vec<(Vec<String>, Vec<RouteSource>)> = Vec::new();
     for (host, routes) in sorted {
-        match known.get(&routes).and_then(|at| collapsed.get_mut(*at)) {
-            Some((hosts, _)) => hosts.push(host),
-            None => {
-                known.insert(routes.clone(), collapsed.len());
-                collapsed.push((vec![host], routes));
-            }
+        if let Some((hosts, _)) = known.get(&routes).and_then(|at| collapsed.get_mut(*at)) {
+            hosts.push(host);
+        } else {
+            known.insert(routes.clone(), collapsed.len());
+            collapsed.push((vec![host], routes));
         }
     }
     collapsed

@@ -33,20 +33,20 @@ pub(super) fn add(resources: &mut Resources, origin: &Origin, value: Value) -> R
         (ISTIO, "VirtualService") => {
             document.push(&mut resources.virtual_services, |r| &mut r.metadata)
         }
-        (GATEWAY_API | GATEWAY_API_EXPERIMENTAL, _) => add_gateway_api(resources, document),
+        (GATEWAY_API | GATEWAY_API_EXPERIMENTAL, _) => add_gateway_api(resources, &document),
         (KUBERNETES, "Ingress") => document.push(&mut resources.ingresses, |r| &mut r.metadata),
         (KUBERNETES, "IngressClass") => {
             document.push(&mut resources.ingress_classes, |r| &mut r.metadata)
         }
-        ("", _) => add_core(resources, document),
-        ("apps", "Deployment") => add_workload(resources, document, "Deployment"),
-        ("apps", "DaemonSet") => add_workload(resources, document, "DaemonSet"),
-        ("apps", "StatefulSet") => add_workload(resources, document, "StatefulSet"),
+        ("", _) => add_core(resources, &document),
+        ("apps", "Deployment") => add_workload(resources, &document, "Deployment"),
+        ("apps", "DaemonSet") => add_workload(resources, &document, "DaemonSet"),
+        ("apps", "StatefulSet") => add_workload(resources, &document, "StatefulSet"),
         _ => Ok(()),
     }
 }
 
-fn add_gateway_api(resources: &mut Resources, document: Document<'_>) -> Result<(), String> {
+fn add_gateway_api(resources: &mut Resources, document: &Document<'_>) -> Result<(), String> {
     match document.kind {
         "Gateway" => document.push(&mut resources.api_gateways, |r| &mut r.metadata),
         "ListenerSet" | "XListenerSet" => {
@@ -61,7 +61,7 @@ fn add_gateway_api(resources: &mut Resources, document: Document<'_>) -> Result<
     }
 }
 
-fn add_core(resources: &mut Resources, document: Document<'_>) -> Result<(), String> {
+fn add_core(resources: &mut Resources, document: &Document<'_>) -> Result<(), String> {
     match document.kind {
         "Service" => document.push(&mut resources.services, |r| &mut r.metadata),
         "Namespace" => document.push(&mut resources.namespaces, |r| &mut r.metadata),
@@ -85,7 +85,7 @@ fn add_core(resources: &mut Resources, document: Document<'_>) -> Result<(), Str
 
 fn add_workload(
     resources: &mut Resources,
-    document: Document<'_>,
+    document: &Document<'_>,
     kind: &'static str,
 ) -> Result<(), String> {
     let mut pods = document.parse::<WorkloadText>()?.into_pods(kind);
@@ -96,7 +96,7 @@ fn add_workload(
 
 fn add_route(
     resources: &mut Resources,
-    document: Document<'_>,
+    document: &Document<'_>,
     kind: RouteKind,
 ) -> Result<(), String> {
     let RouteText { mut metadata, spec } = document.parse()?;
