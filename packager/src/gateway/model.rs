@@ -80,12 +80,17 @@ fn model_workload(
 ) -> Workload {
     let mut resolved = Vec::new();
     let mut uncertain = HashSet::new();
+    // A Gateway may name several Services of the same pods.
+    let mut seen = HashSet::new();
     for at in &target.candidates {
         let (Some(candidate), Some(servers)) = (candidates.get(*at), shared.get(*at)) else {
             continue;
         };
         for server in servers {
             for found in workloads::resolve(server.port, &candidate.attachment, target) {
+                if !seen.insert((&server.id, found.port)) {
+                    continue;
+                }
                 resolved.push((Arc::clone(server), found.port));
                 if !found.certain {
                     uncertain.insert(found.port);

@@ -15,13 +15,20 @@ use super::listener::{RouteSource, RouteTable, VirtualHost};
 use super::resources::pattern;
 use super::server::Server;
 
+/// The routes of a host: the places of what they were attached as, and where they are written.
+#[derive(Default)]
+struct HostRoutes {
+    attached: Vec<usize>,
+    sources: Vec<RouteSource>,
+}
+
 pub(super) fn route_table(
     server: &Server,
     attached: &[Attached<'_>],
     workload: Workload<'_>,
 ) -> RouteTable {
-    let mut domains: BTreeMap<String, Vec<RouteSource>> = BTreeMap::new();
-    for Attached { binding, hosts } in attached {
+    let mut domains: BTreeMap<String, HostRoutes> = BTreeMap::new();
+    for (at, Attached { binding, hosts }) in attached.iter().enumerate() {
         let rules = binding.rules(workload.asking(server));
         if rules.is_empty() {
             continue;
@@ -30,7 +37,8 @@ pub(super) fn route_table(
             |resource| RouteSource { resource: Arc::clone(resource), rules: rules.clone() };
         for host in hosts {
             let routes = domains.entry(host.to_ascii_lowercase()).or_default();
-            routes.extend(binding.sources.iter().map(source));
+            routes.attached.push(at);
+            routes.sources.extend(binding.sources.iter().map(source));
         }
     }
     if domains.is_empty() {
@@ -43,21 +51,22 @@ pub(super) fn route_table(
     table(collapse(domains).into_iter().map(named).collect())
 }
 
-/// Hosts with the same routes are one virtual host, named for the most specific of them (Istio
-/// `collapseDuplicateRoutes`; `pkg/config/host/names.go`, `MoreSpecific`).
-fn collapse(domains: BTreeMap<String, Vec<RouteSource>>) -> Vec<(Vec<String>, Vec<RouteSource>)> {
+/// Hosts of the same VirtualServices are one virtual host, named for the most specific of them
+/// (Istio `collapseDuplicateRoutes`; `pkg/config/host/names.go`, `MoreSpecific`). Generated
+/// VirtualServices have one host each, so that theirs stay apart.
+fn collapse(domains: BTreeMap<String, HostRoutes>) -> Vec<(Vec<String>, Vec<RouteSource>)> {
     let mut sorted: Vec<_> = domains.into_iter().collect();
     sorted.sort_by_cached_key(|(host, _)| {
         (IstioHost(host).is_wildcard(), Reverse(host.len()), host.clone())
     });
-    let mut known: HashMap<Vec<RouteSource>, usize> = HashMap::new();
+    let mut known: HashMap<Vec<usize>, usize> = HashMap::new();
     let mut collapsed: Vec<(Vec<String>, Vec<RouteSource>)> = Vec::new();
-    for (host, routes) in sorted {
-        if let Some((hosts, _)) = known.get(&routes).and_then(|at| collapsed.get_mut(*at)) {
+    for (host, HostRoutes { attached, sources }) in sorted {
+        if let Some((hosts, _)) = known.get(&attached).and_then(|at| collapsed.get_mut(*at)) {
             hosts.push(host);
         } else {
-            known.insert(routes.clone(), collapsed.len());
-            collapsed.push((vec![host], routes));
+            known.insert(attached, collapsed.len());
+            collapsed.push((vec![host], sources));
         }
     }
     collapsed

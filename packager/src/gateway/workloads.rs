@@ -3,7 +3,7 @@
 mod ports;
 mod selectors;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::resources::kubernetes::{Pods, Service};
 use super::resources::{Labels, Resources};
@@ -105,41 +105,34 @@ fn workload_name(pods: &Pods) -> String {
 }
 
 struct Finder<'r, 'c> {
+    resources: &'r Resources,
     candidates: &'c [Candidate],
     selectors: Selectors<'c, usize>,
     managed: HashMap<(&'c str, &'c str), Vec<usize>>,
     by_service: HashMap<(&'c str, &'c str), Vec<usize>>,
     services: Selectors<'r, &'r Service>,
-    service_names: HashMap<(&'r str, &'r str), &'r Service>,
 }
 
 impl<'r, 'c> Finder<'r, 'c> {
     fn new(resources: &'r Resources, candidates: &'c [Candidate]) -> Self {
-        let mut finder = Self {
-            candidates,
-            selectors: Selectors::default(),
-            managed: HashMap::new(),
-            by_service: HashMap::new(),
-            services: Selectors::default(),
-            service_names: HashMap::new(),
-        };
+        let mut selectors = Vec::new();
+        let mut managed: HashMap<_, Vec<usize>> = HashMap::new();
+        let mut by_service: HashMap<_, Vec<usize>> = HashMap::new();
         for (at, candidate) in candidates.iter().enumerate() {
             match &candidate.attachment {
-                Attachment::Selector(labels) => finder.selectors.insert(labels, at),
+                Attachment::Selector(labels) => selectors.push((labels, at)),
                 Attachment::Managed { namespace, gateway } => {
-                    finder.managed.entry((namespace, gateway)).or_default().push(at);
+                    managed.entry((namespace.as_str(), gateway.as_str())).or_default().push(at);
                 }
                 Attachment::Service { namespace, name } => {
-                    finder.by_service.entry((namespace, name)).or_default().push(at);
+                    by_service.entry((namespace.as_str(), name.as_str())).or_default().push(at);
                 }
             }
         }
-        for service in &resources.services {
-            let metadata = &service.metadata;
-            finder.services.insert(&service.spec.selector, service);
-            finder.service_names.insert((&metadata.namespace, &metadata.name), service);
-        }
-        finder
+        let services = resources.services.iter().map(|service| (&service.spec.selector, service));
+        let selectors = Selectors::new(selectors);
+        let services = Selectors::new(services.collect());
+        Self { resources, candidates, selectors, managed, by_service, services }
     }
 
     /// Candidates without a selector, which apply to every gateway there is.
@@ -173,39 +166,34 @@ impl<'r, 'c> Finder<'r, 'c> {
     /// Adds pods that the input does not have, so that every candidate has some: first such as the
     /// Services of the input select, then such as the candidates themselves ask for.
     fn assume(&self, targets: &mut Vec<Target<'r>>) {
-        let found: BTreeSet<usize> = targets.iter().flat_map(|t| &t.candidates).copied().collect();
-        let is_missing = |at: &usize| !found.contains(at);
-        let mut guesses = BTreeSet::new();
-        for service in self.service_names.values().filter(|s| !s.spec.selector.is_empty()) {
-            guesses.insert((service.metadata.namespace.clone(), service.spec.selector.clone()));
-        }
-        let of_services = guesses.into_iter().filter_map(|(namespace, labels)| {
+        let found = matched(targets);
+        let services = self.resources.services.iter();
+        let with_pods = services.filter(|service| !service.spec.selector.is_empty());
+        let guesses: BTreeSet<(String, Labels)> = with_pods
+            .map(|service| (service.metadata.namespace.clone(), service.spec.selector.clone()))
+            .collect();
+        targets.extend(guesses.into_iter().filter_map(|(namespace, labels)| {
             let target = self.match_pods(pods_like(namespace, labels))?;
-            target.candidates.iter().any(is_missing).then_some(target)
-        });
-        targets.extend(of_services);
-        let found: BTreeSet<usize> = targets.iter().flat_map(|t| &t.candidates).copied().collect();
-        let mut guesses = BTreeSet::new();
-        for (at, candidate) in self.candidates.iter().enumerate() {
-            if !found.contains(&at) {
-                guesses.extend(self.guess(candidate));
-            }
-        }
-        let matched = guesses.into_iter().map(|(namespace, labels, service)| {
-            let mut target = pods_like(namespace.clone(), labels);
-            if let Some(service) = service {
-                let key = (namespace.as_str(), service.as_str());
-                target.candidates.extend(self.by_service.get(&key).into_iter().flatten());
-                target.name = format!("Service {service}");
-                return target;
-            }
-            self.match_pods(target).unwrap_or_else(|| pods_like(namespace, Labels::new()))
-        });
-        targets.extend(matched);
+            target.candidates.iter().any(|at| !found.contains(at)).then_some(target)
+        }));
+        let found = matched(targets);
+        let missing = self.candidates.iter().enumerate().filter(|(at, _)| !found.contains(at));
+        let guesses: BTreeSet<_> = missing.filter_map(|(_, missing)| self.guess(missing)).collect();
+        targets.extend(guesses.into_iter().filter_map(|guess| self.assumed(guess)));
+    }
+
+    fn assumed(&self, (namespace, labels, service): Guess) -> Option<Target<'r>> {
+        let Some(service) = service else {
+            return self.match_pods(pods_like(namespace, labels));
+        };
+        let candidates = self.by_service.get(&(namespace.as_str(), service.as_str()));
+        let candidates = candidates.into_iter().flatten().copied().collect();
+        let name = format!("Service {service}");
+        Some(Target { name, candidates, ..pods_like(namespace, labels) })
     }
 
     /// The namespace and labels of pods that a candidate applies to, or its Service.
-    fn guess(&self, candidate: &Candidate) -> Option<(String, Labels, Option<String>)> {
+    fn guess(&self, candidate: &Candidate) -> Option<Guess> {
         match &candidate.attachment {
             Attachment::Selector(labels) if labels.is_empty() => None,
             Attachment::Selector(labels) => {
@@ -234,8 +222,14 @@ impl<'r, 'c> Finder<'r, 'c> {
     }
 
     fn oldest(&self, labels: &Labels, candidate: &Candidate) -> String {
-        let mut alike = self.selectors.of(labels);
-        let first = alike.next().and_then(|at| self.candidates.get(*at));
+        let first = self.selectors.first(labels).and_then(|at| self.candidates.get(at));
         first.unwrap_or(candidate).namespace.clone()
     }
+}
+
+/// The namespace and labels of pods, or the name of their Service.
+type Guess = (String, Labels, Option<String>);
+
+fn matched(targets: &[Target<'_>]) -> HashSet<usize> {
+    targets.iter().flat_map(|target| &target.candidates).copied().collect()
 }

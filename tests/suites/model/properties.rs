@@ -1,5 +1,7 @@
 //! The model of Istio's own Gateways against a restatement of the same that is slow and obvious.
 
+#![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
+
 use packager::gateway::documents::read;
 use packager::gateway::{Model, Resources};
 use proptest::collection::vec;

@@ -4,25 +4,30 @@ use std::collections::HashMap;
 
 use crate::gateway::resources::Labels;
 
-/// Values by selectors of equal labels. Each is filed under one of its labels.
+/// Values by selectors of equal labels. Each is filed under the label that the fewest have.
 #[derive(Debug)]
 pub(super) struct Selectors<'s, V> {
     by_label: HashMap<(&'s str, &'s str), Vec<(&'s Labels, V)>>,
     empty: Vec<V>,
+    /// The first value of each selector.
+    first: HashMap<&'s Labels, V>,
 }
 
-impl<V> Default for Selectors<'_, V> {
-    fn default() -> Self {
-        Self { by_label: HashMap::new(), empty: Vec::new() }
-    }
-}
-
-impl<'s, V> Selectors<'s, V> {
-    pub(super) fn insert(&mut self, selector: &'s Labels, value: V) {
-        match filed_under(selector) {
-            None => self.empty.push(value),
-            Some(label) => self.by_label.entry(label).or_default().push((selector, value)),
+impl<'s, V: Copy> Selectors<'s, V> {
+    pub(super) fn new(values: Vec<(&'s Labels, V)>) -> Self {
+        let mut counts: HashMap<(&str, &str), usize> = HashMap::new();
+        for label in values.iter().flat_map(|(selector, _)| pairs(selector)) {
+            *counts.entry(label).or_default() += 1;
         }
+        let mut filed = Self { by_label: HashMap::new(), empty: Vec::new(), first: HashMap::new() };
+        for (selector, value) in values {
+            filed.first.entry(selector).or_insert(value);
+            match pairs(selector).min_by_key(|label| counts.get(label)) {
+                None => filed.empty.push(value),
+                Some(label) => filed.by_label.entry(label).or_default().push((selector, value)),
+            }
+        }
+        filed
     }
 
     /// The values of selectors that select nothing in particular.
@@ -40,15 +45,12 @@ impl<'s, V> Selectors<'s, V> {
         filed.flatten().filter(move |(selector, _)| is_subset(selector)).map(|(_, value)| value)
     }
 
-    /// The values of just this selector.
-    pub(super) fn of<'a>(&'a self, selector: &'a Labels) -> impl Iterator<Item = &'a V> {
-        let filed = filed_under(selector).and_then(|label| self.by_label.get(&label));
-        let same = filed.into_iter().flatten().filter(move |(other, _)| *other == selector);
-        same.map(|(_, value)| value)
+    /// The first value that has just this selector.
+    pub(super) fn first(&self, selector: &Labels) -> Option<V> {
+        self.first.get(selector).copied()
     }
 }
 
-/// Its last label: the first ones are often the same for all, such as `app`.
-fn filed_under(selector: &Labels) -> Option<(&str, &str)> {
-    selector.iter().next_back().map(|(key, value)| (key.as_str(), value.as_str()))
+fn pairs(labels: &Labels) -> impl Iterator<Item = (&str, &str)> {
+    labels.iter().map(|(key, value)| (key.as_str(), value.as_str()))
 }
