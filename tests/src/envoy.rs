@@ -148,12 +148,7 @@ impl Envoy {
     /// # Errors
     /// Envoy is gone.
     pub fn metrics(&self) -> Result<BTreeMap<String, u64>> {
-        let text = self.admin("/stats?filter=sni_guard")?;
-        let metric = |line: &str| {
-            let (name, value) = line.split_once(": ")?;
-            Some((name.strip_prefix("wasmcustom.")?.to_owned(), value.parse().ok()?))
-        };
-        Ok(text.lines().filter_map(metric).collect())
+        metrics(self.admin)
     }
 
     /// The lines of Envoy's own log.
@@ -207,7 +202,18 @@ fn start(program: &[String], file: &Path, admin_path: &Path, log: &Path) -> Resu
     Background::start(Path::new(program), &arguments, log)
 }
 
-fn admin_get(admin: SocketAddr, path: &str) -> Result<String> {
+/// The filter's own metrics in an Envoy, by their names in the filter.
+pub(crate) fn metrics(admin: SocketAddr) -> Result<BTreeMap<String, u64>> {
+    let text = admin_get(admin, "/stats?filter=sni_guard")?;
+    let metric = |line: &str| {
+        let (name, value) = line.split_once(": ")?;
+        Some((name.strip_prefix("wasmcustom.")?.to_owned(), value.parse().ok()?))
+    };
+    Ok(text.lines().filter_map(metric).collect())
+}
+
+/// What the admin interface of an Envoy answers.
+pub(crate) fn admin_get(admin: SocketAddr, path: &str) -> Result<String> {
     let response = block_on(async {
         let mut connection = Connection::h2(admin, client::Transport::Plaintext).await?;
         connection.send_path(&GET, "admin", path).await

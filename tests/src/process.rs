@@ -88,14 +88,24 @@ impl Background {
     /// # Errors
     /// It cannot be started.
     pub fn start(program: &Path, arguments: &[&str], log: &Path) -> Result<Self> {
+        Self::spawn(Command::new(program).args(arguments), log)
+    }
+
+    /// The same for a program with an environment or a folder of its own.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn spawn(command: &mut Command, log: &Path) -> Result<Self> {
         let log = File::create(log)?;
-        let child = Command::new(program)
-            .args(arguments)
+        let child = command
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()
-            .with_context(|| format!("starting {}: `make setup` installs it", program.display()))?;
+            .with_context(|| {
+                let program = Path::new(command.get_program()).display();
+                format!("starting {program}: `make setup` installs it")
+            })?;
         Ok(Self(child))
     }
 
@@ -123,6 +133,13 @@ impl Background {
         }
     }
 
+    /// Ends it before its time.
+    pub fn end(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+
     /// The identifier of the process.
     #[must_use]
     pub fn id(&self) -> u32 {
@@ -132,9 +149,7 @@ impl Background {
 
 impl Drop for Background {
     fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        self.end();
     }
 }
 

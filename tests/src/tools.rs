@@ -25,14 +25,21 @@ pub fn envoy_versions() -> Vec<String> {
 /// # Errors
 /// It did not.
 pub fn envoy(version: &str) -> Result<PathBuf> {
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let cache = cache.or_else(|| Some(std::env::home_dir()?.join(".cache")));
-    let folder = format!("sni-guard/envoy-{version}");
-    let path = cache.context("finding the cache folder")?.join(folder).join("envoy");
+    let path = cache()?.join(format!("envoy-{version}/envoy"));
     if !path.is_file() {
         bail!("Envoy is not at {}: run `make setup`", path.display());
     }
     Ok(path)
+}
+
+/// The folder in which set-up keeps what it installs.
+///
+/// # Errors
+/// The user has no home.
+pub fn cache() -> Result<PathBuf> {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let cache = cache.or_else(|| Some(std::env::home_dir()?.join(".cache")));
+    Ok(cache.context("finding the cache folder")?.join("sni-guard"))
 }
 
 /// Runs a program to its end and returns what it printed.

@@ -1,0 +1,127 @@
+//! A cluster without nodes: etcd and an API server that knows Istio's resources and those of the
+//! Gateway API.
+
+use std::fs;
+use std::net::TcpStream;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use tempfile::TempDir;
+
+use super::programs::{istio_file, kubernetes_program};
+use super::{Kubectl, text};
+use crate::certificate::Certificate;
+use crate::process::{Background, free_ports};
+
+/// An API server with its etcd, ended with this value.
+#[derive(Debug)]
+pub struct Cluster {
+    _api_server: Background,
+    _etcd: Background,
+    kubectl: Kubectl,
+    _folder: TempDir,
+}
+
+/// What the API server takes for the administrator's secret.
+const TOKEN: &str = "administrator";
+
+impl Cluster {
+    /// Starts an empty cluster and installs the resources.
+    ///
+    /// # Errors
+    /// A program is not installed or does not start.
+    pub fn start() -> Result<Self> {
+        let folder = TempDir::new()?;
+        let ports = free_ports(3)?;
+        let [store, peers, api] = ports.as_slice() else { anyhow::bail!("too few ports") };
+        let certificate =
+            Certificate::generate(folder.path(), &["127.0.0.1", "kubernetes.default.svc"])?;
+        let etcd = start_etcd(folder.path(), *store, *peers)?;
+        let mut api_server = start_api_server(folder.path(), &certificate, *store, *api)?;
+        let kubeconfig = folder.path().join("kubeconfig.yaml");
+        fs::write(&kubeconfig, kubeconfig_for(*api, &certificate)?)?;
+        let kubectl = Kubectl::new(&kubeconfig, &folder.path().join("kubectl"))?;
+        let log = folder.path().join("api-server.log");
+        api_server.wait_until(&log, || kubectl.run(&["get", "--raw", "/readyz"]).is_ok())?;
+        install_resources(&kubectl)?;
+        Ok(Self { _api_server: api_server, _etcd: etcd, kubectl, _folder: folder })
+    }
+
+    /// Its client, as the administrator.
+    #[must_use]
+    pub fn kubectl(&self) -> &Kubectl {
+        &self.kubectl
+    }
+}
+
+fn start_etcd(folder: &Path, port: u16, peers: u16) -> Result<Background> {
+    let (clients, peers) = (format!("http://127.0.0.1:{port}"), format!("http://127.0.0.1:{peers}"));
+    let data = folder.join("etcd");
+    let log = folder.join("etcd.log");
+    let arguments = [
+        ["--data-dir", text(&data)?],
+        ["--listen-client-urls", &clients],
+        ["--advertise-client-urls", &clients],
+        ["--listen-peer-urls", &peers],
+        ["--initial-advertise-peer-urls", &peers],
+        ["--initial-cluster", &format!("default={peers}")],
+    ];
+    let mut etcd = Background::start(Path::new("etcd"), arguments.as_flattened(), &log)?;
+    etcd.wait_until(&log, || TcpStream::connect(("127.0.0.1", port)).is_ok())?;
+    Ok(etcd)
+}
+
+fn start_api_server(
+    folder: &Path,
+    certificate: &Certificate,
+    store: u16,
+    port: u16,
+) -> Result<Background> {
+    let (key, public) = (text(&certificate.key)?, text(&certificate.certificate)?);
+    let tokens = folder.join("tokens.csv");
+    fs::write(&tokens, format!("{TOKEN},administrator,1,\"system:masters\"\n"))?;
+    let option = |name: &str, value: &str| format!("--{name}={value}");
+    let arguments = [
+        option("etcd-servers", &format!("http://127.0.0.1:{store}")),
+        option("bind-address", "127.0.0.1"),
+        option("advertise-address", "127.0.0.1"),
+        option("secure-port", &port.to_string()),
+        option("tls-cert-file", public),
+        option("tls-private-key-file", key),
+        option("cert-dir", text(folder)?),
+        option("service-cluster-ip-range", "10.0.0.0/24"),
+        option("service-account-issuer", "https://kubernetes.default.svc"),
+        // Pods of this cluster have no accounts; the API server wants a key for them all the same.
+        option("service-account-key-file", public),
+        option("service-account-signing-key-file", key),
+        option("disable-admission-plugins", "ServiceAccount"),
+        option("token-auth-file", text(&tokens)?),
+        option("authorization-mode", "RBAC"),
+        option("endpoint-reconciler-type", "none"),
+    ];
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let log = folder.join("api-server.log");
+    Background::start(&kubernetes_program("kube-apiserver")?, &arguments, &log)
+}
+
+fn kubeconfig_for(port: u16, certificate: &Certificate) -> Result<String> {
+    let authority = text(&certificate.certificate)?;
+    Ok(format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: test\n\
+         clusters: [{{name: test, cluster: \
+         {{server: \"https://127.0.0.1:{port}\", certificate-authority: \"{authority}\"}}}}]\n\
+         users: [{{name: administrator, user: {{token: {TOKEN}}}}}]\n\
+         contexts: [{{name: test, context: {{cluster: test, user: administrator}}}}]\n"
+    ))
+}
+
+fn install_resources(kubectl: &Kubectl) -> Result<()> {
+    for file in ["crd-all.gen.yaml", "gateway-api-crd.yaml"] {
+        let file = istio_file(file)?;
+        // Some are larger than what `kubectl apply` notes in an annotation otherwise.
+        let arguments = ["apply", "--server-side", "-f", text(&file)?];
+        kubectl.run(&arguments).with_context(|| format!("installing {}", file.display()))?;
+    }
+    kubectl.run(&["create", "namespace", "istio-system"])?;
+    Ok(())
+}

@@ -1,0 +1,159 @@
+//! What the API server and `istioctl` say to the resources that `packager manifest` writes.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tests::istio::release::{manifest, push};
+use tests::istio::{Gateway, Kubectl, Stack, istio_file};
+use tests::process::packager;
+use tests::tools::run;
+
+/// Every case of the command line that writes a resource of Istio's.
+#[test]
+fn what_the_packager_writes_is_accepted() {
+    let stack = Stack::shared().unwrap();
+    let (mut accepted, mut namespaces) = (0, BTreeSet::from(["istio-system".to_owned()]));
+    for case in fs::read_dir("cli").unwrap().map(|entry| entry.unwrap().path()) {
+        let input = fs::read_to_string(&case).unwrap();
+        if case.extension().is_none_or(|extension| extension != "yaml") {
+            continue;
+        }
+        for command in input.lines().filter_map(|line| line.strip_prefix("# RUN: manifest ")) {
+            let command = command.replace('%', case.to_str().unwrap());
+            let arguments: Vec<&str> = ["manifest"].into_iter().chain(command.split(' ')).collect();
+            let written = packager(&arguments);
+            if written.status != 0 || !of_istio(&written.out) {
+                continue;
+            }
+            for namespace in words_after(&arguments, "--namespace") {
+                if namespaces.insert(namespace.to_owned()) {
+                    stack.kubectl().run(&["create", "namespace", namespace]).unwrap();
+                }
+            }
+            stack.kubectl().try_apply(&written.out).unwrap_or_else(|error| panic!("{command}: {error}"));
+            accepted += 1;
+        }
+    }
+    assert!(accepted >= 4, "{accepted}");
+}
+
+/// Whether a resource is of a kind that the API server of this stack knows.
+fn of_istio(resource: &str) -> bool {
+    resource.contains("WasmPlugin") || resource.contains("TrafficExtension")
+}
+
+fn words_after<'a>(words: &[&'a str], word: &str) -> Vec<&'a str> {
+    words.windows(2).filter(|two| two[0] == word).map(|two| two[1]).collect()
+}
+
+/// A resource that is accepted, changed in one place.
+#[test]
+fn what_the_packager_refuses_is_refused() {
+    let stack = Stack::shared().unwrap();
+    let resource = accepted_resource();
+    let target = |kind: &str| json!([{ "kind": kind, "name": "x" }]);
+    let ports = |numbers: &[u32]| {
+        let numbers: Vec<_> = numbers.iter().map(|number| json!({ "number": number })).collect();
+        json!([{ "ports": numbers }])
+    };
+    let host_value = json!({ "env": [{ "name": "X", "value": "y", "valueFrom": "HOST" }] });
+    for (pointer, value, refusal) in [
+        ("/spec/url", json!("registry.example.com:5000/x:1"), "url must have schema one of"),
+        ("/spec/url", json!("ftp://registry.example.com/x:1"), "url must have schema one of"),
+        ("/spec/url", json!(""), "spec.url"),
+        ("/spec/sha256", json!("0123"), "spec.sha256"),
+        ("/spec/targetRefs", target("Gateway"), "only one of targetRefs or selector can be set"),
+        ("/spec/phase", json!("LATE"), "spec.phase: Unsupported value"),
+        ("/spec/phase", json!("authn"), "spec.phase: Unsupported value"),
+        ("/spec/failStrategy", json!("FAIL"), "spec.failStrategy: Unsupported value"),
+        ("/spec/priority", json!("high"), "spec.priority"),
+        ("/spec/priority", json!(2_147_483_648_u32), "spec.priority"),
+        ("/spec/match", ports(&[0]), "spec.match[0].ports[0].number"),
+        ("/spec/match", ports(&[65536]), "spec.match[0].ports[0].number"),
+        ("/spec/match", ports(&[8443, 8443]), "spec.match[0].ports[1]: Duplicate value"),
+        ("/spec/imagePullSecret", json!(""), "spec.imagePullSecret"),
+        ("/spec/selector/matchLabels", json!({ "*": "x" }), "wildcard not allowed in label key"),
+        ("/spec/vmConfig", host_value, "spec.vmConfig.env[0]"),
+        ("/spec/vmConfig", json!({ "env": [{ "value": "y" }] }), "spec.vmConfig.env[0].name"),
+        ("/spec/pluginConfg", json!({}), "unknown field \"spec.pluginConfg\""),
+        ("/spec/pluginConfig", json!("off"), "spec.pluginConfig"),
+        ("/metadata/name", json!("Sni_Guard"), "metadata.name"),
+        ("/kind", json!("Wasmplugin"), "no matches for kind"),
+    ] {
+        let changed = with(&resource, pointer, value).to_string();
+        let said = match stack.kubectl().try_apply(&changed) {
+            Ok(_) => panic!("accepted: {changed}"),
+            Err(error) => error.to_string(),
+        };
+        assert!(said.contains(refusal), "{pointer}, expected {refusal}: {said}");
+    }
+}
+
+/// What would not work and the API server takes all the same: only the packager refuses it.
+#[test]
+fn not_all_that_fails_is_refused() {
+    let stack = Stack::shared().unwrap();
+    let mut resource = accepted_resource();
+    for (pointer, value) in [
+        ("/spec/url", json!("127.0.0.1:5000/x")),
+        ("/spec/url", json!("registry.example.com/x")),
+        ("/spec/url", json!("oci://registry.example.com/x:latest")),
+        ("/spec/pluginConfig", json!({ "hots": {} })),
+    ] {
+        let changed = with(&resource, pointer, value).to_string();
+        stack.kubectl().try_apply(&changed).unwrap_or_else(|error| panic!("{changed}: {error}"));
+    }
+    resource["spec"].as_object_mut().unwrap().remove("selector");
+    for kind in ["GatewayClass", "Service", "Secret"] {
+        let changed = with(&resource, "/spec/targetRefs", json!([{ "kind": kind, "name": "x" }]));
+        stack.kubectl().try_apply(&changed.to_string()).unwrap();
+    }
+}
+
+fn accepted_resource() -> Value {
+    let image = format!("registry.example.com/x:1@sha256:{}", "0".repeat(64));
+    let options = ["--selector", "istio=ingressgateway", "--output", "json"];
+    let written = packager(&[["manifest", "--image", &image].as_slice(), &options].concat());
+    let resource = serde_json::from_str(&written.out).unwrap();
+    let stack = Stack::shared().unwrap();
+    stack.kubectl().try_apply(&written.out).unwrap();
+    resource
+}
+
+fn with(resource: &Value, pointer: &str, value: Value) -> Value {
+    let mut changed = resource.clone();
+    let (parent, key) = pointer.rsplit_once('/').unwrap();
+    changed.pointer_mut(parent).unwrap()[key] = value;
+    changed
+}
+
+/// On the cluster and on the file, and it does look at such resources.
+#[test]
+fn istioctl_finds_nothing_wrong() {
+    let stack = Stack::shared().unwrap();
+    let gateway = Gateway::deploy(&stack, "analyze").unwrap();
+    let resource = manifest(&gateway, &push(&stack).unwrap(), &[]).unwrap();
+    gateway.kubectl().apply(&resource).unwrap();
+    let findings = analyze(stack.kubectl(), &["--namespace", "analyze"]);
+    assert!(!findings.contains("sni-guard"), "{findings}");
+
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("sni-guard.yaml");
+    for (text, found) in [(resource.clone(), false), (resource.replace("oci:", "ftp:"), true)] {
+        fs::write(&file, text).unwrap();
+        let findings =
+            analyze(stack.kubectl(), &["--use-kube=false", "--namespace", "analyze", file.to_str().unwrap()]);
+        assert_eq!(findings.contains("sni-guard"), found, "{findings}");
+    }
+}
+
+fn analyze(kubectl: &Kubectl, arguments: &[&str]) -> String {
+    let istioctl = istio_file("istioctl").unwrap();
+    let kubeconfig = kubectl.kubeconfig().to_str().unwrap();
+    // It ends with 79 when it finds something; what it found is what counts.
+    let always = ["--failure-threshold", "Fatal", "--output", "json"];
+    let arguments = [&["--kubeconfig", kubeconfig, "analyze"], always.as_slice(), arguments].concat();
+    run(istioctl.to_str().unwrap(), &arguments).unwrap()
+}
