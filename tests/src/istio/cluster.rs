@@ -55,7 +55,8 @@ impl Cluster {
 }
 
 fn start_etcd(folder: &Path, port: u16, peers: u16) -> Result<Background> {
-    let (clients, peers) = (format!("http://127.0.0.1:{port}"), format!("http://127.0.0.1:{peers}"));
+    let (clients, peers) =
+        (format!("http://127.0.0.1:{port}"), format!("http://127.0.0.1:{peers}"));
     let data = folder.join("etcd");
     let log = folder.join("etcd.log");
     let arguments = [

@@ -11,6 +11,7 @@ use super::{Kubectl, Pod, Stack, text, wait_for};
 use crate::certificate::Certificate;
 use crate::client;
 use crate::process::free_ports;
+use crate::registry::Registry;
 
 /// The host of one TLS server.
 pub const A: &str = "a.example.com";
@@ -93,6 +94,12 @@ impl Gateway {
     #[must_use]
     pub fn pod(&self) -> &Pod {
         &self.pod
+    }
+
+    /// The registry that its agents pull from.
+    #[must_use]
+    pub fn registry(&self) -> &Registry {
+        self.stack.registry()
     }
 
     /// The client of the API server that it belongs to.

@@ -3,25 +3,31 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use super::{A, B, Gateway, Stack, text};
+use super::{A, B, Gateway, text};
 use crate::module;
 use crate::process::{packager, packager_with_input};
 
-/// Pushes the built module to the stack's registry and returns the image, pinned by its digest.
+/// Pushes the built module to the gateway's registry and returns the image, pinned by its digest.
 ///
 /// # Errors
 /// The module cannot be built or pushed.
-pub fn push(stack: &Stack) -> Result<String> {
-    let reference = format!("{}/sni-guard:1", stack.registry().host());
+pub fn push(gateway: &Gateway) -> Result<String> {
+    let reference = format!("{}:1", repository(gateway));
     let run = packager(&["push", &reference, "--module", text(&module::build()?)?]);
     ensure!(run.status == 0, "packager push: {}", run.talk);
     Ok(run.out.lines().last().context("packager push printed nothing")?.to_owned())
 }
 
-/// An image of the stack's registry that is not there.
+/// An image that is not in the gateway's registry.
 #[must_use]
-pub fn missing_image(stack: &Stack) -> String {
-    format!("{}/sni-guard:2@sha256:{}", stack.registry().host(), "0".repeat(64))
+pub fn missing_image(gateway: &Gateway) -> String {
+    format!("{}:2@sha256:{}", repository(gateway), "0".repeat(64))
+}
+
+/// Each gateway has its own: agents keep modules by repository, here all in one folder, and a file
+/// there is not written in one piece.
+fn repository(gateway: &Gateway) -> String {
+    format!("{}/{}/sni-guard", gateway.registry().host(), gateway.name())
 }
 
 /// The resource that has a gateway run an image, knowing the gateway's servers.
