@@ -1,4 +1,4 @@
-.PHONY: help setup demo test check fuzz build bench fmt
+.PHONY: help setup demo test test-istio check fuzz build bench fmt
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -21,6 +21,10 @@ check: setup ## Formatting, lints, documentation
 
 test: check fuzz ## Every check and every test, on the rule, the module, Envoy and a registry
 	cargo test --locked
+
+test-istio: setup ## The filter on a real Istio; the first time it builds Istio, for a quarter of an hour
+	@tests/istio/setup
+	cargo test --locked --package tests --test istio
 
 fuzz: setup ## Look for inputs that break the rule, for 20 seconds each
 	fuzz/run

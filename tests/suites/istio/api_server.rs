@@ -146,7 +146,8 @@ fn istioctl_finds_nothing_wrong() {
     let file = folder.path().join("sni-guard.yaml");
     for (text, found) in [(resource.clone(), 0), (resource.replace("oci:", "ftp:"), 1)] {
         fs::write(&file, text).unwrap();
-        let findings = findings(&["--use-kube=false", file.to_str().unwrap()]);
+        let arguments = ["--use-kube=false", "--namespace", "analyze", file.to_str().unwrap()];
+        let findings = findings(&arguments);
         assert_eq!(findings.len(), found, "{findings:?}");
     }
 }
