@@ -15,6 +15,7 @@ build: setup ## Build the module, dist/sni-guard.wasm
 check: setup ## Formatting, lints, documentation
 	cargo fmt --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked --package tests --test istio -- -D warnings
 	cargo clippy --locked --package filter --target wasm32-wasip1 -- -D warnings
 	cargo clippy --locked --package rule --target wasm32v1-none -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items

@@ -152,16 +152,22 @@ fn a_traffic_extension_does_the_same() {
 
 /// The same resource in the other kind: what is about the module goes into a block of its own.
 fn traffic_extension(plugin: &Value) -> Value {
-    let (mut spec, mut module) = (plugin["spec"].clone(), json!({}));
-    for key in ["url", "sha256", "failStrategy", "pluginConfig"] {
-        module[key] = spec.as_object_mut().unwrap().remove(key).unwrap();
-    }
-    spec["wasm"] = module;
+    let of_plugin = |key: &str| plugin.pointer(&format!("/spec/{key}")).unwrap();
     json!({
-        "apiVersion": plugin["apiVersion"],
+        "apiVersion": "extensions.istio.io/v1alpha1",
         "kind": "TrafficExtension",
-        "metadata": plugin["metadata"],
-        "spec": spec,
+        "metadata": plugin.get("metadata"),
+        "spec": {
+            "selector": of_plugin("selector"),
+            "phase": of_plugin("phase"),
+            "priority": of_plugin("priority"),
+            "wasm": {
+                "url": of_plugin("url"),
+                "sha256": of_plugin("sha256"),
+                "failStrategy": of_plugin("failStrategy"),
+                "pluginConfig": of_plugin("pluginConfig"),
+            },
+        },
     })
 }
 
