@@ -6,10 +6,11 @@ use std::io::Write as _;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use packager::console::{Console, ExitStatus};
 
 use crate::tools::{checkout, run_in};
@@ -121,13 +122,7 @@ impl Background {
             }
             let ended = self.0.try_wait()?;
             if ended.is_some() || Instant::now() > deadline {
-                let text = std::fs::read_to_string(log).unwrap_or_default();
-                let lines: Vec<&str> = text.lines().collect();
-                let tail = lines.len().saturating_sub(20);
-                bail!(
-                    "not ready ({ended:?}):\n{}",
-                    lines.get(tail..).unwrap_or_default().join("\n")
-                );
+                bail!("not ready ({ended:?}):\n{}", last_lines(log));
             }
             sleep(Duration::from_millis(20));
         }
@@ -153,16 +148,39 @@ impl Drop for Background {
     }
 }
 
-/// Ports of the loopback interface that nobody listens on, all different.
+/// The end of a log.
+#[must_use]
+pub fn last_lines(log: &Path) -> String {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines.get(lines.len().saturating_sub(20)..).unwrap_or_default().join("\n")
+}
+
+/// Ports of the loopback interface that nobody listens on, never the same in one process.
+///
+/// They are below those that Linux gives to outgoing connections (`ip_local_port_range`, from 32768
+/// on), one of which could get such a port before the program that it is for does.
 ///
 /// # Errors
 /// The machine has none to give.
 pub fn free_ports(count: usize) -> Result<Vec<u16>> {
-    let listeners: Vec<TcpListener> = (0..count)
-        .map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
-        .collect::<std::io::Result<_>>()?;
-    Ok(listeners
-        .iter()
-        .map(|listener| Ok(listener.local_addr()?.port()))
-        .collect::<std::io::Result<_>>()?)
+    // Processes that run side by side begin in different places.
+    static TRIED: AtomicU32 = AtomicU32::new(0);
+    let mut ports = Vec::new();
+    for _ in FIRST_PORT..LAST_PORT {
+        if ports.len() == count {
+            break;
+        }
+        let tried =
+            TRIED.fetch_add(1, Ordering::Relaxed).wrapping_add(std::process::id().wrapping_mul(97));
+        let port = FIRST_PORT + u16::try_from(tried % u32::from(LAST_PORT - FIRST_PORT))?;
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            ports.push(port);
+        }
+    }
+    ensure!(ports.len() == count, "no free ports from {FIRST_PORT} to {LAST_PORT}");
+    Ok(ports)
 }
+
+const FIRST_PORT: u16 = 20000;
+const LAST_PORT: u16 = 32000;

@@ -87,7 +87,7 @@ fn one_host_is_switched_without_a_restart() {
     ] {
         let before = reports();
         patch(&gateway, &format!("spec: {{pluginConfig: {{hosts: {{{B}: {action}}}}}}}"));
-        gateway.wait_for(A, B, expected).unwrap_or_else(|error| panic!("{action}: {error}"));
+        gateway.wait_for(A, B, expected).unwrap_or_else(|error| panic!("{action}: {error:#}"));
         assert_eq!(gateway.status(B, B), Some(200), "{action}");
         if expected == 404 {
             assert_eq!(reports() > before, action == "report", "{action}");
@@ -179,6 +179,6 @@ fn a_port_is_the_one_that_envoy_listens_on() {
     for (port, expected) in [(port.as_str(), 421), ("443", 404), (&port, 421)] {
         let resource = manifest(&gateway, &image, &["--port", port]).unwrap();
         gateway.kubectl().apply(&resource).unwrap();
-        gateway.wait_for(A, B, expected).unwrap_or_else(|error| panic!("{port}: {error}"));
+        gateway.wait_for(A, B, expected).unwrap_or_else(|error| panic!("{port}: {error:#}"));
     }
 }

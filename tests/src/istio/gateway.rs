@@ -48,7 +48,7 @@ impl Gateway {
         let pod = Pod::start(stack, name, 0)?;
         let (name, stack) = (name.to_owned(), Arc::clone(stack));
         let gateway = Self { pod, name, port, pods: 1, _folder: folder, stack };
-        wait_for("the gateway", &Some(200), || gateway.status(A, A))?;
+        gateway.wait_for(A, A, 200)?;
         Ok(gateway)
     }
 
@@ -72,10 +72,11 @@ impl Gateway {
     /// Waits until a request on a connection of its own is answered so, and tells how long that took.
     ///
     /// # Errors
-    /// It is not within half a minute.
+    /// It is not within half a minute; the error holds the end of the pod's log.
     pub fn wait_for(&self, sni: &str, authority: &str, status: u16) -> Result<Duration> {
         let what = format!("{}: {authority} on a connection for {sni}", self.name);
         wait_for(&what, &Some(status), || self.status(sni, authority))
+            .with_context(|| self.pod.last_lines())
     }
 
     /// Where it serves.

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use anyhow::{Result, bail};
 use serde_json::{Value, json};
@@ -15,7 +16,7 @@ use super::programs::istio_file;
 use super::{Stack, text};
 use crate::certificate::Certificate;
 use crate::envoy::{admin_get, metrics};
-use crate::process::{Background, free_ports};
+use crate::process::{Background, free_ports, last_lines};
 use crate::tools::{ENVOY_VERSION, envoy};
 
 /// An agent with its Envoy, ended with this value.
@@ -42,7 +43,8 @@ impl Pod {
     /// A program is not installed or does not start.
     pub fn start(stack: &Stack, gateway: &str, number: usize) -> Result<Self> {
         let name = format!("gateway-{number}");
-        register(stack, gateway, &name)?;
+        let address = next_address();
+        register(stack, gateway, &name, address)?;
         let folder = TempDir::new()?;
         let ports = Ports::free()?;
         prepare(folder.path())?;
@@ -52,7 +54,7 @@ impl Pod {
             .args(["proxy", "router", "--domain"])
             .arg(format!("{gateway}.svc.cluster.local"))
             .current_dir(folder.path())
-            .envs(environment(stack, gateway, &name, &ports, folder.path())?);
+            .envs(environment(stack, gateway, &name, address, &ports, folder.path())?);
         let mut agent = Background::spawn(&mut command, &log)?;
         let admin = SocketAddr::from(([127, 0, 0, 1], ports.admin));
         agent.wait_until(&log, || {
@@ -85,6 +87,11 @@ impl Pod {
         Ok(fs::read_to_string(self.folder.path().join("log"))?)
     }
 
+    /// The end of that.
+    pub(super) fn last_lines(&self) -> String {
+        last_lines(&self.folder.path().join("log"))
+    }
+
     /// Ends it before its time.
     pub(super) fn end(&mut self) {
         self.agent.end();
@@ -98,8 +105,14 @@ impl Ports {
     }
 }
 
+/// An address of the loopback interface for one pod alone: istiod knows pods by their addresses.
+fn next_address() -> Ipv4Addr {
+    static PODS: AtomicU8 = AtomicU8::new(1);
+    Ipv4Addr::new(127, 0, 1, PODS.fetch_add(1, Ordering::Relaxed))
+}
+
 /// Tells the API server what the kubelet would: the pod runs, and its address.
-fn register(stack: &Stack, gateway: &str, name: &str) -> Result<()> {
+fn register(stack: &Stack, gateway: &str, name: &str, address: Ipv4Addr) -> Result<()> {
     let pod = json!({
         "apiVersion": "v1",
         "kind": "Pod",
@@ -109,8 +122,8 @@ fn register(stack: &Stack, gateway: &str, name: &str) -> Result<()> {
     stack.kubectl().apply(&pod.to_string())?;
     let status = json!({ "status": {
         "phase": "Running",
-        "podIP": "127.0.0.1",
-        "podIPs": [{ "ip": "127.0.0.1" }],
+        "podIP": address,
+        "podIPs": [{ "ip": address }],
         "conditions": [{ "type": "Ready", "status": "True" }],
     }});
     let resource = ["pod", name, "--subresource", "status"];
@@ -146,6 +159,7 @@ fn environment(
     stack: &Stack,
     gateway: &str,
     name: &str,
+    address: Ipv4Addr,
     ports: &Ports,
     folder: &Path,
 ) -> Result<BTreeMap<&'static str, String>> {
@@ -153,7 +167,7 @@ fn environment(
     Ok(BTreeMap::from([
         ("POD_NAME", name.to_owned()),
         ("POD_NAMESPACE", gateway.to_owned()),
-        ("INSTANCE_IP", "127.0.0.1".to_owned()),
+        ("INSTANCE_IP", address.to_string()),
         ("SERVICE_ACCOUNT", "default".to_owned()),
         ("ISTIO_META_CLUSTER_ID", "Kubernetes".to_owned()),
         ("ISTIO_METAJSON_LABELS", json!({ "istio": gateway }).to_string()),
