@@ -15,7 +15,7 @@ build: setup ## Build the module, dist/sni-guard.wasm
 check: setup ## Formatting, lints, documentation
 	cargo fmt --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
-	cargo clippy --locked --package tests --test istio -- -D warnings
+	cargo clippy --locked --package tests --test crds --test istio -- -D warnings
 	cargo clippy --locked --package filter --target wasm32-wasip1 -- -D warnings
 	cargo clippy --locked --package rule --target wasm32v1-none -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
@@ -25,7 +25,7 @@ test: check fuzz ## Every check and every test, on the rule, the module, Envoy a
 
 test-istio: setup ## The filter on a real Istio; the first time it builds Istio, for a quarter of an hour
 	@tests/istio/setup
-	cargo test --locked --package tests --test istio
+	cargo test --locked --package tests --test crds --test istio
 
 fuzz: setup ## Look for inputs that break the rule, for 20 seconds each
 	fuzz/run

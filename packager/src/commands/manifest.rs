@@ -132,7 +132,7 @@ fn write(
     output: ResourceFormat,
     console: &mut Console<'_>,
 ) -> Result<ExitStatus> {
-    for request in requests.first() {
+    if let Some(request) = requests.first() {
         for warning in notes::warnings(request) {
             console.say(format_args!("warning: {warning}"));
         }
