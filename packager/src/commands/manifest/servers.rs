@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use serde_json::json;
 
 use crate::commands::inputs::{self, Inputs};
@@ -50,15 +50,16 @@ pub(super) fn drafts(
     let drafts = tables.tables.into_iter().map(|table| {
         let mut draft = draft.clone();
         draft.settings.set("servers", json!(table.servers));
+        draft.settings.check().context("the servers of the input")?;
         if tables.ports_are_certain {
             draft.ports = table.ports;
         }
         if let (false, Some(port)) = (is_only, draft.ports.first()) {
             draft.name = format!("{}-{port}", draft.name);
         }
-        draft
+        Ok(draft)
     });
-    Ok(Some(drafts.collect()))
+    drafts.collect::<Result<_>>().map(Some)
 }
 
 /// Whether Istio has the resource run on a workload.
@@ -82,11 +83,13 @@ fn is_reached(workload: &Workload, namespace: &str, attachment: &Attachment) -> 
 }
 
 fn differ(Conflict { port, workloads: [one, other] }: Conflict) -> anyhow::Error {
-    Hinted::new(
-        format!("on port {port} the servers of {one} are not those of {other}"),
-        "write a resource for each, with labels that only its pods have",
-    )
-    .into()
+    if one == other {
+        let message = format!("{one} has other servers on each of two addresses of port {port}");
+        return Hinted::new(message, "a resource is for all addresses: list the servers yourself")
+            .into();
+    }
+    let message = format!("on port {port} the servers of {one} are not those of {other}");
+    Hinted::new(message, "write a resource for each, with labels that only its pods have").into()
 }
 
 fn nothing_reached(model: &Model, namespace: &str) -> Hinted {
