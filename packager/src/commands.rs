@@ -3,6 +3,7 @@
 
 mod build;
 mod candidate;
+mod check;
 mod explain;
 mod files;
 mod inputs;
@@ -39,6 +40,7 @@ enum Command {
     Verify(verify::Args),
     Manifest(manifest::Args),
     Explain(explain::Args),
+    Check(check::Args),
 }
 
 impl Cli {
@@ -50,6 +52,7 @@ impl Cli {
             Command::Verify(args) => verify::run(args, console),
             Command::Manifest(args) => manifest::run(args, console),
             Command::Explain(args) => explain::run(args, console),
+            Command::Check(args) => check::run(args, console),
         }
     }
 }

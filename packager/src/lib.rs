@@ -7,11 +7,13 @@
 //! what istiod and Envoy make of Gateways and routes. The decisions are [`rule`]'s, the same code
 //! that the filter runs.
 
+pub mod checks;
 pub mod commands;
 pub mod console;
 pub mod gateway;
 pub mod image;
 pub mod module;
+pub mod render;
 pub mod resource;
 pub mod settings;
 

@@ -4,6 +4,7 @@
 //! trailing dot names the same host (RFC 1034 §3.1), and so does a port, which istiod's gateways
 //! ignore when they match hosts.
 
+pub mod certificate;
 pub mod istio;
 
 use alloc::boxed::Box;

@@ -1,5 +1,7 @@
 //! Where the certificates of a server come from.
 
+use std::fmt;
+
 use super::resources::istio::Tls;
 
 /// Where a certificate comes from.
@@ -18,6 +20,17 @@ pub enum Credential {
     Workload,
     /// Another service that hands out certificates.
     Unknown(String),
+}
+
+impl fmt::Display for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Secret { namespace, name } => write!(f, "Secret {namespace}/{name}"),
+            Self::File(file) => write!(f, "file {file}"),
+            Self::Workload => f.write_str("the certificate of the mesh"),
+            Self::Unknown(name) => write!(f, "credential {name}"),
+        }
+    }
 }
 
 /// A credential as a server names it.

@@ -169,11 +169,17 @@ impl Listener {
     /// for all (Envoy `filter_chain_manager_impl.cc`). Without a server name only the last.
     #[must_use]
     pub fn chain(&self, sni: &[u8]) -> Option<&FilterChain> {
+        self.chains.get(self.chain_place(sni)?)
+    }
+
+    /// The place of that filter chain in [`Self::chains`].
+    #[must_use]
+    pub fn chain_place(&self, sni: &[u8]) -> Option<usize> {
         let place = match Host::from_sni(sni) {
             Some(host) => self.by_server_name.best(host),
             None => self.by_server_name.get(&HostPattern::Any),
         };
-        self.chains.get(*place?)
+        place.copied()
     }
 
     /// What becomes of a request for an authority on a connection with a server name, empty for
@@ -184,14 +190,7 @@ impl Listener {
         if self.is_rejected() {
             return nothing;
         }
-        let Some(chain) = self.chain(sni) else { return nothing };
-        let (outcome, virtual_host) = match &chain.service {
-            Service::Https(table) => table.answer(authority),
-            Service::Tcp => (Outcome::Tcp, None),
-            Service::Passthrough => (Outcome::Passthrough, None),
-            Service::Plain => (Outcome::Reset, None),
-        };
-        Answer { outcome, chain: Some(chain), virtual_host }
+        self.chain(sni).map_or(nothing, |chain| chain.answer(authority))
     }
 
     /// The servers of the filter's configuration: by label, the server names that lead to each,
@@ -217,6 +216,20 @@ impl Listener {
             !hosts.is_empty()
         });
         servers
+    }
+}
+
+impl FilterChain {
+    /// What becomes of a request for an authority on a connection that it handles.
+    #[must_use]
+    pub fn answer(&self, authority: &[u8]) -> Answer<'_> {
+        let (outcome, virtual_host) = match &self.service {
+            Service::Https(table) => table.answer(authority),
+            Service::Tcp => (Outcome::Tcp, None),
+            Service::Passthrough => (Outcome::Passthrough, None),
+            Service::Plain => (Outcome::Reset, None),
+        };
+        Answer { outcome, chain: Some(self), virtual_host }
     }
 }
 

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 
 use super::{HostText, Labels, Metadata, nullable};
+use crate::gateway::certificates::key_fits;
 
 /// A namespace.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -168,6 +168,8 @@ pub struct Secret {
     pub certificate: Option<Vec<u8>>,
     /// Whether there is a key to it: `tls.key`, or `key`.
     pub has_key: bool,
+    /// Whether that key is the certificate's; `None` where either cannot be read.
+    pub key_fits: Option<bool>,
 }
 
 /// A Secret as it is written.
@@ -181,7 +183,7 @@ pub(in crate::gateway) struct SecretText {
     string_data: SecretData,
 }
 
-/// Keys are recognised and not kept.
+/// Keys are compared with the certificate and not kept.
 #[derive(Default, Deserialize)]
 struct SecretData {
     #[serde(default, rename = "tls.crt")]
@@ -189,9 +191,9 @@ struct SecretData {
     #[serde(default)]
     cert: Option<String>,
     #[serde(default, rename = "tls.key")]
-    tls_key: Option<IgnoredAny>,
+    tls_key: Option<String>,
     #[serde(default)]
-    key: Option<IgnoredAny>,
+    key: Option<String>,
 }
 
 /// The value of a Secret is not base64.
@@ -203,14 +205,19 @@ impl TryFrom<SecretText> for Secret {
 
     fn try_from(text: SecretText) -> Result<Self, NotBase64> {
         let SecretText { metadata, data, string_data } = text;
-        let has_key = |data: &SecretData| data.tls_key.is_some() || data.key.is_some();
-        let has_key = has_key(&data) || has_key(&string_data);
-        let plain = string_data.tls_crt.or(string_data.cert).map(String::into_bytes);
-        let encoded = data.tls_crt.or(data.cert);
-        let decoded = encoded.map(|text| STANDARD.decode(text)).transpose();
-        let certificate = plain.or(decoded.map_err(|_| NotBase64)?);
-        Ok(Self { metadata, certificate, has_key })
+        let certificate =
+            value(string_data.tls_crt.or(string_data.cert), data.tls_crt.or(data.cert))?;
+        let key = value(string_data.tls_key.or(string_data.key), data.tls_key.or(data.key))?;
+        let pair = certificate.as_deref().zip(key.as_deref());
+        let key_fits = pair.and_then(|(certificate, key)| key_fits(certificate, key));
+        Ok(Self { metadata, certificate, has_key: key.is_some(), key_fits })
     }
+}
+
+/// What is written as it is goes before what is in base64 (Kubernetes `Secret.stringData`).
+fn value(plain: Option<String>, encoded: Option<String>) -> Result<Option<Vec<u8>>, NotBase64> {
+    let decoded = encoded.map(|text| STANDARD.decode(text)).transpose();
+    Ok(plain.map(String::into_bytes).or(decoded.map_err(|_| NotBase64)?))
 }
 
 /// An Ingress (`networking.k8s.io/v1`).

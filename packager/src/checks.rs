@@ -1,0 +1,59 @@
+//! What is wrong with the gateways of an input: each module finds one kind of thing.
+//!
+//! [`check`] is a function of what was read and of the time. [`coalesce`] is the heart of it: which
+//! host breaks which other when a client reuses a connection.
+
+mod catalogue;
+mod certificates;
+mod coalesce;
+mod dropped;
+pub mod finding;
+mod guards;
+mod ignores;
+mod rejected;
+mod unattached;
+
+use chrono::{DateTime, Utc};
+
+use crate::gateway::{Certificates, Model, Resources};
+pub use catalogue::Documentation;
+use finding::Findings;
+pub use finding::{Code, Finding, Group, Known, Report, Severity, Summary};
+use ignores::Ignores;
+
+/// What is checked.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'i> {
+    /// The resources.
+    pub resources: &'i Resources,
+    /// What istiod makes of them.
+    pub model: &'i Model,
+    /// What is in their Secrets.
+    pub certificates: &'i Certificates,
+    /// The time at which certificates are to be valid.
+    pub now: DateTime<Utc>,
+    /// Whether a Secret that is not in the input is not in the cluster either.
+    pub has_all_secrets: bool,
+}
+
+/// Finds what is wrong. This is near-linear in the number of resources.
+#[must_use]
+pub fn check(input: &Input<'_>) -> Report {
+    let ignores = Ignores::of(input.resources);
+    let mut findings = Findings::new(&ignores);
+    for workload in &input.model.workloads {
+        for listener in workload.listeners.iter().filter(|listener| listener.is_tls()) {
+            if listener.is_rejected() {
+                rejected::find(workload, listener, &mut findings);
+                continue;
+            }
+            coalesce::find(input.certificates, workload, listener, &mut findings);
+            unattached::find(workload, listener, &mut findings);
+        }
+        dropped::find(workload, &mut findings);
+    }
+    dropped::find_unprogrammed(input.model, &mut findings);
+    certificates::find(input, &mut findings);
+    guards::find(input, &mut findings);
+    findings.into_report(input.resources)
+}

@@ -1,0 +1,114 @@
+//! SG101 to SG104: which host breaks which other when a client reuses a connection.
+//!
+//! A client that has a connection for one host may send requests for another over it, when the
+//! certificate that it was shown is good for both (RFC 9113 §9.1.1). The gateway chose its routes by
+//! the server name, so the request meets those of the first host. That is a defect when the host
+//! would be served on a connection of its own, and is not served alike on this one.
+//!
+//! [`Site`] has the hosts that can be asked for at a listener, each with its own answer. [`covers`]
+//! says which connections are good for which hosts, once for all servers with the same names in their
+//! certificates. [`Relation`] has the pairs that break; most answer 404, so it holds those that do
+//! not and counts the others.
+
+mod covers;
+mod relation;
+mod site;
+mod words;
+
+use std::collections::HashSet;
+
+use super::finding::Findings;
+use super::{Code, Finding, Group, Known};
+use crate::gateway::{Certificates, Listener, Workload};
+use covers::covers;
+use relation::{Defect, Pair, Relation};
+use site::Site;
+
+/// How many servers may break each other before one finding stands for all of them.
+const MANY: usize = 20;
+
+pub(super) fn find(
+    certificates: &Certificates,
+    workload: &Workload,
+    listener: &Listener,
+    findings: &mut Findings<'_>,
+) {
+    let site = Site::new(workload, listener, certificates);
+    let mut told = HashSet::new();
+    for cover in covers(&site, certificates) {
+        let relation = Relation::new(&site, &cover, findings);
+        let groups = relation.groups(&site);
+        let mut teller = Teller { site: &site, certificates, known: cover.known, findings };
+        for group in &groups {
+            teller.group(group);
+        }
+        let special = relation.special.iter().copied();
+        for pair in special.chain(relation.singles(&site, &groups)) {
+            // What is presumed adds nothing where something is known, and is one finding for all
+            // kinds of defects.
+            let is_new = told.insert((pair.connection, pair.owner));
+            if is_new || cover.known == Known::Known {
+                teller.pair(pair);
+            }
+        }
+    }
+}
+
+fn code(known: Known, defect: Defect) -> Code {
+    match (known, defect) {
+        (Known::Presumed | Known::Unknown, _) => Code::CoalescePresumed,
+        (Known::Known, Defect::NotFound) => Code::CoalesceNotFound,
+        (Known::Known, Defect::WrongRoute) => Code::CoalesceWrongRoute,
+        (Known::Known, Defect::TlsPolicy) => Code::CoalesceTlsPolicy,
+    }
+}
+
+/// Makes findings of pairs.
+struct Teller<'t, 'm, 'i> {
+    site: &'t Site<'m>,
+    certificates: &'t Certificates,
+    known: Known,
+    findings: &'t mut Findings<'i>,
+}
+
+impl Teller<'_, '_, '_> {
+    fn pair(&mut self, pair: Pair) {
+        let Some(scene) = words::Scene::of(self.site, pair, self.certificates) else { return };
+        let finding = self.finding(pair, &scene, scene.message());
+        self.findings.add([], finding);
+    }
+
+    fn group(&mut self, group: &relation::Many) {
+        let Some(scene) = words::Scene::of(self.site, group.example, self.certificates) else {
+            return;
+        };
+        let mut servers: Vec<String> = group
+            .servers
+            .iter()
+            .filter_map(|at| self.site.server(*at))
+            .map(ToString::to_string)
+            .collect();
+        servers.sort_unstable();
+        let message = format!(
+            "{} servers break each other in {} pairs; one of them: {}",
+            servers.len(),
+            group.pairs,
+            scene.message()
+        );
+        let group_of = Group { servers, pairs: group.pairs };
+        let finding = self.finding(group.example, &scene, message);
+        self.findings.add([], Finding { group: Some(group_of), ..finding });
+    }
+
+    fn finding(&self, pair: Pair, scene: &words::Scene<'_>, message: String) -> Finding {
+        let finding = Finding::new(code(self.known, pair.defect), message, scene.hint());
+        Finding {
+            sni: Some(scene.sni.to_owned()),
+            authority: Some(scene.authority.to_owned()),
+            connection: Some(scene.connection.server.id.to_string()),
+            owner: Some(scene.owner.server.id.to_string()),
+            certificate: self.known,
+            ..finding.at(self.site.workload, self.site.listener)
+        }
+    }
+}

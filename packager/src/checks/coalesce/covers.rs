@@ -1,0 +1,86 @@
+//! Which connections are good for which hosts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rule::HostPattern;
+
+use super::Known;
+use super::site::Site;
+use crate::gateway::listener::Service;
+use crate::gateway::resources::istio::TlsMode;
+use crate::gateway::{Certificates, Credential, FilterChain};
+
+/// Connections that are all good for the same hosts.
+pub(super) struct Cover {
+    /// What is known of the certificates.
+    pub(super) known: Known,
+    /// The filter chains, by place.
+    pub(super) connections: Vec<usize>,
+    /// The candidates that are served, by place.
+    pub(super) hosts: Vec<usize>,
+}
+
+/// One for each set of names that certificates have, then one for each credential with unknown
+/// contents: those who use it are taken to share a certificate for all of their hosts.
+pub(super) fn covers(site: &Site<'_>, certificates: &Certificates) -> Vec<Cover> {
+    let mut known: BTreeMap<Vec<String>, (Vec<HostPattern>, Vec<usize>)> = BTreeMap::new();
+    let mut unknown: BTreeMap<&Credential, Vec<usize>> = BTreeMap::new();
+    for (place, chain) in site.listener.chains.iter().enumerate() {
+        for credential in &chain.credentials {
+            if *credential != Credential::Workload && certificates.known(credential).is_none() {
+                unknown.entry(credential).or_default().push(place);
+            }
+        }
+        if !offers_requests(chain) || site.sni(place).is_none() {
+            continue;
+        }
+        let names = names(chain, certificates);
+        if !names.is_empty() {
+            let key = names.iter().map(ToString::to_string).collect();
+            known.entry(key).or_insert((names, Vec::new())).1.push(place);
+        }
+    }
+    let known = known.into_values().map(|(names, connections)| Cover {
+        known: Known::Known,
+        connections,
+        hosts: hosts(site, &names),
+    });
+    let unknown = unknown.into_values().filter_map(|places| presumed(site, &places));
+    known.chain(unknown).collect()
+}
+
+/// Whether clients may reuse a connection: for HTTP/2, and with a certificate that shows hosts.
+fn offers_requests(chain: &FilterChain) -> bool {
+    matches!(chain.service, Service::Https(_)) && chain.tls != Some(TlsMode::IstioMutual)
+}
+
+/// The names of all certificates that a filter chain may show, each once and sorted.
+fn names(chain: &FilterChain, certificates: &Certificates) -> Vec<HostPattern> {
+    let found = chain.credentials.iter().filter_map(|credential| certificates.known(credential));
+    let mut names: Vec<HostPattern> = found.flat_map(|found| found.names.iter().cloned()).collect();
+    names.sort_by_cached_key(ToString::to_string);
+    names.dedup();
+    names
+}
+
+fn hosts(site: &Site<'_>, names: &[HostPattern]) -> Vec<usize> {
+    let found = names.iter().flat_map(|name| site.certified_by(name)).copied();
+    found.collect::<BTreeSet<usize>>().into_iter().collect()
+}
+
+fn presumed(site: &Site<'_>, places: &[usize]) -> Option<Cover> {
+    let users: BTreeSet<usize> = places.iter().copied().collect();
+    let chains = || users.iter().filter_map(|place| Some((*place, site.chain(*place)?)));
+    let names: Vec<HostPattern> =
+        chains().flat_map(|(_, chain)| chain.server_names.iter().cloned()).collect();
+    let mut hosts = hosts(site, &names);
+    hosts.retain(|at| site.candidate(*at).is_some_and(|host| users.contains(&host.chain)));
+    let connections =
+        chains().filter(|(place, chain)| offers_requests(chain) && site.sni(*place).is_some());
+    let connections: Vec<usize> = connections.map(|(place, _)| place).collect();
+    (connections.len().min(hosts.len()) > 0).then_some(Cover {
+        known: Known::Presumed,
+        connections,
+        hosts,
+    })
+}

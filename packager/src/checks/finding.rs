@@ -1,0 +1,332 @@
+//! Findings as data: what every form of a report is made from.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+use super::Ignores;
+use crate::gateway::resources::Resources;
+use crate::gateway::{Listener, ServerId, Workload};
+
+/// What kind of thing was found. A code that is retired is never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Code {
+    /// SG101: 404 on a reused connection.
+    CoalesceNotFound,
+    /// SG102: another server's routes on a reused connection.
+    CoalesceWrongRoute,
+    /// SG103: no client certificate asked for on a reused connection.
+    CoalesceTlsPolicy,
+    /// SG104: one of those, if the certificate is what its name suggests.
+    CoalescePresumed,
+    /// SG201: istiod leaves a server out.
+    ServerDropped,
+    /// SG202: Envoy refuses a listener.
+    ListenerRejected,
+    /// SG203: no routes for a host.
+    HostUnattached,
+    /// SG301: a certificate that is not valid now.
+    CertificateExpired,
+    /// SG302: a certificate that no client takes.
+    CertificateMismatch,
+    /// SG303: a Secret that is not there.
+    SecretMissing,
+    /// SG304: one certificate in several Secrets.
+    CertificateShared,
+    /// SG401: an installed filter whose servers are not the gateway's.
+    GuardStale,
+    /// SG402: an installed filter that runs nowhere.
+    GuardDetached,
+}
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Requests fail, or go where they should not.
+    Error,
+    /// They may.
+    Warning,
+    /// Good to know.
+    Info,
+}
+
+impl Severity {
+    /// The name in output.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Info => "info",
+        }
+    }
+}
+
+impl Code {
+    /// All of them.
+    pub const ALL: [Self; 13] = [
+        Self::CoalesceNotFound,
+        Self::CoalesceWrongRoute,
+        Self::CoalesceTlsPolicy,
+        Self::CoalescePresumed,
+        Self::ServerDropped,
+        Self::ListenerRejected,
+        Self::HostUnattached,
+        Self::CertificateExpired,
+        Self::CertificateMismatch,
+        Self::SecretMissing,
+        Self::CertificateShared,
+        Self::GuardStale,
+        Self::GuardDetached,
+    ];
+
+    /// The code itself.
+    #[must_use]
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::CoalesceNotFound => "SG101",
+            Self::CoalesceWrongRoute => "SG102",
+            Self::CoalesceTlsPolicy => "SG103",
+            Self::CoalescePresumed => "SG104",
+            Self::ServerDropped => "SG201",
+            Self::ListenerRejected => "SG202",
+            Self::HostUnattached => "SG203",
+            Self::CertificateExpired => "SG301",
+            Self::CertificateMismatch => "SG302",
+            Self::SecretMissing => "SG303",
+            Self::CertificateShared => "SG304",
+            Self::GuardStale => "SG401",
+            Self::GuardDetached => "SG402",
+        }
+    }
+
+    /// Its name in words.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::CoalesceNotFound => "coalesce-not-found",
+            Self::CoalesceWrongRoute => "coalesce-wrong-route",
+            Self::CoalesceTlsPolicy => "coalesce-tls-policy",
+            Self::CoalescePresumed => "coalesce-presumed",
+            Self::ServerDropped => "server-dropped",
+            Self::ListenerRejected => "listener-rejected",
+            Self::HostUnattached => "host-unattached",
+            Self::CertificateExpired => "certificate-expired",
+            Self::CertificateMismatch => "certificate-mismatch",
+            Self::SecretMissing => "secret-missing",
+            Self::CertificateShared => "certificate-shared",
+            Self::GuardStale => "guard-stale",
+            Self::GuardDetached => "guard-detached",
+        }
+    }
+
+    /// How bad such a finding is.
+    #[must_use]
+    pub fn severity(self) -> Severity {
+        match self {
+            Self::CoalescePresumed
+            | Self::HostUnattached
+            | Self::SecretMissing
+            | Self::GuardStale => Severity::Warning,
+            Self::CertificateShared => Severity::Info,
+            _ => Severity::Error,
+        }
+    }
+
+    /// Reads a code, in any case.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| code.id().eq_ignore_ascii_case(text))
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.id())
+    }
+}
+
+impl Serialize for Code {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.id())
+    }
+}
+
+/// How much is known of the certificates that a finding rests on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Known {
+    /// They were read.
+    Known,
+    /// One is taken for what the servers that use it suggest.
+    Presumed,
+    /// Nothing, or it does not matter.
+    #[default]
+    Unknown,
+}
+
+/// Many servers in one finding.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Group {
+    /// The servers.
+    pub servers: Vec<String>,
+    /// How many pairs of a connection and a server it stands for.
+    pub pairs: usize,
+}
+
+/// One thing that is wrong. What does not apply is `None`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What kind of thing.
+    pub code: Code,
+    /// The code in words.
+    pub name: &'static str,
+    /// How bad it is.
+    pub severity: Severity,
+    /// The pods, `namespace/name`.
+    pub workload: Option<String>,
+    /// The listener's name in Envoy.
+    pub listener: Option<String>,
+    /// The server name of the connection in the example.
+    pub sni: Option<String>,
+    /// The authority of the request in the example.
+    pub authority: Option<String>,
+    /// The server that the connection is to.
+    pub connection: Option<String>,
+    /// The server that the request is for.
+    pub owner: Option<String>,
+    /// What is known of the certificates.
+    pub certificate: Known,
+    /// The servers, where it stands for many.
+    pub group: Option<Group>,
+    /// What is wrong and how one can tell.
+    pub message: String,
+    /// What to do.
+    pub hint: String,
+}
+
+impl Finding {
+    pub(super) fn new(code: Code, message: String, hint: impl Into<String>) -> Self {
+        Self {
+            code,
+            name: code.name(),
+            severity: code.severity(),
+            workload: None,
+            listener: None,
+            sni: None,
+            authority: None,
+            connection: None,
+            owner: None,
+            certificate: Known::Unknown,
+            group: None,
+            message,
+            hint: hint.into(),
+        }
+    }
+
+    pub(super) fn at(mut self, workload: &Workload, listener: &Listener) -> Self {
+        self.listener = Some(listener.name());
+        self.on(workload)
+    }
+
+    pub(super) fn on(mut self, workload: &Workload) -> Self {
+        self.workload = Some(workload.full_name());
+        self
+    }
+
+    /// In the order of a report: the worst first, then by code and place.
+    fn order(&self) -> impl Ord + '_ {
+        let Self { workload, listener, connection, owner, .. } = self;
+        (self.severity, self.code, workload, listener, connection, owner, &self.message)
+    }
+}
+
+/// All that was found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// What is wrong, the worst first.
+    pub findings: Vec<Finding>,
+    /// How much there is of it.
+    pub summary: Summary,
+}
+
+/// How much was checked and found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// Findings that are errors.
+    pub errors: usize,
+    /// Findings that are warnings.
+    pub warnings: usize,
+    /// Findings that are good to know.
+    pub infos: usize,
+    /// The Gateways of both kinds.
+    pub gateways: usize,
+    /// Their servers and listeners, and those of Ingresses.
+    pub servers: usize,
+    /// What annotations leave out.
+    pub suppressed: usize,
+}
+
+/// Findings as they are made.
+pub(super) struct Findings<'i> {
+    ignores: &'i Ignores<'i>,
+    found: Vec<Finding>,
+    suppressed: usize,
+}
+
+impl<'i> Findings<'i> {
+    pub(super) fn new(ignores: &'i Ignores<'i>) -> Self {
+        Self { ignores, found: Vec::new(), suppressed: 0 }
+    }
+
+    /// Adds a finding about servers, unless the Gateway of one of them says not to.
+    pub(super) fn add<'s>(
+        &mut self,
+        servers: impl IntoIterator<Item = &'s ServerId>,
+        finding: Finding,
+    ) {
+        if servers.into_iter().any(|server| self.ignores(server, finding.code)) {
+            self.suppressed += 1;
+        } else {
+            self.found.push(finding);
+        }
+    }
+
+    /// Whether the Gateway of a server says not to tell such a thing.
+    pub(super) fn ignores(&self, server: &ServerId, code: Code) -> bool {
+        self.ignores.has(&server.resource, code)
+    }
+
+    /// Counts what was left out before it became findings.
+    pub(super) fn suppress(&mut self, count: usize) {
+        self.suppressed += count;
+    }
+
+    pub(super) fn into_report(mut self, resources: &Resources) -> Report {
+        self.found.sort_by(|a, b| a.order().cmp(&b.order()));
+        self.found.dedup();
+        let count = |severity| self.found.iter().filter(|f| f.severity == severity).count();
+        let summary = Summary {
+            errors: count(Severity::Error),
+            warnings: count(Severity::Warning),
+            infos: count(Severity::Info),
+            suppressed: self.suppressed,
+            ..sizes(resources)
+        };
+        Report { findings: self.found, summary }
+    }
+}
+
+fn sizes(resources: &Resources) -> Summary {
+    let Resources { gateways, api_gateways, listener_sets, ingresses, .. } = resources;
+    let servers = gateways.iter().map(|gateway| gateway.spec.servers.len());
+    let listeners = api_gateways.iter().map(|gateway| gateway.spec.listeners.len());
+    let added = listener_sets.iter().map(|set| set.spec.listeners.len());
+    let ingress = ingresses.iter().map(|ingress| ingress.spec.tls.len());
+    Summary {
+        gateways: gateways.len() + api_gateways.len(),
+        servers: servers.chain(listeners).chain(added).chain(ingress).sum(),
+        ..Summary::default()
+    }
+}

@@ -1,0 +1,116 @@
+//! `packager check`: who breaks whom.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use chrono::{DateTime, Utc};
+use clap::ValueEnum;
+
+use super::inputs::{self, Inputs};
+use crate::checks::{self, Code, Documentation, Input, Report};
+use crate::console::{Console, ExitStatus, Hinted};
+use crate::gateway::{Certificates, Model};
+use crate::render::{self, Format};
+
+/// Say which hosts of gateways break each other, and what else is wrong with their servers
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  packager check gateways/
+  kubectl get gateways.networking.istio.io,virtualservices,services,deployments,secrets -A -o yaml \\
+    | packager check - --output json
+  packager check --explain SG101
+
+A Gateway's annotation sni-guard/ignore: \"SG203\" leaves such findings about it out.
+
+Exit status: 0 nothing that --fail-on names, 1 there is, 2 some of the input could not be read.")]
+pub(crate) struct Args {
+    /// Files and folders with the resources of gateways; - for standard input
+    #[arg(value_name = "PATH", required_unless_present = "explain")]
+    paths: Vec<PathBuf>,
+    /// The form of the report
+    #[arg(long, value_enum, default_value = "text")]
+    output: Format,
+    /// The least severity that makes the exit status 1
+    #[arg(long, value_enum, default_value = "error")]
+    fail_on: FailOn,
+    /// Say what a code means, and what to do
+    #[arg(long, value_name = "CODE", conflicts_with = "paths")]
+    explain: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum FailOn {
+    Error,
+    Warning,
+}
+
+pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> {
+    if let Some(code) = &args.explain {
+        return explain(code, console);
+    }
+    let inputs = inputs::read(&args.paths, console)?;
+    let readable = inputs.finish(console);
+    let model = Model::of(&inputs.resources);
+    let report = report(&inputs, &model);
+    if report.summary.servers == 0 && readable == ExitStatus::Yes {
+        bail!(Hinted::new(
+            "the input has no server of a gateway",
+            "give Gateways with the VirtualServices or HTTPRoutes that are bound to them, such as \
+             kubectl get gateways.networking.istio.io,virtualservices,secrets -A -o yaml prints"
+        ));
+    }
+    tell_assumptions(&model, console);
+    render::render(args.output, &report, console.out)?;
+    Ok(if readable == ExitStatus::Yes { status(&report, args.fail_on) } else { readable })
+}
+
+fn report(inputs: &Inputs, model: &Model) -> Report {
+    checks::check(&Input {
+        resources: &inputs.resources,
+        model,
+        certificates: &Certificates::of(&inputs.resources),
+        now: DateTime::<Utc>::from(std::time::SystemTime::now()),
+        has_all_secrets: false,
+    })
+}
+
+fn status(report: &Report, fail_on: FailOn) -> ExitStatus {
+    let warnings = if fail_on == FailOn::Warning { report.summary.warnings } else { 0 };
+    if report.summary.errors + warnings == 0 { ExitStatus::Yes } else { ExitStatus::No }
+}
+
+/// What was guessed for want of Pods and Services.
+fn tell_assumptions(model: &Model, console: &mut Console<'_>) {
+    for ignored in &model.ignored {
+        console.say(format_args!("note: left out: {ignored}"));
+    }
+    for workload in &model.workloads {
+        let name = workload.full_name();
+        if workload.is_assumed {
+            console.say(format_args!("note: no pods of {name} in the input, some are assumed"));
+        }
+        let tls = workload.listeners.iter().filter(|listener| listener.is_tls());
+        for listener in tls.filter(|listener| !listener.port_is_certain) {
+            console.say(format_args!(
+                "note: port {} of {name} may be mapped to another by a Service that is not in the \
+                 input",
+                listener.port
+            ));
+        }
+    }
+}
+
+fn explain(text: &str, console: &mut Console<'_>) -> Result<ExitStatus> {
+    let Some(code) = Code::parse(text) else {
+        let codes: Vec<&str> = Code::ALL.into_iter().map(Code::id).collect();
+        bail!(Hinted::new(
+            format!("{text:?} is not a code of this program"),
+            format!("the codes are {}", codes.join(", "))
+        ));
+    };
+    let Documentation { what, why, example, fix } = code.documentation();
+    let severity = code.severity().name();
+    writeln!(console.out, "{code} {} ({severity})\n\nWhat: {what}\n", code.name())?;
+    writeln!(console.out, "Why: {why}\n\nExample: {example}\n\nFix: {fix}")?;
+    Ok(ExitStatus::Yes)
+}

@@ -1,0 +1,9 @@
+//! The report as it is.
+
+use std::io::{self, Write};
+
+use crate::checks::Report;
+
+pub(super) fn write(report: &Report, sink: &mut dyn Write) -> io::Result<()> {
+    writeln!(sink, "{}", serde_json::to_string(report)?)
+}
