@@ -11,4 +11,5 @@ pub mod istio;
 pub mod module;
 pub mod process;
 pub mod registry;
+pub mod secrets;
 pub mod tools;

@@ -4,6 +4,9 @@ use std::io::{self, Write};
 
 use crate::checks::{Finding, Report, Summary};
 
+/// How many servers of a group are named.
+const MOST: usize = 20;
+
 pub(super) fn write(report: &Report, sink: &mut dyn Write) -> io::Result<()> {
     for finding in &report.findings {
         write_finding(finding, sink)?;
@@ -30,7 +33,10 @@ fn write_finding(finding: &Finding, sink: &mut dyn Write) -> io::Result<()> {
         writeln!(sink, "  at: workload {workload}{}", listener.unwrap_or_default())?;
     }
     if let Some(group) = &finding.group {
-        writeln!(sink, "  servers: {}", group.servers.join(", "))?;
+        let told: Vec<&str> = group.servers.iter().take(MOST).map(String::as_str).collect();
+        let others = group.servers.len() - told.len();
+        let others = if others == 0 { String::new() } else { format!(" and {others} more") };
+        writeln!(sink, "  servers: {}{others}", told.join(", "))?;
     }
     writeln!(sink, "  hint: {hint}\n")
 }

@@ -1,0 +1,45 @@
+//! Secrets with certificates that are made anew for each test.
+
+use anyhow::{Context, Result};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+
+/// A certificate and a private key, PEM.
+#[derive(Clone, Debug)]
+pub struct Pair {
+    /// The certificate.
+    pub certificate: String,
+    /// The key.
+    pub key: String,
+}
+
+impl Pair {
+    /// Makes a certificate for these names, valid from 2020 until a year begins.
+    ///
+    /// # Errors
+    /// A name is none.
+    pub fn generate(names: &[&str], until: i32) -> Result<Self> {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut params = CertificateParams::new(names)?;
+        params.not_before = date_time_ymd(2020, 1, 1);
+        params.not_after = date_time_ymd(until, 1, 1);
+        let key = KeyPair::generate()?;
+        let certificate = params.self_signed(&key)?.pem();
+        Ok(Self { certificate, key: key.serialize_pem() })
+    }
+
+    /// A Secret with both.
+    ///
+    /// # Errors
+    /// The name is not of the form `NAMESPACE/NAME`.
+    pub fn secret(&self, name: &str) -> Result<String> {
+        let (namespace, name) = name.split_once('/').context("a Secret without a namespace")?;
+        Ok(format!(
+            "---\napiVersion: v1\nkind: Secret\nmetadata: {{name: {name}, namespace: {namespace}}}\n\
+             data: {{tls.crt: {}, tls.key: {}}}\n",
+            STANDARD.encode(&self.certificate),
+            STANDARD.encode(&self.key)
+        ))
+    }
+}

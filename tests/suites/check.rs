@@ -1,0 +1,269 @@
+//! `packager check`, by cases that are files: each YAML in `check/` has lines
+//!
+//! - `# INPUT: FILE`, a file of `gateways/` whose Secrets are left out; what follows in the case
+//!   itself is input as well;
+//! - `# SECRET: NAMESPACE/NAME = NAMES`, a Secret with a certificate made for the test, `until YEAR`
+//!   and `with another key` where it is to be wrong; `NAMESPACE/NAME is NAMESPACE/NAME`, a copy;
+//! - `# RUN:` commands, with `%` for all of that in one file.
+//!
+//! What they print is in the file beside it. `BLESS=1` writes those files anew.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tests::process::{Run, packager, packager_with_input};
+use tests::secrets::Pair;
+
+fn cases() -> Vec<PathBuf> {
+    let mut cases: Vec<_> =
+        fs::read_dir("check").unwrap().map(|entry| entry.unwrap().path()).collect();
+    cases.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
+    cases.sort();
+    cases
+}
+
+/// The values of the lines of a case that begin with a word.
+fn directives<'c>(case: &'c str, word: &str) -> impl Iterator<Item = &'c str> {
+    let prefix = format!("# {word}: ");
+    case.lines().filter_map(move |line| line.strip_prefix(&prefix))
+}
+
+/// The input of a case.
+fn input(case: &str) -> String {
+    let mut input = String::new();
+    for file in directives(case, "INPUT") {
+        let text = fs::read_to_string(Path::new("gateways").join(file)).unwrap();
+        let documents = text.split("\n---\n").filter(|text| !text.contains("kind: Secret\n"));
+        input += &documents.collect::<Vec<_>>().join("\n---\n");
+    }
+    let mut pairs: HashMap<&str, Pair> = HashMap::new();
+    for secret in directives(case, "SECRET") {
+        let (name, pair) = match secret.split_once(" = ") {
+            Some((name, text)) => (name, pair(text)),
+            None => {
+                let (name, original) = secret.split_once(" is ").unwrap();
+                (name, pairs[original].clone())
+            }
+        };
+        write!(input, "\n{}", pair.secret(name).unwrap()).unwrap();
+        pairs.insert(name, pair);
+    }
+    let own: Vec<&str> = case.lines().skip_while(|line| line.starts_with('#')).collect();
+    input + "\n" + &own.join("\n") + "\n"
+}
+
+fn pair(text: &str) -> Pair {
+    let (text, has_other_key) = match text.strip_suffix(" with another key") {
+        Some(text) => (text, true),
+        None => (text, false),
+    };
+    let (names, until) = text.split_once(" until ").unwrap_or((text, "2100"));
+    let names: Vec<&str> = names.split(' ').collect();
+    let pair = Pair::generate(&names, until.parse().unwrap()).unwrap();
+    let other = Pair::generate(&names, 2100).unwrap();
+    if has_other_key { Pair { key: other.key, ..pair } } else { pair }
+}
+
+fn run(command: &str, input: &str) -> Run {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("input.yaml");
+    fs::write(&file, input).unwrap();
+    let file = file.to_str().unwrap();
+    let arguments: Vec<String> = command.split(' ').map(|word| word.replace('%', file)).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let run = packager(&arguments);
+    let told = |text: &str| text.replace(file, "%");
+    Run { status: run.status, out: told(&run.out), talk: told(&run.talk) }
+}
+
+#[test]
+fn findings_by_case() {
+    let cases = cases();
+    assert!(cases.len() > 25, "{}", cases.len());
+    for case in cases {
+        check_case(&case);
+    }
+}
+
+#[track_caller]
+fn check_case(case: &Path) {
+    let text = fs::read_to_string(case).unwrap();
+    let input = input(&text);
+    let mut transcript = String::new();
+    for command in directives(&text, "RUN") {
+        let Run { status, out, talk } = run(command, &input);
+        write!(transcript, "$ packager {command}\n{out}{talk}[{status}]\n\n").unwrap();
+    }
+    assert_ne!(transcript, "", "{} runs nothing", case.display());
+    let transcript = without_digests(&transcript);
+    let golden = case.with_extension("stdout");
+    if std::env::var_os("BLESS").is_some() {
+        fs::write(&golden, &transcript).unwrap();
+    }
+    let expected = fs::read_to_string(&golden).unwrap_or_default();
+    assert!(transcript == expected, "{}: now\n{transcript}", case.display());
+}
+
+/// Certificates are new each time.
+fn without_digests(text: &str) -> String {
+    let is_digest = |word: &str| word.len() == 64 && word.bytes().all(|b| b.is_ascii_hexdigit());
+    let words = text.split_inclusive(|letter: char| !letter.is_ascii_alphanumeric());
+    let hidden = words.map(|word| {
+        let bare = word.trim_end_matches(|letter: char| !letter.is_ascii_alphanumeric());
+        if is_digest(bare) { word.replace(bare, "DIGEST") } else { word.to_owned() }
+    });
+    hidden.collect()
+}
+
+/// The findings of a run as JSON, each as `CODE CONNECTION -> OWNER`.
+fn rows(input: &str) -> BTreeSet<String> {
+    let run = run("check % --output json", input);
+    let report: Value = serde_json::from_str(&run.out).unwrap_or_else(|_| panic!("{}", run.talk));
+    let text = |finding: &Value, key: &str| {
+        let name = finding[key].as_str().unwrap_or("-");
+        let name = name.trim_start_matches("Gateway ").replace("istio-system/", "");
+        name.replace(" servers[0]", "").replace("shop/public listener ", "")
+    };
+    let findings = report["findings"].as_array().unwrap().iter();
+    findings
+        .map(|finding| {
+            let [code, connection, owner] =
+                ["code", "connection", "owner"].map(|key| text(finding, key));
+            format!("{code} {connection} -> {owner}")
+        })
+        .collect()
+}
+
+/// All that is found in the shared inputs, and nothing else.
+#[test]
+fn each_scenario_has_just_these_findings() {
+    let both = ["SG101 gw-a -> gw-b", "SG101 gw-b -> gw-a"];
+    let expected: [(&str, &[&str]); 21] = [
+        ("01-one-secret", &both),
+        ("02-two-secrets", &[both[0], both[1], "SG304 - -> -"]),
+        ("03-wildcard-on-one", &[both[0]]),
+        ("04-distinct-certificates", &[]),
+        ("05-two-servers", &["SG101 gw -> gw servers[1]", "SG101 gw servers[1] -> gw"]),
+        ("06-one-server", &[]),
+        ("07-wildcard-route", &["SG102 gw-w -> gw-b", "SG101 gw-b -> gw-w"]),
+        ("08-different-pods", &[]),
+        ("09-ports-apart", &[]),
+        ("09-ports-mapped", &both),
+        ("10-passthrough", &[both[0]]),
+        ("11-mutual", &["SG103 gw-w -> gw-b"]),
+        ("12-dropped", &["SG201 gw-a -> gw-b"]),
+        ("13-rejected", &["SG202 gw-a -> gw-b"]),
+        ("14-not-exported", &["SG101 gw-b -> gw-a", "SG203 gw-b -> gw-b"]),
+        ("15-unified-too-young", &[both[0], both[1], "SG201 gw-a -> gw-u"]),
+        ("16-repointed", &["SG201 gw-a -> gw-u", "SG203 gw-a -> gw-a", "SG203 gw-b -> gw-b"]),
+        ("17-gateway-api", &["SG101 a -> b", "SG101 b -> a"]),
+        ("18-apex-and-wildcard", &["SG101 apex -> wild", "SG101 wild -> apex"]),
+        ("19-no-secrets", &["SG104 gw-a -> gw-b", "SG104 gw-b -> gw-a"]),
+        ("20-plain-text", &[]),
+    ];
+    for (case, expected) in expected {
+        let text = fs::read_to_string(format!("check/{case}.yaml")).unwrap();
+        let expected: BTreeSet<String> = expected.iter().map(ToString::to_string).collect();
+        assert_eq!(rows(&input(&text)), expected, "{case}");
+    }
+}
+
+#[test]
+fn json_has_every_key() {
+    let text = fs::read_to_string("check/01-one-secret.yaml").unwrap();
+    let run = run("check % --output json", &input(&text));
+    let expected = concat!(
+        r#"{"findings":[{"code":"SG101","name":"coalesce-not-found","severity":"error","#,
+        r#""workload":"istio-system/istio=ingressgateway","listener":"0.0.0.0_8443","#,
+        r#""sni":"a.example.com","authority":"b.example.com","#,
+        r#""connection":"Gateway istio-system/gw-a servers[0]","#,
+        r#""owner":"Gateway istio-system/gw-b servers[0]","certificate":"known","group":null,"#,
+        r#""message":"#
+    );
+    assert!(run.out.starts_with(expected), "{}", run.out);
+    let summary = concat!(
+        r#""summary":{"errors":2,"warnings":0,"infos":0,"gateways":2,"servers":2,"suppressed":0}}"#,
+        "\n"
+    );
+    assert!(run.out.ends_with(summary), "{}", run.out);
+    assert_eq!(run.status, 1);
+}
+
+/// A server for each host, with a certificate by name.
+fn many(count: usize, certificate: impl Fn(usize) -> String) -> String {
+    let mut text = String::new();
+    for n in 0..count {
+        writeln!(
+            text,
+            "---\n{{\"apiVersion\":\"networking.istio.io/v1\",\"kind\":\"Gateway\",\"metadata\":\
+             {{\"name\":\"g{n}\",\"namespace\":\"istio-system\"}},\"spec\":{{\"selector\":\
+             {{\"istio\":\"ingressgateway\"}},\"servers\":[{{\"port\":{{\"number\":443,\"name\":\
+             \"https\",\"protocol\":\"HTTPS\"}},\"hosts\":[\"h{n}.example.com\"],\"tls\":{{\"mode\":\
+             \"SIMPLE\",\"credentialName\":\"{}\"}}}}]}}}}\n---\n\
+             {{\"apiVersion\":\"networking.istio.io/v1\",\"kind\":\"VirtualService\",\"metadata\":\
+             {{\"name\":\"v{n}\",\"namespace\":\"istio-system\"}},\"spec\":{{\"hosts\":\
+             [\"h{n}.example.com\"],\"gateways\":[\"g{n}\"],\"http\":[{{\"route\":[]}}]}}}}",
+            certificate(n)
+        )
+        .unwrap();
+    }
+    text
+}
+
+/// The findings and how long it took.
+fn timed(input: &str) -> (Value, Duration) {
+    let start = Instant::now();
+    let run = packager_with_input(&["check", "-", "--output", "json"], input);
+    (serde_json::from_str(&run.out).unwrap(), start.elapsed())
+}
+
+/// Five thousand servers on one certificate are twenty-five million pairs, and one finding.
+#[test]
+fn many_servers_on_one_certificate() {
+    let wildcard = Pair::generate(&["*.example.com"], 2100).unwrap();
+    let secret = wildcard.secret("istio-system/w").unwrap();
+    let (report, took) = timed(&(many(5_000, |_| "w".into()) + &secret));
+    let findings = report["findings"].as_array().unwrap();
+    assert_eq!(findings.len(), 1);
+    let group = &findings[0]["group"];
+    assert_eq!(group["servers"].as_array().unwrap().len(), 5_000);
+    assert_eq!(group["pairs"], 5_000 * 4_999);
+    assert!(took < Duration::from_secs(20), "{took:?}");
+    println!("one certificate: {took:?}");
+    // Half of them on a certificate of their own, which is good for no other.
+    let own = Pair::generate(&["none.example.com", "h1.example.com"], 2100).unwrap();
+    let secrets = secret + &own.secret("istio-system/own").unwrap();
+    let half = |n: usize| if n % 2 == 0 { "w".into() } else { "own".into() };
+    let (report, took) = timed(&(many(5_000, half) + &secrets));
+    let findings = report["findings"].as_array().unwrap();
+    let pairs = findings.iter().map(|finding| finding["group"]["pairs"].as_u64().unwrap_or(1));
+    // From each of the half with the wildcard to everyone else, and from the other half to h1.
+    assert_eq!(
+        findings
+            .iter()
+            .zip(pairs)
+            .filter(|(f, _)| f["code"] == "SG101")
+            .map(|(_, n)| n)
+            .sum::<u64>(),
+        2_500 * 4_999 + 2_499
+    );
+    assert!(took < Duration::from_secs(20), "{took:?}");
+    println!("half of them: {took:?}");
+}
+
+/// At twenty, each pair is told; above, one finding stands for all.
+#[test]
+fn few_servers_are_told_one_by_one() {
+    let wildcard = Pair::generate(&["*.example.com"], 2100).unwrap();
+    let secret = wildcard.secret("istio-system/w").unwrap();
+    for (servers, findings) in [(2, 2), (20, 20 * 19), (21, 1)] {
+        let (report, _) = timed(&(many(servers, |_| "w".into()) + &secret));
+        assert_eq!(report["findings"].as_array().unwrap().len(), findings, "{servers}");
+    }
+}
