@@ -55,7 +55,7 @@ fn input(case: &str) -> String {
         pairs.insert(name, pair);
     }
     let own: Vec<&str> = case.lines().skip_while(|line| line.starts_with('#')).collect();
-    input + "\n" + &own.join("\n") + "\n"
+    input + "\n---\n" + &own.join("\n") + "\n"
 }
 
 fn pair(text: &str) -> Pair {
