@@ -1,6 +1,7 @@
 //! The resources that decide what a gateway serves, as they were written. A plain value: edit it and
 //! model it again.
 
+pub mod extensions;
 pub mod gateway_api;
 pub mod istio;
 pub mod kubernetes;
@@ -14,6 +15,7 @@ use rule::HostPattern;
 use rule::host::PatternError;
 use serde::Deserialize;
 
+use extensions::Extension;
 use gateway_api::{ApiGateway, GatewayClass, ListenerSet, ReferenceGrant, Route};
 use istio::{Gateway, VirtualService};
 use kubernetes::{Ingress, IngressClass, Namespace, Pods, Secret, Service};
@@ -47,6 +49,8 @@ pub struct Resources {
     pub secrets: Vec<Secret>,
     /// Namespaces.
     pub namespaces: Vec<Namespace>,
+    /// Modules of gateways.
+    pub extensions: Vec<Extension>,
 }
 
 /// Labels, or a selector of equal labels.

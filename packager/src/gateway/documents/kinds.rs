@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::gateway::resources::extensions::Extension;
 use crate::gateway::resources::gateway_api::{Route, RouteKind, RouteText};
 use crate::gateway::resources::kubernetes::{PodText, Pods, Secret, SecretText, WorkloadText};
 use crate::gateway::resources::{Metadata, Origin, Resources};
@@ -11,6 +12,7 @@ use crate::gateway::resources::{Metadata, Origin, Resources};
 const GATEWAY_API: &str = "gateway.networking.k8s.io";
 const GATEWAY_API_EXPERIMENTAL: &str = "gateway.networking.x-k8s.io";
 const ISTIO: &str = "networking.istio.io";
+const ISTIO_EXTENSIONS: &str = "extensions.istio.io";
 const KUBERNETES: &str = "networking.k8s.io";
 
 #[derive(Deserialize)]
@@ -37,6 +39,10 @@ pub(super) fn add(resources: &mut Resources, origin: &Origin, value: Value) -> R
         (KUBERNETES, "Ingress") => document.push(&mut resources.ingresses, |r| &mut r.metadata),
         (KUBERNETES, "IngressClass") => {
             document.push(&mut resources.ingress_classes, |r| &mut r.metadata)
+        }
+        (ISTIO_EXTENSIONS, "WasmPlugin") => add_extension(resources, &document, "WasmPlugin"),
+        (ISTIO_EXTENSIONS, "TrafficExtension") => {
+            add_extension(resources, &document, "TrafficExtension")
         }
         ("", _) => add_core(resources, &document),
         ("apps", "Deployment") => add_workload(resources, &document, "Deployment"),
@@ -102,6 +108,17 @@ fn add_route(
     let RouteText { mut metadata, spec } = document.parse()?;
     document.locate(&mut metadata);
     resources.routes.push(Route { kind, metadata, spec });
+    Ok(())
+}
+
+fn add_extension(
+    resources: &mut Resources,
+    document: &Document<'_>,
+    kind: &'static str,
+) -> Result<(), String> {
+    let mut extension = Extension { kind, ..document.parse()? };
+    document.locate(&mut extension.metadata);
+    resources.extensions.push(extension);
     Ok(())
 }
 

@@ -1,0 +1,108 @@
+//! Istio's WasmPlugin and TrafficExtension (`extensions.istio.io/v1alpha1`), as far as they say where
+//! a module runs and with which configuration.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Labels, Metadata, nullable};
+
+/// A WasmPlugin or TrafficExtension.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Extension {
+    /// Its name.
+    pub metadata: Metadata,
+    /// What it asks for.
+    pub spec: ExtensionSpec,
+    /// Its kind.
+    #[serde(skip)]
+    pub kind: &'static str,
+}
+
+/// What an [`Extension`] asks for.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExtensionSpec {
+    /// The pods; `None` for all of the namespace.
+    #[serde(default)]
+    pub selector: Option<ExtensionSelector>,
+    /// The Gateways of the Gateway API, instead.
+    #[serde(default, deserialize_with = "nullable")]
+    pub target_refs: Vec<Target>,
+    /// The listeners; none for all.
+    #[serde(default, rename = "match", deserialize_with = "nullable")]
+    pub matches: Vec<TrafficMatch>,
+    /// The module of a TrafficExtension.
+    #[serde(default)]
+    pub wasm: Option<Module>,
+    /// Where the module of a WasmPlugin is.
+    #[serde(default, deserialize_with = "nullable")]
+    pub url: String,
+    /// What that module is told.
+    #[serde(default)]
+    pub plugin_config: Option<Value>,
+}
+
+/// Pods by their labels.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExtensionSelector {
+    /// The labels.
+    #[serde(default, deserialize_with = "nullable")]
+    pub match_labels: Labels,
+}
+
+/// A resource by its name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Target {
+    /// Its kind.
+    #[serde(default, deserialize_with = "nullable")]
+    pub kind: String,
+    /// Its name.
+    #[serde(default, deserialize_with = "nullable")]
+    pub name: String,
+}
+
+/// Listeners.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct TrafficMatch {
+    /// `CLIENT`, which gateways are, `SERVER`, or both.
+    #[serde(default, deserialize_with = "nullable")]
+    pub mode: String,
+    /// The ports that Envoy listens on; none for all.
+    #[serde(default, deserialize_with = "nullable")]
+    pub ports: Vec<ExtensionPort>,
+}
+
+/// A port.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct ExtensionPort {
+    /// Its number.
+    pub number: u16,
+}
+
+/// A module with its configuration.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Module {
+    /// Where it is.
+    #[serde(default, deserialize_with = "nullable")]
+    pub url: String,
+    /// What it is told.
+    #[serde(default)]
+    pub plugin_config: Option<Value>,
+}
+
+impl Extension {
+    /// Where the module is.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        self.spec.wasm.as_ref().map_or(&self.spec.url, |module| &module.url)
+    }
+
+    /// What the module is told.
+    #[must_use]
+    pub fn config(&self) -> Option<&Value> {
+        let own = self.spec.plugin_config.as_ref();
+        self.spec.wasm.as_ref().map_or(own, |module| module.plugin_config.as_ref())
+    }
+}
