@@ -1,6 +1,9 @@
 //! Reports in the forms that people and programs read.
 
+mod github;
 mod json;
+mod junit;
+mod sarif;
 mod text;
 
 use std::io::{self, Write};
@@ -14,6 +17,12 @@ pub enum Format {
     Text,
     /// One JSON object
     Json,
+    /// SARIF 2.1.0, for code hosts
+    Sarif,
+    /// JUnit's XML, for CI systems
+    Junit,
+    /// Annotations of GitHub Actions
+    Github,
 }
 
 /// Writes a report.
@@ -24,5 +33,8 @@ pub fn render(format: Format, report: &Report, sink: &mut dyn Write) -> io::Resu
     match format {
         Format::Text => text::write(report, sink),
         Format::Json => json::write(report, sink),
+        Format::Sarif => sarif::write(report, sink),
+        Format::Junit => junit::write(report, sink),
+        Format::Github => github::write(report, sink),
     }
 }
