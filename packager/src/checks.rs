@@ -6,8 +6,9 @@
 mod catalogue;
 mod certificates;
 mod coalesce;
+mod code;
 mod dropped;
-pub mod finding;
+mod finding;
 mod guards;
 mod ignores;
 mod rejected;
@@ -17,8 +18,9 @@ use chrono::{DateTime, Utc};
 
 use crate::gateway::{Certificates, Model, Resources};
 pub use catalogue::Documentation;
+pub use code::{Code, Severity};
 use finding::Findings;
-pub use finding::{Code, Finding, Group, Known, Report, Severity, Summary};
+pub use finding::{Finding, Group, Known, Report, Summary};
 use ignores::Ignores;
 
 /// What is checked.

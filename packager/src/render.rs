@@ -19,7 +19,7 @@ pub enum Format {
     Json,
     /// SARIF 2.1.0, for code hosts
     Sarif,
-    /// JUnit's XML, for CI systems
+    /// XML of test results, for CI systems
     Junit,
     /// Annotations of GitHub Actions
     Github,

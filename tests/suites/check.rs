@@ -16,6 +16,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use packager::checks::{self, Code, Input};
+use packager::gateway::documents::read;
+use packager::gateway::{Certificates, Model, Resources};
 use serde_json::Value;
 use tests::process::{Run, packager, packager_with_input};
 use tests::secrets::Pair;
@@ -266,4 +269,28 @@ fn few_servers_are_told_one_by_one() {
         let (report, _) = timed(&(many(servers, |_| "w".into()) + &secret));
         assert_eq!(report["findings"].as_array().unwrap().len(), findings, "{servers}");
     }
+}
+
+/// A Secret that is not in the input is not there when the input is all of a cluster.
+#[test]
+fn missing_secrets_are_told_where_that_is_certain() {
+    let text = fs::read_to_string("check/19-no-secrets.yaml").unwrap();
+    let mut resources = Resources::default();
+    assert!(read("input.yaml", &input(&text), &mut resources).is_empty());
+    let model = Model::of(&resources);
+    let missing = |has_all_secrets| {
+        let report = checks::check(&Input {
+            resources: &resources,
+            model: &model,
+            certificates: &Certificates::of(&resources),
+            now: "2026-01-01T00:00:00Z".parse().unwrap(),
+            has_all_secrets,
+        });
+        let found = report.findings.into_iter().filter(|found| found.code == Code::SecretMissing);
+        found.map(|finding| finding.message).collect::<Vec<_>>()
+    };
+    assert!(missing(false).is_empty());
+    let expected = "there is no Secret istio-system/w, used by Gateway istio-system/gw-a servers[0] and one \
+                    more: connections fail";
+    assert_eq!(missing(true), [expected]);
 }

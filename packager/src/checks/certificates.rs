@@ -125,7 +125,7 @@ fn find_missing(credential: &Credential, uses: &[Use<'_>], findings: &mut Findin
         return;
     }
     let message =
-        |users: &str| format!("there is no {credential}, which {users} uses: connections fail");
+        |users: &str| format!("there is no {credential}, used by {users}: connections fail");
     let hint = "create it in the namespace of the gateway's pods, or correct the name";
     add(Code::SecretMissing, uses, message, hint, findings);
 }
@@ -143,12 +143,12 @@ fn add(
     findings.suppress(usize::from(told.len() < uses.len()));
     let Some(first) = told.first() else { return };
     let server = first.chain.server.id.to_string();
-    let users = match told.len() - 1 {
+    let named = match told.len() - 1 {
         0 => server.clone(),
         1 => format!("{server} and one more"),
         others => format!("{server} and {others} more"),
     };
-    let finding = Finding::new(code, message(&users), hint).at(first.workload, first.listener);
+    let finding = Finding::new(code, message(&named), hint).at(first.workload, first.listener);
     let sni = first.chain.server_names.first().map(ToString::to_string);
     let certificate = if code == Code::SecretMissing { Known::Unknown } else { Known::Known };
     findings.add([], Finding { connection: Some(server), sni, certificate, ..finding });

@@ -1,5 +1,5 @@
-//! JUnit's XML, which CI systems show as tests: a case for each finding, and one that passes where
-//! there is none. What is good to know passes as well.
+//! XML of test results (`junit.xml`), which CI systems show as tests: a case for each finding, and one
+//! that passes where there is none. What is good to know passes as well.
 
 use std::io::{self, Write};
 

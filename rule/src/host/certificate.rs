@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 
 use super::{Host, HostPattern, Name};
 
-impl<'a> Host<'a> {
+impl Host<'_> {
     /// What follows the first label.
     fn parent(self) -> Option<Self> {
         let dot = self.0.iter().position(|byte| *byte == b'.')?;

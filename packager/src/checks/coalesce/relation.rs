@@ -6,7 +6,8 @@ use super::covers::Cover;
 use super::site::{Candidate, Site};
 use super::{Code, MANY, code};
 use crate::checks::finding::Findings;
-use crate::gateway::{FilterChain, Outcome};
+use crate::gateway::resources::istio::TlsMode;
+use crate::gateway::{FilterChain, Outcome, VirtualHost};
 
 /// How a host fares on a connection of another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -230,15 +231,17 @@ fn defect(chain: &FilterChain, host: &Candidate<'_>) -> Option<Defect> {
     if answer.outcome == Outcome::NotFound {
         return Some(Defect::NotFound);
     }
-    let routes = |host: Option<&crate::gateway::VirtualHost>| host.map(|host| host.routes.clone());
-    if host.fresh.outcome != Outcome::Served
-        || routes(answer.virtual_host) != routes(host.fresh.virtual_host)
-    {
+    let fresh = host.fresh.virtual_host.filter(|_| host.fresh.outcome == Outcome::Served);
+    if !answer.virtual_host.is_some_and(|reused| has_routes_of(reused, fresh)) {
         return Some(Defect::WrongRoute);
     }
     let demands = |chain: Option<&FilterChain>| {
-        chain.and_then(|chain| chain.tls).is_some_and(|tls| tls.demands_client_certificate())
+        chain.and_then(|chain| chain.tls).is_some_and(TlsMode::demands_client_certificate)
     };
     let is_bypassed = demands(host.fresh.chain) && !demands(Some(chain));
     is_bypassed.then_some(Defect::TlsPolicy)
+}
+
+fn has_routes_of(reused: &VirtualHost, fresh: Option<&VirtualHost>) -> bool {
+    fresh.is_some_and(|fresh| fresh.routes == reused.routes)
 }
