@@ -8,7 +8,12 @@
 //!
 //! What they print is in the file beside it. `BLESS=1` writes those files anew.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
@@ -47,12 +52,11 @@ fn input(case: &str) -> String {
     }
     let mut pairs: HashMap<&str, Pair> = HashMap::new();
     for secret in directives(case, "SECRET") {
-        let (name, pair) = match secret.split_once(" = ") {
-            Some((name, text)) => (name, pair(text)),
-            None => {
-                let (name, original) = secret.split_once(" is ").unwrap();
-                (name, pairs[original].clone())
-            }
+        let (name, pair) = if let Some((name, text)) = secret.split_once(" = ") {
+            (name, pair(text))
+        } else {
+            let (name, original) = secret.split_once(" is ").unwrap();
+            (name, pairs[original].clone())
         };
         write!(input, "\n{}", pair.secret(name).unwrap()).unwrap();
         pairs.insert(name, pair);
@@ -242,7 +246,7 @@ fn many_servers_on_one_certificate() {
     // Half of them on a certificate of their own, which is good for no other.
     let own = Pair::generate(&["none.example.com", "h1.example.com"], 2100).unwrap();
     let secrets = secret + &own.secret("istio-system/own").unwrap();
-    let half = |n: usize| if n % 2 == 0 { "w".into() } else { "own".into() };
+    let half = |n: usize| if n.is_multiple_of(2) { "w".into() } else { "own".into() };
     let (report, took) = timed(&(many(5_000, half) + &secrets));
     let findings = report["findings"].as_array().unwrap();
     let pairs = findings.iter().map(|finding| finding["group"]["pairs"].as_u64().unwrap_or(1));
