@@ -14,12 +14,15 @@ use quinn::crypto::rustls::QuicClientConfig;
 use rustls::ClientConfig;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::ring::default_provider;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, SignatureScheme};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+
+use crate::certificate::Certificate;
 
 /// What came back.
 #[derive(Clone, Debug)]
@@ -59,6 +62,8 @@ pub const GET: Ask<'static> = Ask { method: "GET", headers: &[] };
 pub enum Transport<'a> {
     /// TLS with this SNI, or without one.
     Tls(Option<&'a str>),
+    /// The same, with a certificate of the client's own for servers that ask for one.
+    MutualTls(Option<&'a str>, &'a Certificate),
     /// No TLS.
     Plaintext,
 }
@@ -116,7 +121,7 @@ impl Connection {
     /// # Errors
     /// The server is not there or does not speak QUIC or HTTP/3.
     pub async fn h3(server: SocketAddr, sni: &str) -> Result<Self> {
-        let tls = QuicClientConfig::try_from(tls_config(true, b"h3")?)?;
+        let tls = QuicClientConfig::try_from(tls_config(true, None, b"h3")?)?;
         let mut endpoint = quinn::Endpoint::client((Ipv4Addr::LOCALHOST, 0).into())?;
         endpoint.set_default_client_config(quinn::ClientConfig::new(Arc::new(tls)));
         let connection = endpoint.connect(server, sni)?.await.context("QUIC handshake")?;
@@ -208,19 +213,33 @@ async fn open(
     let stream =
         TcpStream::connect(server).await.with_context(|| format!("connecting {server}"))?;
     stream.set_nodelay(true)?;
-    let Transport::Tls(sni) = transport else { return Ok(Box::new(stream)) };
-    let config = tls_config(sni.is_some(), alpn)?;
+    let (sni, certificate) = match transport {
+        Transport::Plaintext => return Ok(Box::new(stream)),
+        Transport::Tls(sni) => (sni, None),
+        Transport::MutualTls(sni, certificate) => (sni, Some(certificate)),
+    };
+    let config = tls_config(sni.is_some(), certificate, alpn)?;
     let name = ServerName::try_from(sni.unwrap_or("none.invalid").to_owned())?;
     let connector = TlsConnector::from(Arc::new(config));
     Ok(Box::new(connector.connect(name, stream).await.context("TLS handshake")?))
 }
 
-fn tls_config(enable_sni: bool, alpn: &[u8]) -> Result<ClientConfig> {
-    let mut config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+fn tls_config(
+    enable_sni: bool,
+    certificate: Option<&Certificate>,
+    alpn: &[u8],
+) -> Result<ClientConfig> {
+    let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
         .with_safe_default_protocol_versions()?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(AnyCertificate))
-        .with_no_client_auth();
+        .with_custom_certificate_verifier(Arc::new(AnyCertificate));
+    let mut config = match certificate {
+        None => config.with_no_client_auth(),
+        Some(files) => config.with_client_auth_cert(
+            vec![CertificateDer::from_pem_file(&files.certificate)?],
+            PrivateKeyDer::from_pem_file(&files.key)?,
+        )?,
+    };
     config.alpn_protocols = vec![alpn.to_vec()];
     config.enable_sni = enable_sni;
     Ok(config)

@@ -57,6 +57,14 @@ impl Envoy {
         Self::launch(program, tools::ENVOY_VERSION, |files| Ok(static_bootstrap(listeners, files)))
     }
 
+    /// Starts Envoy with a bootstrap of its own.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_with(bootstrap: Value) -> Result<Self> {
+        Self::launch(&[], tools::ENVOY_VERSION, |_| Ok(bootstrap))
+    }
+
     /// Starts Envoy with listeners that it discovers, as from istiod: [`Self::replace_listeners`]
     /// gives it others.
     ///

@@ -7,6 +7,7 @@ pub mod decisions;
 pub mod envoy;
 pub mod fake_host;
 pub mod faulty_proxy;
+pub mod gateways;
 pub mod istio;
 pub mod module;
 pub mod process;

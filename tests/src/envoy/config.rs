@@ -104,7 +104,7 @@ impl Listener {
 }
 
 impl Filter {
-    fn config(&self) -> Value {
+    pub(crate) fn config(&self) -> Value {
         match self {
             Self::Guard(guard) => guard.http_filter(),
             Self::Lua(script) => json!({
