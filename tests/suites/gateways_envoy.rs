@@ -207,7 +207,8 @@ fn check_guard(name: &str, listener: &Listener, plain: &Answers, guarded: &Answe
         let host = host(authority);
         let pair = format!("{name}: {authority} on a connection for {sni:?}");
         let with = guarded.get(&(sni.clone(), authority.clone())).unwrap();
-        let defect = defect(listener, sni, &host, plain, seen);
+        let fresh = plain.get(&(host.clone(), authority.clone())).unwrap();
+        let defect = defect(listener, [sni, &host], seen, fresh);
         let is_421 = matches!(with, Seen::Answer { status: 421, .. });
         assert!(is_421 || with == seen, "{pair}: {with:?}, without the filter {seen:?}");
         assert!(is_421 || defect.is_none(), "{pair}: {defect:?}, and the filter passes it");
@@ -238,17 +239,15 @@ fn server<'l>(listener: &'l Listener, sni: &str) -> Option<&'l packager::gateway
 /// for the host: a new connection gets an answer, and this one gets another or skips a check.
 fn defect(
     listener: &Listener,
-    sni: &str,
-    host: &str,
-    plain: &Answers,
+    [sni, host]: [&str; 2],
     seen: &Seen,
+    fresh: &Seen,
 ) -> Option<Defect> {
     let chain = listener.chain(sni.as_bytes()).filter(|_| !sni.is_empty())?;
     if !matches!(chain.service, Service::Https(_)) {
         return None;
     }
     let Seen::Answer { status, routes, .. } = seen else { return None };
-    let fresh = plain.get(&(host.to_owned(), host.to_owned())).unwrap();
     let Seen::Answer { status: 200, routes: fresh_routes, .. } = fresh else { return None };
     let demands = |chain: &FilterChain| chain.tls == Some(TlsMode::Mutual);
     if *status == 404 {

@@ -244,11 +244,13 @@ fn free_label(taken: &BTreeMap<String, &Server>, server: &Server) -> String {
 
 impl RouteTable {
     /// The virtual host for an authority, without its port (istiod sets
-    /// `ignore_port_in_host_matching`).
+    /// `ignore_port_in_host_matching`) but with a trailing dot, which no domain has (istiod does
+    /// not set `strip_trailing_host_dot`).
     fn answer(&self, authority: &[u8]) -> (Outcome, Option<&VirtualHost>) {
+        let name = authority.split(|byte| *byte == b':').next().unwrap_or_default();
         let place = match Host::from_authority(authority) {
-            Some(host) => self.by_authority.best(host),
-            None => self.by_authority.get(&HostPattern::Any),
+            Some(host) if name.last() != Some(&b'.') => self.by_authority.best(host),
+            _ => self.by_authority.get(&HostPattern::Any),
         };
         let virtual_host = place.and_then(|place| self.virtual_hosts.get(*place));
         let is_served = virtual_host.is_some_and(|host| !host.routes.is_empty());
