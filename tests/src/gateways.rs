@@ -1,7 +1,9 @@
 //! The cases of the model of gateways, `gateways/*.yaml`, on a real Envoy.
 
+mod cluster;
 mod config;
 
+pub use cluster::Applied;
 pub use config::{Listening, body, bootstrap, free_backends, label};
 
 use std::collections::BTreeSet;

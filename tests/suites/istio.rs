@@ -4,6 +4,8 @@
 
 #[path = "istio/api_server.rs"]
 mod api_server;
+#[path = "istio/model.rs"]
+mod model;
 
 use tests::istio::release::{manifest, missing_image, push};
 use tests::istio::{A, B, Gateway, Stack, wait_for};

@@ -19,6 +19,9 @@ use crate::envoy::{admin_get, metrics};
 use crate::process::{Background, free_ports, last_lines};
 use crate::tools::{ENVOY_VERSION, envoy};
 
+/// The labels of a pod.
+type Labels = BTreeMap<String, String>;
+
 /// An agent with its Envoy, ended with this value.
 #[derive(Debug)]
 pub struct Pod {
@@ -42,9 +45,22 @@ impl Pod {
     /// # Errors
     /// A program is not installed or does not start.
     pub fn start(stack: &Stack, gateway: &str, number: usize) -> Result<Self> {
-        let name = format!("gateway-{number}");
+        let labels = Labels::from([("istio".into(), gateway.into())]);
+        Self::start_labelled(stack, gateway, &format!("gateway-{number}"), &labels)
+    }
+
+    /// The same for a pod of any namespace, name and labels.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_labelled(
+        stack: &Stack,
+        namespace: &str,
+        name: &str,
+        labels: &Labels,
+    ) -> Result<Self> {
         let address = next_address();
-        register(stack, gateway, &name, address)?;
+        register(stack, namespace, name, labels, address)?;
         let folder = TempDir::new()?;
         let ports = Ports::free()?;
         prepare(folder.path())?;
@@ -52,9 +68,12 @@ impl Pod {
         let mut command = Command::new(istio_file("pilot-agent")?);
         command
             .args(["proxy", "router", "--domain"])
-            .arg(format!("{gateway}.svc.cluster.local"))
+            .arg(format!("{namespace}.svc.cluster.local"))
             .current_dir(folder.path())
-            .envs(environment(stack, gateway, &name, address, &ports, folder.path())?);
+            .envs(environment(stack, address, &ports, folder.path())?)
+            .env("POD_NAME", name)
+            .env("POD_NAMESPACE", namespace)
+            .env("ISTIO_METAJSON_LABELS", json!(labels).to_string());
         let mut agent = Background::spawn(&mut command, &log)?;
         let admin = SocketAddr::from(([127, 0, 0, 1], ports.admin));
         agent.wait_until(&log, || {
@@ -112,11 +131,17 @@ fn next_address() -> Ipv4Addr {
 }
 
 /// Tells the API server what the kubelet would: the pod runs, and its address.
-fn register(stack: &Stack, gateway: &str, name: &str, address: Ipv4Addr) -> Result<()> {
+fn register(
+    stack: &Stack,
+    namespace: &str,
+    name: &str,
+    labels: &Labels,
+    address: Ipv4Addr,
+) -> Result<()> {
     let pod = json!({
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": { "name": name, "namespace": gateway, "labels": { "istio": gateway } },
+        "metadata": { "name": name, "namespace": namespace, "labels": labels },
         "spec": { "containers": [{ "name": "istio-proxy", "image": "auto" }] },
     });
     stack.kubectl().apply(&pod.to_string())?;
@@ -127,7 +152,7 @@ fn register(stack: &Stack, gateway: &str, name: &str, address: Ipv4Addr) -> Resu
         "conditions": [{ "type": "Ready", "status": "True" }],
     }});
     let resource = ["pod", name, "--subresource", "status"];
-    stack.kubectl().patch(gateway, &resource, &status.to_string())?;
+    stack.kubectl().patch(namespace, &resource, &status.to_string())?;
     Ok(())
 }
 
@@ -157,21 +182,15 @@ fn envoy_in(folder: &Path) -> PathBuf {
 
 fn environment(
     stack: &Stack,
-    gateway: &str,
-    name: &str,
     address: Ipv4Addr,
     ports: &Ports,
     folder: &Path,
 ) -> Result<BTreeMap<&'static str, String>> {
     let bootstrap = istio_file("envoy_bootstrap.json")?;
     Ok(BTreeMap::from([
-        ("POD_NAME", name.to_owned()),
-        ("POD_NAMESPACE", gateway.to_owned()),
         ("INSTANCE_IP", address.to_string()),
         ("SERVICE_ACCOUNT", "default".to_owned()),
         ("ISTIO_META_CLUSTER_ID", "Kubernetes".to_owned()),
-        ("ISTIO_METAJSON_LABELS", json!({ "istio": gateway }).to_string()),
-        ("ISTIO_META_UNPRIVILEGED_POD", "true".to_owned()),
         ("ISTIO_BOOTSTRAP", text(&bootstrap)?.to_owned()),
         ("FILE_MOUNTED_CERTS", "true".to_owned()),
         ("JWT_POLICY", "none".to_owned()),
