@@ -35,17 +35,30 @@ pub fn cases() -> Result<Vec<Case>> {
         let path = entry?.path();
         let stem = path.file_stem().and_then(|stem| stem.to_str());
         let name = stem.context("the name of a case is not UTF-8")?.to_owned();
-        let text = fs::read_to_string(&path)?;
-        let mut resources = Resources::default();
-        let faults = read(&name, &text, &mut resources);
-        ensure!(faults.is_empty(), "{name}: {faults:?}");
-        cases.push(Case { name, text, model: Model::of(&resources) });
+        cases.push(Case::of(&name, fs::read_to_string(&path)?)?);
     }
     cases.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(cases)
 }
 
 impl Case {
+    fn of(name: &str, text: String) -> Result<Self> {
+        let mut resources = Resources::default();
+        let faults = read(name, &text, &mut resources);
+        ensure!(faults.is_empty(), "{name}: {faults:?}");
+        Ok(Self { name: name.into(), text, model: Model::of(&resources) })
+    }
+
+    /// The case without the resources of a kind.
+    ///
+    /// # Errors
+    /// None for a case that was read.
+    pub fn without(&self, kind: &str) -> Result<Self> {
+        let other = |document: &&str| !document.contains(&format!("kind: {kind}\n"));
+        let text: Vec<&str> = self.text.split("\n---\n").filter(other).collect();
+        Self::of(&self.name, text.join("\n---\n"))
+    }
+
     /// The listeners that clients begin with TLS on, named for the case and the workload.
     pub fn tls_listeners(&self) -> impl Iterator<Item = (String, &Listener)> {
         self.model.workloads.iter().flat_map(|workload| {

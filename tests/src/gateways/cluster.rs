@@ -71,11 +71,12 @@ fn between<'t>(text: &'t str, before: &str, after: &str) -> Option<&'t str> {
     text.split_once(before)?.1.split(after).next()
 }
 
-/// A Service of several ports names them, which the cases do not.
+/// A Service of several ports names them, which the cases do not; the pods here name none.
 fn with_port_names(document: &str) -> String {
     if !document.contains("kind: Service\n") {
         return document.to_owned();
     }
+    let document = document.replace("targetPort: tls", "targetPort: 9443");
     let mut parts = document.split("{port: ").enumerate();
     let first = parts.next().map_or("", |(_, first)| first).to_owned();
     parts.fold(first, |text, (n, part)| format!("{text}{{name: p{n}, port: {part}"))
@@ -91,6 +92,13 @@ fn surroundings(case: &Case) -> Result<Vec<String>> {
     all.extend(namespaces.iter().map(|namespace| {
         format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {namespace}}}}}")
     }));
+    let class = json!({
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "IngressClass",
+        "metadata": { "name": "istio" },
+        "spec": { "controller": "istio.io/ingress-controller" },
+    });
+    all.push(class.to_string());
     for (namespace, name) in secrets(case, &namespaces) {
         let secret = json!({
             "apiVersion": "v1",

@@ -100,9 +100,16 @@ fn listener_config(name: &str, port: u16, chains: &[Value]) -> Value {
     })
 }
 
-/// Like istiod: no condition for the chain that takes what no other does.
+/// Like istiod: no condition for the chain that takes what no other does, and names in the case in
+/// which the server has them.
 fn chain_config(chain: &FilterChain, filter: &Value, certificate: &Certificate) -> Value {
-    let names: Vec<String> = chain.server_names.iter().map(ToString::to_string).collect();
+    let written = |name: String| {
+        let hosts = chain.server.hosts.iter().filter_map(|host| host.rsplit('/').next());
+        let mut same = hosts.filter(|host| host.eq_ignore_ascii_case(&name));
+        same.next().map_or(name.clone(), str::to_owned)
+    };
+    let names: Vec<String> =
+        chain.server_names.iter().map(|name| written(name.to_string())).collect();
     let condition = if names == ["*"] { json!({}) } else { json!({ "server_names": names }) };
     let mut config = json!({ "filter_chain_match": condition, "filters": [filter] });
     let terminates = matches!(chain.service, Service::Https(_) | Service::Tcp);

@@ -38,7 +38,11 @@ fn run_share(share: usize) -> Child {
     let test = "model::in_a_network_of_its_own";
     Command::new("unshare")
         .args(["--map-root-user", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"])
-        .args(["sh", "-c", "ip link set lo up && exec \"$0\" \"$@\""])
+        .args([
+            "sh",
+            "-c",
+            "ip link set lo up && ip address add 10.0.0.1/32 dev lo && exec \"$0\" \"$@\"",
+        ])
         .arg(env::current_exe().unwrap())
         .args(["--exact", test, "--ignored", "--nocapture"])
         .env(SHARE, share.to_string())
@@ -72,9 +76,13 @@ struct Pods<'s> {
 impl Pods<'_> {
     /// Applies a case, and tells in what istiod and the model differ.
     fn check(&mut self, case: &Case) -> Vec<String> {
+        // Istio 1.31 knows it no more.
+        let case = &case.without("XListenerSet").unwrap();
         let kubectl = self.stack.kubectl();
-        let applied = Applied::apply(case, kubectl)
-            .unwrap_or_else(|error| panic!("{}: {error:#}", case.name));
+        let applied = match Applied::apply(case, kubectl) {
+            Ok(applied) => applied,
+            Err(error) => return vec![format!("{}: {error:#}", case.name)],
+        };
         let mut differences = Vec::new();
         // Nobody runs the pods of a Service that there is not.
         let is_there = |workload: &&Workload| !workload.name.starts_with("Service ");
@@ -183,7 +191,8 @@ fn of_listener(dynamic: &Value, tables: &BTreeMap<String, &Value>) -> Lines {
     let chains = list(listener, "/filter_chains");
     for chain in chains.filter(|_| text(listener, "/traffic_direction") == "OUTBOUND") {
         let names = list(chain, "/filter_chain_match/server_names");
-        let names = joined(names.map(|name| name.as_str().unwrap().to_owned()));
+        // Envoy does not care, as the suite `gateways_envoy` shows.
+        let names = joined(names.map(|name| name.as_str().unwrap().to_ascii_lowercase()));
         let names = if names.is_empty() { "*".into() } else { names };
         let is_tls = chain.pointer("/transport_socket").is_some() || names != "*";
         if !is_tls {
