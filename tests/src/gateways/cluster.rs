@@ -34,7 +34,12 @@ impl Applied {
             let age = between(document, "creationTimestamp: \"", "\"").unwrap_or_default();
             by_age.entry(age.to_owned()).or_default().push(with_port_names(document));
         }
-        for (place, documents) in by_age.values().enumerate() {
+        for (place, (age, documents)) in by_age.iter_mut().enumerate() {
+            if !age.is_empty() {
+                // A second may end between two of one age; the order is then that of their names,
+                // by which istiod settles a tie.
+                documents.sort_by_cached_key(|document| name(document).to_owned());
+            }
             if place > 1 {
                 // The API server's clock has seconds.
                 sleep(Duration::from_millis(1050));
@@ -65,6 +70,11 @@ impl Applied {
 fn is_applied(document: &str) -> bool {
     let left_out = ["kind: Pod\n", "kind: Deployment\n", "kind: Secret\n"];
     document.contains("kind: ") && !left_out.iter().any(|kind| document.contains(kind))
+}
+
+/// The name and the namespace, as they are written.
+fn name(document: &str) -> &str {
+    between(document, "metadata: {name: ", "creationTimestamp").unwrap_or_default()
 }
 
 fn between<'t>(text: &'t str, before: &str, after: &str) -> Option<&'t str> {

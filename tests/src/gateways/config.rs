@@ -67,10 +67,10 @@ pub fn bootstrap(listening: &[Listening<'_>], certificate: &Certificate) -> Resu
             }
             let filters = match &chain.service {
                 Service::Https(table) => {
-                    let hosts = table.virtual_hosts.iter().map(virtual_host).collect();
-                    manager(chain, filter.as_ref(), hosts)
+                    let hosts: Vec<Value> = table.virtual_hosts.iter().map(virtual_host).collect();
+                    manager(chain, filter.as_ref(), &hosts)
                 }
-                Service::Plain => manager(chain, None, Vec::new()),
+                Service::Plain => manager(chain, None, &[]),
                 Service::Tcp | Service::Passthrough => {
                     proxy(&forwards.context("a chain without a backend")?.0)
                 }
@@ -145,7 +145,7 @@ fn tls(certificate: &Certificate, mode: Option<TlsMode>, protocols: &[&str]) -> 
     })
 }
 
-fn manager(chain: &FilterChain, filter: Option<&Filter>, virtual_hosts: Vec<Value>) -> Value {
+fn manager(chain: &FilterChain, filter: Option<&Filter>, virtual_hosts: &[Value]) -> Value {
     let mut filters: Vec<Value> = filter.map(Filter::config).into_iter().collect();
     filters.push(json!({
         "name": "router",
@@ -206,7 +206,7 @@ fn cluster_config(name: &str, port: u16) -> Value {
 fn backend_config(chain: &FilterChain, port: u16, certificate: &Certificate) -> Value {
     let everything =
         json!({ "name": "backend", "domains": ["*"], "routes": [route(chain.name.as_str())] });
-    let mut config = json!({ "filters": [manager(chain, None, vec![everything])] });
+    let mut config = json!({ "filters": [manager(chain, None, &[everything])] });
     let passed = matches!(chain.service, Service::Passthrough);
     if let (true, Some(config)) = (passed, config.as_object_mut()) {
         config.insert("transport_socket".into(), tls(certificate, None, &["h2"]));
