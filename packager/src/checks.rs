@@ -1,6 +1,6 @@
 //! What is wrong with the gateways of an input: each module finds one kind of thing.
 //!
-//! [`check`] is a function of what was read and of the time. [`coalesce`] is the heart of it: which
+//! [`check`] is a function of what was read and of the time. The module `coalesce` is the heart of it: which
 //! host breaks which other when a client reuses a connection.
 
 mod catalogue;

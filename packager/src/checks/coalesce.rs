@@ -5,7 +5,7 @@
 //! the server name, so the request meets those of the first host. That is a defect when the host
 //! would be served on a connection of its own, and is not served alike on this one.
 //!
-//! [`Site`] has the hosts that can be asked for at a listener, each with its own answer. [`covers`]
+//! [`Site`] has the hosts that can be asked for at a listener, each with its own answer. [`covers()`]
 //! says which connections are good for which hosts, once for all servers with the same names in their
 //! certificates. [`Relation`] has the pairs that break; most answer 404, so it holds those that do
 //! not and counts the others.
