@@ -45,7 +45,7 @@ const COALESCE_NOT_FOUND: Documentation = Documentation {
           to, and of no other. Pages fail for some people some of the time.",
     example: "Gateways gw-a (a.example.com) and gw-b (b.example.com) select the same pods and name \
               the Secret w, a certificate for *.example.com.",
-    fix: "Serve all hosts of a certificate from one server (packager merge), or install the filter, \
+    fix: "Serve all hosts of a certificate from one server, or install the filter, \
           which answers 421 so that clients ask again on a new connection (packager manifest).",
 };
 
@@ -57,8 +57,7 @@ const COALESCE_WRONG_ROUTE: Documentation = Documentation {
     example: "One Gateway has *.example.com with a route for everything, another b.example.com, and \
               one certificate is good for both: requests for b on a connection for x.example.com go \
               to the backend of the wildcard.",
-    fix: "Bind the routes of the one host to both Gateways, serve both from one server (packager \
-          merge), or install the filter (packager manifest).",
+    fix: "Bind the routes of the one host to both Gateways, serve both from one server, or install the filter (packager manifest).",
 };
 
 const COALESCE_TLS_POLICY: Documentation = Documentation {
@@ -88,7 +87,7 @@ const SERVER_DROPPED: Documentation = Documentation {
     example: "Gateway new has the hosts a.example.com and b.example.com; the older Gateway old, on the \
               same pods and port, has a.example.com: nobody serves b.example.com.",
     fix: "Let each host be in one server. To move a host, extend the older Gateway before the younger \
-          one is removed (packager merge has the order).",
+          one is removed.",
 };
 
 const LISTENER_REJECTED: Documentation = Documentation {

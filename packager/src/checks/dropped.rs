@@ -29,9 +29,7 @@ fn words(reason: &DropReason) -> (&ServerId, String, String) {
         DropReason::SameHost { host, winner } => (
             winner,
             format!("{winner}, which goes first, has {host} too"),
-            format!(
-                "remove {host} here, or move the other hosts into {winner}; packager merge plans the moves"
-            ),
+            format!("remove {host} here, or move the other hosts into {winner}"),
         ),
         DropReason::PlainText { winner } => (
             winner,

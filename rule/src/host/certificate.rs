@@ -3,7 +3,7 @@
 
 use alloc::vec::Vec;
 
-use hashbrown::HashMap;
+use super::HashMap;
 
 use super::{Host, HostPattern, Name};
 
@@ -54,7 +54,7 @@ pub struct CertifiedHosts<V> {
 
 impl<V> Default for CertifiedHosts<V> {
     fn default() -> Self {
-        Self { exact: HashMap::new(), by_parent: HashMap::new() }
+        Self { exact: HashMap::default(), by_parent: HashMap::default() }
     }
 }
 
