@@ -5,7 +5,7 @@
 //! and asks Envoy for no more than the decision needs: the calls into Envoy are what a request
 //! costs.
 //!
-//! The SDK starts the module and lends it memory. Its objects for configurations and requests are
+//! The SDK starts the module. Its objects for configurations and requests are
 //! not used: the module `contexts` says why. `packager build` gives the filter's callbacks Envoy's names.
 
 mod abi;
