@@ -20,7 +20,7 @@ use crate::load::CountedEnvoy;
 use crate::variants::{Variant, variants};
 
 /// How many Envoys, each with the next listener first.
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 3;
 const REQUESTS: u32 = 1_000;
 
 fn main() -> Result<()> {

@@ -80,7 +80,7 @@ fn head(module_size: u64) -> Result<String> {
          Callgrind.\n\n\
          One Envoy {ENVOY_VERSION} with one worker and a listener per variant. Per variant, after \
          1,000 requests to warm up, the difference that {requests} more requests make on a connection, \
-         by {h2load} (32 streams, HTTP/2, a direct response). {ROUNDS} rounds, each in a new Envoy with \
+         by {h2load} (HTTP/2, one request at a time, a direct response). {ROUNDS} rounds, each in a new Envoy with \
          the listeners in another order. Module: {module_size} \
          bytes, by {wasm_opt}. Machine: Linux {kernel}.\n\n",
         valgrind = valgrind.trim(),
