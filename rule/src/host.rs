@@ -163,6 +163,12 @@ impl fmt::Display for Host<'_> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Name(Box<str>);
 
+impl From<Host<'_>> for Name {
+    fn from(host: Host<'_>) -> Self {
+        Self(host.0.iter().map(|byte| char::from(byte.to_ascii_lowercase())).collect())
+    }
+}
+
 impl Name {
     fn host(&self) -> Host<'_> {
         Host(self.0.as_bytes())
@@ -249,7 +255,7 @@ fn name(text: &str) -> Result<Name, PatternError> {
     if !rest.is_empty() {
         return Err(PatternError::Port);
     }
-    Ok(Name(host.0.iter().map(|byte| char::from(byte.to_ascii_lowercase())).collect()))
+    Ok(Name::from(host))
 }
 
 impl fmt::Display for HostPattern {

@@ -3,9 +3,7 @@
 
 use alloc::vec::Vec;
 
-use super::HashMap;
-
-use super::{Host, HostPattern, Name};
+use super::{HashMap, Host, HostPattern, Name};
 
 impl Host<'_> {
     /// What follows the first label.
@@ -63,7 +61,7 @@ impl<V: Copy> CertifiedHosts<V> {
     pub fn insert(&mut self, host: &HostPattern, value: V) {
         let HostPattern::Exact(name) = host else { return };
         if let Some(parent) = name.host().parent() {
-            self.by_parent.entry(owned(parent)).or_default().push(value);
+            self.by_parent.entry(parent.into()).or_default().push(value);
         }
         self.exact.entry(name.clone()).or_default().push(value);
     }
@@ -78,11 +76,6 @@ impl<V: Copy> CertifiedHosts<V> {
         };
         found.map_or(&[], Vec::as_slice)
     }
-}
-
-/// The name of a host that was a name before.
-fn owned(host: Host<'_>) -> Name {
-    Name(host.0.iter().map(|byte| char::from(byte.to_ascii_lowercase())).collect())
 }
 
 #[cfg(test)]
