@@ -85,12 +85,7 @@ impl Registry {
     pub(crate) fn log_in(&self) -> Result<()> {
         self.retried("logging in", async || {
             // The client takes whatever the registry says to mean that it wants no token.
-            let answer = self.headers.get(&self.root).send().await?;
-            let code = answer.status().as_u16();
-            if code == 429 || code >= 500 {
-                let (url, message) = (self.root.clone(), answer.text().await?);
-                return Err(OciDistributionError::ServerError { code, url, message });
-            }
+            self.greet().await?;
             self.client.auth(&self.reference, &self.credentials.auth, self.operation).await
         })?;
         Ok(())
@@ -169,10 +164,20 @@ impl Registry {
 
     /// The challenges with which the registry meets those who have no credentials.
     pub(crate) fn challenges(&self) -> Result<Vec<String>> {
-        let answer = self.runtime.block_on(async { self.headers.get(&self.root).send().await });
-        let answer = answer.map_err(|error| self.explain(&Failure::of_request(&error)))?;
+        let answer = self.retried("asking how to log in", async || self.greet().await)?;
         let challenges = answer.headers().get_all(WWW_AUTHENTICATE).iter();
         Ok(challenges.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect())
+    }
+
+    /// Asks for the root, as everybody does first.
+    async fn greet(&self) -> Result<reqwest::Response, OciDistributionError> {
+        let answer = self.headers.get(&self.root).send().await?;
+        let code = answer.status().as_u16();
+        if code == 429 || code >= 500 {
+            let (url, message) = (self.root.clone(), answer.text().await?);
+            return Err(OciDistributionError::ServerError { code, url, message });
+        }
+        Ok(answer)
     }
 
     /// Makes a request, and again where it may do better later.
@@ -204,7 +209,7 @@ impl Registry {
     /// How long the registry wants to be left alone (RFC 9110 §10.2.3, in seconds). The client does
     /// not tell the headers of a refusal, so the same place is asked for them.
     async fn retry_after(&self, failure: &Failure) -> Option<Duration> {
-        let answer = self.headers.head(failure.url.as_ref()?).send().await.ok()?;
+        let answer = self.headers.head(failure.answered_url()?).send().await.ok()?;
         let seconds = answer.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
         Some(Duration::from_secs(seconds))
     }

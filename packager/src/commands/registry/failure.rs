@@ -19,8 +19,8 @@ pub(super) struct Failure {
     codes: Vec<String>,
     /// The registry's own message, or what went wrong without an answer.
     message: String,
-    /// What was asked for, without the query, which may hold the state of an upload.
-    pub(super) url: Option<String>,
+    /// What was asked for. It is not for messages: it may hold the state of an upload.
+    url: Option<String>,
     kind: Kind,
 }
 
@@ -89,7 +89,7 @@ fn own_words(answer: &str) -> String {
 }
 
 impl Failure {
-    pub(super) fn of_request(error: &reqwest::Error) -> Self {
+    fn of_request(error: &reqwest::Error) -> Self {
         let status = error.status().map(|status| status.as_u16());
         let url = error.url().map(ToString::to_string);
         if status.is_some() {
@@ -126,6 +126,11 @@ impl Failure {
         self.kind == Kind::Connection
             || self.status.is_some_and(|status| matches!(status, 408 | 429) || status >= 500)
             || self.told(&["TOOMANYREQUESTS"])
+    }
+
+    /// What was asked for, where the registry answered.
+    pub(super) fn answered_url(&self) -> Option<&str> {
+        self.url.as_deref().filter(|_| self.kind == Kind::Refused)
     }
 
     fn told(&self, codes: &[&str]) -> bool {
