@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::files;
 use super::layout::Layout;
 use super::registry::{Connection, Pulled, Registry, unusable_realm};
+use crate::console::ExitStatus;
 use crate::image::manifest::{Descriptor, ImageManifest, Manifest, Variant, linux_amd64};
 use crate::image::{Annotations, media_type, sha256};
 use crate::module::loading::{Consumer, Problem};
@@ -72,6 +73,11 @@ impl Candidate {
             candidate.inspect(&wasm);
         }
         Ok(candidate)
+    }
+
+    /// Whether a gateway would load it, as an exit status.
+    pub(crate) fn status(&self) -> ExitStatus {
+        if self.problems.is_empty() { ExitStatus::Yes } else { ExitStatus::No }
     }
 
     fn problem(&mut self, problem: Problem) {

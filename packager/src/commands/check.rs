@@ -79,25 +79,12 @@ fn status(report: &Report, fail_on: FailOn) -> ExitStatus {
     if report.summary.errors + warnings == 0 { ExitStatus::Yes } else { ExitStatus::No }
 }
 
-/// What was guessed for want of Pods and Services.
+/// What was left out, and what was guessed.
 fn tell_assumptions(model: &Model, console: &mut Console<'_>) {
     for ignored in &model.ignored {
         console.say(format_args!("note: left out: {ignored}"));
     }
-    for workload in &model.workloads {
-        let name = workload.full_name();
-        if workload.is_assumed {
-            console.say(format_args!("note: no pods of {name} in the input, some are assumed"));
-        }
-        let tls = workload.listeners.iter().filter(|listener| listener.is_tls());
-        for listener in tls.filter(|listener| !listener.port_is_certain) {
-            console.say(format_args!(
-                "note: port {} of {name} may be mapped to another by a Service that is not in the \
-                 input",
-                listener.port
-            ));
-        }
-    }
+    inputs::tell_assumptions(&model.workloads, console);
 }
 
 fn explain(text: &str, console: &mut Console<'_>) -> Result<ExitStatus> {

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use crate::console::{Console, ExitStatus, Hinted};
-use crate::gateway::Resources;
 use crate::gateway::documents::{self, DocumentFault, MAX_TEXT};
+use crate::gateway::{Resources, Workload};
 
 /// What was read.
 #[derive(Debug, Default)]
@@ -26,6 +26,32 @@ impl Inputs {
             console.say(format_args!("error: reading {fault}"));
         }
         if self.faults.is_empty() { ExitStatus::Yes } else { ExitStatus::Unable }
+    }
+}
+
+/// Says what was guessed of workloads for want of Pods and Services.
+pub(crate) fn tell_assumptions<'m>(
+    workloads: impl IntoIterator<Item = &'m Workload>,
+    console: &mut Console<'_>,
+) {
+    for workload in workloads {
+        tell_assumed(workload, console);
+        let tls = workload.listeners.iter().filter(|listener| listener.is_tls());
+        for listener in tls.filter(|listener| !listener.port_is_certain) {
+            console.say(format_args!(
+                "note: port {} of {} may be mapped to another by a Service that is not in the input",
+                listener.port,
+                workload.full_name()
+            ));
+        }
+    }
+}
+
+/// Says that a workload was guessed from a selector, where it was.
+pub(crate) fn tell_assumed(workload: &Workload, console: &mut Console<'_>) {
+    if workload.is_assumed {
+        let name = workload.full_name();
+        console.say(format_args!("note: no pods of {name} in the input, some are assumed"));
     }
 }
 

@@ -52,7 +52,7 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
             writeln!(console.out, "{report}")?;
         }
     }
-    Ok(if candidate.problems.is_empty() { ExitStatus::Yes } else { ExitStatus::No })
+    Ok(candidate.status())
 }
 
 fn write_text(candidate: &Candidate, out: &mut dyn Write) -> Result<()> {

@@ -41,7 +41,7 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
         ReportFormat::Text => write_text(args, &candidate, console.out)?,
         ReportFormat::Json => writeln!(console.out, "{}", as_json(args, &candidate))?,
     }
-    Ok(if candidate.problems.is_empty() { ExitStatus::Yes } else { ExitStatus::No })
+    Ok(candidate.status())
 }
 
 fn as_json(args: &Args, candidate: &Candidate) -> serde_json::Value {

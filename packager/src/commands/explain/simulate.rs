@@ -52,7 +52,8 @@ pub(super) fn run(
              kubectl get gateways.networking.istio.io,virtualservices -A -o yaml prints"
         ));
     }
-    tell_assumptions(&places, console);
+    let has_tls = |workload: &&Workload| workload.listeners.iter().any(Listener::is_tls);
+    inputs::tell_assumptions(model.workloads.iter().filter(has_tls), console);
     for case in cases {
         for place in &places {
             writeln!(console.out, "{}", serde_json::to_string(&explain(place, case))?)?;
@@ -73,24 +74,6 @@ fn places(model: &Model) -> Result<Vec<Place<'_>>> {
         Ok(Place { workload, listener, config })
     })
     .collect()
-}
-
-fn tell_assumptions(places: &[Place<'_>], console: &mut Console<'_>) {
-    let mut told = None;
-    for Place { workload, listener, .. } in places {
-        let name = workload.full_name();
-        if workload.is_assumed && told.as_ref() != Some(&name) {
-            console.say(format_args!("note: no pods of {name} in the input, some are assumed"));
-        }
-        if !listener.port_is_certain {
-            console.say(format_args!(
-                "note: port {} of {name} may be mapped to another by a Service that is not in the \
-                 input",
-                listener.port
-            ));
-        }
-        told = Some(name);
-    }
 }
 
 fn explain<'m>(place: &Place<'m>, case: &'m Case) -> Explanation<'m> {

@@ -112,10 +112,7 @@ fn nothing_reached(model: &Model, namespace: &str) -> Hinted {
 
 fn tell(reached: &[&Workload], tables: &Tables, console: &mut Console<'_>) {
     for workload in reached {
-        if workload.is_assumed {
-            let name = workload.full_name();
-            console.say(format_args!("note: no pods of {name} in the input, some are assumed"));
-        }
+        inputs::tell_assumed(workload, console);
         for listener in workload.listeners.iter().filter(|listener| listener.is_rejected()) {
             console.say(format_args!(
                 "warning: Envoy refuses listener {} of {}: two servers have one host",
