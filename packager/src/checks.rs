@@ -16,7 +16,7 @@ mod unattached;
 
 use chrono::{DateTime, Utc};
 
-use crate::gateway::{Certificates, Model, Resources};
+use crate::gateway::{Certificates, Listener, Model, Resources, ServerId, Workload};
 pub use catalogue::Documentation;
 pub use code::{Code, Severity};
 use finding::Findings;
@@ -58,4 +58,18 @@ pub fn check(input: &Input<'_>) -> Report {
     certificates::find(input, &mut findings);
     guards::find(input, &mut findings);
     findings.into_report(input.resources)
+}
+
+/// The servers of a listener that break each other when clients reuse connections, directly or by way
+/// of others: those that had better be one. What annotations leave out does not count.
+#[must_use]
+pub fn components(
+    resources: &Resources,
+    certificates: &Certificates,
+    workload: &Workload,
+    listener: &Listener,
+) -> Vec<Vec<ServerId>> {
+    let ignores = Ignores::of(resources);
+    let mut findings = Findings::new(&ignores);
+    coalesce::components(certificates, workload, listener, &mut findings)
 }

@@ -10,6 +10,7 @@ mod inputs;
 mod inspect;
 mod layout;
 mod manifest;
+mod merge;
 mod push;
 mod registry;
 mod verify;
@@ -41,6 +42,7 @@ enum Command {
     Manifest(manifest::Args),
     Explain(explain::Args),
     Check(check::Args),
+    Merge(merge::Args),
 }
 
 impl Cli {
@@ -53,6 +55,7 @@ impl Cli {
             Command::Manifest(args) => manifest::run(args, console),
             Command::Explain(args) => explain::run(args, console),
             Command::Check(args) => check::run(args, console),
+            Command::Merge(args) => merge::run(args, console),
         }
     }
 }

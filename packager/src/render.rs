@@ -3,6 +3,7 @@
 mod github;
 mod json;
 mod junit;
+pub mod plan;
 mod sarif;
 mod text;
 

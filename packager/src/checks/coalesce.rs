@@ -10,6 +10,7 @@
 //! certificates. [`Relation`] has the pairs that break; most answer 404, so it holds those that do
 //! not and counts the others.
 
+mod components;
 mod covers;
 mod relation;
 mod site;
@@ -20,6 +21,7 @@ use std::collections::HashSet;
 use super::finding::Findings;
 use super::{Code, Finding, Group, Known};
 use crate::gateway::{Certificates, Listener, Workload};
+pub(super) use components::components;
 use covers::covers;
 use relation::{Defect, Pair, Relation};
 use site::Site;

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::console::{Console, ExitStatus, Hinted};
 use crate::gateway::documents::{self, DocumentFault, MAX_TEXT};
+use crate::gateway::resources::Manifests;
 use crate::gateway::{Resources, Workload};
 
 /// What was read.
@@ -58,7 +59,16 @@ pub(crate) fn tell_assumed(workload: &Workload, console: &mut Console<'_>) {
 /// Reads resources from files, from the YAML and JSON files of folders and what is below them, and
 /// from standard input for `-`. Symbolic links are followed to files only.
 pub(crate) fn read(paths: &[PathBuf], console: &mut Console<'_>) -> Result<Inputs> {
-    let mut inputs = Inputs::default();
+    read_into(Inputs::default(), paths, console)
+}
+
+/// The same, and keeps the manifests of what a plan changes.
+pub(crate) fn read_with_manifests(paths: &[PathBuf], console: &mut Console<'_>) -> Result<Inputs> {
+    let resources = Resources { manifests: Manifests::kept(), ..Resources::default() };
+    read_into(Inputs { resources, faults: Vec::new() }, paths, console)
+}
+
+fn read_into(mut inputs: Inputs, paths: &[PathBuf], console: &mut Console<'_>) -> Result<Inputs> {
     for path in paths {
         if path == Path::new("-") {
             let text = bounded(&mut *console.input).context("reading standard input")?;

@@ -1,5 +1,7 @@
 //! What Envoy listens on, and what becomes of a request there.
 
+mod names;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -11,6 +13,7 @@ use super::resources::ResourceName;
 use super::resources::istio::TlsMode;
 use super::routes::Rule;
 use super::server::Server;
+pub use names::names;
 
 /// An address and a port, with the filter chains that server names choose from.
 #[derive(Clone, Debug)]
@@ -230,6 +233,16 @@ impl FilterChain {
             Service::Plain => (Outcome::Reset, None),
         };
         Answer { outcome, chain: Some(self), virtual_host }
+    }
+
+    /// The domains of its virtual hosts that have routes.
+    pub fn domains(&self) -> impl Iterator<Item = &HostPattern> {
+        let table = match &self.service {
+            Service::Https(table) => Some(table),
+            Service::Tcp | Service::Passthrough | Service::Plain => None,
+        };
+        let hosts = table.into_iter().flat_map(|table| &table.virtual_hosts);
+        hosts.filter(|host| !host.routes.is_empty()).flat_map(|host| &host.domains)
     }
 }
 

@@ -5,6 +5,7 @@ pub mod extensions;
 pub mod gateway_api;
 pub mod istio;
 pub mod kubernetes;
+mod manifests;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,6 +20,7 @@ use extensions::Extension;
 use gateway_api::{ApiGateway, GatewayClass, ListenerSet, ReferenceGrant, Route};
 use istio::{Gateway, VirtualService};
 use kubernetes::{Ingress, IngressClass, Namespace, Pods, Secret, Service};
+pub use manifests::Manifests;
 
 /// Everything that was read. The order within a kind means nothing.
 #[derive(Clone, Debug, Default)]
@@ -51,6 +53,8 @@ pub struct Resources {
     pub namespaces: Vec<Namespace>,
     /// Modules of gateways.
     pub extensions: Vec<Extension>,
+    /// What a plan changes, as it was written.
+    pub manifests: Manifests,
 }
 
 /// Labels, or a selector of equal labels.

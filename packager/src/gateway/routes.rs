@@ -103,7 +103,7 @@ pub(super) fn binding(service: &VirtualService, delegates: &Delegates<'_>) -> Op
 
 /// `name`, `namespace/name`, `./name` or the legacy `name.namespace.svc…` (Istio
 /// `pilot/pkg/model/config.go`, `resolveGatewayName`).
-fn resolve_gateway(text: &str, namespace: &str) -> String {
+pub(crate) fn resolve_gateway(text: &str, namespace: &str) -> String {
     if text == "mesh" {
         return text.into();
     }

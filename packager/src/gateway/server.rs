@@ -230,7 +230,7 @@ pub(super) fn candidate(gateway: &istio::Gateway) -> Candidate {
 
 /// `./h` is in the Gateway's namespace, `*/h` in any, and `*/*` stands for all the hosts (Istio
 /// `pilot/pkg/model/gateway.go`, `sanitizeServerHostNamespace`).
-fn sanitize(hosts: &[super::resources::HostText], namespace: &str) -> Vec<String> {
+pub(crate) fn sanitize(hosts: &[super::resources::HostText], namespace: &str) -> Vec<String> {
     let mut sanitized = Vec::with_capacity(hosts.len());
     for host in hosts {
         match host.as_str().split_once('/') {

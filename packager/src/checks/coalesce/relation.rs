@@ -198,6 +198,14 @@ impl Relation {
         })
     }
 
+    /// Every connection's server with every host's, which may be one.
+    pub(super) fn sides(&self) -> impl Iterator<Item = (usize, usize)> {
+        let owners = || self.owners.keys().copied();
+        self.connections
+            .keys()
+            .flat_map(move |connection| owners().map(|owner| (*connection, owner)))
+    }
+
     fn pairs<'r>(
         &'r self,
         site: &'r Site<'_>,
@@ -210,7 +218,7 @@ impl Relation {
     }
 
     /// The first host of a server that is not found on a connection to another.
-    fn pair(&self, site: &Site<'_>, server: usize, owner: usize) -> Option<Pair> {
+    pub(super) fn pair(&self, site: &Site<'_>, server: usize, owner: usize) -> Option<Pair> {
         let place = *self.connections.get(&server)?;
         let known = self.known.get(&(place, owner)).copied().unwrap_or_default();
         if server == owner || known == self.hosts_of(owner) {

@@ -6,7 +6,7 @@ use rule::HostPattern;
 use rule::host::certificate::CertifiedHosts;
 use rule::host::istio::{IstioHost, IstioHosts};
 
-use crate::gateway::listener::Service;
+use crate::gateway::listener::names;
 use crate::gateway::{Answer, Certificates, FilterChain, Listener, Outcome, ServerId, Workload};
 
 /// A host, with what becomes of requests for it on a connection of its own.
@@ -55,7 +55,7 @@ impl<'m> Site<'m> {
             site.add(name);
         }
         for (place, chain) in listener.chains.iter().enumerate() {
-            for domain in domains(chain) {
+            for domain in chain.domains() {
                 site.domains.insert(&domain.to_string(), place);
             }
         }
@@ -105,6 +105,11 @@ impl<'m> Site<'m> {
         self.server_of.get(chain).copied()
     }
 
+    /// All servers, with their numbers.
+    pub(super) fn servers(&self) -> impl Iterator<Item = (usize, &'m ServerId)> {
+        self.servers.iter().copied().enumerate()
+    }
+
     pub(super) fn server(&self, number: usize) -> Option<&'m ServerId> {
         self.servers.get(number).copied()
     }
@@ -124,38 +129,11 @@ fn patterns(listener: &Listener, certificates: &Certificates) -> Vec<HostPattern
     let mut patterns = Vec::new();
     for chain in &listener.chains {
         patterns.extend_from_slice(&chain.server_names);
-        patterns.extend(domains(chain).cloned());
+        patterns.extend(chain.domains().cloned());
         for credential in &chain.credentials {
             let known = certificates.known(credential);
             patterns.extend(known.into_iter().flat_map(|found| found.names.iter().cloned()));
         }
     }
     patterns
-}
-
-/// The domains of the virtual hosts that have routes.
-fn domains(chain: &FilterChain) -> impl Iterator<Item = &HostPattern> {
-    let table = match &chain.service {
-        Service::Https(table) => Some(table),
-        Service::Tcp | Service::Passthrough | Service::Plain => None,
-    };
-    let hosts = table.into_iter().flat_map(|table| &table.virtual_hosts);
-    hosts.filter(|host| !host.routes.is_empty()).flat_map(|host| &host.domains)
-}
-
-/// The hosts of patterns, each once.
-fn names(patterns: &[HostPattern]) -> BTreeSet<String> {
-    let exact = patterns.iter().filter(|pattern| matches!(pattern, HostPattern::Exact(_)));
-    let mut names: BTreeSet<String> = exact.map(ToString::to_string).collect();
-    let suffixes: BTreeSet<String> = patterns
-        .iter()
-        .filter(|pattern| matches!(pattern, HostPattern::Suffix(_)))
-        .map(|pattern| pattern.to_string().split_off(1))
-        .collect();
-    for suffix in suffixes {
-        let numbered = (1..).map(|number: usize| format!("x{number}{suffix}"));
-        let mut free = std::iter::once(format!("x{suffix}")).chain(numbered);
-        names.extend(free.find(|name| !names.contains(name)));
-    }
-    names
 }

@@ -31,10 +31,15 @@ pub(super) fn add(resources: &mut Resources, origin: &Origin, value: Value) -> R
     let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
     let document = Document { origin, kind: &kind, value };
     match (group, kind.as_str()) {
-        (ISTIO, "Gateway") => document.push(&mut resources.gateways, |r| &mut r.metadata),
-        (ISTIO, "VirtualService") => {
-            document.push(&mut resources.virtual_services, |r| &mut r.metadata)
+        (ISTIO, "Gateway") => {
+            document.push(&mut resources.gateways, |r| &mut r.metadata)?;
+            document.keep("Gateway", resources)
         }
+        (ISTIO, "VirtualService") => {
+            document.push(&mut resources.virtual_services, |r| &mut r.metadata)?;
+            document.keep("VirtualService", resources)
+        }
+        (ISTIO, "EnvoyFilter") => document.keep("EnvoyFilter", resources),
         (GATEWAY_API | GATEWAY_API_EXPERIMENTAL, _) => add_gateway_api(resources, &document),
         (KUBERNETES, "Ingress") => document.push(&mut resources.ingresses, |r| &mut r.metadata),
         (KUBERNETES, "IngressClass") => {
@@ -122,6 +127,11 @@ fn add_extension(
     Ok(())
 }
 
+#[derive(Deserialize)]
+struct WithMetadata {
+    metadata: Metadata,
+}
+
 struct Document<'d> {
     origin: &'d Origin,
     kind: &'d str,
@@ -146,6 +156,15 @@ impl Document<'_> {
             let at = if path == "." { String::new() } else { format!("{path}: ") };
             self.problem(&format!("{at}{}", error.inner()))
         })
+    }
+
+    /// Keeps the manifest, where manifests are kept.
+    fn keep(&self, kind: &'static str, resources: &mut Resources) -> Result<(), String> {
+        if resources.manifests.are_kept() {
+            let WithMetadata { metadata } = self.parse()?;
+            resources.manifests.set(&metadata.resource(kind), Some(self.value.clone()));
+        }
+        Ok(())
     }
 
     fn problem(&self, problem: &str) -> String {

@@ -1,0 +1,65 @@
+//! The servers of a listener that break each other, directly or by way of others.
+
+use std::collections::BTreeMap;
+
+use super::covers::covers;
+use super::relation::Relation;
+use super::site::Site;
+use crate::checks::finding::Findings;
+use crate::gateway::{Certificates, Listener, ServerId, Workload};
+
+/// The servers, in the order of their first filter chains. Pairs that annotations leave out do not
+/// count.
+pub(crate) fn components(
+    certificates: &Certificates,
+    workload: &Workload,
+    listener: &Listener,
+    findings: &mut Findings<'_>,
+) -> Vec<Vec<ServerId>> {
+    let site = Site::new(workload, listener, certificates);
+    let mut sets = Sets(site.servers().map(|(number, _)| number).collect());
+    for cover in covers(&site, certificates) {
+        let relation = Relation::new(&site, &cover, findings);
+        for pair in &relation.special {
+            if let Some(connection) = site.server_of(pair.connection) {
+                sets.join(connection, pair.owner);
+            }
+        }
+        for (connection, owner) in relation.sides() {
+            if sets.first(connection) != sets.first(owner)
+                && relation.pair(&site, connection, owner).is_some()
+            {
+                sets.join(connection, owner);
+            }
+        }
+    }
+    let mut members: BTreeMap<usize, Vec<ServerId>> = BTreeMap::new();
+    for (number, server) in site.servers() {
+        members.entry(sets.first(number)).or_default().push(server.clone());
+    }
+    members.into_values().filter(|members| members.len() > 1).collect()
+}
+
+/// Disjoint sets of numbers, each with one that stands for it.
+struct Sets(Vec<usize>);
+
+impl Sets {
+    fn first(&mut self, number: usize) -> usize {
+        let mut at = number;
+        while let Some(above) = self.0.get(at).copied().filter(|above| *above != at) {
+            at = above;
+        }
+        // The next look is short.
+        if let Some(own) = self.0.get_mut(number) {
+            *own = at;
+        }
+        at
+    }
+
+    fn join(&mut self, one: usize, other: usize) {
+        let (one, other) = (self.first(one), self.first(other));
+        if let Some(own) = self.0.get_mut(one.max(other)) {
+            *own = one.min(other);
+        }
+    }
+}

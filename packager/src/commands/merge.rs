@@ -1,0 +1,135 @@
+//! `packager merge`: how servers that break each other become one.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
+
+use super::{ReportFormat, inputs};
+use crate::console::{Console, ExitStatus, Hinted};
+use crate::gateway::Certificates;
+use crate::merge::{Input, Outlook, State, Strategy, merge};
+use crate::render::plan::{self, File, Form};
+
+/// Plan how servers that break each other become one, without an outage on the way
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  kubectl get gateways.networking.istio.io,virtualservices,services,pods,secrets -A -o yaml > all.yaml
+  packager merge all.yaml
+  packager merge all.yaml --into merge/
+  sh merge/01-bind-routes/apply.sh
+
+Nothing is applied: the plan has the commands, and what takes each step back.
+
+Exit status: 0 there is a plan for all servers that break each other, or there are none, 1 some cannot
+be merged, 2 some of the input could not be read, or a file not be written.")]
+pub(crate) struct Args {
+    /// Files and folders with the resources of gateways; - for standard input
+    #[arg(value_name = "PATH", required = true)]
+    paths: Vec<PathBuf>,
+    /// How the servers are merged
+    #[arg(long, value_enum, default_value = "seamless")]
+    plan: Strategy,
+    /// Take certificates that are not in the input to be good for all hosts of their servers
+    #[arg(long)]
+    assume_same_certificate: bool,
+    /// Write a folder for each step, with what to apply, the commands and what takes it back
+    #[arg(long, value_name = "DIR")]
+    into: Option<PathBuf>,
+    /// Write whole manifests and not patches
+    #[arg(long, requires = "into", conflicts_with = "kustomize")]
+    full: bool,
+    /// Write each step as a component of kustomize
+    #[arg(long, requires = "into")]
+    kustomize: bool,
+    /// Write no files, only tell the plan
+    #[arg(long)]
+    dry_run: bool,
+    /// The form of the plan
+    #[arg(long, visible_alias = "format", value_enum, default_value = "text")]
+    output: ReportFormat,
+}
+
+pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> {
+    let inputs = inputs::read_with_manifests(&args.paths, console)?;
+    if inputs.finish(console) != ExitStatus::Yes {
+        // A plan for a part of the resources may be an outage for the others.
+        return Ok(ExitStatus::Unable);
+    }
+    if inputs.resources.gateways.is_empty() && inputs.resources.api_gateways.is_empty() {
+        bail!(Hinted::new(
+            "the input has no Gateway",
+            "give what kubectl get gateways.networking.istio.io,virtualservices,secrets -A -o yaml \
+             prints"
+        ));
+    }
+    let certificates = Certificates::of(&inputs.resources);
+    let start = State::new(inputs.resources);
+    inputs::tell_assumptions(&start.model().workloads, console);
+    let outlook = merge(&Input {
+        start: &start,
+        certificates: &certificates,
+        strategy: args.plan,
+        may_assume_certificates: args.assume_same_certificate,
+    });
+    if let Some(folder) = args.into.as_deref().filter(|_| !args.dry_run) {
+        let files = plan::files(&outlook, &start, form(args))?;
+        write(folder, &files).with_context(|| format!("writing {}", folder.display()))?;
+    }
+    tell(args, &outlook, console)?;
+    Ok(if outlook.refusals.is_empty() { ExitStatus::Yes } else { ExitStatus::No })
+}
+
+fn form(args: &Args) -> Form {
+    match (args.full, args.kustomize) {
+        (true, _) => Form::Full,
+        (_, true) => Form::Kustomize,
+        _ => Form::Patches,
+    }
+}
+
+fn tell(args: &Args, outlook: &Outlook, console: &mut Console<'_>) -> Result<()> {
+    match args.output {
+        ReportFormat::Text => plan::text(outlook, console.out)?,
+        ReportFormat::Json => plan::json(outlook, console.out)?,
+    }
+    Ok(())
+}
+
+/// Writes all files or none, into a folder that is not there or is empty.
+fn write(folder: &Path, files: &[File]) -> Result<()> {
+    if fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()) {
+        bail!(Hinted::new("there is something in it", "name a new folder, or empty it"));
+    }
+    let parent = match folder.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    fs::create_dir_all(parent)?;
+    let temporary = TempDir::new_in(parent)?;
+    for file in files {
+        let path = temporary.path().join(&file.path);
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        fs::write(&path, &file.text)?;
+        set_mode(&path, if file.is_program { 0o755 } else { 0o644 })?;
+    }
+    set_mode(temporary.path(), 0o755)?;
+    // An empty folder gives way.
+    fs::rename(temporary.path(), folder)?;
+    let _ = temporary.keep();
+    Ok(())
+}
+
+#[cfg(unix)]
+fn set_mode(path: &Path, mode: u32) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+}
+
+#[cfg(not(unix))]
+fn set_mode(_: &Path, _: u32) -> std::io::Result<()> {
+    Ok(())
+}

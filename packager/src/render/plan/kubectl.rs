@@ -1,0 +1,51 @@
+//! Writes as commands of kubectl, with full names of resources: `gateway` alone is one of two kinds.
+
+use crate::gateway::resources::ResourceName;
+use crate::merge::{Plan, Write};
+
+/// A command that makes a write, with the patch or manifest in it or read from a file.
+pub(super) fn command(write: &Write, file: Option<&str>) -> String {
+    let ResourceName { kind, namespace, name } = write.resource();
+    let plural = plural(kind);
+    match (write, file) {
+        (Write::Patch { .. }, Some(file)) => format!(
+            "kubectl patch {plural} {name} --namespace {namespace} --type json --patch-file {file}"
+        ),
+        (Write::Patch { .. }, None) => format!(
+            "kubectl patch {plural} {name} --namespace {namespace} --type json --patch {}",
+            quoted(&serde_json::to_string(&write.operations()).unwrap_or_default())
+        ),
+        (Write::Delete { .. }, _) => {
+            format!("kubectl delete {plural} {name} --namespace {namespace}")
+        }
+        (Write::Create { .. }, Some(file)) => format!("kubectl create --filename {file}"),
+        (Write::Create { manifest, .. }, None) => {
+            let manifest = crate::merge::without_status(manifest);
+            let manifest = serde_json::to_string(&manifest).unwrap_or_default();
+            format!("echo {} | kubectl create --filename -", quoted(&manifest))
+        }
+    }
+}
+
+/// A command that puts a whole manifest in the place of a resource.
+pub(super) fn replace(file: &str) -> String {
+    format!("kubectl replace --filename {file}")
+}
+
+/// What shows that every host is answered on a connection of its own.
+pub(super) fn probe(plan: &Plan) -> Option<String> {
+    let sni = plan.hosts.first()?;
+    let authorities = plan.hosts.iter().map(|host| format!(" --authority {host}"));
+    let authorities: String = authorities.collect();
+    Some(format!("packager probe --connect \"$GATEWAY\" --sni {sni}{authorities}"))
+}
+
+/// The resource as kubectl names it (Kubernetes: the plural and the group of a definition).
+fn plural(kind: &str) -> String {
+    format!("{}s.networking.istio.io", kind.to_ascii_lowercase())
+}
+
+/// A text as one word of a POSIX shell.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
