@@ -1,12 +1,4 @@
-//! `packager check`, by cases that are files: each YAML in `check/` has lines
-//!
-//! - `# INPUT: FILE`, a file of `gateways/` whose Secrets are left out; what follows in the case
-//!   itself is input as well;
-//! - `# SECRET: NAMESPACE/NAME = NAMES`, a Secret with a certificate made for the test, `until YEAR`
-//!   and `with another key` where it is to be wrong; `NAMESPACE/NAME is NAMESPACE/NAME`, a copy;
-//! - `# RUN:` commands, with `%` for all of that in one file.
-//!
-//! What they print is in the file beside it. `BLESS=1` writes those files anew.
+//! `packager check`, by cases that are files, and what they leave out.
 
 #![expect(
     clippy::indexing_slicing,
@@ -15,122 +7,31 @@
     reason = "a test fails by panicking"
 )]
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use packager::checks::{self, Code, Input};
 use packager::gateway::documents::read;
 use packager::gateway::{Certificates, Model, Resources};
 use serde_json::Value;
-use tests::process::{Run, packager, packager_with_input};
+use tests::cases::{check_case, files, input, run};
+use tests::process::packager_with_input;
 use tests::secrets::Pair;
-
-fn cases() -> Vec<PathBuf> {
-    let mut cases: Vec<_> =
-        fs::read_dir("check").unwrap().map(|entry| entry.unwrap().path()).collect();
-    cases.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
-    cases.sort();
-    cases
-}
-
-/// The values of the lines of a case that begin with a word.
-fn directives<'c>(case: &'c str, word: &str) -> impl Iterator<Item = &'c str> {
-    let prefix = format!("# {word}: ");
-    case.lines().filter_map(move |line| line.strip_prefix(&prefix))
-}
-
-/// The input of a case.
-fn input(case: &str) -> String {
-    let mut input = String::new();
-    for file in directives(case, "INPUT") {
-        let text = fs::read_to_string(Path::new("gateways").join(file)).unwrap();
-        let documents = text.split("\n---\n").filter(|text| !text.contains("kind: Secret\n"));
-        input += &documents.collect::<Vec<_>>().join("\n---\n");
-    }
-    let mut pairs: HashMap<&str, Pair> = HashMap::new();
-    for secret in directives(case, "SECRET") {
-        let (name, pair) = if let Some((name, text)) = secret.split_once(" = ") {
-            (name, pair(text))
-        } else {
-            let (name, original) = secret.split_once(" is ").unwrap();
-            (name, pairs[original].clone())
-        };
-        write!(input, "\n{}", pair.secret(name).unwrap()).unwrap();
-        pairs.insert(name, pair);
-    }
-    let own: Vec<&str> = case.lines().skip_while(|line| line.starts_with('#')).collect();
-    input + "\n---\n" + &own.join("\n") + "\n"
-}
-
-fn pair(text: &str) -> Pair {
-    let (text, has_other_key) = match text.strip_suffix(" with another key") {
-        Some(text) => (text, true),
-        None => (text, false),
-    };
-    let (names, until) = text.split_once(" until ").unwrap_or((text, "2100"));
-    let names: Vec<&str> = names.split(' ').collect();
-    let pair = Pair::generate(&names, until.parse().unwrap()).unwrap();
-    let other = Pair::generate(&names, 2100).unwrap();
-    if has_other_key { Pair { key: other.key, ..pair } } else { pair }
-}
-
-fn run(command: &str, input: &str) -> Run {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("input.yaml");
-    fs::write(&file, input).unwrap();
-    let file = file.to_str().unwrap();
-    let arguments: Vec<String> = command.split(' ').map(|word| word.replace('%', file)).collect();
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let run = packager(&arguments);
-    let told = |text: &str| text.replace(file, "%");
-    Run { status: run.status, out: told(&run.out), talk: told(&run.talk) }
-}
 
 #[test]
 fn findings_by_case() {
-    let cases = cases();
+    let cases = files("check").unwrap();
     assert!(cases.len() > 25, "{}", cases.len());
     for case in cases {
-        check_case(&case);
+        check_case(&case).unwrap();
     }
-}
-
-#[track_caller]
-fn check_case(case: &Path) {
-    let text = fs::read_to_string(case).unwrap();
-    let input = input(&text);
-    let mut transcript = String::new();
-    for command in directives(&text, "RUN") {
-        let Run { status, out, talk } = run(command, &input);
-        write!(transcript, "$ packager {command}\n{out}{talk}[{status}]\n\n").unwrap();
-    }
-    assert_ne!(transcript, "", "{} runs nothing", case.display());
-    let transcript = without_digests(&transcript);
-    let golden = case.with_extension("stdout");
-    if std::env::var_os("BLESS").is_some() {
-        fs::write(&golden, &transcript).unwrap();
-    }
-    let expected = fs::read_to_string(&golden).unwrap_or_default();
-    assert!(transcript == expected, "{}: now\n{transcript}", case.display());
-}
-
-/// Certificates are new each time.
-fn without_digests(text: &str) -> String {
-    let is_digest = |word: &str| word.len() == 64 && word.bytes().all(|b| b.is_ascii_hexdigit());
-    let words = text.split_inclusive(|letter: char| !letter.is_ascii_alphanumeric());
-    let hidden = words.map(|word| {
-        let bare = word.trim_end_matches(|letter: char| !letter.is_ascii_alphanumeric());
-        if is_digest(bare) { word.replace(bare, "DIGEST") } else { word.to_owned() }
-    });
-    hidden.collect()
 }
 
 /// The findings of a run as JSON, each as `CODE CONNECTION -> OWNER`.
 fn rows(input: &str) -> BTreeSet<String> {
-    let run = run("check % --output json", input);
+    let run = run("check % --output json", input).unwrap();
     let report: Value = serde_json::from_str(&run.out).unwrap_or_else(|_| panic!("{}", run.talk));
     let text = |finding: &Value, key: &str| {
         let name = finding[key].as_str().unwrap_or("-");
@@ -177,14 +78,14 @@ fn each_scenario_has_just_these_findings() {
     for (case, expected) in expected {
         let text = fs::read_to_string(format!("check/{case}.yaml")).unwrap();
         let expected: BTreeSet<String> = expected.iter().map(ToString::to_string).collect();
-        assert_eq!(rows(&input(&text)), expected, "{case}");
+        assert_eq!(rows(&input(&text).unwrap()), expected, "{case}");
     }
 }
 
 #[test]
 fn json_has_every_key() {
     let text = fs::read_to_string("check/01-one-secret.yaml").unwrap();
-    let run = run("check % --output json", &input(&text));
+    let run = run("check % --output json", &input(&text).unwrap()).unwrap();
     let expected = concat!(
         r#"{"findings":[{"code":"SG101","name":"coalesce-not-found","severity":"error","#,
         r#""workload":"istio-system/istio=ingressgateway","listener":"0.0.0.0_8443","#,
@@ -280,7 +181,7 @@ fn few_servers_are_told_one_by_one() {
 fn missing_secrets_are_told_where_that_is_certain() {
     let text = fs::read_to_string("check/19-no-secrets.yaml").unwrap();
     let mut resources = Resources::default();
-    assert!(read("input.yaml", &input(&text), &mut resources).is_empty());
+    assert!(read("input.yaml", &input(&text).unwrap(), &mut resources).is_empty());
     let model = Model::of(&resources);
     let missing = |has_all_secrets| {
         let report = checks::check(&Input {

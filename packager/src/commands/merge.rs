@@ -37,18 +37,25 @@ pub(crate) struct Args {
     /// Write a folder for each step, with what to apply, the commands and what takes it back
     #[arg(long, value_name = "DIR")]
     into: Option<PathBuf>,
-    /// Write whole manifests and not patches
-    #[arg(long, requires = "into", conflicts_with = "kustomize")]
-    full: bool,
-    /// Write each step as a component of kustomize
-    #[arg(long, requires = "into")]
-    kustomize: bool,
+    #[command(flatten)]
+    files: Files,
     /// Write no files, only tell the plan
     #[arg(long)]
     dry_run: bool,
     /// The form of the plan
     #[arg(long, visible_alias = "format", value_enum, default_value = "text")]
     output: ReportFormat,
+}
+
+/// What is written.
+#[derive(Debug, clap::Args)]
+struct Files {
+    /// Write whole manifests and not patches
+    #[arg(long, requires = "into", conflicts_with = "kustomize")]
+    full: bool,
+    /// Write each step as a component of kustomize
+    #[arg(long, requires = "into")]
+    kustomize: bool,
 }
 
 pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> {
@@ -74,18 +81,20 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
         may_assume_certificates: args.assume_same_certificate,
     });
     if let Some(folder) = args.into.as_deref().filter(|_| !args.dry_run) {
-        let files = plan::files(&outlook, &start, form(args))?;
+        let files = plan::files(&outlook, &start, args.files.form())?;
         write(folder, &files).with_context(|| format!("writing {}", folder.display()))?;
     }
     tell(args, &outlook, console)?;
     Ok(if outlook.refusals.is_empty() { ExitStatus::Yes } else { ExitStatus::No })
 }
 
-fn form(args: &Args) -> Form {
-    match (args.full, args.kustomize) {
-        (true, _) => Form::Full,
-        (_, true) => Form::Kustomize,
-        _ => Form::Patches,
+impl Files {
+    fn form(&self) -> Form {
+        match (self.full, self.kustomize) {
+            (true, _) => Form::Full,
+            (_, true) => Form::Kustomize,
+            _ => Form::Patches,
+        }
     }
 }
 

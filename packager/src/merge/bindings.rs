@@ -96,12 +96,11 @@ pub(super) fn unbind(
         .collect()
 }
 
+/// What a list of Gateways is to be in a VirtualService of a namespace; `None` for as it is.
+type Change<'c> = &'c dyn Fn(&[String], &str) -> Option<Vec<String>>;
+
 /// Changes every list of Gateways in a VirtualService; `None` where nothing changes.
-fn rewrite(
-    bound: &Bound<'_>,
-    state: &State,
-    change: &dyn Fn(&[String], &str) -> Option<Vec<String>>,
-) -> Option<Write> {
+fn rewrite(bound: &Bound<'_>, state: &State, change: Change<'_>) -> Option<Write> {
     let manifest = state.manifest(&bound.resource)?;
     let lists = gateway_lists(manifest);
     let edits = lists.into_iter().filter_map(|path| {

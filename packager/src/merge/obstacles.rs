@@ -99,16 +99,19 @@ fn different_places(group: &Group<'_>, state: &State) -> Option<Obstacle> {
         let server = member.server(state)?;
         let differ = |what: &str, one: &dyn std::fmt::Display, other: &dyn std::fmt::Display| {
             let (id, target) = (&member.id, &group.target.id);
-            format!("{target} is on {what} {one}, and {id} on {what} {other}")
+            format!("{target} is on {what}{one}, and {id} on {what}{other}")
         };
         let hint = format!("give them the same first, or {GUARD}");
         if server.port.number != target.port.number {
-            let message = differ("port", &target.port.number, &server.port.number);
+            let message = differ("port ", &target.port.number, &server.port.number);
             return Some(Obstacle::new(Reason::Port, message, hint));
         }
         if server.bind != target.bind {
-            let named = |bind: &str| if bind.is_empty() { "any address" } else { bind }.to_owned();
-            let message = differ("address", &named(&target.bind), &named(&server.bind));
+            let named = |bind: &str| match bind {
+                "" => "any address".to_owned(),
+                bind => format!("address {bind}"),
+            };
+            let message = differ("", &named(&target.bind), &named(&server.bind));
             return Some(Obstacle::new(Reason::Bind, message, hint));
         }
     }

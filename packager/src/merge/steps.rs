@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::bindings;
-use super::group::{Group, Member};
+use super::group::{Group, Member, split};
 use super::state::State;
 use super::wildcards::{Held, NoWildcard, in_namespaces_of, includes};
 use super::write::{Edit, Inapplicable, Write, texts};
+use crate::gateway::ServerId;
 use crate::gateway::resources::ResourceName;
 
 /// Writes that belong together. Each may be live before the next is made.
@@ -74,7 +75,7 @@ impl<'g> Steps<'g> {
         let mut covers: Vec<Vec<String>> = Vec::new();
         for member in &absorbed {
             let hosts = member.hosts(&self.state);
-            let hosts = hosts.iter().map(|host| super::group::split(host).1);
+            let hosts = hosts.iter().map(|host| split(host).1);
             covers.push(hosts.map(|host| held.cover(host)).collect::<Result<_, _>>()?);
         }
         self.present(presenter)?;
@@ -84,7 +85,7 @@ impl<'g> Steps<'g> {
         for (member, covers) in absorbed.iter().zip(&covers) {
             own.push(member.hosts(&self.state));
             self.hand_over(&member.id, &held, covers)?;
-            self.remove(&[member.id.clone()])?;
+            self.remove(std::slice::from_ref(&member.id))?;
         }
         let own: Vec<String> = own.into_iter().flatten().collect();
         let left: Vec<String> =
@@ -177,12 +178,7 @@ impl<'g> Steps<'g> {
 
     /// Gives a server another wildcard in the place of its hosts, so that their names find the
     /// growing one while the old route table has their routes still.
-    fn hand_over(
-        &mut self,
-        id: &crate::gateway::ServerId,
-        held: &Held,
-        covers: &[String],
-    ) -> Result<(), NoSteps> {
+    fn hand_over(&mut self, id: &ServerId, held: &Held, covers: &[String]) -> Result<(), NoSteps> {
         let member = self.member(id).ok_or(Inapplicable)?.clone();
         let hosts = member.hosts(&self.state);
         let wildcard = held.park(&hosts, covers)?;
@@ -226,7 +222,7 @@ impl<'g> Steps<'g> {
     }
 
     /// Takes servers out of their Gateways; a Gateway of which nothing is left is deleted.
-    fn remove(&mut self, ids: &[crate::gateway::ServerId]) -> Result<(), Inapplicable> {
+    fn remove(&mut self, ids: &[ServerId]) -> Result<(), Inapplicable> {
         let mut members: Vec<Member> =
             ids.iter().filter_map(|id| self.member(id)).cloned().collect();
         members.sort_by(|a, b| (&a.gateway, b.index).cmp(&(&b.gateway, a.index)));
@@ -238,7 +234,8 @@ impl<'g> Steps<'g> {
                 members.iter().filter(|member| member.gateway == gateway).collect();
             writes.push(self.removal(&gateway, &going)?);
         }
-        let purpose = "remove what no name finds any more".to_owned();
+        let names: Vec<String> = members.iter().map(|member| member.id.to_string()).collect();
+        let purpose = format!("remove what no name finds any more: {}", names.join(", "));
         self.step("remove", purpose, writes)?;
         for gone in &members {
             let others = std::iter::once(&mut self.group.target).chain(&mut self.group.absorbed);
@@ -277,7 +274,7 @@ impl<'g> Steps<'g> {
         self.step("unbind-routes", "drop the names of deleted Gateways".into(), writes)
     }
 
-    fn member(&self, id: &crate::gateway::ServerId) -> Option<&Member> {
+    fn member(&self, id: &ServerId) -> Option<&Member> {
         self.group.members().find(|member| member.id == *id)
     }
 }

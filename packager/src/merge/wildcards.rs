@@ -91,7 +91,7 @@ impl Held {
         };
         let free =
             wider(&shortest).find(|wildcard| is_over(wildcard) && self.holder(wildcard).is_none());
-        free.ok_or_else(|| NoWildcard { host: shortest })
+        free.ok_or(NoWildcard { host: shortest })
     }
 }
 

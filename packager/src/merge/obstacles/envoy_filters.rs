@@ -17,12 +17,12 @@ const NAMES: [&str; 3] = [
 
 /// One that is about a member: it would be about more, or nothing, afterwards.
 pub(super) fn find(group: &Group<'_>, state: &State) -> Option<Obstacle> {
-    let names: Vec<String> =
+    let ours: Vec<String> =
         group.members().flat_map(|member| names(group, state, member)).collect();
     let filters = state.resources().manifests.iter();
     let mut filters = filters.filter(|(resource, _)| resource.kind == "EnvoyFilter");
     let (resource, named) = filters.find_map(|(resource, manifest)| {
-        let named = named(manifest).into_iter().find(|named| names.contains(named))?;
+        let named = named(manifest).into_iter().find(|named| ours.contains(named))?;
         Some((resource, named))
     })?;
     Some(obstacle(resource, &named))

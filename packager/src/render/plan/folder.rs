@@ -77,12 +77,14 @@ impl Place<'_> {
             apply.push(self.write("", at, write, after.as_ref(), files)?);
             undo.insert(0, self.write("undo-", at, &write.undo(), before.as_ref(), files)?);
         }
-        self.program("apply.sh", &apply, files);
-        self.program("undo.sh", &undo, files);
+        let purpose = &self.step.purpose;
+        self.program("apply.sh", &format!("Step: {purpose}."), &apply, files);
+        self.program("undo.sh", &format!("Takes back: {purpose}."), &undo, files);
         if let Some(probe) = kubectl::probe(self.plan) {
             let usage =
                 ": \"${GATEWAY:?set it to the address and port of the gateway}\"".to_owned();
-            self.program("probe.sh", &[usage, probe], files);
+            let says = "Shows what every host is answered; at the end, that they share a server.";
+            self.program("probe.sh", says, &[usage, probe], files);
         }
         Ok(())
     }
@@ -117,9 +119,8 @@ impl Place<'_> {
         Ok(if replaces { kubectl::replace(&name) } else { kubectl::command(write, Some(&name)) })
     }
 
-    fn program(&self, name: &str, commands: &[String], files: &mut Vec<File>) {
-        let mut text =
-            format!("#!/bin/sh\n# {}.\nset -eu\ncd \"$(dirname \"$0\")\"\n", self.step.purpose);
+    fn program(&self, name: &str, says: &str, commands: &[String], files: &mut Vec<File>) {
+        let mut text = format!("#!/bin/sh\n# {says}\nset -eu\ncd \"$(dirname \"$0\")\"\n");
         for command in commands {
             let _ = writeln!(text, "{command}");
         }
@@ -136,7 +137,7 @@ impl Place<'_> {
             "kind": "Component",
             "patches": patches.collect::<Result<Vec<_>>>()?,
         });
-        Ok(format!("# {}.\n{}", self.step.purpose, to_yaml(&component)?))
+        Ok(format!("# Step: {}.\n{}", self.step.purpose, to_yaml(&component)?))
     }
 }
 
@@ -149,7 +150,7 @@ fn patch(write: &Write, state: &State) -> Result<Value> {
             "name": name,
             "namespace": namespace,
         });
-        let patch = serde_json::to_string_pretty(&write.operations())?;
+        let patch = serde_json::to_string(&write.operations())?;
         return Ok(json!({ "target": target, "patch": patch }));
     }
     let version = state.manifest(write.resource()).and_then(|found| found.get("apiVersion"));
