@@ -11,6 +11,7 @@ mod kubectl;
 mod pod;
 mod programs;
 pub mod release;
+mod traffic;
 
 pub use cluster::Cluster;
 pub use control_plane::ControlPlane;
@@ -18,6 +19,7 @@ pub use gateway::{A, B, Gateway};
 pub use kubectl::Kubectl;
 pub use pod::Pod;
 pub use programs::{ISTIO_VERSION, KUBERNETES_VERSION, istio_file, kubernetes_program};
+pub use traffic::{Tally, Traffic};
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, Weak};

@@ -3,6 +3,7 @@
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
@@ -304,7 +305,7 @@ fn tree(folder: &Path) -> BTreeMap<String, String> {
             }
             let name = path.strip_prefix(folder).unwrap().to_str().unwrap().to_owned();
             let is_program = fs::metadata(&path).unwrap().permissions().mode() & 0o111 != 0;
-            assert_eq!(is_program, name.ends_with(".sh"), "{name}");
+            assert_eq!(is_program, path.extension().is_some_and(|it| it == "sh"), "{name}");
             files.insert(name, fs::read_to_string(path).unwrap());
         }
     }
@@ -321,7 +322,7 @@ fn a_folder_for_each_step() {
         assert_eq!(run(&command, &case).unwrap().status, 0);
         let mut text = String::new();
         for (name, content) in tree(&into).iter().filter(|(name, _)| *name != "plan.json") {
-            text += &format!("== {name}\n{content}");
+            write!(text, "== {name}\n{content}").unwrap();
         }
         let golden = format!("merge/folder-{golden}.txt");
         if std::env::var_os("BLESS").is_some() {

@@ -17,7 +17,7 @@ use tests::gateways::{Applied, Case, cases};
 use tests::istio::{Pod, Stack};
 
 /// Filter chains, virtual hosts and rejections, a line each.
-type Lines = BTreeSet<String>;
+pub(super) type Lines = BTreeSet<String>;
 
 /// How many clusters share the cases; they mostly wait.
 const SHARES: usize = 4;
@@ -113,7 +113,7 @@ impl Pods<'_> {
 }
 
 /// What Envoy has, once that is what is expected or time is up.
-fn wait(pod: &Pod, expected: &Lines) -> Lines {
+pub(super) fn wait(pod: &Pod, expected: &Lines) -> Lines {
     let start = Instant::now();
     loop {
         let found = of_envoy(pod);
@@ -124,7 +124,7 @@ fn wait(pod: &Pod, expected: &Lines) -> Lines {
     }
 }
 
-fn of_model(workload: &Workload) -> Lines {
+pub(super) fn of_model(workload: &Workload) -> Lines {
     let mut lines = Lines::new();
     for listener in workload.listeners.iter().filter(|listener| listener.is_tls()) {
         lines.extend(listener.chains.iter().flat_map(|chain| of_chain(listener, chain)));

@@ -105,10 +105,15 @@ impl Place<'_> {
     ) -> Result<String> {
         let ResourceName { kind, namespace, name } = write.resource();
         let stem = format!("{prefix}{}-{}-{namespace}-{name}", at + 1, kind.to_ascii_lowercase());
-        let is_whole = self.form == Form::Full || matches!(write, Write::Create { .. });
         let (name, text) = match (write, manifest) {
             (Write::Delete { .. }, _) => return Ok(kubectl::command(write, None)),
-            (_, Some(manifest)) if is_whole => (format!("{stem}.yaml"), to_yaml(manifest)?),
+            (Write::Create { manifest, .. }, _) => {
+                let manifest = serde_json::to_string_pretty(&without_status(manifest))?;
+                (format!("{stem}.json"), manifest + "\n")
+            }
+            (_, Some(manifest)) if self.form == Form::Full => {
+                (format!("{stem}.yaml"), to_yaml(manifest)?)
+            }
             _ => {
                 let patch = serde_json::to_string_pretty(&write.operations())?;
                 (format!("{stem}.json"), patch + "\n")

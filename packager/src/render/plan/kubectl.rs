@@ -1,5 +1,7 @@
 //! Writes as commands of kubectl, with full names of resources: `gateway` alone is one of two kinds.
 
+use serde_json::Value;
+
 use crate::gateway::resources::ResourceName;
 use crate::merge::{Plan, Write};
 
@@ -18,11 +20,13 @@ pub(super) fn command(write: &Write, file: Option<&str>) -> String {
         (Write::Delete { .. }, _) => {
             format!("kubectl delete {plural} {name} --namespace {namespace}")
         }
-        (Write::Create { .. }, Some(file)) => format!("kubectl create --filename {file}"),
+        (Write::Create { manifest, .. }, Some(file)) => {
+            format!("kubectl create --raw {} --filename {file}", path(write, manifest))
+        }
         (Write::Create { manifest, .. }, None) => {
-            let manifest = crate::merge::without_status(manifest);
-            let manifest = serde_json::to_string(&manifest).unwrap_or_default();
-            format!("echo {} | kubectl create --filename -", quoted(&manifest))
+            let text = serde_json::to_string(&crate::merge::without_status(manifest));
+            let text = quoted(&text.unwrap_or_default());
+            format!("echo {text} | kubectl create --raw {} --filename -", path(write, manifest))
         }
     }
 }
@@ -38,6 +42,15 @@ pub(super) fn probe(plan: &Plan) -> Option<String> {
     let authorities = plan.hosts.iter().map(|host| format!(" --authority {host}"));
     let authorities: String = authorities.collect();
     Some(format!("packager probe --connect \"$GATEWAY\" --sni {sni}{authorities}"))
+}
+
+/// Where resources of a kind are made. What is sent there arrives as it is, where `kubectl create`
+/// would change the annotation that `kubectl apply` keeps its last input in.
+fn path(write: &Write, manifest: &Value) -> String {
+    let ResourceName { kind, namespace, .. } = write.resource();
+    let version = manifest.get("apiVersion").and_then(Value::as_str);
+    let version = version.unwrap_or("networking.istio.io/v1");
+    format!("/apis/{version}/namespaces/{namespace}/{}s", kind.to_ascii_lowercase())
 }
 
 /// The resource as kubectl names it (Kubernetes: the plural and the group of a definition).
