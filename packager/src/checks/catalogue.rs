@@ -45,8 +45,8 @@ const COALESCE_NOT_FOUND: Documentation = Documentation {
           to, and of no other. Pages fail for some people some of the time.",
     example: "Gateways gw-a (a.example.com) and gw-b (b.example.com) select the same pods and name \
               the Secret w, a certificate for *.example.com.",
-    fix: "Serve all hosts of a certificate from one server, or install the filter, \
-          which answers 421 so that clients ask again on a new connection (packager manifest).",
+    fix: "Serve all hosts of a certificate from one server (packager merge plans how), or install the \
+          filter, which answers 421 so that clients ask again on a new connection (packager manifest).",
 };
 
 const COALESCE_WRONG_ROUTE: Documentation = Documentation {
@@ -57,7 +57,8 @@ const COALESCE_WRONG_ROUTE: Documentation = Documentation {
     example: "One Gateway has *.example.com with a route for everything, another b.example.com, and \
               one certificate is good for both: requests for b on a connection for x.example.com go \
               to the backend of the wildcard.",
-    fix: "Bind the routes of the one host to both Gateways, serve both from one server, or install the filter (packager manifest).",
+    fix: "Serve both from one server (packager merge plans how), or install the filter (packager \
+          manifest).",
 };
 
 const COALESCE_TLS_POLICY: Documentation = Documentation {

@@ -17,8 +17,19 @@ use crate::gateway::server::Entry;
 use crate::gateway::{Certificates, Model, ServerId};
 pub(super) use certificate::presenter;
 
+/// How many servers become one at once at most. A plan has two steps for each and is proved after
+/// each, which takes a time that grows with the square of them.
+const MOST: usize = 300;
+
 /// What is in the way of any merge of servers, for what they are.
 pub(super) fn of_servers(servers: &[ServerId]) -> Option<Obstacle> {
+    if servers.len() > MOST {
+        return Some(Obstacle::new(
+            Reason::TooMany,
+            format!("{} servers break each other, and a plan is for {MOST} at most", servers.len()),
+            format!("annotate Gateways with sni-guard/ignore to merge some of them, or {GUARD}"),
+        ));
+    }
     let is = |kind: fn(&Entry) -> bool| servers.iter().find(|server| kind(&server.entry));
     if let Some(server) = is(|entry| matches!(entry, Entry::Listener(_))) {
         return Some(Obstacle::new(

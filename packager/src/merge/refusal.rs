@@ -27,6 +27,8 @@ pub enum Reason {
     Dropped,
     /// Envoy refuses the listener already.
     Rejected,
+    /// They are more than anybody would carry out a plan for.
+    TooMany,
     /// A listener of the Gateway API has one hostname.
     GatewayApi,
     /// A program writes one of the resources.

@@ -88,7 +88,7 @@ impl<'s> Scene<'s> {
         let guard = "have the filter answer 421: packager manifest --image IMAGE --from PATH";
         match self.obstacle() {
             None => {
-                format!("serve both hosts from one server, or {guard}")
+                format!("serve both hosts from one server: packager merge PATH; or {guard}")
             }
             Some(obstacle) => format!("they cannot be one server, since {obstacle}; {guard}"),
         }
