@@ -11,6 +11,7 @@ mod inspect;
 mod layout;
 mod manifest;
 mod merge;
+mod probe;
 mod push;
 mod registry;
 mod verify;
@@ -43,6 +44,7 @@ enum Command {
     Explain(explain::Args),
     Check(check::Args),
     Merge(merge::Args),
+    Probe(probe::Args),
 }
 
 impl Cli {
@@ -56,6 +58,7 @@ impl Cli {
             Command::Explain(args) => explain::run(args, console),
             Command::Check(args) => check::run(args, console),
             Command::Merge(args) => merge::run(args, console),
+            Command::Probe(args) => probe::run(args, console),
         }
     }
 }

@@ -4,8 +4,9 @@
 //! [`commands`] has one module per subcommand and all the input and output. What they call is pure:
 //! [`module`] knows WebAssembly and what Envoy wants of it, [`image`] the OCI image, [`resource`]
 //! the Kubernetes resource, [`settings`] the filter's configuration as people write it, [`gateway`]
-//! what istiod and Envoy make of Gateways and routes, [`checks`] what is wrong with that, [`merge`] how to
-//! mend it, and [`render`] writes it in several forms. The decisions are [`rule`]'s, the same code that the filter runs.
+//! what istiod and Envoy make of Gateways and routes, [`checks`] what is wrong with that, [`merge`] how
+//! to mend it, [`render`] writes either in several forms, and [`probe`] judges what a live gateway
+//! answers. The decisions are [`rule`]'s, the same code that the filter runs.
 
 pub mod checks;
 pub mod commands;
@@ -14,6 +15,7 @@ pub mod gateway;
 pub mod image;
 pub mod merge;
 pub mod module;
+pub mod probe;
 pub mod render;
 pub mod resource;
 pub mod settings;

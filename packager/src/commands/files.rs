@@ -4,7 +4,9 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use tempfile::NamedTempFile;
 
 use crate::console::Console;
@@ -23,6 +25,17 @@ pub(crate) fn read_text(path: &Path, console: &mut Console<'_>) -> Result<String
     let mut text = String::new();
     console.input.read_to_string(&mut text).context("reading standard input")?;
     Ok(text)
+}
+
+/// Reads all certificates of a PEM file; one at least.
+pub(crate) fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
+    let pem = read(path)?;
+    let certificates = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
+    let certificates = certificates.with_context(|| format!("reading {}", path.display()))?;
+    if certificates.is_empty() {
+        bail!("reading {}: it has no PEM certificate", path.display());
+    }
+    Ok(certificates)
 }
 
 /// Reads the filter's configuration, an empty one when there is no file.

@@ -47,12 +47,19 @@ impl Certificate {
     /// # Errors
     /// There is none, or it is damaged.
     pub fn parse(pem: &[u8]) -> Result<Self, NotACertificate> {
-        let der = CertificateDer::from_pem_slice(pem).map_err(|_| NotACertificate)?;
-        let (_, found) = X509Certificate::from_der(&der).map_err(|_| NotACertificate)?;
+        Self::parse_der(&CertificateDer::from_pem_slice(pem).map_err(|_| NotACertificate)?)
+    }
+
+    /// Reads a certificate as TLS shows it (X.690).
+    ///
+    /// # Errors
+    /// It is damaged.
+    pub fn parse_der(der: &[u8]) -> Result<Self, NotACertificate> {
+        let (_, found) = X509Certificate::from_der(der).map_err(|_| NotACertificate)?;
         let time = |seconds| DateTime::from_timestamp(seconds, 0).ok_or(NotACertificate);
         let validity = found.validity();
         Ok(Self {
-            fingerprint: hex::encode(Sha256::digest(&der)),
+            fingerprint: hex::encode(Sha256::digest(der)),
             names: names(&found)?,
             not_before: time(validity.not_before.timestamp())?,
             not_after: time(validity.not_after.timestamp())?,

@@ -1,13 +1,12 @@
 //! How registries are reached: the flags that every command has which speaks to one.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use oci_client::Reference;
 use oci_client::client::{Certificate, CertificateEncoding, ClientConfig, ClientProtocol};
 use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 
 use super::Credentials;
 use crate::commands::files;
@@ -56,7 +55,10 @@ impl ConnectionArgs {
         };
         Ok(Connection {
             plain_http: self.plain_http,
-            certificates: self.ca_file.as_deref().map_or(Ok(Vec::new()), certificates)?,
+            certificates: self
+                .ca_file
+                .as_deref()
+                .map_or(Ok(Vec::new()), files::read_certificates)?,
             any_certificate: self.insecure_skip_tls_verify,
             user,
             timeout: Duration::from_secs(self.timeout),
@@ -70,16 +72,6 @@ fn password(console: &mut Console<'_>) -> Result<String> {
     let password = text.trim_end_matches(['\r', '\n']);
     ensure!(!password.is_empty(), "reading the password from standard input: there is none");
     Ok(password.to_owned())
-}
-
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
-    let pem = files::read(path)?;
-    let certificates = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
-    let certificates = certificates.with_context(|| format!("reading {}", path.display()))?;
-    if certificates.is_empty() {
-        bail!("reading {}: it has no PEM certificate", path.display());
-    }
-    Ok(certificates)
 }
 
 impl Connection {

@@ -1,0 +1,169 @@
+//! Rounds, one after the other: the first is told whole, of the others what is new.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::value_parser;
+use tokio::time::{Instant, sleep};
+
+use super::round::{self, Round};
+use super::sites::Sites;
+use super::target::Target;
+use crate::commands::ReportFormat;
+use crate::console::{Console, ExitStatus};
+use crate::probe::{Report, text};
+
+/// The flags.
+#[derive(Clone, Copy, Debug, clap::Args)]
+#[command(next_help_heading = "Rounds")]
+pub(super) struct RoundsArgs {
+    /// Ask so many times, and tell what changes
+    #[arg(long, value_name = "N", default_value = "1", value_parser = value_parser!(u32).range(1..=1_000_000))]
+    repeat: u32,
+    /// Ask again and again for as long as --for says, and tell what changes
+    #[arg(long, conflicts_with = "repeat")]
+    watch: bool,
+    /// How many seconds to watch
+    #[arg(long = "for", value_name = "SECONDS", default_value = "300", requires = "watch", value_parser = value_parser!(u64).range(1..=86_400))]
+    duration: u64,
+    /// How many seconds to wait between two rounds
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = value_parser!(u64).range(..=3_600))]
+    interval: u64,
+}
+
+/// How rounds follow each other, and how they are told.
+pub(super) struct Rounds {
+    args: RoundsArgs,
+    output: ReportFormat,
+    began: Instant,
+    told: Option<Report>,
+    done: u32,
+    changes: u32,
+}
+
+impl Rounds {
+    pub(super) fn new(args: RoundsArgs, output: ReportFormat) -> Self {
+        Self { args, output, began: Instant::now(), told: None, done: 0, changes: 0 }
+    }
+
+    /// Runs them. With `--watch` the last round says how the command ends, else the worst one.
+    pub(super) async fn run(
+        mut self,
+        target: &Target,
+        sites: &Sites,
+        console: &mut Console<'_>,
+    ) -> Result<ExitStatus> {
+        let mut status = self.first(target, sites, console).await?;
+        while self.goes_on() {
+            sleep(Duration::from_secs(self.args.interval)).await;
+            let latest = self.next(target, sites, console).await?;
+            status = if self.args.watch { latest } else { worse(status, latest) };
+        }
+        if self.done > 1 {
+            let Self { done, changes, .. } = self;
+            console.say(format_args!("{done} rounds in {}, changes in {changes}", self.when()));
+        }
+        Ok(status)
+    }
+
+    /// Nothing is to be watched where the first round cannot be had.
+    async fn first(
+        &mut self,
+        target: &Target,
+        sites: &Sites,
+        console: &mut Console<'_>,
+    ) -> Result<ExitStatus> {
+        let Round { report, choice } = round::run(target, sites).await?;
+        sites.tell(&choice, &target.sni.text, console);
+        self.done += 1;
+        match self.output {
+            ReportFormat::Text => text::write(&report, console.out)?,
+            ReportFormat::Json => write_json(&report, console)?,
+        }
+        tell_troubles(&report, console);
+        Ok(status(self.told.insert(report)))
+    }
+
+    async fn next(
+        &mut self,
+        target: &Target,
+        sites: &Sites,
+        console: &mut Console<'_>,
+    ) -> Result<ExitStatus> {
+        let round = round::run(target, sites).await;
+        self.done += 1;
+        let report = match round {
+            Ok(Round { report, .. }) => report,
+            // A gateway may be away for a moment.
+            Err(error) => {
+                console.say(format_args!("{}", self.when()));
+                return Ok(console.failure(&error));
+            }
+        };
+        let status = status(&report);
+        if let Some(before) = self.told.as_ref().filter(|before| !before.is_unchanged(&report)) {
+            match self.output {
+                ReportFormat::Text => {
+                    text::write_changes(before, &report, &self.when(), console.out)?;
+                }
+                ReportFormat::Json => write_json(&report, console)?,
+            }
+            tell_troubles(&report, console);
+            console.out.flush()?;
+            self.changes += 1;
+            self.told = Some(report);
+        }
+        Ok(status)
+    }
+
+    fn goes_on(&self) -> bool {
+        let next = self.began.elapsed() + Duration::from_secs(self.args.interval);
+        if self.args.watch {
+            next < Duration::from_secs(self.args.duration)
+        } else {
+            self.done < self.args.repeat
+        }
+    }
+
+    fn when(&self) -> String {
+        format!("{:.1} s", self.began.elapsed().as_secs_f64())
+    }
+}
+
+fn write_json(report: &Report, console: &mut Console<'_>) -> Result<()> {
+    writeln!(console.out, "{}", serde_json::to_string(report)?)?;
+    Ok(console.out.flush()?)
+}
+
+/// Says what could not be told, and what to do, each advice once.
+fn tell_troubles(report: &Report, console: &mut Console<'_>) {
+    let mut hints = Vec::new();
+    for row in &report.results {
+        for (connection, trouble) in row.troubles() {
+            let authority = &row.authority;
+            console.say(format_args!(
+                "error: asking for {authority} on {connection}: {}",
+                trouble.message
+            ));
+            if !hints.contains(&&trouble.hint) {
+                hints.push(&trouble.hint);
+            }
+        }
+    }
+    for hint in hints {
+        console.say(format_args!("hint: {hint}"));
+    }
+}
+
+fn status(report: &Report) -> ExitStatus {
+    match report.is_fine() {
+        Some(true) => ExitStatus::Yes,
+        Some(false) => ExitStatus::No,
+        None => ExitStatus::Unable,
+    }
+}
+
+fn worse(one: ExitStatus, other: ExitStatus) -> ExitStatus {
+    let order = [ExitStatus::Unable, ExitStatus::No];
+    order.into_iter().find(|status| [one, other].contains(status)).unwrap_or(ExitStatus::Yes)
+}

@@ -1,0 +1,121 @@
+//! Whom the probe trusts, and who it says that it is.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use rustls::client::Resumption;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use rustls_platform_verifier::Verifier;
+
+use crate::commands::files;
+use crate::console::Hinted;
+
+/// The flags.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Certificates")]
+pub(super) struct TrustArgs {
+    /// Trust the certificates in this PEM file, in addition to the system's
+    #[arg(long, value_name = "PATH", conflicts_with = "insecure_skip_tls_verify")]
+    ca_file: Option<PathBuf>,
+    /// Take any certificate
+    #[arg(long)]
+    insecure_skip_tls_verify: bool,
+    /// The client certificate for servers that demand one, with its chain, in PEM
+    #[arg(long, value_name = "PATH", requires = "client_key")]
+    client_cert: Option<PathBuf>,
+    /// Its private key, in PEM
+    #[arg(long, value_name = "PATH", requires = "client_cert")]
+    client_key: Option<PathBuf>,
+}
+
+impl TrustArgs {
+    /// Reads what the flags name. Connections offer HTTP/2, then HTTP/1.1, and resume nothing.
+    pub(super) fn read(&self) -> Result<Arc<ClientConfig>> {
+        let provider = Arc::new(ring::default_provider());
+        let verifier = self.verifier(&provider)?;
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .dangerous()
+            .with_custom_certificate_verifier(verifier);
+        let mut config = match self.client_cert.as_ref().zip(self.client_key.as_ref()) {
+            None => config.with_no_client_auth(),
+            Some((certificate, key)) => config
+                .with_client_auth_cert(files::read_certificates(certificate)?, read_key(key)?)
+                .with_context(|| {
+                    format!("using {} with {}", certificate.display(), key.display())
+                })?,
+        };
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        config.resumption = Resumption::disabled();
+        Ok(Arc::new(config))
+    }
+
+    fn verifier(&self, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>> {
+        if self.insecure_skip_tls_verify {
+            return Ok(Arc::new(AnyCertificate(Arc::clone(provider))));
+        }
+        let own = self.ca_file.as_deref().map_or(Ok(Vec::new()), files::read_certificates)?;
+        match Verifier::new_with_extra_roots(own, Arc::clone(provider)) {
+            Ok(verifier) => Ok(Arc::new(verifier)),
+            Err(error) => bail!(Hinted::new(
+                format!("preparing to verify certificates: {error}"),
+                "give the certificates of the authorities to trust with --ca-file"
+            )),
+        }
+    }
+}
+
+fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>> {
+    match PrivateKeyDer::from_pem_slice(&files::read(path)?) {
+        Ok(key) => Ok(key),
+        // Its own words may quote the file.
+        Err(pem::Error::NoItemsFound) => bail!("reading {}: no private key in it", path.display()),
+        Err(_) => bail!("reading {}: expected a private key in PEM", path.display()),
+    }
+}
+
+/// Takes any certificate whose key the server has.
+#[derive(Debug)]
+struct AnyCertificate(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signed, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signed, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
