@@ -13,5 +13,6 @@ pub mod istio;
 pub mod module;
 pub mod process;
 pub mod registry;
+pub mod rude_server;
 pub mod secrets;
 pub mod tools;

@@ -1,0 +1,39 @@
+//! `packager probe` on a real Envoy, whose listeners are those of the model, and on servers that
+//! behave badly.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "probe/gateways.rs"]
+mod gateways;
+#[path = "probe/live.rs"]
+mod live;
+#[path = "probe/rude.rs"]
+mod rude;
+
+use serde_json::Value;
+use tests::process::{Run, packager, packager_with_input};
+
+const A: &str = "a.example.com";
+const B: &str = "b.example.com";
+
+/// Probes without trusting anybody in particular.
+fn probe(connect: &str, sni: &str, authorities: &[&str], more: &[&str]) -> Run {
+    let head = ["probe", "--connect", connect, "--sni", sni, "--insecure-skip-tls-verify"];
+    packager(&[&head, more, &["--authority"], authorities].concat())
+}
+
+/// The same, and the report.
+#[track_caller]
+fn report(connect: &str, sni: &str, authorities: &[&str], more: &[&str]) -> (Run, Value) {
+    let run = probe(connect, sni, authorities, &[more, &["--output", "json"]].concat());
+    let report = serde_json::from_str(&run.out);
+    let report = report.unwrap_or_else(|error| panic!("{error}: {}{}", run.out, run.talk));
+    (run, report)
+}
+
+/// The authorities with their verdicts, in order.
+fn verdicts(report: &Value) -> Vec<(&str, &str)> {
+    let results = report.get("results").and_then(Value::as_array).unwrap().iter();
+    let text = |value: &'_ Value| value.as_str().unwrap_or("unknown").to_owned().leak() as &str;
+    results.map(|result| (text(&result["authority"]), text(&result["verdict"]))).collect()
+}
