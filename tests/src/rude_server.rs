@@ -156,7 +156,11 @@ async fn serve(
     let mut stream = acceptor.accept(stream).await?;
     match manner {
         Manner::Stalling => sleep(LONG).await,
-        Manner::GarbageInside => stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await?,
+        Manner::GarbageInside => {
+            stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await?;
+            // The client is to see it, and no reset.
+            sleep(LONG).await;
+        }
         Manner::Closing => stream.shutdown().await?,
         Manner::Old => answer_h1(stream).await?,
         _ => answer_h2(stream, manner, seen).await?,

@@ -1,7 +1,5 @@
 //! One Envoy with the listeners of several cases.
 
-use std::sync::OnceLock;
-
 use packager::gateway::Listener;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -35,7 +33,7 @@ function envoy_on_request(request)
 end
 "#;
 
-/// Answers as two versions do in turn, but for the path `/fixed`.
+/// Answers as two versions do, in turn.
 const TWO_VERSIONS: &str = r#"
 count = 0
 function envoy_on_request(request)
@@ -43,6 +41,25 @@ function envoy_on_request(request)
   request:respond({[":status"] = "200"}, tostring(count % 2))
 end
 "#;
+
+/// Our filter, in the place of a script.
+const GUARD: &str = "guard";
+
+/// The listeners, each with the case whose it is, and its filter.
+const LISTENERS: [(&str, &str, Option<&str>); 12] = [
+    ("plain", "01-one-secret", None),
+    ("guarded", "01-one-secret", Some(GUARD)),
+    ("always", "01-one-secret", Some(ALWAYS)),
+    ("old", "01-one-secret", None),
+    ("merged", "06-one-server", None),
+    ("strict", "06-one-server", Some(STRICT)),
+    ("counting", "06-one-server", Some(COUNTING)),
+    ("two versions", "06-one-server", Some(TWO_VERSIONS)),
+    ("wildcard", "07-wildcard-route", None),
+    ("mutual", "11-mutual", None),
+    ("mutual guarded", "11-mutual", Some(GUARD)),
+    ("unattached", "14-not-exported", None),
+];
 
 /// The Envoy.
 pub(super) struct Gateways {
@@ -52,42 +69,25 @@ pub(super) struct Gateways {
 }
 
 impl Gateways {
-    /// The one that the tests of this program share.
-    pub(super) fn shared() -> &'static Self {
-        static SHARED: OnceLock<Gateways> = OnceLock::new();
-        SHARED.get_or_init(Self::start)
-    }
-
-    fn start() -> Self {
+    /// Starts some of [`LISTENERS`], or all where none is named.
+    pub(super) fn start(names: &[&str]) -> Self {
         let folder = TempDir::new().unwrap();
-        let names = ["*.example.com", "*.b.example.com"];
-        let certificate = Certificate::generate(folder.path(), &names).unwrap();
+        let certified = ["*.example.com", "*.b.example.com"];
+        let certificate = Certificate::generate(folder.path(), &certified).unwrap();
         let cases = cases().unwrap();
         let mut listening = Vec::new();
-        for (name, case, filter) in [
-            ("plain", "01-one-secret", None),
-            ("guarded", "01-one-secret", Some("guard")),
-            ("always", "01-one-secret", Some(ALWAYS)),
-            ("old", "01-one-secret", None),
-            ("merged", "06-one-server", None),
-            ("strict", "06-one-server", Some(STRICT)),
-            ("counting", "06-one-server", Some(COUNTING)),
-            ("two versions", "06-one-server", Some(TWO_VERSIONS)),
-            ("wildcard", "07-wildcard-route", None),
-            ("mutual", "11-mutual", None),
-            ("mutual guarded", "11-mutual", Some("guard")),
-            ("unattached", "14-not-exported", None),
-        ] {
+        let wanted = |name| names.is_empty() || names.contains(&name);
+        for (name, case, filter) in LISTENERS.into_iter().filter(|(name, _, _)| wanted(name)) {
             let listener = listener(&cases, case);
             let filter = filter.map(|text| match text {
-                "guard" => guard(listener),
+                GUARD => guard(listener),
                 script => Filter::Lua(script.into()),
             });
             let backends = free_backends(listener).unwrap();
             listening.push(Listening { name: name.into(), listener, filter, backends });
         }
         let mut config = bootstrap(&listening, &certificate).unwrap();
-        speak_http_1_1(&mut config, "old");
+        speak_http_1_1(&mut config);
         let envoy = Envoy::start_with(config).unwrap();
         Self { envoy, certificate, folder }
     }
@@ -111,11 +111,11 @@ fn guard(listener: &Listener) -> Filter {
     })
 }
 
-/// Has a listener offer HTTP/1.1 alone.
-fn speak_http_1_1(config: &mut Value, name: &str) {
+/// Has the listener `old` offer HTTP/1.1 alone.
+fn speak_http_1_1(config: &mut Value) {
     let listeners = config["static_resources"]["listeners"].as_array_mut().unwrap();
-    let listener = listeners.iter_mut().find(|listener| listener["name"] == name).unwrap();
-    for chain in listener["filter_chains"].as_array_mut().unwrap() {
+    let old = listeners.iter_mut().filter(|listener| listener["name"] == "old");
+    for chain in old.flat_map(|listener| listener["filter_chains"].as_array_mut().unwrap()) {
         let context = &mut chain["transport_socket"]["typed_config"]["common_tls_context"];
         context["alpn_protocols"] = json!(["http/1.1"]);
     }

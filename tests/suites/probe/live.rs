@@ -19,7 +19,7 @@ const FROM_TWO_SERVERS: [&str; 2] = ["--from", "gateways/01-one-secret.yaml"];
 /// connection, that on a new one, the verdict and the exit status.
 #[test]
 fn verdicts_of_every_kind() {
-    let gateways = Gateways::shared();
+    let gateways = Gateways::start(&[]);
     let (x, c) = ("x.example.com", "c.example.com");
     for (listener, sni, authority, from, reused, fresh, verdict, status) in [
         ("plain", A, B, &[][..], 404, 200, "not-fixed", 1),
@@ -38,7 +38,7 @@ fn verdicts_of_every_kind() {
         ("counting", A, B, &[], 200, 200, "fixed-by-merge", 0),
         ("two versions", A, B, &[], 200, 200, "fixed-by-merge", 0),
         ("wildcard", x, B, &[], 200, 200, "wrong-route", 1),
-        ("wildcard", B, x, &[], 404, 404, "unreachable-fresh", 1),
+        ("wildcard", B, x, &[], 404, 200, "not-fixed", 1),
         ("mutual", x, B, &[], 200, 0, "wrong-route", 1),
         ("mutual guarded", x, B, &[], 421, 0, "fixed-by-421", 0),
         ("unattached", A, B, &[], 404, 404, "unreachable-fresh", 1),
@@ -60,7 +60,8 @@ fn verdicts_of_every_kind() {
 
 #[test]
 fn json_for_programs() {
-    let connect = Gateways::shared().connect("plain");
+    let gateways = Gateways::start(&["plain"]);
+    let connect = gateways.connect("plain");
     let (run, report) = report(&connect, A, &[A, B, "b.example.net"], &FROM_TWO_SERVERS);
     assert_eq!((run.status, run.out.lines().count()), (1, 1), "{}", run.talk);
     assert_eq!(report["alpn"], "h2");
@@ -95,7 +96,8 @@ fn sha256(text: &str) -> String {
 
 #[test]
 fn a_table_for_people() {
-    let connect = Gateways::shared().connect("plain");
+    let gateways = Gateways::start(&["plain", "wildcard", "counting"]);
+    let connect = gateways.connect("plain");
     let run = probe(&connect, A, &[A, B, "c.example.com"], &FROM_TWO_SERVERS);
     assert_eq!(run.status, 1, "{}", run.talk);
     let expected = format!(
@@ -123,9 +125,9 @@ reset: ended without an answer: no TLS server has the name, or it has no certifi
         "{}",
         run.out
     );
-    let run = probe(&Gateways::shared().connect("wildcard"), "x.example.com", &[B], &[]);
+    let run = probe(&gateways.connect("wildcard"), "x.example.com", &[B], &[]);
     assert!(run.out.contains("b.example.com: the answers differ in body, server\n"), "{}", run.out);
-    let run = probe(&Gateways::shared().connect("counting"), A, &[B], &[]);
+    let run = probe(&gateways.connect("counting"), A, &[B], &[]);
     assert!(
         run.out.contains("b.example.com: not compared, it changes each time: body\n"),
         "{}",
@@ -136,7 +138,7 @@ reset: ended without an answer: no TLS server has the name, or it has no certifi
 /// Resources in which the server name is on several listeners: the certificate tells, then the port.
 #[test]
 fn the_listener_is_found() {
-    let gateways = Gateways::shared();
+    let gateways = Gateways::start(&["strict"]);
     let connect = gateways.connect("strict");
     let (_, port) = connect.split_once(':').unwrap();
     let one = fs::read_to_string("gateways/06-one-server.yaml").unwrap();
@@ -182,7 +184,7 @@ fn the_listener_is_found() {
 
 #[test]
 fn certificates_are_verified() {
-    let gateways = Gateways::shared();
+    let gateways = Gateways::start(&["merged"]);
     let connect = gateways.connect("merged");
     let own = gateways.certificate.certificate.to_str().unwrap();
     let folder = gateways.folder.path().join("other");
@@ -207,15 +209,16 @@ fn certificates_are_verified() {
 
 #[test]
 fn client_certificates() {
-    let gateways = Gateways::shared();
+    let gateways = Gateways::start(&["mutual"]);
     let connect = gateways.connect("mutual");
-    let refused = probe(&connect, B, &[B], &[]);
-    assert_eq!((refused.status, refused.out.as_str()), (2, ""), "{}", refused.talk);
-    assert!(
-        refused.talk.contains("the server demands a client certificate\nhint: give one"),
-        "{}",
-        refused.talk
-    );
+    // The server closes while the client writes: what it says must not get lost, whoever is faster.
+    for _ in 0..20 {
+        let refused = probe(&connect, B, &[B], &[]);
+        assert_eq!((refused.status, refused.out.as_str()), (2, ""), "{}", refused.talk);
+        let said =
+            "with SNI b.example.com: the server demands a client certificate\nhint: give one";
+        assert!(refused.talk.contains(said), "{}", refused.talk);
+    }
     let pair = &gateways.certificate;
     let [certificate, key] = [&pair.certificate, &pair.key].map(|path| path.to_str().unwrap());
     let own = ["--client-cert", certificate, "--client-key", key];
@@ -300,13 +303,14 @@ fn paths_and_methods() {
 
 #[test]
 fn rounds_are_told_once_where_nothing_changes() {
-    let connect = Gateways::shared().connect("plain");
+    let gateways = Gateways::start(&["plain"]);
+    let connect = gateways.connect("plain");
     let run = probe(&connect, A, &[B], &["--repeat", "3", "--interval", "0", "--output", "json"]);
     assert_eq!((run.status, run.out.lines().count()), (1, 1), "{}", run.out);
     assert!(run.talk.starts_with("3 rounds in "), "{}", run.talk);
     assert!(run.talk.ends_with(" s, changes in 0\n"), "{}", run.talk);
     let run = probe(&connect, A, &[A], &["--repeat", "2", "--interval", "0"]);
-    assert_eq!((run.status, run.out.lines().count()), (0, 5), "{}", run.out);
+    assert_eq!((run.status, run.out.lines().count()), (0, 6), "{}", run.out);
 }
 
 /// A merge that is watched: the change is told, and the last round says how it ends.

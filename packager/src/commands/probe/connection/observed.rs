@@ -25,11 +25,13 @@ pub(in crate::commands::probe) enum Ending {
 pub(super) struct Observed {
     stream: TlsStream<TcpStream>,
     ending: Arc<OnceLock<Ending>>,
+    /// Why nothing can be written, while the server's last words are still to come.
+    unwritten: Option<io::Error>,
 }
 
 impl Observed {
     pub(super) fn new(stream: TlsStream<TcpStream>, ending: Arc<OnceLock<Ending>>) -> Self {
-        Self { stream, ending }
+        Self { stream, ending, unwritten: None }
     }
 
     fn note(&self, error: &io::Error) {
@@ -43,16 +45,26 @@ impl Observed {
         let _ = self.ending.set(ending);
     }
 
-    /// Takes note of why nothing can be written. A server that refuses the client certificate says
-    /// so when the client has begun to write (RFC 8446 §4.4.2.4): what it said is still to be read.
-    fn note_unwritten(&mut self, context: &mut Context<'_>, error: &io::Error) {
+    /// Why nothing can be written, once the server's last words are read: one that refuses the client
+    /// certificate says so when the client has begun to write (RFC 8446 §4.4.2.4), and closes.
+    fn poll_unwritten(&mut self, context: &mut Context<'_>, error: io::Error) -> Poll<io::Error> {
         let mut rest = [0; 1024];
         loop {
             let mut buffer = ReadBuf::new(&mut rest);
             match Pin::new(&mut self.stream).poll_read(context, &mut buffer) {
                 Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {}
-                Poll::Ready(Err(last)) => return self.note(&last),
-                Poll::Ready(Ok(())) | Poll::Pending => return self.note(error),
+                Poll::Ready(Ok(())) => {
+                    self.note(&error);
+                    return Poll::Ready(error);
+                }
+                Poll::Ready(Err(last)) => {
+                    self.note(&last);
+                    return Poll::Ready(error);
+                }
+                Poll::Pending => {
+                    self.unwritten = Some(error);
+                    return Poll::Pending;
+                }
             }
         }
     }
@@ -83,19 +95,27 @@ impl AsyncWrite for Observed {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = ready!(Pin::new(&mut self.stream).poll_write(context, bytes));
-        if let Err(error) = &written {
-            self.note_unwritten(context, error);
-        }
-        Poll::Ready(written)
+        let this = &mut *self;
+        let error = match this.unwritten.take() {
+            Some(error) => error,
+            None => match ready!(Pin::new(&mut this.stream).poll_write(context, bytes)) {
+                Ok(count) => return Poll::Ready(Ok(count)),
+                Err(error) => error,
+            },
+        };
+        this.poll_unwritten(context, error).map(Err)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = ready!(Pin::new(&mut self.stream).poll_flush(context));
-        if let Err(error) = &flushed {
-            self.note_unwritten(context, error);
-        }
-        Poll::Ready(flushed)
+        let this = &mut *self;
+        let error = match this.unwritten.take() {
+            Some(error) => error,
+            None => match ready!(Pin::new(&mut this.stream).poll_flush(context)) {
+                Ok(()) => return Poll::Ready(Ok(())),
+                Err(error) => error,
+            },
+        };
+        this.poll_unwritten(context, error).map(Err)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
