@@ -211,11 +211,14 @@ async fn answer(mut respond: SendResponse<Bytes>, manner: Manner, seen: &Seen) -
     }
     let ends = manner == Manner::Slow;
     let mut body = respond.send_response(Response::new(()), ends)?;
+    if ends {
+        return Ok(());
+    }
     let part = Bytes::from(vec![b'x'; 16 << 10]);
-    while !ends {
+    loop {
         body.reserve_capacity(part.len());
         let room = std::future::poll_fn(|context| body.poll_capacity(context)).await;
-        let Some(Ok(room)) = room else { break };
+        let Some(Ok(room)) = room else { return Ok(()) };
         let part = part.slice(..room.min(part.len()));
         seen.octets.fetch_add(part.len(), Ordering::SeqCst);
         body.send_data(part, false)?;
@@ -223,5 +226,4 @@ async fn answer(mut respond: SendResponse<Bytes>, manner: Manner, seen: &Seen) -
             sleep(LONG).await;
         }
     }
-    Ok(())
 }

@@ -1,7 +1,12 @@
 //! `packager probe` on a real Envoy, whose listeners are those of the model, and on servers that
 //! behave badly.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
 
 #[path = "probe/gateways.rs"]
 mod gateways;

@@ -28,6 +28,7 @@ pub struct Trouble {
 
 /// An answer, as far as it shows who gave it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Answer {
     /// The status.
     pub status: u16,
@@ -35,6 +36,8 @@ pub struct Answer {
     pub headers: BTreeMap<String, String>,
     /// The body.
     pub body: Body,
+    /// Whether the server asked for a client certificate, and was shown one.
+    pub client_certificate: bool,
 }
 
 /// A body, by the SHA-256 of what was read of it, in hexadecimal.
@@ -106,7 +109,8 @@ pub fn is_told(name: &str) -> bool {
         || (name.starts_with("x-envoy-") && name != "x-envoy-upstream-service-time")
 }
 
-/// What two answers can differ in. The status is always compared; it is never said to change.
+/// What two answers can differ in, beside the status and the client certificate, which are always
+/// compared.
 fn aspects(answers: &[&Answer]) -> BTreeSet<String> {
     let headers = answers.iter().flat_map(|answer| answer.headers.keys().cloned());
     headers.chain(["body".to_owned()]).collect()
@@ -135,12 +139,15 @@ pub(super) fn compare(reused: &[&Answer], fresh: &[&Answer], ignored: &[String])
     let pairs = reused.iter().flat_map(|one| fresh.iter().map(move |other| (*one, *other)));
     let differences = pairs.map(|(one, other)| {
         let status = (one.status != other.status).then(|| "status".to_owned());
+        // Whoever reuses the connection is not asked for one.
+        let skips = other.client_certificate && !one.client_certificate;
+        let skipped = skips.then(|| "client certificate".to_owned());
         let differs = |aspect: &String| {
             let values = value(one, aspect).zip(value(other, aspect));
             !ignored.contains(aspect) && values.is_some_and(|(one, other)| one != other)
         };
         let others = aspects(&[one, other]).into_iter().filter(differs);
-        status.into_iter().chain(others).collect::<Vec<_>>()
+        status.into_iter().chain(skipped).chain(others).collect::<Vec<_>>()
     });
     differences.min_by_key(Vec::len).unwrap_or_default()
 }

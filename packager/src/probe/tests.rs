@@ -4,9 +4,11 @@ use super::{Evidence, Report, Row, Verdict, text};
 fn answer(text: &str) -> Answer {
     let mut words = text.split(' ');
     let status = words.next().unwrap().parse().unwrap();
-    let mut answer = Answer { status, headers: [].into(), body: Body::Whole(String::new()) };
+    let body = Body::Whole(String::new());
+    let mut answer = Answer { status, headers: [].into(), body, client_certificate: false };
     for word in words {
         match word.split_once('=') {
+            None if word == "shown" => answer.client_certificate = true,
             Some((name, value)) => {
                 answer.headers.insert(name.into(), value.into());
             }
@@ -69,6 +71,9 @@ fn verdicts() {
         ("421", "-", "reset"),
         ("?", "-", "reset"),
         ("-", "?", "reset"),
+        ("200 b", "200 shown b", "wrong-route"),
+        ("200 shown b", "200 shown b", "fixed-by-merge"),
+        ("200 shown b", "200 b", "fixed-by-merge"),
         // Whoever has a certificate is served.
         ("200 b", "cert", "wrong-route"),
         ("404", "cert", "not-fixed"),

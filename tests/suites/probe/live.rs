@@ -224,6 +224,11 @@ fn client_certificates() {
     let own = ["--client-cert", certificate, "--client-key", key];
     let (run, report) = report(&connect, B, &[B], &own);
     assert_eq!((run.status, verdicts(&report)), (0, vec![(B, "fixed-by-merge")]), "{}", run.talk);
+    // A client that reuses this connection is not asked for the certificate.
+    let (run, report) = super::report(&connect, "x.example.com", &[B], &own);
+    assert_eq!((run.status, verdicts(&report)), (1, vec![(B, "wrong-route")]), "{}", run.talk);
+    let differences = &report["results"][0]["differences"];
+    assert_eq!(differences[0], "client certificate", "{report}");
     let folder = gateways.folder.path().join("stranger");
     fs::create_dir_all(&folder).unwrap();
     let pair = Certificate::generate(&folder, &["stranger"]).unwrap();

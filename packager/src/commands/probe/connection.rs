@@ -3,6 +3,7 @@
 mod body;
 mod observed;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -17,6 +18,7 @@ pub(super) use self::observed::Ending;
 use self::observed::Observed;
 use super::failure::Failure;
 use super::target::{Ask, HostName, Target};
+use super::trust::noting_certificate;
 use crate::gateway::Certificate;
 use crate::probe::{Answer, Body, is_told};
 
@@ -32,6 +34,8 @@ pub(super) struct Connection {
     pub(super) alpn: Option<String>,
     /// The server's certificate, where it can be read.
     pub(super) certificate: Option<Certificate>,
+    /// Whether the server was shown a client certificate.
+    shown: Arc<AtomicBool>,
     ending: Arc<OnceLock<Ending>>,
 }
 
@@ -53,17 +57,18 @@ impl Connection {
         let stream = stream.map_err(|error| Failure::of_connecting(&error))?;
         // Requests are small and waited for.
         let _ = stream.set_nodelay(true);
-        let connector = TlsConnector::from(Arc::clone(&target.tls));
+        let (config, shown) = noting_certificate(&target.tls);
+        let connector = TlsConnector::from(config);
         let stream = connector.connect(name.server_name.clone(), stream).await;
         let stream = stream.map_err(|error| Failure::of_handshake(&error))?;
         let (_, session) = stream.get_ref();
         let alpn = session.alpn_protocol().map(|alpn| String::from_utf8_lossy(alpn).into_owned());
-        let shown = session.peer_certificates().and_then(|chain| chain.first());
-        let certificate = shown.and_then(|der| Certificate::parse_der(der).ok());
+        let first = session.peer_certificates().and_then(|chain| chain.first());
+        let certificate = first.and_then(|der| Certificate::parse_der(der).ok());
         let ending = Arc::new(OnceLock::new());
         let stream = Observed::new(stream, Arc::clone(&ending));
         let http = Http::open(stream, alpn.as_deref() == Some("h2"), &ending).await?;
-        Ok(Self { http, alpn, certificate, ending })
+        Ok(Self { http, alpn, certificate, shown, ending })
     }
 
     /// Whether it carries several requests, so that clients may use it for other hosts.
@@ -78,6 +83,7 @@ impl Connection {
             http: Http::H2(sender.clone()),
             alpn: self.alpn.clone(),
             certificate: self.certificate.clone(),
+            shown: Arc::clone(&self.shown),
             ending: Arc::clone(&self.ending),
         })
     }
@@ -94,7 +100,7 @@ impl Connection {
                     .map_err(late)?
                     .map_err(|error| Failure::of_h2(&error, &self.ending))?
                     .into_parts();
-                Ok(answer(&head, Reader::H2(body).read(deadline).await))
+                Ok(answer(&head, Reader::H2(body).read(deadline).await, &self.shown))
             }
             Http::H1(sender) => {
                 let asked = timeout_at(deadline, ask_h1(sender, target, wanted));
@@ -103,7 +109,7 @@ impl Connection {
                     .map_err(late)?
                     .map_err(|error| Failure::of_h1(&error, &self.ending))?
                     .into_parts();
-                Ok(answer(&head, Reader::H1(body).read(deadline).await))
+                Ok(answer(&head, Reader::H1(body).read(deadline).await, &self.shown))
             }
         }
     }
@@ -159,7 +165,7 @@ async fn ask_h1(
     sender.send_request(request).await
 }
 
-fn answer(head: &http::response::Parts, body: Body) -> Answer {
+fn answer(head: &http::response::Parts, body: Body, shown: &AtomicBool) -> Answer {
     let told = head.headers.iter().filter(|(name, _)| is_told(name.as_str()));
     let headers = told.map(|(name, value)| {
         let value = value.as_bytes().escape_ascii().to_string();
@@ -168,5 +174,10 @@ fn answer(head: &http::response::Parts, body: Body) -> Answer {
         let value = end.and_then(|end| value.get(..end)).unwrap_or(&value);
         (name.as_str().to_owned(), value.to_owned())
     });
-    Answer { status: head.status.as_u16(), headers: headers.collect(), body }
+    Answer {
+        status: head.status.as_u16(),
+        headers: headers.collect(),
+        body,
+        client_certificate: shown.load(Ordering::Relaxed),
+    }
 }

@@ -2,13 +2,15 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
-use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 use rustls_platform_verifier::Verifier;
 
@@ -76,6 +78,39 @@ fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>> {
         // Its own words may quote the file.
         Err(pem::Error::NoItemsFound) => bail!("reading {}: no private key in it", path.display()),
         Err(_) => bail!("reading {}: expected a private key in PEM", path.display()),
+    }
+}
+
+/// The same for one connection, with whether the server asks for the client certificate and is shown
+/// it.
+pub(super) fn noting_certificate(config: &ClientConfig) -> (Arc<ClientConfig>, Arc<AtomicBool>) {
+    let shown = Arc::new(AtomicBool::new(false));
+    let mut config = config.clone();
+    config.client_auth_cert_resolver =
+        Arc::new(Noting { resolver: config.client_auth_cert_resolver, shown: Arc::clone(&shown) });
+    (Arc::new(config), shown)
+}
+
+/// Notes when the client certificate is asked for, and there.
+#[derive(Debug)]
+struct Noting {
+    resolver: Arc<dyn ResolvesClientCert>,
+    shown: Arc<AtomicBool>,
+}
+
+impl ResolvesClientCert for Noting {
+    fn resolve(
+        &self,
+        authorities: &[&[u8]],
+        schemes: &[SignatureScheme],
+    ) -> Option<Arc<CertifiedKey>> {
+        let found = self.resolver.resolve(authorities, schemes);
+        self.shown.fetch_or(found.is_some(), Ordering::Relaxed);
+        found
+    }
+
+    fn has_certs(&self) -> bool {
+        self.resolver.has_certs()
     }
 }
 
