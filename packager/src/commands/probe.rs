@@ -32,12 +32,14 @@ use crate::console::{Console, ExitStatus};
 Each host is asked for on the connection that was opened for --sni, then on connections of its own.
 A host that is served on both is asked for up to four times on either, until the answers agree:
 status, headers such as server and location, and body. What no two new connections answer alike, such
-as a body with the time, is not compared. No more than 16 requests are under way at a time, and no
-more than 1 MiB of a body is read.
+as a body with the time, is not compared. That a client certificate is shown on new connections alone
+is a difference. No more than 16 requests are under way at a time, and no more than 1 MiB of a body is
+read.
 
 Verdicts: fixed-by-421, fixed-by-merge, not-coalescible (fine); not-fixed, wrong-route, needless-421,
 all-421, unreachable-fresh, reset. It is reset where a new connection for the host is, whatever the
-reused one answers. A client certificate that only the new connection demands counts as served.
+reused one answers. A new connection that demands a client certificate which is not given counts as
+served, so that 200 on the reused one is a wrong-route.
 
 Exit status: 0 every host is fixed or not coalescible, 1 one is not, 2 it could not be told, such as
 when no connection could be made. With --repeat every round counts, with --watch the last one.")]

@@ -1,5 +1,6 @@
 //! Servers that break off, say nothing, or too much.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -84,6 +85,21 @@ fn sixteen_requests_at_a_time() {
     assert_eq!(found, hosts);
     let at_a_time = server.at_a_time();
     assert!((4..=16).contains(&at_a_time), "{at_a_time}");
+}
+
+/// A gateway that is gone in a later round is no reason to stop, and no success.
+#[test]
+fn a_gateway_goes_away_between_rounds() {
+    let server = server(Manner::Slow);
+    let address = server.address();
+    let rounds = ["--repeat", "3", "--interval", "1", "--output", "json"];
+    let probing = thread::spawn(move || probe(&address, A, &[B], &rounds));
+    thread::sleep(Duration::from_millis(700));
+    drop(server);
+    let run = probing.join().unwrap();
+    assert_eq!((run.status, run.out.lines().count()), (2, 1), "{}{}", run.out, run.talk);
+    assert_eq!(run.talk.matches("error: connecting to ").count(), 2, "{}", run.talk);
+    assert!(run.talk.contains("3 rounds in "), "{}", run.talk);
 }
 
 #[test]
