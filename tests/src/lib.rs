@@ -16,3 +16,4 @@ pub mod registry;
 pub mod rude_server;
 pub mod secrets;
 pub mod tools;
+pub mod transcript;

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::Write as _;
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
@@ -58,11 +58,7 @@ pub fn packager_program(
     environment: &[(&str, &str)],
     input: &str,
 ) -> Result<Run> {
-    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
-    run_in(&checkout(), &cargo, &["build", "--locked", "--quiet", "--package", "packager"])?;
-    let this = std::env::current_exe()?;
-    let program = this.ancestors().nth(2).context("the folder of programs")?.join("packager");
-    let mut child = Command::new(program)
+    let mut child = Command::new(packager_path()?)
         .args(arguments)
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
@@ -77,6 +73,17 @@ pub fn packager_program(
     let status = output.status.code().context("a signal ended the packager")?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Ok(Run { status: u8::try_from(status)?, out: text(&output.stdout), talk: text(&output.stderr) })
+}
+
+/// The packager as a program, built if need be.
+///
+/// # Errors
+/// It cannot be built.
+pub fn packager_path() -> Result<PathBuf> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    run_in(&checkout(), &cargo, &["build", "--locked", "--quiet", "--package", "packager"])?;
+    let this = std::env::current_exe()?;
+    Ok(this.ancestors().nth(2).context("the folder of programs")?.join("packager"))
 }
 
 /// A program in the background, ended with this value.

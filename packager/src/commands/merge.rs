@@ -100,7 +100,12 @@ impl Files {
 
 fn tell(args: &Args, outlook: &Outlook, console: &mut Console<'_>) -> Result<()> {
     match args.output {
-        ReportFormat::Text => plan::text(outlook, console.out)?,
+        ReportFormat::Text => {
+            // Components of kustomize have no commands.
+            let written = args.into.as_deref();
+            let folder = written.filter(|_| !args.dry_run && !args.files.kustomize);
+            plan::text(outlook, folder, console.out)?;
+        }
         ReportFormat::Json => plan::json(outlook, console.out)?,
     }
     Ok(())

@@ -6,16 +6,17 @@ mod kubectl;
 mod text;
 
 use std::io::{self, Write};
+use std::path::Path;
 
 use crate::merge::{Outlook, State};
 pub use folder::{File, Form};
 
-/// Writes plans for people.
+/// Writes plans for people, with the commands, or with where they were written.
 ///
 /// # Errors
 /// The sink takes no more.
-pub fn text(outlook: &Outlook, sink: &mut dyn Write) -> io::Result<()> {
-    text::write(outlook, sink)
+pub fn text(outlook: &Outlook, folder: Option<&Path>, sink: &mut dyn Write) -> io::Result<()> {
+    text::write(outlook, folder, sink)
 }
 
 /// Writes plans as one JSON object.

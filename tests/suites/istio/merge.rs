@@ -19,7 +19,8 @@ use tempfile::TempDir;
 use tests::certificate::Certificate;
 use tests::client;
 use tests::istio::{Kubectl, Pod, Stack, Tally, Traffic, kubernetes_program, wait_for};
-use tests::process::{free_ports, packager};
+use tests::process::{free_ports, packager, packager_path};
+use tests::transcript::{self, Shell};
 
 use super::model::{of_model, wait};
 
@@ -133,12 +134,9 @@ impl Shop {
     }
 
     fn sh(&self, program: &Path) {
-        let kubectl = kubernetes_program("kubectl").unwrap();
-        let path =
-            format!("{}:{}", kubectl.parent().unwrap().display(), std::env::var("PATH").unwrap());
         let output = Command::new("sh")
             .arg(program)
-            .env("PATH", path)
+            .env("PATH", path())
             .env("KUBECONFIG", self.kubectl().kubeconfig())
             .output()
             .unwrap();
@@ -168,6 +166,13 @@ impl Shop {
         let pairs = hosts.iter().flat_map(|sni| hosts.iter().map(move |other| (sni, other)));
         pairs.map(|(sni, authority)| self.status(sni, authority)).collect()
     }
+}
+
+/// Where `kubectl` and `packager` are found.
+fn path() -> String {
+    let programs = [kubernetes_program("kubectl").unwrap(), packager_path().unwrap()];
+    let folders = programs.map(|program| program.parent().unwrap().display().to_string());
+    format!("{}:{}", folders.join(":"), std::env::var("PATH").unwrap())
 }
 
 fn told(what: &str, tally: &Tally) -> String {
@@ -262,4 +267,21 @@ fn the_published_recipe_is_an_outage() {
     assert!(kinds.get("404").is_some_and(|count| *count > 100), "{kinds:?}");
     assert!(between > Duration::from_secs(1), "{between:?}");
     assert!(shop.reused().iter().all(|status| *status == Some(200)), "{:?}", shop.reused());
+}
+
+#[test]
+fn the_walkthrough_prints_what_it_says() {
+    let shop = Shop::open("shop", &["a", "b"]);
+    let work = TempDir::new().unwrap();
+    let shell = Shell {
+        folder: work.path(),
+        environment: vec![
+            ("PATH", path()),
+            ("KUBECONFIG", shop.kubectl().kubeconfig().display().to_string()),
+            ("GATEWAY", shop.address.to_string()),
+        ],
+        words: vec![(shop.address.port().to_string(), "8443")],
+    };
+    let commands = transcript::check("docs/merge.md", &shell, || shop.settle()).unwrap();
+    assert!(commands > 8, "{commands}");
 }

@@ -48,11 +48,16 @@ pub(super) fn files(outlook: &Outlook, start: &State, form: Form) -> Result<Vec<
     let steps =
         outlook.plans.iter().flat_map(|plan| plan.steps.iter().map(move |step| (plan, step)));
     for (at, (plan, step)) in steps.enumerate() {
-        let folder = format!("{:02}-{}", at + 1, step.name);
+        let folder = name(at + 1, step);
         let place = Place { plan, step, folder, form };
         place.files(&mut state, &mut files)?;
     }
     Ok(files)
+}
+
+/// The folder of a step, which has its number among those of all plans.
+pub(super) fn name(number: usize, step: &Step) -> String {
+    format!("{number:02}-{}", step.name)
 }
 
 fn file(path: &str, text: String) -> File {

@@ -1,13 +1,31 @@
 //! Plans for people.
 
 use std::io::{self, Write};
+use std::path::Path;
 
 use super::kubectl;
-use crate::merge::{Outlook, Plan, Refusal, Strategy};
+use crate::merge::{Outlook, Plan, Refusal, Step, Strategy};
 
-pub(super) fn write(outlook: &Outlook, sink: &mut dyn Write) -> io::Result<()> {
+pub(super) fn write(
+    outlook: &Outlook,
+    folder: Option<&Path>,
+    sink: &mut dyn Write,
+) -> io::Result<()> {
+    let mut number = 0;
     for plan in &outlook.plans {
-        write_plan(plan, sink)?;
+        write_head(plan, sink)?;
+        for step in &plan.steps {
+            number += 1;
+            writeln!(sink, "\nstep {number}, {}: {}", step.name, step.purpose)?;
+            match folder {
+                Some(folder) => {
+                    let step = folder.join(super::folder::name(number, step));
+                    writeln!(sink, "  sh {}", step.join("apply.sh").display())?;
+                }
+                None => write_commands(step, sink)?,
+            }
+        }
+        write_tail(plan, sink)?;
     }
     for refusal in &outlook.refusals {
         write_refusal(refusal, sink)?;
@@ -18,7 +36,7 @@ pub(super) fn write(outlook: &Outlook, sink: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-fn write_plan(plan: &Plan, sink: &mut dyn Write) -> io::Result<()> {
+fn write_head(plan: &Plan, sink: &mut dyn Write) -> io::Result<()> {
     writeln!(sink, "merge into {}", plan.target)?;
     writeln!(sink, "  at: workload {}, listener {}", plan.workload, plan.listener)?;
     for absorbed in &plan.absorbed {
@@ -29,15 +47,20 @@ fn write_plan(plan: &Plan, sink: &mut dyn Write) -> io::Result<()> {
     for warning in &plan.warnings {
         writeln!(sink, "  warning: {warning}")?;
     }
-    for (at, step) in plan.steps.iter().enumerate() {
-        writeln!(sink, "\nstep {}, {}: {}", at + 1, step.name, step.purpose)?;
-        for write in &step.writes {
-            writeln!(sink, "  {}", kubectl::command(write, None))?;
-        }
-        for write in step.writes.iter().rev() {
-            writeln!(sink, "  undo: {}", kubectl::command(&write.undo(), None))?;
-        }
+    Ok(())
+}
+
+fn write_commands(step: &Step, sink: &mut dyn Write) -> io::Result<()> {
+    for write in &step.writes {
+        writeln!(sink, "  {}", kubectl::command(write, None))?;
     }
+    for write in step.writes.iter().rev() {
+        writeln!(sink, "  undo: {}", kubectl::command(&write.undo(), None))?;
+    }
+    Ok(())
+}
+
+fn write_tail(plan: &Plan, sink: &mut dyn Write) -> io::Result<()> {
     writeln!(
         sink,
         "\nafter each step, wait until the gateways have it (istioctl proxy-status), then"
