@@ -22,6 +22,7 @@ pub use code::{Code, Severity};
 use finding::Findings;
 pub use finding::{Finding, Group, Known, Report, Summary};
 use ignores::Ignores;
+pub use ignores::{UnknownCode, unknown_codes};
 
 /// What is checked.
 #[derive(Clone, Copy, Debug)]

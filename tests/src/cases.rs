@@ -2,8 +2,8 @@
 //!
 //! - `# INPUT: FILE`, a file of `gateways/` whose Secrets are left out; what follows in the case
 //!   itself is input as well;
-//! - `# SECRET: NAMESPACE/NAME = NAMES`, a Secret with a certificate made for the test, `until YEAR`
-//!   and `with another key` where it is to be wrong; `NAMESPACE/NAME is NAMESPACE/NAME`, a copy;
+//! - `# SECRET: NAMESPACE/NAME = NAMES`, a Secret with a certificate made for the test, `until YEAR`,
+//!   `with another key` and `cut in half` where it is to be wrong; `NAMESPACE/NAME is NAMESPACE/NAME`, a copy;
 //! - `# RUN:` commands, with `%` for all of that in one file.
 //!
 //! What they print is in the file beside it. `BLESS=1` writes those files anew.
@@ -102,6 +102,11 @@ fn directives<'c>(case: &'c str, word: &str) -> impl Iterator<Item = &'c str> {
 }
 
 fn pair(text: &str) -> Result<Pair> {
+    if let Some(text) = text.strip_suffix(" cut in half") {
+        let mut pair = pair(text)?;
+        pair.certificate.truncate(pair.certificate.len() / 2);
+        return Ok(pair);
+    }
     let (text, has_other_key) = match text.strip_suffix(" with another key") {
         Some(text) => (text, true),
         None => (text, false),

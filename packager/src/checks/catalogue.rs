@@ -116,8 +116,8 @@ const CERTIFICATE_EXPIRED: Documentation = Documentation {
 };
 
 const CERTIFICATE_MISMATCH: Documentation = Documentation {
-    what: "A server shows a certificate that is good for none of its hosts, or the private key \
-           beside a certificate is another's.",
+    what: "A server shows a certificate that is good for none of its hosts, that cannot be read, or \
+           whose private key is another's.",
     why: "Clients refuse the connection, or Envoy refuses the Secret.",
     example: "The server of shop.example.net names the Secret with the certificate for *.example.com.",
     fix: "Name the right Secret, or have a certificate issued for the hosts.",

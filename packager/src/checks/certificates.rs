@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::dropped::NEW_SECRET;
 use super::finding::Findings;
 use super::{Code, Finding, Input, Known};
 use crate::gateway::certificates::Contents;
@@ -24,6 +25,7 @@ pub(super) fn find(input: &Input<'_>, findings: &mut Findings<'_>) {
                 find_expired(input, credential, certificate, &uses, findings);
                 find_mismatch(credential, certificate, *key_fits, &uses, findings);
             }
+            Some(Contents::Broken) => find_broken(credential, &uses, findings),
             None if input.has_all_secrets => find_missing(credential, &uses, findings),
             Some(Contents::Unreadable) | None => {}
         }
@@ -118,6 +120,16 @@ fn find_mismatch(
     };
     let hint = "name the Secret that has the certificate for these hosts, or have one issued";
     add(Code::CertificateMismatch, &unsuited, message, hint, findings);
+}
+
+fn find_broken(credential: &Credential, uses: &[Use<'_>], findings: &mut Findings<'_>) {
+    let message = |users: &str| {
+        format!(
+            "the certificate of {credential}, used by {users}, cannot be read: Envoy refuses it, and \
+             connections fail"
+        )
+    };
+    add(Code::CertificateMismatch, uses, message, NEW_SECRET, findings);
 }
 
 fn find_missing(credential: &Credential, uses: &[Use<'_>], findings: &mut Findings<'_>) {

@@ -1,4 +1,5 @@
-//! SG201: istiod leaves a server out. SG303, where that is for want of a Secret.
+//! SG201: istiod leaves a server out. SG302 and SG303, where that is for what is in a Secret, or for
+//! want of one.
 
 use super::finding::Findings;
 use super::{Code, Finding};
@@ -22,6 +23,10 @@ pub(super) fn find(workload: &Workload, findings: &mut Findings<'_>) {
         findings.add([winner, &server.id], finding);
     }
 }
+
+/// What to do about a certificate that is of no use.
+pub(super) const NEW_SECRET: &str =
+    "put the whole certificate, PEM, and its key into the Secret again";
 
 /// The other server, why it wins, and what to do.
 fn words(reason: &DropReason) -> (&ServerId, String, String) {
@@ -62,6 +67,7 @@ pub(super) fn find_unprogrammed(model: &Model, findings: &mut Findings<'_>) {
                 None,
                 "create a ReferenceGrant in the namespace of the Secret",
             ),
+            UnprogrammedReason::BadSecret { .. } => (Code::CertificateMismatch, None, NEW_SECRET),
             UnprogrammedReason::NoSecret { .. } => (
                 Code::SecretMissing,
                 None,

@@ -123,13 +123,13 @@ pub struct Summary {
 
 /// Findings as they are made.
 pub(super) struct Findings<'i> {
-    ignores: &'i Ignores<'i>,
+    ignores: &'i Ignores,
     found: Vec<Finding>,
     suppressed: usize,
 }
 
 impl<'i> Findings<'i> {
-    pub(super) fn new(ignores: &'i Ignores<'i>) -> Self {
+    pub(super) fn new(ignores: &'i Ignores) -> Self {
         Self { ignores, found: Vec::new(), suppressed: 0 }
     }
 

@@ -60,6 +60,9 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
         ));
     }
     tell_assumptions(&model, console);
+    for unknown in checks::unknown_codes(&inputs.resources) {
+        console.say(format_args!("note: {unknown}, and nothing is left out for it"));
+    }
     render::render(args.output, &report, console.out)?;
     Ok(if readable == ExitStatus::Yes { status(&report, args.fail_on) } else { readable })
 }

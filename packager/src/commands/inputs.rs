@@ -1,7 +1,7 @@
 //! Resources from files, folders and standard input.
 
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use crate::console::{Console, ExitStatus, Hinted};
 use crate::gateway::documents::{self, DocumentFault, MAX_TEXT};
 use crate::gateway::resources::Manifests;
+use crate::gateway::resources::Origin;
 use crate::gateway::{Resources, Workload};
 
 /// What was read.
@@ -75,53 +76,75 @@ fn read_into(mut inputs: Inputs, paths: &[PathBuf], console: &mut Console<'_>) -
             add(&mut inputs, "-", &text);
             continue;
         }
-        let files = files(path).with_context(|| format!("reading {}", path.display()))?;
-        if files.is_empty() {
+        let mut files = Vec::new();
+        find(path, &mut files, &mut inputs)
+            .with_context(|| format!("reading {}", path.display()))?;
+        if files.is_empty() && inputs.faults.is_empty() {
             bail!(Hinted::new(
                 format!("reading {}: there are no resources in it", path.display()),
                 "name a folder with files that end in .yaml, .yml or .json, or name the files"
             ));
         }
         for file in files {
-            let text = File::open(&file).map_err(Into::into).and_then(bounded);
-            let text = text.with_context(|| format!("reading {}", file.display()))?;
-            add(&mut inputs, &file.display().to_string(), &text);
+            match File::open(&file).and_then(bounded) {
+                Ok(text) => add(&mut inputs, &file.display().to_string(), &text),
+                Err(error) => unreadable(&mut inputs, &file, &error),
+            }
         }
     }
     Ok(inputs)
 }
 
-fn add(inputs: &mut Inputs, file: &str, text: &str) {
+fn add(inputs: &mut Inputs, file: &str, text: &[u8]) {
     inputs.faults.extend(documents::read(file, text, &mut inputs.resources));
 }
 
+/// What cannot be read is told, and the rest is read.
+fn unreadable(inputs: &mut Inputs, path: &Path, error: &io::Error) {
+    let origin = Origin { file: path.display().to_string().into(), line: 0 };
+    inputs.faults.push(DocumentFault { origin, problem: error.to_string() });
+}
+
 /// Reads a little more than is allowed, so that too much is noticed and not cut off.
-fn bounded(source: impl Read) -> Result<String> {
-    let mut text = String::new();
-    source.take(MAX_TEXT as u64 + 1).read_to_string(&mut text)?;
+fn bounded(source: impl Read) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    source.take(MAX_TEXT as u64 + 1).read_to_end(&mut text)?;
     Ok(text)
 }
 
-/// A file itself, or the files of a folder in the order of their names.
-fn files(path: &Path) -> Result<Vec<PathBuf>> {
+/// Finds a file itself, or the files of a folder in the order of their names.
+fn find(path: &Path, found: &mut Vec<PathBuf>, inputs: &mut Inputs) -> io::Result<()> {
     if !fs::metadata(path)?.is_dir() {
-        return Ok(vec![path.to_owned()]);
+        found.push(path.to_owned());
+        return Ok(());
     }
-    let mut entries = fs::read_dir(path)?.collect::<std::io::Result<Vec<_>>>()?;
+    let mut entries = fs::read_dir(path)?.collect::<io::Result<Vec<_>>>()?;
     entries.sort_by_key(fs::DirEntry::file_name);
-    let mut found = Vec::new();
     for entry in entries {
         let path = entry.path();
         if entry.file_name().to_string_lossy().starts_with('.') {
             continue;
         }
-        if entry.file_type()?.is_dir() {
-            found.extend(files(&path)?);
-        } else if has_resources(&path) && fs::metadata(&path)?.is_file() {
-            found.push(path);
+        if let Err(error) = find_entry(&entry, &path, found, inputs) {
+            unreadable(inputs, &path, &error);
         }
     }
-    Ok(found)
+    Ok(())
+}
+
+fn find_entry(
+    entry: &fs::DirEntry,
+    path: &Path,
+    found: &mut Vec<PathBuf>,
+    inputs: &mut Inputs,
+) -> io::Result<()> {
+    if entry.file_type()?.is_dir() {
+        return find(path, found, inputs);
+    }
+    if has_resources(path) && fs::metadata(path)?.is_file() {
+        found.push(path.to_owned());
+    }
+    Ok(())
 }
 
 fn has_resources(path: &Path) -> bool {

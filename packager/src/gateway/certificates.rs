@@ -14,6 +14,7 @@ use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 use super::credential::Credential;
 use super::resources::Resources;
+use super::resources::kubernetes::Secret;
 
 /// The certificate that a server shows: the first of its chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,8 +113,37 @@ pub struct Certificates(HashMap<Credential, Contents>);
 pub enum Contents {
     /// The certificate, and whether the key beside it is its own.
     Known(Arc<Certificate>, Option<bool>),
-    /// A Secret that is there, and what is in it cannot be read.
+    /// A Secret that is there without its certificate, such as one from which it was removed.
     Unreadable,
+    /// What is there is a certificate that nobody can read, such as half of one. Envoy refuses it.
+    Broken,
+}
+
+impl Contents {
+    pub(super) fn of(secret: &Secret) -> Self {
+        match secret.certificate.as_deref() {
+            Some(pem) => match Certificate::parse(pem) {
+                Ok(certificate) if is_whole(pem) => {
+                    Self::Known(Arc::new(certificate), secret.key_fits)
+                }
+                _ if is_placeholder(pem) => Self::Unreadable,
+                _ => Self::Broken,
+            },
+            None => Self::Unreadable,
+        }
+    }
+}
+
+/// Whether the whole chain can be read. Envoy does not take the first part of one (BoringSSL
+/// `PEM_read_bio_X509` until there is nothing more that begins).
+fn is_whole(pem: &[u8]) -> bool {
+    CertificateDer::pem_slice_iter(pem)
+        .all(|found| found.is_ok_and(|der| X509Certificate::from_der(&der).is_ok()))
+}
+
+/// Whether this is a text that somebody put in the place of a certificate.
+fn is_placeholder(pem: &[u8]) -> bool {
+    std::str::from_utf8(pem).is_ok_and(|text| !text.contains("-----BEGIN"))
 }
 
 impl Certificates {
@@ -125,12 +155,7 @@ impl Certificates {
                 namespace: secret.metadata.namespace.clone(),
                 name: secret.metadata.name.clone(),
             };
-            let parsed = secret.certificate.as_deref().map(Certificate::parse);
-            let contents = match parsed {
-                Some(Ok(certificate)) => Contents::Known(Arc::new(certificate), secret.key_fits),
-                Some(Err(_)) | None => Contents::Unreadable,
-            };
-            (credential, contents)
+            (credential, Contents::of(secret))
         });
         Self(contents.collect())
     }
@@ -146,7 +171,7 @@ impl Certificates {
     pub fn known(&self, credential: &Credential) -> Option<&Arc<Certificate>> {
         match self.get(credential)? {
             Contents::Known(certificate, _) => Some(certificate),
-            Contents::Unreadable => None,
+            Contents::Unreadable | Contents::Broken => None,
         }
     }
 }

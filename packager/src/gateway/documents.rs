@@ -18,8 +18,9 @@ pub const MAX_TEXT: usize = 50 << 20;
 /// How deep a document is nested at most; CRDs, which may lie about, are the deepest.
 const MAX_DEPTH: usize = 200;
 
-/// How many parts a document has at most: every octet of [`MAX_TEXT`] would be one.
-const MAX_EVENTS: usize = MAX_TEXT;
+/// How many parts a document has at most, several times what real ones of [`MAX_TEXT`] have. Each costs
+/// more memory than the octets that it is written in.
+const MAX_PARTS: usize = 10 << 20;
 
 /// How many parts aliases may add, so that a few lines cannot become gigabytes.
 const MAX_ALIASED: usize = 1 << 20;
@@ -41,23 +42,31 @@ impl fmt::Display for DocumentFault {
 
 impl std::error::Error for DocumentFault {}
 
-/// Reads all the documents of a text into `resources`. Kinds that have no part in what a gateway
-/// serves are left out. The result has one fault per document that could not be read.
-pub fn read(file: &str, text: &str, resources: &mut Resources) -> Vec<DocumentFault> {
+/// Reads all the documents of a text, which is to be UTF-8, into `resources`. Kinds that have no part
+/// in what a gateway serves are left out. The result has one fault per document that could not be
+/// read.
+pub fn read(file: &str, text: impl AsRef<[u8]>, resources: &mut Resources) -> Vec<DocumentFault> {
+    let text = text.as_ref();
     let mut reader = Reader { file: file.into(), resources, faults: Vec::new() };
     if text.len() > MAX_TEXT {
         reader.fault(1, format!("it is larger than {} MiB", MAX_TEXT >> 20));
         return reader.faults;
     }
     for (line, document) in split(text) {
-        reader.document(line, document);
+        match std::str::from_utf8(document) {
+            Ok(document) => reader.document(line, document),
+            Err(error) => {
+                let valid = document.get(..error.valid_up_to()).unwrap_or_default();
+                reader.fault(line + lines(valid), "it is no UTF-8".into());
+            }
+        }
     }
     reader.faults
 }
 
 /// The documents of a stream with the lines they begin at. A line that begins with `---` cannot be
 /// part of anything else (YAML 1.2 §9.1.2), so that a document that does not parse ends there too.
-fn split(text: &str) -> impl Iterator<Item = (u64, &str)> {
+fn split(text: &[u8]) -> impl Iterator<Item = (u64, &[u8])> {
     let mut rest = text;
     let mut line = 1;
     std::iter::from_fn(move || {
@@ -66,16 +75,16 @@ fn split(text: &str) -> impl Iterator<Item = (u64, &str)> {
         }
         let (document, following) = rest.split_at(document_length(rest));
         let start = line;
-        line += document.matches('\n').count() as u64;
+        line += lines(document);
         rest = following;
         Some((start, document))
     })
 }
 
 /// How many octets go before the next line with a marker, that of the text's own start left aside.
-fn document_length(text: &str) -> usize {
+fn document_length(text: &[u8]) -> usize {
     let mut at = 0;
-    for line in text.split_inclusive('\n') {
+    for line in text.split_inclusive(|octet| *octet == b'\n') {
         if at > 0 && is_marker(line) {
             return at;
         }
@@ -84,9 +93,13 @@ fn document_length(text: &str) -> usize {
     at
 }
 
-fn is_marker(line: &str) -> bool {
-    let rest = line.strip_prefix("---");
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']))
+fn is_marker(line: &[u8]) -> bool {
+    let rest = line.strip_prefix(b"---");
+    rest.is_some_and(|rest| matches!(rest.first(), None | Some(b' ' | b'\t' | b'\r' | b'\n')))
+}
+
+fn lines(text: &[u8]) -> u64 {
+    text.iter().filter(|octet| **octet == b'\n').count() as u64
 }
 
 struct Reader<'r> {
@@ -104,6 +117,9 @@ struct Lines {
 
 impl Reader<'_> {
     fn document(&mut self, line: u64, text: &str) {
+        if text.trim() == "---" {
+            return;
+        }
         match parse(text) {
             Ok(value) => self.value(line, text, value),
             Err((below, problem)) => self.fault(line + below, problem),
@@ -151,6 +167,7 @@ fn is_list_kind(kind: &str) -> bool {
 fn parse(text: &str) -> Result<Value, (u64, String)> {
     // What kubectl prints may be large, and this is several times as fast.
     if let Some(json) = json(text)
+        && parts(json) <= MAX_PARTS
         && let Ok(value) = serde_json::from_str(json)
     {
         return Ok(value);
@@ -169,11 +186,16 @@ fn json(text: &str) -> Option<&str> {
     content.starts_with('{').then_some(content)
 }
 
+/// How many parts JSON has, or more: what is in strings counts too.
+fn parts(json: &str) -> usize {
+    json.bytes().filter(|octet| matches!(octet, b',' | b':' | b'[' | b'{')).count()
+}
+
 fn limits() -> Options {
     options! {
         budget: budget! {
-            max_events: MAX_EVENTS,
-            max_nodes: MAX_EVENTS,
+            max_events: MAX_PARTS,
+            max_nodes: MAX_PARTS,
             max_depth: MAX_DEPTH,
             max_total_scalar_bytes: MAX_TEXT,
             max_recorded_anchor_events: MAX_ALIASED,

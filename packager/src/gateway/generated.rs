@@ -39,6 +39,11 @@ pub enum UnprogrammedReason {
         /// The Secret.
         secret: ResourceName,
     },
+    /// The certificate of a Secret cannot be read, or the key beside it is not its own.
+    BadSecret {
+        /// The Secret.
+        secret: ResourceName,
+    },
     /// The Gateway allows no listeners of the namespace.
     NotAllowed {
         /// The Gateway.
@@ -55,6 +60,9 @@ impl fmt::Display for Unprogrammed {
                 write!(f, "no ReferenceGrant for {secret}")
             }
             UnprogrammedReason::NoSecret { secret } => write!(f, "there is no {secret}"),
+            UnprogrammedReason::BadSecret { secret } => {
+                write!(f, "{secret} has no certificate that can be read and whose key is beside it")
+            }
             UnprogrammedReason::NotAllowed { gateway } => {
                 write!(f, "{gateway} allows no listeners of the namespace")
             }

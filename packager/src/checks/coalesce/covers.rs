@@ -6,6 +6,7 @@ use rule::HostPattern;
 
 use super::Known;
 use super::site::Site;
+use crate::gateway::certificates::Contents;
 use crate::gateway::listener::Service;
 use crate::gateway::resources::istio::TlsMode;
 use crate::gateway::{Certificates, Credential, FilterChain};
@@ -27,7 +28,12 @@ pub(super) fn covers(site: &Site<'_>, certificates: &Certificates) -> Vec<Cover>
     let mut unknown: BTreeMap<&Credential, Vec<usize>> = BTreeMap::new();
     for (place, chain) in site.listener.chains.iter().enumerate() {
         for credential in &chain.credentials {
-            if *credential != Credential::Workload && certificates.known(credential).is_none() {
+            let is_told = matches!(
+                certificates.get(credential),
+                // No connection comes about with a broken one.
+                Some(Contents::Known(..) | Contents::Broken)
+            );
+            if *credential != Credential::Workload && !is_told {
                 unknown.entry(credential).or_default().push(place);
             }
         }

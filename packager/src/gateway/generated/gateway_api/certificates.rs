@@ -3,27 +3,48 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{UnprogrammedReason, secret_name};
+use crate::gateway::certificates::Contents;
 use crate::gateway::credential::CredentialText;
 use crate::gateway::resources::Resources;
 use crate::gateway::resources::gateway_api::{Reference, ReferenceGrant};
+use crate::gateway::resources::kubernetes::Secret;
 
 /// The Secrets and grants of the input.
 pub(super) struct Certificates<'r> {
-    /// Whether a Secret has a certificate and a key.
-    usable: HashMap<(&'r str, &'r str), bool>,
+    /// What a Secret has.
+    state: HashMap<(&'r str, &'r str), State>,
     /// The namespaces whose Secrets are in the input.
     known: HashSet<&'r str>,
     grants: HashMap<&'r str, Vec<&'r ReferenceGrant>>,
 }
 
+/// What is in a Secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Usable,
+    /// The certificate or the key is missing.
+    Incomplete,
+    /// Go's `tls.X509KeyPair` takes no such pair.
+    Malformed,
+}
+
+impl State {
+    fn of(secret: &Secret) -> Self {
+        if secret.certificate.is_none() || !secret.has_key {
+            return Self::Incomplete;
+        }
+        let is_broken = matches!(Contents::of(secret), Contents::Broken);
+        if is_broken || secret.key_fits == Some(false) { Self::Malformed } else { Self::Usable }
+    }
+}
+
 impl<'r> Certificates<'r> {
     pub(super) fn new(resources: &'r Resources) -> Self {
         let mut found =
-            Self { usable: HashMap::new(), known: HashSet::new(), grants: HashMap::new() };
+            Self { state: HashMap::new(), known: HashSet::new(), grants: HashMap::new() };
         for secret in &resources.secrets {
             let metadata = &secret.metadata;
-            let usable = secret.certificate.is_some() && secret.has_key;
-            found.usable.insert((&metadata.namespace, &metadata.name), usable);
+            found.state.insert((&metadata.namespace, &metadata.name), State::of(secret));
             found.known.insert(&metadata.namespace);
         }
         for grant in &resources.reference_grants {
@@ -65,12 +86,13 @@ impl<'r> Certificates<'r> {
         let namespace = reference.namespace.as_deref().unwrap_or(own);
         let name = reference.name.as_str();
         let secret = secret_name(namespace, name);
-        let is_there = match self.usable.get(&(namespace, name)) {
-            Some(usable) => *usable,
+        let is_complete = match self.state.get(&(namespace, name)) {
+            Some(State::Malformed) => return Err(UnprogrammedReason::BadSecret { secret }),
+            Some(state) => *state == State::Usable,
             // Input without any Secret of the namespace is input without Secrets.
             None => !self.known.contains(namespace),
         };
-        if !is_there {
+        if !is_complete {
             return Err(UnprogrammedReason::NoSecret { secret });
         }
         if namespace != own && !self.is_granted(reference, kind, own, namespace) {
