@@ -58,8 +58,30 @@ pub fn packager_program(
     environment: &[(&str, &str)],
     input: &str,
 ) -> Result<Run> {
-    let mut child = Command::new(packager_path()?)
-        .args(arguments)
+    run_program(Command::new(built_packager()?).args(arguments), environment, input)
+}
+
+/// The same for a packager that may have so much memory, in MiB of address space, and is ended when it
+/// wants more.
+///
+/// # Errors
+/// As [`packager_program`], or it wanted more.
+pub fn packager_program_within(mebibytes: u64, arguments: &[&str], input: &str) -> Result<Run> {
+    let mut command = Command::new("prlimit");
+    command.arg(format!("--as={}", mebibytes << 20)).arg(built_packager()?).args(arguments);
+    run_program(&mut command, &[], input)
+}
+
+/// Builds the packager as it is, beside this program.
+fn built_packager() -> Result<PathBuf> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    run_in(&checkout(), &cargo, &["build", "--locked", "--quiet", "--package", "packager"])?;
+    let this = std::env::current_exe()?;
+    Ok(this.ancestors().nth(2).context("the folder of programs")?.join("packager"))
+}
+
+fn run_program(command: &mut Command, environment: &[(&str, &str)], input: &str) -> Result<Run> {
+    let mut child = command
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .envs(environment.iter().copied())
@@ -73,17 +95,6 @@ pub fn packager_program(
     let status = output.status.code().context("a signal ended the packager")?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Ok(Run { status: u8::try_from(status)?, out: text(&output.stdout), talk: text(&output.stderr) })
-}
-
-/// The packager as a program, built if need be.
-///
-/// # Errors
-/// It cannot be built.
-pub fn packager_path() -> Result<PathBuf> {
-    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
-    run_in(&checkout(), &cargo, &["build", "--locked", "--quiet", "--package", "packager"])?;
-    let this = std::env::current_exe()?;
-    Ok(this.ancestors().nth(2).context("the folder of programs")?.join("packager"))
 }
 
 /// A program in the background, ended with this value.

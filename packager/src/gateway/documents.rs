@@ -166,11 +166,13 @@ fn is_list_kind(kind: &str) -> bool {
 /// The value of one document; or how many lines down it is wrong, and why.
 fn parse(text: &str) -> Result<Value, (u64, String)> {
     // What kubectl prints may be large, and this is several times as fast.
-    if let Some(json) = json(text)
-        && parts(json) <= MAX_PARTS
-        && let Ok(value) = serde_json::from_str(json)
-    {
-        return Ok(value);
+    if let Some(json) = json(text) {
+        if parts(json) > MAX_PARTS {
+            return Err((0, format!("it has more than {MAX_PARTS} parts")));
+        }
+        if let Ok(value) = serde_json::from_str(json) {
+            return Ok(value);
+        }
     }
     serde_saphyr::from_str_with_options(text, limits()).map_err(|error| {
         let below = error.location().map_or(0, |location| location.line().saturating_sub(1));
