@@ -188,7 +188,7 @@ impl Equivalent<Name> for Host<'_> {
 }
 
 /// The hosts that one entry of a configuration stands for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum HostPattern {
     /// One host.
     Exact(Name),

@@ -6,6 +6,7 @@ use std::io::Write as _;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -72,12 +73,17 @@ pub fn packager_program_within(mebibytes: u64, arguments: &[&str], input: &str) 
     run_program(&mut command, &[], input)
 }
 
-/// Builds the packager as it is, beside this program.
-fn built_packager() -> Result<PathBuf> {
+/// Builds the packager as it is, once, beside this program.
+fn built_packager() -> Result<&'static Path> {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    if let Some(path) = BUILT.get() {
+        return Ok(path);
+    }
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
     run_in(&checkout(), &cargo, &["build", "--locked", "--quiet", "--package", "packager"])?;
     let this = std::env::current_exe()?;
-    Ok(this.ancestors().nth(2).context("the folder of programs")?.join("packager"))
+    let folder = this.ancestors().nth(2).context("the folder of programs")?;
+    Ok(BUILT.get_or_init(|| folder.join("packager")))
 }
 
 fn run_program(command: &mut Command, environment: &[(&str, &str)], input: &str) -> Result<Run> {

@@ -16,7 +16,7 @@ mod relation;
 mod site;
 mod words;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use super::finding::Findings;
 use super::{Code, Finding, Group, Known};
@@ -36,7 +36,7 @@ pub(super) fn find(
     findings: &mut Findings<'_>,
 ) {
     let site = Site::new(workload, listener, certificates);
-    let mut told = HashSet::new();
+    let mut told = Told::default();
     for cover in covers(&site, certificates) {
         let relation = Relation::new(&site, &cover, findings);
         let groups = relation.groups(&site);
@@ -46,13 +46,37 @@ pub(super) fn find(
         }
         let special = relation.special.iter().copied();
         for pair in special.chain(relation.singles(&site, &groups)) {
-            // What is presumed adds nothing where something is known, and is one finding for all
-            // kinds of defects.
-            let is_new = told.insert((pair.connection, pair.owner));
-            if is_new || cover.known == Known::Known {
+            if told.is_new(&site, cover.known, pair) {
                 teller.pair(pair);
             }
         }
+        told.groups.extend(groups.into_iter().map(|group| group.servers));
+    }
+}
+
+/// What was told of a listener.
+#[derive(Default)]
+struct Told {
+    pairs: HashSet<(usize, usize)>,
+    codes: HashSet<(Code, usize, usize)>,
+    /// The servers of each group.
+    groups: Vec<BTreeSet<usize>>,
+}
+
+impl Told {
+    /// What is presumed adds nothing where something is known, and is one finding for all kinds of
+    /// defects. What is known by two names of certificates is told once.
+    fn is_new(&mut self, site: &Site<'_>, known: Known, pair: Pair) -> bool {
+        let Pair { connection, owner, defect, .. } = pair;
+        let is_first = self.pairs.insert((connection, owner));
+        let code = code(known, defect);
+        let is_first_of_code = self.codes.insert((code, connection, owner));
+        let is_in = |group: &BTreeSet<usize>| {
+            group.contains(&owner)
+                && site.server_of(connection).is_some_and(|server| group.contains(&server))
+        };
+        let is_grouped = defect == Defect::NotFound && self.groups.iter().any(is_in);
+        !is_grouped && (is_first || (known == Known::Known && is_first_of_code))
     }
 }
 

@@ -134,8 +134,8 @@ impl Contents {
     }
 }
 
-/// Whether the whole chain can be read. Envoy does not take the first part of one (BoringSSL
-/// `PEM_read_bio_X509` until there is nothing more that begins).
+/// Whether the whole chain can be read. Envoy does not take the first part of one (`PEM_read_bio_X509`
+/// of its TLS library, until there is nothing more that begins).
 fn is_whole(pem: &[u8]) -> bool {
     CertificateDer::pem_slice_iter(pem)
         .all(|found| found.is_ok_and(|der| X509Certificate::from_der(&der).is_ok()))

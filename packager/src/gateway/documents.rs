@@ -99,7 +99,7 @@ fn is_marker(line: &[u8]) -> bool {
 }
 
 fn lines(text: &[u8]) -> u64 {
-    text.iter().filter(|octet| **octet == b'\n').count() as u64
+    text.split(|octet| *octet == b'\n').skip(1).count() as u64
 }
 
 struct Reader<'r> {

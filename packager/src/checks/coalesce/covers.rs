@@ -1,5 +1,7 @@
 //! Which connections are good for which hosts.
 
+mod sets;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use rule::HostPattern;
@@ -10,6 +12,7 @@ use crate::gateway::certificates::Contents;
 use crate::gateway::listener::Service;
 use crate::gateway::resources::istio::TlsMode;
 use crate::gateway::{Certificates, Credential, FilterChain};
+use sets::Shown;
 
 /// Connections that are all good for the same hosts.
 pub(super) struct Cover {
@@ -24,7 +27,7 @@ pub(super) struct Cover {
 /// One for each set of names that certificates have, then one for each credential with unknown
 /// contents: those who use it are taken to share a certificate for all of their hosts.
 pub(super) fn covers(site: &Site<'_>, certificates: &Certificates) -> Vec<Cover> {
-    let mut known: BTreeMap<Vec<String>, (Vec<HostPattern>, Vec<usize>)> = BTreeMap::new();
+    let mut shown: Vec<Shown> = Vec::new();
     let mut unknown: BTreeMap<&Credential, Vec<usize>> = BTreeMap::new();
     for (place, chain) in site.listener.chains.iter().enumerate() {
         for credential in &chain.credentials {
@@ -37,16 +40,11 @@ pub(super) fn covers(site: &Site<'_>, certificates: &Certificates) -> Vec<Cover>
                 unknown.entry(credential).or_default().push(place);
             }
         }
-        if !offers_requests(chain) || site.sni(place).is_none() {
-            continue;
-        }
-        let names = names(chain, certificates);
-        if !names.is_empty() {
-            let key = names.iter().map(ToString::to_string).collect();
-            known.entry(key).or_insert((names, Vec::new())).1.push(place);
+        if offers_requests(chain) && site.sni(place).is_some() {
+            shown.push((place, names(chain, certificates)));
         }
     }
-    let known = known.into_values().map(|(names, connections)| Cover {
+    let known = sets::sets(site, shown).into_iter().map(|(names, connections)| Cover {
         known: Known::Known,
         connections,
         hosts: hosts(site, &names),
