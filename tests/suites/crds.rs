@@ -20,8 +20,31 @@ use std::collections::BTreeSet;
 use definition::{Definition, definitions};
 use rows::{FIELDS, ROWS};
 use serde_json::{Value, json};
+use tests::istio::kubernetes_program;
 use tests::process::{Run, packager};
-use tests::tools::checkout;
+use tests::tools::{checkout, run};
+
+/// Every folder for kustomize is one that kubectl takes.
+#[test]
+fn folders_are_rendered() {
+    let kubectl = kubernetes_program("kubectl").unwrap();
+    let kubectl = kubectl.to_str().unwrap();
+    let folders = [
+        ("base", 1),
+        ("overlays/report", 1),
+        ("overlays/enforce", 1),
+        ("overlays/per-host", 1),
+        ("audit/base", 5),
+        ("audit/with-secrets", 5),
+    ];
+    for (folder, resources) in folders {
+        let path = checkout().join("manifests").join(folder);
+        let rendered = run(kubectl, &["kustomize", path.to_str().unwrap()]).unwrap();
+        assert_eq!(rendered.matches("\nkind: ").count(), resources, "{folder}: {rendered}");
+        let has_secrets = rendered.contains("- secrets\n");
+        assert_eq!(has_secrets, folder == "audit/with-secrets", "{folder}");
+    }
+}
 
 #[test]
 fn resources_are_what_their_definitions_ask_for() {

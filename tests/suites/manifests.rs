@@ -81,6 +81,91 @@ fn check_overlay((name, arguments, actions): Overlay) {
     assert_eq!(HOSTS.map(action), actions, "{name}");
 }
 
+/// What `packager check --cluster` lists, by API group.
+const LISTED: [(&str, &[&str]); 5] = [
+    ("", &["namespaces", "pods", "services"]),
+    ("extensions.istio.io", &["trafficextensions", "wasmplugins"]),
+    (
+        "gateway.networking.k8s.io",
+        &[
+            "gatewayclasses",
+            "gateways",
+            "grpcroutes",
+            "httproutes",
+            "listenersets",
+            "referencegrants",
+            "tlsroutes",
+        ],
+    ),
+    ("networking.istio.io", &["gateways", "virtualservices"]),
+    ("networking.k8s.io", &["ingresses", "ingressclasses"]),
+];
+
+/// The audit may list what it reads, and nothing else; Secrets only where they were asked for.
+#[test]
+fn the_audit_has_just_the_rights_it_needs() {
+    let documents = audit();
+    let role = &documents.iter().find(|found| found["kind"] == "ClusterRole").unwrap()["rules"];
+    let mut rights: Vec<(String, Vec<String>)> = Vec::new();
+    for rule in role.as_array().unwrap() {
+        assert_eq!(rule["verbs"], json!(["get", "list"]));
+        assert_eq!(rule.as_object().unwrap().len(), 3, "{rule}");
+        let group = rule["apiGroups"].as_array().unwrap();
+        assert_eq!(group.len(), 1);
+        let names = rule["resources"].as_array().unwrap().iter();
+        let mut names: Vec<String> = names.map(|name| name.as_str().unwrap().into()).collect();
+        names.sort();
+        rights.push((group[0].as_str().unwrap().into(), names));
+    }
+    rights.sort();
+    let listed = LISTED.map(|(group, names)| {
+        (group.to_owned(), names.iter().map(ToString::to_string).collect::<Vec<_>>())
+    });
+    assert_eq!(rights, listed);
+    let patch = parse(&read("audit/with-secrets/role-patch.yaml"));
+    let secrets = json!({"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "list"]});
+    assert_eq!(patch, json!([{"op": "add", "path": "/rules/-", "value": secrets}]));
+    assert_eq!(kustomization("audit/with-secrets")["resources"], json!(["../base"]));
+}
+
+/// The audit runs as nobody, one at a time, within limits.
+#[test]
+fn the_audit_runs_with_little() {
+    let documents = audit();
+    let job = &documents.iter().find(|found| found["kind"] == "CronJob").unwrap()["spec"];
+    assert_eq!(job["concurrencyPolicy"], "Forbid");
+    let pod = &job["jobTemplate"]["spec"]["template"]["spec"];
+    let security = &pod["securityContext"];
+    assert_eq!(security["runAsNonRoot"], true);
+    assert_eq!(security["seccompProfile"], json!({"type": "RuntimeDefault"}));
+    let container = &pod["containers"][0];
+    let expected = json!({
+        "allowPrivilegeEscalation": false,
+        "capabilities": {"drop": ["ALL"]},
+        "privileged": false,
+        "readOnlyRootFilesystem": true,
+    });
+    assert_eq!(container["securityContext"], expected);
+    assert_eq!(container["args"], json!(["check", "--cluster", "--output", "json"]));
+    assert!(container["resources"]["limits"]["memory"].is_string());
+    let binding = documents.iter().find(|found| found["kind"] == "ClusterRoleBinding").unwrap();
+    let account = documents.iter().find(|found| found["kind"] == "ServiceAccount").unwrap();
+    assert_eq!(binding["subjects"][0]["name"], account["metadata"]["name"]);
+    assert_eq!(binding["subjects"][0]["namespace"], account["metadata"]["namespace"]);
+    assert_eq!(pod["serviceAccountName"], account["metadata"]["name"]);
+}
+
+/// The resources that the audit's kustomization names, which are all in its folder.
+fn audit() -> Vec<Value> {
+    let kustomization = kustomization("audit/base");
+    let files = kustomization["resources"].as_array().unwrap();
+    let folder = fs::read_dir(manifests().join("audit/base")).unwrap();
+    assert_eq!(folder.count(), files.len() + 1);
+    let texts = files.iter().map(|file| read(&format!("audit/base/{}", file.as_str().unwrap())));
+    let texts: Vec<String> = texts.collect();
+    texts.iter().flat_map(|text| text.split("\n---\n")).map(parse).collect()
+}
+
 fn written(arguments: &[&str]) -> String {
     let base = ["manifest", "--image", IMAGE, "--selector", "istio=ingressgateway"];
     let run = packager(&[&base, arguments].concat());
