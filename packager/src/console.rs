@@ -76,6 +76,22 @@ impl Console<'_> {
         }
     }
 
+    /// Says what is being done in a line that the next one takes the place of, to somebody who watches.
+    pub fn step(&mut self, line: impl fmt::Display) {
+        if self.is_watched {
+            let _ = write!(self.talk, "\r{line}\x1b[K");
+            let _ = self.talk.flush();
+        }
+    }
+
+    /// Removes that line.
+    pub fn end_steps(&mut self) {
+        if self.is_watched {
+            let _ = write!(self.talk, "\r\x1b[K");
+            let _ = self.talk.flush();
+        }
+    }
+
     /// Prints help and version where they were asked for, and what is wrong with the usage.
     pub(crate) fn usage(&mut self, error: &clap::Error) -> ExitStatus {
         if error.use_stderr() {

@@ -73,6 +73,16 @@ pub fn packager_program_within(mebibytes: u64, arguments: &[&str], input: &str) 
     run_program(&mut command, &[], input)
 }
 
+/// Runs the packager as a program with a pseudo-terminal in the place of all its streams.
+///
+/// # Errors
+/// As [`packager_program`].
+pub fn packager_program_on_terminal(arguments: &[&str]) -> Result<Run> {
+    let program = built_packager()?.to_str().context("the path of the checkout is not UTF-8")?;
+    let command = format!("'{program}' {}", arguments.join(" "));
+    run_program(Command::new("script").args(["-qec", &command, "/dev/null"]), &[], "")
+}
+
 /// Builds the packager as it is, once, beside this program.
 fn built_packager() -> Result<&'static Path> {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();

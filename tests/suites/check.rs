@@ -17,7 +17,7 @@ use packager::gateway::documents::read;
 use packager::gateway::{Certificates, Model, Resources};
 use serde_json::Value;
 use tests::cases::{check_case, files, input, run};
-use tests::process::packager_with_input;
+use tests::process::{packager_program, packager_program_on_terminal, packager_with_input};
 use tests::secrets::Pair;
 
 #[test]
@@ -27,6 +27,62 @@ fn findings_by_case() {
     for case in cases {
         check_case(&case).unwrap();
     }
+}
+
+/// Every report as SARIF is what the schema of OASIS says, and names the file of what it names. The
+/// schema is that of `oasis-tcs/sarif-spec`, as the crate `serde-sarif` 0.8.0 (MIT) has it.
+#[test]
+fn sarif_is_valid() {
+    let schema = fs::read_to_string("schemas/sarif-2.1.0.json").unwrap();
+    // One of its patterns, for a language, has a bracket too many to be one.
+    let schema = schema.replace("]?$\"", "?$\"");
+    let schema: Value = serde_json::from_str(&schema).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let mut results = 0;
+    for case in files("check").unwrap() {
+        let text = fs::read_to_string(&case).unwrap();
+        let run = run("check % --output sarif", &input(&text).unwrap()).unwrap();
+        if run.out.is_empty() {
+            assert_eq!(run.status, 2, "{}", case.display());
+            continue;
+        }
+        let log: Value = serde_json::from_str(&run.out).unwrap();
+        let errors: Vec<String> = validator
+            .iter_errors(&log)
+            .map(|error| format!("{error} at {}", error.instance_path()))
+            .collect();
+        assert!(errors.is_empty(), "{}: {errors:?}", case.display());
+        for result in log["runs"][0]["results"].as_array().unwrap() {
+            let location = &result["locations"][0];
+            if ["SG101", "SG102", "SG103", "SG201"].iter().any(|code| result["ruleId"] == *code) {
+                let place = &location["physicalLocation"];
+                assert_eq!(place["artifactLocation"]["uri"], "%", "{}", case.display());
+                assert!(place["region"]["startLine"].as_u64().unwrap() > 0);
+            }
+            results += 1;
+        }
+    }
+    assert!(results > 30, "{results}");
+    assert!(!validator.is_valid(&serde_json::json!({ "version": "2.1.0", "runs": [{}] })));
+}
+
+/// What is being done is told on a terminal alone, and is gone when the report comes.
+#[test]
+fn progress_is_for_terminals() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("input.yaml");
+    let text = fs::read_to_string("check/04-distinct-certificates.yaml").unwrap();
+    fs::write(&file, input(&text).unwrap()).unwrap();
+    let arguments = ["check", file.to_str().unwrap()];
+    let told = packager_program_on_terminal(&arguments).unwrap();
+    let steps = "\rreading the resources\x1b[K\r\x1b[K\
+                 \rworking out what the gateways serve\x1b[K\
+                 \rcomparing connections and hosts\x1b[K\r\x1b[K";
+    let rest = told.out.strip_prefix(steps);
+    assert!(rest.is_some_and(|rest| !rest.contains("\x1b[K")), "{:?}", told.out);
+    let quiet = packager_program(&arguments, &[], "").unwrap();
+    assert!(quiet.talk.starts_with("note: ") && !quiet.talk.contains('\r'), "{:?}", quiet.talk);
+    assert!(!quiet.out.contains('\x1b'), "{:?}", quiet.out);
 }
 
 /// The findings of a run as JSON, each as `CODE CONNECTION -> OWNER`.
@@ -163,6 +219,65 @@ fn many_servers_on_one_certificate() {
     );
     assert!(took < Duration::from_secs(20), "{took:?}");
     println!("half of them: {took:?}");
+}
+
+/// Certificates that share a wildcard, and have a name each that makes no difference, or one that does.
+#[test]
+fn many_certificates_with_one_wildcard() {
+    let count = 300;
+    for next in [0, 1] {
+        let mut input = many(count, |n| format!("own-{n}"));
+        for n in 0..count {
+            let own = format!("h{}.example.com", (n + next) % count);
+            let other = format!("h{n}.example.net");
+            let pair = Pair::generate(&["*.example.com", &own, &other], 2100).unwrap();
+            input += &pair.secret(&format!("istio-system/own-{n}")).unwrap();
+        }
+        let (report, _) = timed(&input);
+        let findings = report["findings"].as_array().unwrap();
+        assert_eq!(findings.len(), 1, "{next}");
+        assert_eq!(findings[0]["group"]["pairs"], count * (count - 1), "{next}");
+    }
+    // Each is good for the others by the wildcard, and for one of another domain.
+    let mut input = many(count, |n| format!("own-{n}"));
+    for n in 0..count {
+        let next = format!("h{}.example.net", (n + 1) % count);
+        let pair = Pair::generate(&["*.example.com", &next], 2100).unwrap();
+        input += &pair.secret(&format!("istio-system/own-{n}")).unwrap();
+        input = input.replace(
+            &format!("\"hosts\":[\"h{n}.example.com\"]"),
+            &format!("\"hosts\":[\"h{n}.example.com\",\"h{n}.example.net\"]"),
+        );
+    }
+    let (report, _) = timed(&input);
+    let findings = report["findings"].as_array().unwrap();
+    assert_eq!(findings.len(), 1);
+    assert_eq!(findings[0]["group"]["pairs"], count * (count - 1));
+}
+
+/// Routes with many hosts that are bound to many Gateways.
+#[test]
+fn many_hosts_in_one_virtual_service() {
+    let count = 3_000;
+    let gateways = many(count, |_| "w".into());
+    let gateways = gateways.split("---\n").filter(|text| text.contains("\"Gateway\""));
+    let names = |prefix: &str, suffix: &str| -> Vec<String> {
+        (0..count).map(|n| format!("\"{prefix}{n}{suffix}\"")).collect()
+    };
+    let mut input = gateways.collect::<Vec<_>>().join("---\n");
+    write!(
+        input,
+        "\n---\n{{\"apiVersion\":\"networking.istio.io/v1\",\"kind\":\"VirtualService\",\
+         \"metadata\":{{\"name\":\"v\",\"namespace\":\"istio-system\"}},\"spec\":{{\"hosts\":[{}],\
+         \"gateways\":[{}],\"http\":[{{\"route\":[]}}]}}}}\n",
+        names("h", ".example.com").join(","),
+        names("g", "").join(",")
+    )
+    .unwrap();
+    let (report, took) = timed(&input);
+    assert_eq!(report["findings"][0]["group"]["pairs"], count * (count - 1));
+    // All pairs would be nine million look-ups, minutes in a build like this one.
+    assert!(took < Duration::from_secs(20), "{took:?}");
 }
 
 /// At twenty, each pair is told; above, one finding stands for all.

@@ -50,7 +50,7 @@ pub(super) fn find(
                 teller.pair(pair);
             }
         }
-        told.groups.extend(groups.into_iter().map(|group| group.servers));
+        told.groups.extend(groups.into_iter().map(|group| group.sides));
     }
 }
 
@@ -59,8 +59,8 @@ pub(super) fn find(
 struct Told {
     pairs: HashSet<(usize, usize)>,
     codes: HashSet<(Code, usize, usize)>,
-    /// The servers of each group.
-    groups: Vec<BTreeSet<usize>>,
+    /// The servers of each group: those with connections, and those with hosts.
+    groups: Vec<(BTreeSet<usize>, BTreeSet<usize>)>,
 }
 
 impl Told {
@@ -71,9 +71,9 @@ impl Told {
         let is_first = self.pairs.insert((connection, owner));
         let code = code(known, defect);
         let is_first_of_code = self.codes.insert((code, connection, owner));
-        let is_in = |group: &BTreeSet<usize>| {
-            group.contains(&owner)
-                && site.server_of(connection).is_some_and(|server| group.contains(&server))
+        let server = site.server_of(connection);
+        let is_in = |(connections, owners): &(BTreeSet<usize>, BTreeSet<usize>)| {
+            owners.contains(&owner) && server.is_some_and(|server| connections.contains(&server))
         };
         let is_grouped = defect == Defect::NotFound && self.groups.iter().any(is_in);
         !is_grouped && (is_first || (known == Known::Known && is_first_of_code))

@@ -1,9 +1,11 @@
 //! Findings as data: what every form of a report is made from.
 
+use std::collections::{BTreeSet, HashMap};
+
 use serde::Serialize;
 
 use super::{Code, Ignores, Severity};
-use crate::gateway::resources::Resources;
+use crate::gateway::resources::{Origin, Resources};
 use crate::gateway::{Listener, ServerId, Workload};
 
 /// How much is known of the certificates that a finding rests on.
@@ -57,6 +59,9 @@ pub struct Finding {
     pub message: String,
     /// What to do.
     pub hint: String,
+    /// Where the resources of the connection and the owner were read.
+    #[serde(skip)]
+    pub origins: Vec<Origin>,
 }
 
 impl Finding {
@@ -75,6 +80,7 @@ impl Finding {
             group: None,
             message,
             hint: hint.into(),
+            origins: Vec::new(),
         }
     }
 
@@ -157,6 +163,13 @@ impl<'i> Findings<'i> {
     }
 
     pub(super) fn into_report(mut self, resources: &Resources) -> Report {
+        let known = origins(resources);
+        for finding in &mut self.found {
+            let named = [&finding.connection, &finding.owner].into_iter().flatten();
+            let found = named.filter_map(|server| known.get(resource_of(server)?));
+            let found: BTreeSet<Origin> = found.map(|origin| (*origin).clone()).collect();
+            finding.origins = found.into_iter().collect();
+        }
         self.found.sort_by(|a, b| a.order().cmp(&b.order()));
         self.found.dedup();
         let count = |severity| self.found.iter().filter(|f| f.severity == severity).count();
@@ -169,6 +182,24 @@ impl<'i> Findings<'i> {
         };
         Report { findings: self.found, summary }
     }
+}
+
+/// Where resources with servers were read, by their names.
+fn origins(resources: &Resources) -> HashMap<String, &Origin> {
+    let Resources { gateways, api_gateways, listener_sets, ingresses, .. } = resources;
+    let classic = gateways.iter().map(|gateway| ("Gateway", &gateway.metadata));
+    let api = api_gateways.iter().map(|gateway| ("Gateway", &gateway.metadata));
+    let sets = listener_sets.iter().map(|set| ("ListenerSet", &set.metadata));
+    let ingresses = ingresses.iter().map(|ingress| ("Ingress", &ingress.metadata));
+    let all = classic.chain(api).chain(sets).chain(ingresses);
+    let named = all.map(|(kind, metadata)| (metadata.resource(kind).to_string(), &metadata.origin));
+    named.collect()
+}
+
+/// The name of the resource in that of a server: kind, namespace and name.
+fn resource_of(server: &str) -> Option<&str> {
+    let (end, _) = server.match_indices(' ').nth(1)?;
+    server.get(..end)
 }
 
 fn sizes(resources: &Resources) -> Summary {

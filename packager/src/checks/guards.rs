@@ -17,6 +17,9 @@ const ROOT_NAMESPACE: &str = "istio-system";
 /// The label of pods that istiod made for a Gateway of the Gateway API.
 const MANAGED: &str = "gateway.networking.k8s.io/gateway-name";
 
+/// The class of gateways inside the mesh.
+const WAYPOINT_CLASS: &str = "istio-waypoint";
+
 pub(super) fn find(input: &Input<'_>, findings: &mut Findings<'_>) {
     for guard in input.resources.extensions.iter().filter(|extension| is_ours(extension)) {
         let name = guard.metadata.resource(guard.kind);
@@ -104,6 +107,13 @@ fn detached(guard: &Extension, input: &Input<'_>, attached: &[&Workload]) -> Opt
     if !matches.is_empty() && matches.iter().all(|found| found.mode == "SERVER") {
         return Some("its mode is SERVER, and listeners of gateways are CLIENT".into());
     }
+    if attached.is_empty()
+        && let Some(name) = waypoint(guard, input.resources)
+    {
+        return Some(format!(
+            "its selector is for the pods of {name}, a waypoint, which only targetRefs reach"
+        ));
+    }
     if attached.is_empty() {
         let workloads = &input.model.workloads;
         let is_certain = guard.spec.target_refs.is_empty()
@@ -123,6 +133,25 @@ fn detached(guard: &Extension, input: &Input<'_>, attached: &[&Workload]) -> Opt
             ports.join(", ")
         )
     })
+}
+
+/// The waypoint whose pods a plugin selects (Istio `pilot/pkg/model/policyattachment.go`).
+fn waypoint(guard: &Extension, resources: &Resources) -> Option<String> {
+    let wanted = &guard.spec.selector.as_ref()?.match_labels;
+    let namespace = &guard.metadata.namespace;
+    let mut waypoints = resources.api_gateways.iter().filter(|gateway| {
+        let metadata = &gateway.metadata;
+        gateway.spec.gateway_class_name == WAYPOINT_CLASS
+            && (namespace == ROOT_NAMESPACE || *namespace == metadata.namespace)
+    });
+    let found = waypoints.find(|gateway| {
+        let metadata = &gateway.metadata;
+        let has = |(key, value): (&String, &String)| {
+            (key == MANAGED && *value == metadata.name) || metadata.labels.get(key) == Some(value)
+        };
+        guard.spec.target_refs.is_empty() && !wanted.is_empty() && wanted.iter().all(has)
+    })?;
+    Some(found.metadata.resource("Gateway").to_string())
 }
 
 /// The classic Gateway that a plugin names as if it were one of the Gateway API.

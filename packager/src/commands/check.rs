@@ -48,10 +48,16 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
     if let Some(code) = &args.explain {
         return explain(code, console);
     }
-    let inputs = inputs::read(&args.paths, console)?;
+    console.step("reading the resources");
+    let inputs = inputs::read(&args.paths, console);
+    console.end_steps();
+    let inputs = inputs?;
     let readable = inputs.finish(console);
+    console.step("working out what the gateways serve");
     let model = Model::of(&inputs.resources);
+    console.step("comparing connections and hosts");
     let report = report(&inputs, &model);
+    console.end_steps();
     if report.summary.servers == 0 && readable == ExitStatus::Yes {
         bail!(Hinted::new(
             "the input has no server of a gateway",

@@ -1,11 +1,14 @@
-//! SARIF 2.1.0 (OASIS), which code hosts show beside the code. Findings name resources, not lines.
+//! SARIF 2.1.0 (OASIS), which code hosts show beside the code. Findings name resources,
+//! and where these were read.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use serde_json::{Value, json};
 
 use crate::checks::{Code, Finding, Report, Severity};
+use crate::gateway::resources::Origin;
 
 const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
 
@@ -45,12 +48,47 @@ fn result(finding: &Finding) -> Value {
     let named: BTreeSet<&String> = places.into_iter().flatten().collect();
     let locations: Vec<Value> =
         named.iter().map(|name| json!({"fullyQualifiedName": name, "kind": "resource"})).collect();
+    let mut places: Vec<Value> = finding.origins.iter().filter_map(physical).collect();
+    if places.is_empty() {
+        places.push(json!({}));
+    }
+    if let Some(first) = places.first_mut().and_then(Value::as_object_mut) {
+        first.insert("logicalLocations".into(), locations.into());
+    }
     json!({
         "ruleId": finding.code.id(),
         "level": level(finding.severity),
         "message": {"text": format!("{}\nhint: {}", finding.message, finding.hint)},
-        "locations": [{"logicalLocations": locations}],
+        "locations": places,
     })
+}
+
+/// The file and line of a resource, where it is from one.
+fn physical(origin: &Origin) -> Option<Value> {
+    if origin.line == 0 || &*origin.file == "-" {
+        return None;
+    }
+    Some(json!({"physicalLocation": {
+        "artifactLocation": {"uri": uri(&origin.file)},
+        "region": {"startLine": origin.line},
+    }}))
+}
+
+/// A path as a reference (RFC 3986 §4.2), whose first part is not to look like a scheme.
+fn uri(path: &str) -> String {
+    let mut uri = String::with_capacity(path.len());
+    for octet in path.bytes() {
+        match octet {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
+                uri.push(char::from(octet));
+            }
+            other => {
+                // Writing to a String does not fail.
+                let _ = write!(uri, "%{other:02X}");
+            }
+        }
+    }
+    uri
 }
 
 fn level(severity: Severity) -> &'static str {

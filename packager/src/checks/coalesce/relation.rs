@@ -35,6 +35,8 @@ pub(super) struct Many {
     pub(super) servers: BTreeSet<usize>,
     pub(super) pairs: usize,
     pub(super) example: Pair,
+    /// Those whose connections it is about, and those whose hosts.
+    pub(super) sides: (BTreeSet<usize>, BTreeSet<usize>),
     /// Whether it is about what is left beside servers that break each other.
     is_rest: bool,
 }
@@ -155,11 +157,14 @@ impl Relation {
         let mut groups = Vec::new();
         let example = self.pairs(site, &mutual, &mutual).next();
         if let Some(example) = example.filter(|_| has_mutual) {
-            groups.push(Many { servers: mutual, pairs, example, is_rest: false });
+            let sides = (mutual.clone(), mutual.clone());
+            groups.push(Many { servers: mutual, pairs, example, sides, is_rest: false });
         }
         let example = self.rest(site, &groups).next();
         if let Some(example) = example.filter(|_| rest > MANY * everyone.len()) {
-            groups.push(Many { servers: everyone, pairs: rest, example, is_rest: true });
+            let connections = self.connections.keys().copied().collect();
+            let sides = (connections, self.owners.keys().copied().collect());
+            groups.push(Many { servers: everyone, pairs: rest, example, sides, is_rest: true });
         }
         groups
     }
