@@ -1,4 +1,4 @@
-.PHONY: help setup demo test test-istio check fuzz build bench fmt
+.PHONY: help setup demo test test-istio check fuzz build bench bench-check fmt
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -33,5 +33,9 @@ fuzz: setup ## Look for inputs that break the rule, for 20 seconds each
 fmt: ## Format the sources
 	cargo fmt
 
-bench: setup ## What a request costs; writes bench/RESULTS.md
+bench: setup bench-check ## What a request costs, and what check takes; writes bench/RESULTS.md
 	@cargo run --locked --quiet --package tests --bin bench
+
+bench-check: setup ## What check takes beside istioctl, which it builds first; writes bench/CHECK.md
+	@tests/istio/setup
+	@cargo run --locked --quiet --package tests --bin bench_check
