@@ -84,7 +84,7 @@ pub fn packager_program_on_terminal(arguments: &[&str]) -> Result<Run> {
 }
 
 /// Builds the packager as it is, once, beside this program.
-fn built_packager() -> Result<&'static Path> {
+pub fn built_packager() -> Result<&'static Path> {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     if let Some(path) = BUILT.get() {
         return Ok(path);

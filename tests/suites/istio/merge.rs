@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use tests::certificate::Certificate;
 use tests::client;
 use tests::istio::{Kubectl, Pod, Stack, Tally, Traffic, kubernetes_program, wait_for};
-use tests::process::{free_ports, packager, packager_path};
+use tests::process::{free_ports, packager, built_packager};
 use tests::transcript::{self, Shell};
 
 use super::model::{of_model, wait};
@@ -170,7 +170,7 @@ impl Shop {
 
 /// Where `kubectl` and `packager` are found.
 fn path() -> String {
-    let programs = [kubernetes_program("kubectl").unwrap(), packager_path().unwrap()];
+    let programs = [kubernetes_program("kubectl").unwrap(), built_packager().unwrap()];
     let folders = programs.map(|program| program.parent().unwrap().display().to_string());
     format!("{}:{}", folders.join(":"), std::env::var("PATH").unwrap())
 }
