@@ -12,7 +12,7 @@ mod pod;
 mod programs;
 pub mod release;
 
-pub use cluster::Cluster;
+pub use cluster::{Cluster, RESOURCE_DEFINITIONS};
 pub use control_plane::ControlPlane;
 pub use gateway::{A, B, Gateway};
 pub use kubectl::Kubectl;

@@ -4,6 +4,8 @@
 
 #[path = "istio/api_server.rs"]
 mod api_server;
+#[path = "istio/cluster.rs"]
+mod cluster;
 #[path = "istio/model.rs"]
 mod model;
 

@@ -53,6 +53,26 @@ pub struct Resources {
     pub extensions: Vec<Extension>,
 }
 
+impl Resources {
+    /// Adds others.
+    pub fn append(&mut self, mut other: Self) {
+        self.gateways.append(&mut other.gateways);
+        self.virtual_services.append(&mut other.virtual_services);
+        self.api_gateways.append(&mut other.api_gateways);
+        self.listener_sets.append(&mut other.listener_sets);
+        self.routes.append(&mut other.routes);
+        self.reference_grants.append(&mut other.reference_grants);
+        self.gateway_classes.append(&mut other.gateway_classes);
+        self.ingresses.append(&mut other.ingresses);
+        self.ingress_classes.append(&mut other.ingress_classes);
+        self.services.append(&mut other.services);
+        self.pods.append(&mut other.pods);
+        self.secrets.append(&mut other.secrets);
+        self.namespaces.append(&mut other.namespaces);
+        self.extensions.append(&mut other.extensions);
+    }
+}
+
 /// Labels, or a selector of equal labels.
 pub type Labels = BTreeMap<String, String>;
 
@@ -67,6 +87,9 @@ pub struct Origin {
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.file.is_empty() {
+            return f.write_str("the cluster");
+        }
         write!(f, "{}:{}", self.file, self.line)
     }
 }
