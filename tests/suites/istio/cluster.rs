@@ -1,6 +1,8 @@
 //! The packager on a cluster: what it reads of a real API server, and what it says when it may not,
 //! or cannot.
 
+#![expect(clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -36,8 +38,8 @@ fn apply_gateways(cluster: &Cluster) {
     let case = documents
         .collect::<Vec<_>>()
         .join("\n---\n")
-        .replace("{port: 80, ", "{name: x, port: 80, ");
-    let case = case.replace("{port: 443, ", "{name: y, port: 443, ");
+        .replace("{port: 80, ", "{name: http, port: 80, ");
+    let case = case.replace("{port: 443, ", "{name: https, port: 443, ");
     let pair = Pair::generate(&["*.example.com"], 2100).unwrap();
     let secret = pair.secret("istio-system/w").unwrap();
     cluster.kubectl().apply(&format!("{case}\n{secret}\n{OTHERS}")).unwrap();
