@@ -36,7 +36,7 @@ pub(crate) struct Args {
     #[arg(long, value_enum, default_value = "error")]
     fail_on: FailOn,
     /// Say what a code means, and what to do
-    #[arg(long, value_name = "CODE", conflicts_with = "InputArgs")]
+    #[arg(long, value_name = "CODE", conflicts_with_all = ["paths", "cluster", "context", "namespace"])]
     explain: Option<String>,
 }
 

@@ -31,11 +31,11 @@ Exit status: 0 told, 2 the configuration, a case or a resource is invalid.")]
 #[command(group = ArgGroup::new("requests").args(["cases", "authority"]).required(true))]
 pub(crate) struct Args {
     /// The filter's configuration, YAML or JSON; - for standard input
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["from", "ClusterArgs", "namespace"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["from", "cluster", "context", "namespace"])]
     config: Option<PathBuf>,
     /// Files and folders with the resources of gateways, to tell what those do and what the filter
     /// would do with the servers in them; - for standard input
-    #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with_all = ["ClusterArgs", "namespace"])]
+    #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with_all = ["cluster", "context", "namespace"])]
     from: Vec<PathBuf>,
     #[command(flatten)]
     cluster: ClusterArgs,
@@ -62,7 +62,7 @@ pub(crate) struct Args {
     method: String,
     /// Whether the gateway has a virtual host for the authority on this connection
     #[arg(long, value_enum, default_value = "no")]
-    #[arg(conflicts_with_all = ["cases", "from", "ClusterArgs", "namespace"])]
+    #[arg(conflicts_with_all = ["cases", "from", "cluster", "context", "namespace"])]
     routed: CaseRoute,
     /// The form of the answer to a single request; cases are answered in JSON
     #[arg(long, value_enum, default_value = "text", conflicts_with = "cases")]

@@ -17,7 +17,7 @@ use crate::resource::names::Namespace;
 pub(crate) struct InputArgs {
     /// Files and folders with the resources of gateways; - for standard input. Without any, the
     /// resources are those of a cluster
-    #[arg(value_name = "PATH", conflicts_with_all = ["ClusterArgs", "namespace"])]
+    #[arg(value_name = "PATH", conflicts_with_all = ["cluster", "context", "namespace"])]
     paths: Vec<PathBuf>,
     #[command(flatten)]
     cluster: ClusterArgs,

@@ -70,7 +70,7 @@ pub(crate) struct Args {
     config: Option<PathBuf>,
     /// Files and folders with the resources of gateways, for the servers that they have; - for
     /// standard input
-    #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with_all = ["ClusterArgs", "port"])]
+    #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with_all = ["cluster", "context", "port"])]
     from: Vec<PathBuf>,
     #[command(flatten)]
     cluster: ClusterArgs,
@@ -86,7 +86,7 @@ pub(crate) struct Args {
     /// A port that Envoy listens on, which is the target port of the gateway's Service, not the
     /// port of the Gateway; repeat it for more
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-    #[arg(conflicts_with = "ClusterArgs")]
+    #[arg(conflicts_with_all = ["cluster", "context"])]
     port: Vec<u16>,
     /// Where in the filter chain the filter goes [default: AUTHN]
     #[arg(long, value_enum)]

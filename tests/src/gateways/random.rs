@@ -64,9 +64,22 @@ impl RandomInput {
             all.swap(at, random.below(at + 1));
         }
         let young = if random.one_in(3) { all.split_off(all.len() / 2) } else { Vec::new() };
-        all.splice(0..0, services(&mut random));
+        all.splice(0..0, services(&mut random).into_iter().chain([known()]));
         Self { batches: vec![all, young] }
     }
+}
+
+/// A Gateway that has both pods known for gateways: one without a selector says of no pods that they
+/// are some.
+fn known() -> Value {
+    let spec = json!({
+        "selector": { "istio": "ingressgateway" },
+        "servers": [{
+            "port": { "number": 8080, "name": "http", "protocol": "HTTP" },
+            "hosts": ["known.example.com"],
+        }],
+    });
+    resource("Gateway", "known", "istio-system", &spec)
 }
 
 /// The Gateway of a place, whose name another in the next namespace may have as well.

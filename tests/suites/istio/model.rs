@@ -1,6 +1,6 @@
 //! The model of gateways against istiod: every case in `gateways/` is applied to an API server, then
-//! random inputs, and Envoy's configuration is compared with the model's. `SEED=17` has it look at one
-//! random input alone.
+//! random inputs, and Envoy's configuration is compared with the model's. `SEEDS=17` or
+//! `SEEDS=0-99` has it look at such random inputs alone.
 //!
 //! Cases are about the ports 443 and 8443 and the namespaces of a whole cluster, so each share of
 //! them has a cluster and a network of its own: this program, run once more by `unshare`.
@@ -31,8 +31,8 @@ const SHARE: &str = "MODEL_SHARE";
 /// How many random inputs are looked at.
 const RANDOM: u64 = 100;
 
-/// The one random input to look at.
-const SEED: &str = "SEED";
+/// The random inputs to look at alone.
+const SEEDS: &str = "SEEDS";
 
 #[test]
 fn istiod_makes_what_the_model_says() {
@@ -67,7 +67,10 @@ fn in_a_network_of_its_own() {
     let mut pods = Pods { stack: &stack, running: BTreeMap::new() };
     let mut differences = Vec::new();
     let mut compared = 0;
-    let only = env::var(SEED).ok().map(|seed| seed.parse::<u64>().unwrap());
+    let only = env::var(SEEDS).ok().map(|seeds| {
+        let (first, last) = seeds.split_once('-').unwrap_or((&seeds, &seeds));
+        first.parse::<u64>().unwrap()..=last.parse().unwrap()
+    });
     let cases = if only.is_some() { Vec::new() } else { cases().unwrap() };
     for (_, case) in cases.iter().enumerate().filter(|(n, _)| n % SHARES == share) {
         differences.extend(pods.check(case));
@@ -75,11 +78,11 @@ fn in_a_network_of_its_own() {
     }
     println!("share {share}: {compared} cases");
     assert!(compared > 10 || only.is_some(), "{compared}");
-    pods.prepare();
-    let seeds = only.map_or(0..RANDOM, |seed| seed..seed + 1);
+    let gateways = pods.prepare();
+    let seeds = only.unwrap_or(0..=RANDOM - 1);
     let (start, mut compared, mut lines) = (Instant::now(), 0, 0);
     for seed in seeds.filter(|seed| seed % SHARES as u64 == share as u64) {
-        let (found, differing) = pods.check_random(seed);
+        let (found, differing) = pods.check_random(seed, &gateways);
         differences.extend(differing);
         compared += 1;
         lines += found;
@@ -151,22 +154,29 @@ impl Pods<'_> {
             .or_insert_with(|| Pod::start_labelled(self.stack, namespace, &name, labels).unwrap())
     }
 
-    /// Makes what random inputs are about: namespaces, and pods in two of them.
-    fn prepare(&mut self) {
+    /// Makes what random inputs are about: namespaces, and pods in two of them, whose namespaces and
+    /// labels it tells.
+    fn prepare(&mut self) -> [(String, BTreeMap<String, String>); 2] {
         for name in NAMESPACES {
             let namespace =
                 json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
             self.stack.kubectl().apply(&namespace.to_string()).unwrap();
         }
-        let mut labels = BTreeMap::from([("istio".to_owned(), "ingressgateway".to_owned())]);
-        self.start("istio-system", &labels);
-        labels.insert("app".into(), "edge".into());
-        self.start("shop", &labels);
+        let home = BTreeMap::from([("istio".to_owned(), "ingressgateway".to_owned())]);
+        let mut other = home.clone();
+        other.insert("app".into(), "edge".into());
+        self.start("istio-system", &home);
+        self.start("shop", &other);
+        [("istio-system".to_owned(), home), ("shop".to_owned(), other)]
     }
 
     /// Applies a random input, and tells how much istiod makes of it and in what the model differs.
     /// The model gets what the API server has, with the ages that it gave.
-    fn check_random(&mut self, seed: u64) -> (usize, Vec<String>) {
+    fn check_random(
+        &self,
+        seed: u64,
+        gateways: &[(String, BTreeMap<String, String>)],
+    ) -> (usize, Vec<String>) {
         let kubectl = self.stack.kubectl();
         let file = tempfile::NamedTempFile::with_suffix(".yaml").unwrap();
         let batches = RandomInput::new(seed).batches;
@@ -180,13 +190,15 @@ impl Pods<'_> {
         fs::write(file.path(), list_of(&batches.concat())).unwrap();
         let model = of_cluster(kubectl);
         let (mut count, mut differences) = (0, Vec::new());
-        for ((namespace, labels), pod) in &self.running {
+        for key @ (namespace, labels) in gateways {
+            let Some(pod) = self.running.get(key) else { continue };
             let mut workloads = model.workloads.iter();
             let own = workloads.find(|own| own.namespace == *namespace && own.labels == *labels);
             let expected = own.map(of_model).unwrap_or_default();
             let found = wait(pod, &expected);
             count += expected.len();
-            let told = |whose, line| format!("SEED={seed} {namespace} {labels:?}: {whose}: {line}");
+            let told =
+                |whose, line| format!("SEEDS={seed} {namespace} {labels:?}: {whose}: {line}");
             let of_model = expected.difference(&found).map(|line| told("the model", line));
             let of_istiod = found.difference(&expected).map(|line| told("istiod", line));
             differences.extend(of_model.chain(of_istiod));
@@ -195,7 +207,7 @@ impl Pods<'_> {
         kubectl.run(&["delete", "--wait=false", "-f", file]).unwrap();
         for pod in self.running.values() {
             let left = wait(pod, &Lines::new());
-            assert!(left.is_empty(), "SEED={seed} is deleted: {left:#?}");
+            assert!(left.is_empty(), "SEEDS={seed} is deleted: {left:#?}");
         }
         (count, differences)
     }
@@ -290,19 +302,22 @@ fn of_listener(dynamic: &Value, tables: &BTreeMap<String, &Value>) -> Lines {
     } else if !details.is_empty() {
         lines.insert(format!("{name} error {details}"));
     }
+    let inspects = list(listener, "/listener_filters")
+        .any(|filter| text(filter, "/name").contains("tls_inspector"));
     let chains = list(listener, "/filter_chains");
     for chain in chains.filter(|_| text(listener, "/traffic_direction") == "OUTBOUND") {
         let names = list(chain, "/filter_chain_match/server_names");
         // Envoy does not care, as the suite `gateways_envoy` shows.
         let names = joined(names.map(|name| name.as_str().unwrap().to_ascii_lowercase()));
         let names = if names.is_empty() { "*".into() } else { names };
-        let is_tls = chain.pointer("/transport_socket").is_some() || names != "*";
-        if !is_tls {
-            continue;
-        }
         let table = list(chain, "/filters")
             .map(|filter| text(filter, "/typed_config/rds/route_config_name"))
             .find(|name| !name.is_empty());
+        // Of plain text; connections that are passed on by TLS's names have an inspector for those.
+        let has_names = names != "*" || chain.pointer("/transport_socket").is_some();
+        if !has_names && (table.is_some() || !inspects) {
+            continue;
+        }
         let Some(table) = table else {
             lines.insert(format!("{name} forward = {names}"));
             continue;
