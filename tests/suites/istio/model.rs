@@ -302,8 +302,6 @@ fn of_listener(dynamic: &Value, tables: &BTreeMap<String, &Value>) -> Lines {
     } else if !details.is_empty() {
         lines.insert(format!("{name} error {details}"));
     }
-    let inspects = list(listener, "/listener_filters")
-        .any(|filter| text(filter, "/name").contains("tls_inspector"));
     let chains = list(listener, "/filter_chains");
     for chain in chains.filter(|_| text(listener, "/traffic_direction") == "OUTBOUND") {
         let names = list(chain, "/filter_chain_match/server_names");
@@ -313,9 +311,10 @@ fn of_listener(dynamic: &Value, tables: &BTreeMap<String, &Value>) -> Lines {
         let table = list(chain, "/filters")
             .map(|filter| text(filter, "/typed_config/rds/route_config_name"))
             .find(|name| !name.is_empty());
-        // Of plain text; connections that are passed on by TLS's names have an inspector for those.
+        // Plain text. No case has servers of plain TCP, which would look as TLS does that is passed on
+        // whatever its name is.
         let has_names = names != "*" || chain.pointer("/transport_socket").is_some();
-        if !has_names && (table.is_some() || !inspects) {
+        if !has_names && table.is_some() {
             continue;
         }
         let Some(table) = table else {
