@@ -17,6 +17,14 @@ type Answer = dyn Fn(&str) -> (u16, String) + Send + Sync;
 
 /// Runs `check` with such an API server, which stays until this program ends.
 fn check(answer: impl Fn(&str) -> (u16, String) + Send + Sync + 'static) -> Run {
+    check_in(&[], answer)
+}
+
+/// The same in an environment.
+fn check_in(
+    environment: &[(&str, &str)],
+    answer: impl Fn(&str) -> (u16, String) + Send + Sync + 'static,
+) -> Run {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
     let answer: &'static Answer = Box::leak(Box::new(answer));
@@ -33,7 +41,8 @@ fn check(answer: impl Fn(&str) -> (u16, String) + Send + Sync + 'static) -> Run 
         "contexts": [{ "name": "test", "context": { "cluster": "test", "user": "test" } }],
     });
     fs::write(kubeconfig.path(), config.to_string()).unwrap();
-    let environment = [("KUBECONFIG", kubeconfig.path().to_str().unwrap())];
+    let own = ("KUBECONFIG", kubeconfig.path().to_str().unwrap());
+    let environment = [environment, &[own]].concat();
     let mut run = packager_program(&["check", "--output", "json"], &environment, "").unwrap();
     run.talk = run.talk.replace(&address.to_string(), "SERVER");
     run
@@ -196,4 +205,18 @@ fn a_resource_that_is_wrong_is_named() {
     let expected = "error: reading the cluster: Gateway istio-system/b: spec.servers[0].hosts[0]: ";
     assert!(run.talk.starts_with(expected), "{}", run.talk);
     assert_eq!((gateways(&run), run.status), (1, 2));
+}
+
+/// As kubectl does it: a proxy, unless the API server is one to be reached without.
+#[test]
+fn proxies_are_those_of_the_environment() {
+    let proxies = [("HTTP_PROXY", "http://localhost:1"), ("HTTPS_PROXY", "http://localhost:1")];
+    let run = check_in(&proxies, usual);
+    let expected = "error: asking which resources there are of http://SERVER: Connection refused";
+    assert_eq!(run.status, 2);
+    assert!(run.talk.starts_with(expected), "{}", run.talk);
+    for (name, without) in [("127.0.0.1", true), ("127.0.0.0/8", true), ("10.0.0.0/8", false)] {
+        let run = check_in(&[&proxies[..], &[("NO_PROXY", name)]].concat(), usual);
+        assert_eq!(run.status == 0, without, "{name}: {}", run.talk);
+    }
 }

@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use hyper_util::client::proxy::matcher::Matcher;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 use tokio::time::timeout;
@@ -87,15 +88,33 @@ async fn config(context: Option<&str>) -> Result<(Config, String)> {
         let message = format!("reading the kubeconfig: it has no context {context:?}");
         bail!(Hinted::new(message, format!("its contexts: {known}")));
     }
+    let has_proxy = has_proxy(&kubeconfig, &context);
     let options = KubeConfigOptions { context: Some(context.clone()), ..Default::default() };
     let source = format!("context {context:?} of the kubeconfig");
     match Config::from_custom_kubeconfig(kubeconfig, &options).await {
-        Ok(config) => Ok((config, source)),
+        Ok(mut config) => {
+            if !has_proxy {
+                // kube looks for the proxy itself in `NO_PROXY`, not for the API server.
+                let proxy = Matcher::from_env().intercept(&config.cluster_url);
+                let found = config.proxy_url.take();
+                config.proxy_url = proxy.map(|proxy| found.unwrap_or_else(|| proxy.uri().clone()));
+            }
+            Ok((config, source))
+        }
         Err(error) => {
             let hint = "kubectl config view --minify shows what the context is";
             bail!(Hinted::new(format!("{}, {source}", problem(&error)), hint))
         }
     }
+}
+
+/// Whether a context says which proxy leads to its cluster.
+fn has_proxy(kubeconfig: &Kubeconfig, context: &str) -> bool {
+    let context = kubeconfig.contexts.iter().find(|named| named.name == context);
+    let name = context.and_then(|named| named.context.as_ref()).map(|context| &context.cluster);
+    let cluster = kubeconfig.clusters.iter().find(|named| Some(&named.name) == name);
+    let cluster = cluster.and_then(|named| named.cluster.as_ref());
+    cluster.is_some_and(|cluster| cluster.proxy_url.is_some())
 }
 
 const NAME_ONE: &str = "name a kubeconfig with the environment variable KUBECONFIG, or give files";
