@@ -252,8 +252,12 @@ fn of_model(workload: &Workload) -> Lines {
 fn of_chain(listener: &Listener, chain: &FilterChain) -> Lines {
     let name = listener.name();
     let names = joined(chain.server_names.iter().map(ToString::to_string));
-    let Service::Https(table) = &chain.service else {
-        return Lines::from([format!("{name} forward = {names}")]);
+    let table = match &chain.service {
+        Service::Https(table) => table,
+        Service::Tcp | Service::Passthrough => {
+            return Lines::from([format!("{name} forward = {names}")]);
+        }
+        Service::Plain => return Lines::new(),
     };
     let mut lines = Lines::from([format!("{name} {} = {names}", chain.name)]);
     if !listener.is_rejected() {
