@@ -4,6 +4,7 @@
 mod build;
 mod candidate;
 mod check;
+mod cluster;
 mod explain;
 mod files;
 mod inputs;

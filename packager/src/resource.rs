@@ -12,7 +12,7 @@ mod envoy_extension_policy;
 mod fields;
 mod image_reference;
 mod kind;
-mod names;
+pub(crate) mod names;
 pub mod notes;
 pub mod pull_secret;
 mod release;

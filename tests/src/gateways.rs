@@ -2,9 +2,11 @@
 
 mod cluster;
 mod config;
+mod random;
 
 pub use cluster::Applied;
 pub use config::{Listening, body, bootstrap, free_backends, label};
+pub use random::{NAMESPACES, RandomInput};
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -13,7 +13,7 @@ mod programs;
 pub mod release;
 mod traffic;
 
-pub use cluster::Cluster;
+pub use cluster::{Cluster, RESOURCE_DEFINITIONS};
 pub use control_plane::ControlPlane;
 pub use gateway::{A, B, Gateway};
 pub use kubectl::Kubectl;

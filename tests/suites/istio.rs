@@ -4,6 +4,8 @@
 
 #[path = "istio/api_server.rs"]
 mod api_server;
+#[path = "istio/cluster.rs"]
+mod cluster;
 #[path = "istio/merge.rs"]
 mod merge;
 #[path = "istio/model.rs"]

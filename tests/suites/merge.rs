@@ -12,7 +12,7 @@ use std::path::Path;
 use chrono::{DateTime, Utc};
 use packager::checks::{self, Code};
 use packager::gateway::documents::read;
-use packager::gateway::resources::{Manifests, ResourceName};
+use packager::gateway::resources::ResourceName;
 use packager::gateway::{Certificates, Listener, Model, Outcome, Resources};
 use packager::merge::{
     Edit, Flaw, Input, Outlook, State, Strategy, Strictness, Write, merge, prove, without_status,
@@ -47,7 +47,7 @@ impl Planned {
         let text = fs::read_to_string(path).unwrap();
         let is_model = path.starts_with("gateways");
         let text = if is_model { without_secrets(&text) } else { input(&text).unwrap() };
-        let mut resources = Resources { manifests: Manifests::kept(), ..Resources::default() };
+        let mut resources = Resources::with_manifests();
         // The cases of commands have broken documents too.
         let _ = read("input.yaml", &text, &mut resources);
         let certificates = Certificates::of(&resources);

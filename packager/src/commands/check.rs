@@ -1,12 +1,10 @@
 //! `packager check`: who breaks whom.
 
-use std::path::PathBuf;
-
 use anyhow::{Result, bail};
 use chrono::{DateTime, Utc};
 use clap::ValueEnum;
 
-use super::inputs::{self, Inputs};
+use super::inputs::{self, InputArgs, Inputs};
 use crate::checks::{self, Code, Documentation, Input, Report};
 use crate::console::{Console, ExitStatus, Hinted};
 use crate::gateway::{Certificates, Model};
@@ -15,6 +13,8 @@ use crate::render::{self, Format};
 /// Say which hosts of gateways break each other, and what else is wrong with their servers
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
+  packager check
+  packager check --context production --namespace istio-system --namespace shop
   packager check gateways/
   kubectl get gateways.networking.istio.io,virtualservices,services,deployments,secrets -A -o yaml \\
     | packager check - --output json
@@ -22,11 +22,13 @@ use crate::render::{self, Format};
 
 A Gateway's annotation sni-guard/ignore: \"SG203\" leaves such findings about it out.
 
+Of a cluster it reads Gateways of both kinds and what belongs to them, with Services, Pods and
+Secrets. What it may not list it does without, and says so.
+
 Exit status: 0 nothing that --fail-on names, 1 there is, 2 some of the input could not be read.")]
 pub(crate) struct Args {
-    /// Files and folders with the resources of gateways; - for standard input
-    #[arg(value_name = "PATH", required_unless_present = "explain")]
-    paths: Vec<PathBuf>,
+    #[command(flatten)]
+    input: InputArgs,
     /// The form of the report
     #[arg(long, value_enum, default_value = "text")]
     output: Format,
@@ -34,7 +36,7 @@ pub(crate) struct Args {
     #[arg(long, value_enum, default_value = "error")]
     fail_on: FailOn,
     /// Say what a code means, and what to do
-    #[arg(long, value_name = "CODE", conflicts_with = "paths")]
+    #[arg(long, value_name = "CODE", conflicts_with_all = ["paths", "cluster", "context", "namespace"])]
     explain: Option<String>,
 }
 
@@ -48,10 +50,8 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
     if let Some(code) = &args.explain {
         return explain(code, console);
     }
-    console.step("reading the resources");
-    let inputs = inputs::read(&args.paths, console);
-    console.end_steps();
-    let inputs = inputs?;
+    let source = args.input.source();
+    let inputs = source.read(console)?;
     let readable = inputs.finish(console);
     console.step("working out what the gateways serve");
     let model = Model::of(&inputs.resources);
@@ -59,8 +59,8 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
     let report = report(&inputs, &model);
     console.end_steps();
     if report.summary.servers == 0 && readable == ExitStatus::Yes {
-        bail!(Hinted::new(
-            "the input has no server of a gateway",
+        bail!(source.has_no(
+            "server of a gateway",
             "give Gateways with the VirtualServices or HTTPRoutes that are bound to them, such as \
              kubectl get gateways.networking.istio.io,virtualservices,secrets -A -o yaml prints"
         ));
@@ -79,7 +79,7 @@ fn report(inputs: &Inputs, model: &Model) -> Report {
         model,
         certificates: &Certificates::of(&inputs.resources),
         now: DateTime::<Utc>::from(std::time::SystemTime::now()),
-        has_all_secrets: false,
+        has_all_secrets: inputs.has_all_secrets,
     })
 }
 

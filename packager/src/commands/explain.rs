@@ -10,6 +10,7 @@ use clap::{ArgGroup, ValueEnum};
 use rule::{Config, Decision, Facts, Host, Judgement, Protocol, Route};
 use serde::{Deserialize, Serialize};
 
+use super::inputs::{self, ClusterArgs};
 use super::{ReportFormat, files};
 use crate::console::{Console, ExitStatus};
 
@@ -19,21 +20,28 @@ use crate::console::{Console, ExitStatus};
   packager explain --config plugin.yaml --sni a.example.com --authority b.example.com
   packager explain --config plugin.yaml --cases requests.jsonl
   packager explain --from gateways.yaml --sni a.example.com --authority b.example.com
+  packager explain --cluster --sni a.example.com --authority b.example.com
 
 A case is one line: {\"sni\": \"a.example.com\", \"authority\": \"b.example.com\"}, with sni null
 for a TLS connection without one, and optionally protocol, grpc, method and routed. With --from
-the answers are JSON, one line for each TLS listener, and the gateway itself says what is routed.
+or --cluster the answers are JSON, one line for each TLS listener, and the gateway itself says what
+is routed.
 
 Exit status: 0 told, 2 the configuration, a case or a resource is invalid.")]
 #[command(group = ArgGroup::new("requests").args(["cases", "authority"]).required(true))]
 pub(crate) struct Args {
     /// The filter's configuration, YAML or JSON; - for standard input
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["from", "cluster", "context", "namespace"])]
     config: Option<PathBuf>,
     /// Files and folders with the resources of gateways, to tell what those do and what the filter
     /// would do with the servers in them; - for standard input
-    #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with_all = ["config", "routed"])]
+    #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with_all = ["cluster", "context", "namespace"])]
     from: Vec<PathBuf>,
+    #[command(flatten)]
+    cluster: ClusterArgs,
+    /// Read this namespace of the cluster alone; repeat it for more
+    #[arg(long, value_name = "NAMESPACE", value_parser = inputs::namespace)]
+    namespace: Vec<String>,
     /// Decide many requests, one JSON object a line; - for standard input
     #[arg(long, value_name = "FILE")]
     cases: Option<PathBuf>,
@@ -53,7 +61,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "METHOD", default_value = "GET", conflicts_with = "cases")]
     method: String,
     /// Whether the gateway has a virtual host for the authority on this connection
-    #[arg(long, value_enum, default_value = "no", conflicts_with = "cases")]
+    #[arg(long, value_enum, default_value = "no")]
+    #[arg(conflicts_with_all = ["cases", "from", "cluster", "context", "namespace"])]
     routed: CaseRoute,
     /// The form of the answer to a single request; cases are answered in JSON
     #[arg(long, value_enum, default_value = "text", conflicts_with = "cases")]
@@ -118,12 +127,12 @@ struct Explanation<'c> {
 }
 
 pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> {
-    if !args.from.is_empty() {
+    if let Some(source) = args.cluster.source(&args.namespace, &args.from) {
         let cases = match &args.cases {
             Some(path) => read_cases(path, console)?.into_iter().collect::<Result<_>>()?,
             None => vec![single_case(args)?],
         };
-        return simulate::run(&args.from, &cases, console);
+        return simulate::run(source, &cases, console);
     }
     let settings = files::read_settings(args.config.as_deref(), console)?;
     let config = settings.check().with_context(|| files::origin(args.config.as_deref()))?;

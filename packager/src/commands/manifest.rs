@@ -9,6 +9,7 @@ use clap::ValueEnum;
 use serde_json::json;
 
 use super::files;
+use super::inputs::{ClusterArgs, Source};
 use crate::console::{Console, ExitStatus, Hinted};
 use crate::resource::difference::difference;
 use crate::resource::{
@@ -25,6 +26,8 @@ use crate::settings::Settings;
       --namespace shop --target-ref Gateway/public --action report --host b.example.com=off
   packager manifest --image registry.example.com/sni-guard:1@sha256:… \\
       --selector istio=ingressgateway --from gateways.yaml > sni-guard.yaml
+  packager manifest --image registry.example.com/sni-guard:1@sha256:… \\
+      --selector istio=ingressgateway --cluster > sni-guard.yaml
   packager manifest --kind EnvoyExtensionPolicy --namespace shop --target-ref Gateway/public \\
       --image registry.example.com/sni-guard:1@sha256:… --config plugin.yaml
   kubectl get wasmplugin sni-guard --namespace istio-system --output yaml | \\
@@ -67,8 +70,10 @@ pub(crate) struct Args {
     config: Option<PathBuf>,
     /// Files and folders with the resources of gateways, for the servers that they have; - for
     /// standard input
-    #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with = "port")]
+    #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with_all = ["cluster", "context", "port"])]
     from: Vec<PathBuf>,
+    #[command(flatten)]
+    cluster: ClusterArgs,
     /// The action for one host: enforce, report or off; repeat it for more
     #[arg(long, value_name = "NAME=ACTION")]
     host: Vec<String>,
@@ -81,6 +86,7 @@ pub(crate) struct Args {
     /// A port that Envoy listens on, which is the target port of the gateway's Service, not the
     /// port of the Gateway; repeat it for more
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(conflicts_with_all = ["cluster", "context"])]
     port: Vec<u16>,
     /// Where in the filter chain the filter goes [default: AUTHN]
     #[arg(long, value_enum)]
@@ -110,15 +116,22 @@ enum ResourceFormat {
     Json,
 }
 
+impl Args {
+    /// Where the servers are from. Those of a cluster are from all its namespaces: the Gateways of
+    /// any may be on the pods that the resource reaches.
+    fn source(&self) -> Option<Source<'_>> {
+        self.cluster.source(&[], &self.from)
+    }
+}
+
 pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> {
     let draft = draft(args, console)?;
-    let drafts = if args.from.is_empty() {
-        vec![draft]
-    } else {
-        match servers::drafts(&draft, &args.from, console)? {
+    let drafts = match args.source() {
+        None => vec![draft],
+        Some(source) => match servers::drafts(&draft, source, console)? {
             Some(drafts) => drafts,
             None => return Ok(ExitStatus::Unable),
-        }
+        },
     };
     let requests = drafts.into_iter().map(Request::parse).collect::<Result<Vec<_>>>()?;
     match &args.check {
@@ -226,12 +239,13 @@ fn settings(args: &Args, console: &mut Console<'_>) -> Result<Settings> {
         settings.set_host(host, action);
     }
     let mut complete = settings.clone();
-    if !args.from.is_empty() {
+    if let Some(source) = args.source() {
         if settings.has("servers") {
             bail!(Hinted::new(
                 format!(
-                    "{}: it lists servers, and --from does too",
-                    files::origin(args.config.as_deref())
+                    "{}: it lists servers, and {} does too",
+                    files::origin(args.config.as_deref()),
+                    if matches!(source, Source::Paths(_)) { "--from" } else { "--cluster" }
                 ),
                 "leave out the one or the other"
             ));

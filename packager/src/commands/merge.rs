@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
-use super::{ReportFormat, inputs};
+use super::ReportFormat;
+use super::inputs::{self, InputArgs};
 use crate::console::{Console, ExitStatus, Hinted};
 use crate::gateway::Certificates;
 use crate::merge::{Input, Outlook, State, Strategy, merge};
@@ -18,6 +19,7 @@ use crate::render::plan::{self, File, Form};
   kubectl get gateways.networking.istio.io,virtualservices,services,pods,secrets -A -o yaml > all.yaml
   packager merge all.yaml
   packager merge all.yaml --into merge/
+  packager merge --cluster --into merge/
   sh merge/01-bind-routes/apply.sh
 
 Nothing is applied: the plan has the commands, and what takes each step back.
@@ -25,9 +27,8 @@ Nothing is applied: the plan has the commands, and what takes each step back.
 Exit status: 0 there is a plan for all servers that break each other, or there are none, 1 some cannot
 be merged, 2 some of the input could not be read, or a file not be written.")]
 pub(crate) struct Args {
-    /// Files and folders with the resources of gateways; - for standard input
-    #[arg(value_name = "PATH", required = true)]
-    paths: Vec<PathBuf>,
+    #[command(flatten)]
+    input: InputArgs,
     /// How the servers are merged
     #[arg(long, value_enum, default_value = "seamless")]
     plan: Strategy,
@@ -59,14 +60,15 @@ struct Files {
 }
 
 pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> {
-    let inputs = inputs::read_with_manifests(&args.paths, console)?;
+    let source = args.input.source();
+    let inputs = source.read_with_manifests(console)?;
     if inputs.finish(console) != ExitStatus::Yes {
         // A plan for a part of the resources may be an outage for the others.
         return Ok(ExitStatus::Unable);
     }
     if inputs.resources.gateways.is_empty() && inputs.resources.api_gateways.is_empty() {
-        bail!(Hinted::new(
-            "the input has no Gateway",
+        bail!(source.has_no(
+            "Gateway",
             "give what kubectl get gateways.networking.istio.io,virtualservices,secrets -A -o yaml \
              prints"
         ));

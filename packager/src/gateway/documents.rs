@@ -64,6 +64,15 @@ pub fn read(file: &str, text: impl AsRef<[u8]>, resources: &mut Resources) -> Ve
     reader.faults
 }
 
+/// Adds a resource that is a value already, such as one of an API server.
+///
+/// # Errors
+/// It is not what its kind says.
+pub fn add(origin: &Origin, value: Value, resources: &mut Resources) -> Result<(), DocumentFault> {
+    kinds::add(resources, origin, value)
+        .map_err(|problem| DocumentFault { origin: origin.clone(), problem })
+}
+
 /// The documents of a stream with the lines they begin at. A line that begins with `---` cannot be
 /// part of anything else (YAML 1.2 §9.1.2), so that a document that does not parse ends there too.
 fn split(text: &[u8]) -> impl Iterator<Item = (u64, &[u8])> {

@@ -57,6 +57,33 @@ pub struct Resources {
     pub manifests: Manifests,
 }
 
+impl Resources {
+    /// None, of which those that follow are to keep their manifests.
+    #[must_use]
+    pub fn with_manifests() -> Self {
+        Self { manifests: Manifests::kept(), ..Self::default() }
+    }
+
+    /// Adds others.
+    pub fn append(&mut self, mut other: Self) {
+        self.gateways.append(&mut other.gateways);
+        self.virtual_services.append(&mut other.virtual_services);
+        self.api_gateways.append(&mut other.api_gateways);
+        self.listener_sets.append(&mut other.listener_sets);
+        self.routes.append(&mut other.routes);
+        self.reference_grants.append(&mut other.reference_grants);
+        self.gateway_classes.append(&mut other.gateway_classes);
+        self.ingresses.append(&mut other.ingresses);
+        self.ingress_classes.append(&mut other.ingress_classes);
+        self.services.append(&mut other.services);
+        self.pods.append(&mut other.pods);
+        self.secrets.append(&mut other.secrets);
+        self.namespaces.append(&mut other.namespaces);
+        self.extensions.append(&mut other.extensions);
+        self.manifests.append(other.manifests);
+    }
+}
+
 /// Labels, or a selector of equal labels.
 pub type Labels = BTreeMap<String, String>;
 
@@ -71,9 +98,10 @@ pub struct Origin {
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.line {
-            0 => f.write_str(&self.file),
-            line => write!(f, "{}:{line}", self.file),
+        match (&*self.file, self.line) {
+            ("", _) => f.write_str("the cluster"),
+            (file, 0) => f.write_str(file),
+            (file, line) => write!(f, "{file}:{line}"),
         }
     }
 }

@@ -229,7 +229,8 @@ pub(super) fn candidate(gateway: &istio::Gateway) -> Candidate {
 }
 
 /// `./h` is in the Gateway's namespace, `*/h` in any, and `*/*` stands for all the hosts (Istio
-/// `pilot/pkg/model/gateway.go`, `sanitizeServerHostNamespace`).
+/// `pilot/pkg/model/gateway.go`, `sanitizeServerHostNamespace`, where 1.31 ends
+/// in a panic if `./h` or `*/h` follows that).
 pub(crate) fn sanitize(hosts: &[super::resources::HostText], namespace: &str) -> Vec<String> {
     let mut sanitized = Vec::with_capacity(hosts.len());
     for host in hosts {

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -20,11 +20,19 @@ pub struct Cluster {
     _api_server: Background,
     _etcd: Background,
     kubectl: Kubectl,
-    _folder: TempDir,
+    port: u16,
+    certificate: Certificate,
+    folder: TempDir,
 }
 
 /// What the API server takes for the administrator's secret.
 const TOKEN: &str = "administrator";
+
+/// Users who may do what roles say; each has its name for a secret.
+const USERS: [&str; 3] = ["reader", "guest", "stranger"];
+
+/// Istio's resource definitions, and those of the Gateway API.
+pub const RESOURCE_DEFINITIONS: [&str; 2] = ["crd-all.gen.yaml", "gateway-api-crd.yaml"];
 
 impl Cluster {
     /// Starts an empty cluster and installs the resources.
@@ -32,6 +40,14 @@ impl Cluster {
     /// # Errors
     /// A program is not installed or does not start.
     pub fn start() -> Result<Self> {
+        Self::start_with(&RESOURCE_DEFINITIONS)
+    }
+
+    /// The same with some of [`RESOURCE_DEFINITIONS`].
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_with(definitions: &[&str]) -> Result<Self> {
         let folder = TempDir::new()?;
         let ports = free_ports(3)?;
         let [store, peers, api] = ports.as_slice() else { bail!("too few ports") };
@@ -40,18 +56,42 @@ impl Cluster {
         let etcd = start_etcd(folder.path(), *store, *peers)?;
         let mut api_server = start_api_server(folder.path(), &certificate, *store, *api)?;
         let kubeconfig = folder.path().join("kubeconfig.yaml");
-        fs::write(&kubeconfig, kubeconfig_for(*api, &certificate)?)?;
+        fs::write(&kubeconfig, kubeconfig_for(*api, &certificate, TOKEN)?)?;
         let kubectl = Kubectl::new(&kubeconfig, &folder.path().join("kubectl"))?;
         let log = folder.path().join("api-server.log");
         api_server.wait_until(&log, || kubectl.run(&["get", "--raw", "/readyz"]).is_ok())?;
-        install_resources(&kubectl)?;
-        Ok(Self { _api_server: api_server, _etcd: etcd, kubectl, _folder: folder })
+        install_resources(&kubectl, definitions)?;
+        let port = *api;
+        Ok(Self { _api_server: api_server, _etcd: etcd, kubectl, port, certificate, folder })
     }
 
     /// Its client, as the administrator.
     #[must_use]
     pub fn kubectl(&self) -> &Kubectl {
         &self.kubectl
+    }
+
+    /// A kubeconfig with another secret: of the users `reader`, `guest` and `stranger` it is the name.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn kubeconfig_with(&self, name: &str, token: &str) -> Result<PathBuf> {
+        let path = self.folder.path().join(format!("{name}.yaml"));
+        fs::write(&path, kubeconfig_for(self.port, &self.certificate, token)?)?;
+        Ok(path)
+    }
+
+    /// Its certificate, which is its own authority, and the key that it also signs the tokens of
+    /// service accounts with.
+    #[must_use]
+    pub fn certificate(&self) -> &Certificate {
+        &self.certificate
+    }
+
+    /// Where it serves, on the loopback interface.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
     }
 }
 
@@ -81,7 +121,8 @@ fn start_api_server(
 ) -> Result<Background> {
     let (key, public) = (text(&certificate.key)?, text(&certificate.certificate)?);
     let tokens = folder.join("tokens.csv");
-    fs::write(&tokens, format!("{TOKEN},administrator,1,\"system:masters\"\n"))?;
+    let users = USERS.map(|name| format!("{name},{name},{name}\n")).concat();
+    fs::write(&tokens, format!("{TOKEN},administrator,1,\"system:masters\"\n{users}"))?;
     let option = |name: &str, value: &str| format!("--{name}={value}");
     let arguments = [
         option("etcd-servers", &format!("http://127.0.0.1:{store}")),
@@ -106,18 +147,18 @@ fn start_api_server(
     Background::start(&kubernetes_program("kube-apiserver")?, &arguments, &log)
 }
 
-fn kubeconfig_for(port: u16, certificate: &Certificate) -> Result<String> {
+fn kubeconfig_for(port: u16, certificate: &Certificate, token: &str) -> Result<String> {
     let authority = text(&certificate.certificate)?;
     Ok(format!(
         "apiVersion: v1\nkind: Config\ncurrent-context: test\n\
          clusters: [{{name: test, cluster: \
          {{server: \"https://127.0.0.1:{port}\", certificate-authority: \"{authority}\"}}}}]\n\
-         users: [{{name: administrator, user: {{token: {TOKEN}}}}}]\n\
+         users: [{{name: administrator, user: {{token: {token}}}}}]\n\
          contexts: [{{name: test, context: {{cluster: test, user: administrator}}}}]\n"
     ))
 }
 
-fn install_resources(kubectl: &Kubectl) -> Result<()> {
+fn install_resources(kubectl: &Kubectl, definitions: &[&str]) -> Result<()> {
     let install = |file: &str| {
         let file = istio_file(file)?;
         // Some are larger than what `kubectl apply` notes in an annotation otherwise.
@@ -126,9 +167,11 @@ fn install_resources(kubectl: &Kubectl) -> Result<()> {
     };
     // kubectl sends one at a time and waits, half the time for nothing when there are two.
     thread::scope(|scope| {
-        let of_gateway_api = scope.spawn(|| install("gateway-api-crd.yaml"));
-        install("crd-all.gen.yaml")?;
-        of_gateway_api.join().map_err(|_| anyhow!("installing the Gateway API panicked"))?
+        let running: Vec<_> =
+            definitions.iter().map(|file| scope.spawn(move || install(file))).collect();
+        running.into_iter().try_for_each(|run| {
+            run.join().map_err(|_| anyhow!("installing resource definitions panicked"))?.map(drop)
+        })
     })?;
     kubectl.run(&["create", "namespace", "istio-system"])?;
     Ok(())

@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use tests::certificate::Certificate;
 use tests::client;
 use tests::istio::{Kubectl, Pod, Stack, Tally, Traffic, kubernetes_program, wait_for};
-use tests::process::{free_ports, packager, built_packager};
+use tests::process::{built_packager, free_ports, packager};
 use tests::transcript::{self, Shell};
 
 use super::model::{of_model, wait};

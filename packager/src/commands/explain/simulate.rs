@@ -1,14 +1,12 @@
 //! What the gateways of an input do with a request, and what the filter does there.
 
-use std::path::PathBuf;
-
 use anyhow::{Result, bail};
 use rule::{Config, Document};
 use serde::{Deserialize as _, Serialize};
 
 use super::{Case, decide};
-use crate::commands::inputs::{self, Inputs};
-use crate::console::{Console, ExitStatus, Hinted};
+use crate::commands::inputs::{self, Inputs, Source};
+use crate::console::{Console, ExitStatus};
 use crate::gateway::{Listener, Model, Outcome, Workload};
 
 /// What becomes of a case at a listener.
@@ -37,17 +35,17 @@ struct Place<'m> {
 }
 
 pub(super) fn run(
-    paths: &[PathBuf],
+    source: Source<'_>,
     cases: &[Case],
     console: &mut Console<'_>,
 ) -> Result<ExitStatus> {
-    let inputs: Inputs = inputs::read(paths, console)?;
+    let inputs: Inputs = source.read(console)?;
     let model = Model::of(&inputs.resources);
     let places = places(&model)?;
     let status = inputs.finish(console);
     if places.is_empty() && status == ExitStatus::Yes {
-        bail!(Hinted::new(
-            "the input has no TLS server of a gateway",
+        bail!(source.has_no(
+            "TLS server of a gateway",
             "give Gateways with the VirtualServices or HTTPRoutes that are bound to them, such as \
              kubectl get gateways.networking.istio.io,virtualservices -A -o yaml prints"
         ));

@@ -1,11 +1,9 @@
-//! `--from`: the servers of the gateways that a resource reaches, as its configuration.
-
-use std::path::PathBuf;
+//! `--from` and `--cluster`: the servers of the gateways that a resource reaches, as its configuration.
 
 use anyhow::{Context, Result, bail};
 use serde_json::json;
 
-use crate::commands::inputs::{self, Inputs};
+use crate::commands::inputs::{self, Inputs, Source};
 use crate::console::{Console, ExitStatus, Hinted};
 use crate::gateway::tables::{Conflict, Tables};
 use crate::gateway::{Model, Workload};
@@ -19,10 +17,10 @@ const ROOT_NAMESPACE: &str = "istio-system";
 /// `None` where the input cannot be read, which was said.
 pub(super) fn drafts(
     draft: &Draft,
-    paths: &[PathBuf],
+    source: Source<'_>,
     console: &mut Console<'_>,
 ) -> Result<Option<Vec<Draft>>> {
-    let inputs: Inputs = inputs::read(paths, console)?;
+    let inputs: Inputs = source.read(console)?;
     if inputs.finish(console) != ExitStatus::Yes {
         return Ok(None);
     }
@@ -36,7 +34,7 @@ pub(super) fn drafts(
         .collect();
     let tables = Tables::of(reached.iter().copied()).map_err(differ)?;
     if tables.tables.is_empty() {
-        bail!(nothing_reached(&model, &namespace));
+        bail!(nothing_reached(source, &model, &namespace));
     }
     let is_only = tables.tables.len() == 1;
     if !is_only && !tables.ports_are_certain {
@@ -92,15 +90,15 @@ fn differ(Conflict { port, workloads: [one, other] }: Conflict) -> anyhow::Error
     Hinted::new(message, "write a resource for each, with labels that only its pods have").into()
 }
 
-fn nothing_reached(model: &Model, namespace: &str) -> Hinted {
+fn nothing_reached(source: Source<'_>, model: &Model, namespace: &str) -> Hinted {
     let found = model.workloads.iter().map(|workload| {
         let labels = workload.labels.iter().map(|(key, value)| format!("{key}={value}"));
         format!("{} ({})", workload.full_name(), labels.collect::<Vec<_>>().join(","))
     });
     let found: Vec<_> = found.collect();
     if found.is_empty() {
-        return Hinted::new(
-            "the input has no gateway with a TLS server",
+        return source.has_no(
+            "gateway with a TLS server",
             "give the Gateways, such as kubectl get gateways.networking.istio.io -A -o yaml prints",
         );
     }

@@ -168,8 +168,10 @@ impl Document<'_> {
     }
 
     fn problem(&self, problem: &str) -> String {
-        let name = self.value.pointer("/metadata/name").and_then(Value::as_str);
-        format!("{} {}: {problem}", self.kind, name.unwrap_or("without a name"))
+        let text = |path| self.value.pointer(path).and_then(Value::as_str);
+        let name = text("/metadata/name").unwrap_or("without a name");
+        let namespace = text("/metadata/namespace").map(|namespace| format!("{namespace}/"));
+        format!("{} {}{name}: {problem}", self.kind, namespace.unwrap_or_default())
     }
 
     fn locate(&self, metadata: &mut Metadata) {

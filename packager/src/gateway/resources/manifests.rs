@@ -13,8 +13,7 @@ pub struct Manifests(Option<BTreeMap<ResourceName, Value>>);
 
 impl Manifests {
     /// Manifests that are kept.
-    #[must_use]
-    pub fn kept() -> Self {
+    pub(super) fn kept() -> Self {
         Self(Some(BTreeMap::new()))
     }
 
@@ -37,6 +36,13 @@ impl Manifests {
             Some(manifest) => kept.insert(resource.clone(), manifest),
             None => kept.remove(resource),
         };
+    }
+
+    /// Adds others, where manifests are kept.
+    pub fn append(&mut self, other: Self) {
+        if let (Some(kept), Some(mut other)) = (&mut self.0, other.0) {
+            kept.append(&mut other);
+        }
     }
 
     /// All that are kept.

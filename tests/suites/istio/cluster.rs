@@ -1,0 +1,413 @@
+//! The packager on a cluster: what it reads of a real API server, and what it says when it may not,
+//! or cannot.
+
+#![expect(clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rcgen::{KeyPair, SigningKey as _};
+use serde_json::{Value, json};
+use tests::istio::{Cluster, RESOURCE_DEFINITIONS};
+use tests::process::{Run, free_ports, packager, packager_program};
+use tests::secrets::Pair;
+use tests::tools::checkout;
+
+/// Two servers with one certificate; a third whose Secret is not there; who may read what.
+fn shared() -> Arc<Cluster> {
+    static RUNNING: Mutex<Weak<Cluster>> = Mutex::new(Weak::new());
+    let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(cluster) = running.upgrade() {
+        return cluster;
+    }
+    let cluster = Arc::new(Cluster::start().unwrap());
+    apply_gateways(&cluster);
+    cluster.kubectl().apply(RIGHTS).unwrap();
+    *running = Arc::downgrade(&cluster);
+    cluster
+}
+
+fn apply_gateways(cluster: &Cluster) {
+    let case = fs::read_to_string("gateways/01-one-secret.yaml").unwrap();
+    let documents = case.split("\n---\n").filter(|text| !text.contains("kind: Secret\n"));
+    let case = documents
+        .collect::<Vec<_>>()
+        .join("\n---\n")
+        .replace("{port: 80, ", "{name: http, port: 80, ");
+    let case = case.replace("{port: 443, ", "{name: https, port: 443, ");
+    let pair = Pair::generate(&["*.example.com"], 2100).unwrap();
+    let secret = pair.secret("istio-system/w").unwrap();
+    cluster.kubectl().apply(&format!("{case}\n{secret}\n{OTHERS}")).unwrap();
+}
+
+/// A pod, and a server whose Secret is not there.
+const OTHERS: &str = "
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: ingress-0, namespace: istio-system, labels: {istio: ingressgateway}}
+spec: {containers: [{name: istio-proxy, image: auto}]}
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: gw-c, namespace: istio-system}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - port: {number: 443, name: https-c, protocol: HTTPS}
+    hosts: [c.example.org]
+    tls: {mode: SIMPLE, credentialName: gone}
+";
+
+/// The reader lists everything but Secrets; the guest everything, but in one namespace.
+const RIGHTS: &str = "
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: all-but-secrets}
+rules:
+- apiGroups: [\"\"]
+  resources: [services, pods, namespaces]
+  verbs: [list]
+- apiGroups:
+  - networking.istio.io
+  - extensions.istio.io
+  - gateway.networking.k8s.io
+  - gateway.networking.x-k8s.io
+  - networking.k8s.io
+  resources: [\"*\"]
+  verbs: [list]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: reader}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: all-but-secrets}
+subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: reader}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: all, namespace: istio-system}
+rules: [{apiGroups: [\"*\"], resources: [\"*\"], verbs: [list]}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: guest, namespace: istio-system}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: all}
+subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: guest}]
+";
+
+fn run(kubeconfig: &Path, arguments: &[&str]) -> Run {
+    packager_program(arguments, &[("KUBECONFIG", kubeconfig.to_str().unwrap())], "").unwrap()
+}
+
+/// The codes that `check` finds, and all that it said.
+#[track_caller]
+fn codes(kubeconfig: &Path, arguments: &[&str]) -> (Vec<String>, Run) {
+    let run = run(kubeconfig, &[&["check", "--output", "json"], arguments].concat());
+    let report: Value = serde_json::from_str(&run.out).unwrap_or_else(|_| panic!("{run:?}"));
+    let findings = report["findings"].as_array().unwrap();
+    (findings.iter().map(|found| found["code"].as_str().unwrap().to_owned()).collect(), run)
+}
+
+#[test]
+fn a_cluster_says_what_its_files_say() {
+    let cluster = shared();
+    let kubeconfig = cluster.kubectl().kubeconfig();
+    let kinds = "gateways.networking.istio.io,virtualservices,services,pods,secrets";
+    let listed = cluster.kubectl().run(&["get", kinds, "-A", "-o", "yaml"]).unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), listed).unwrap();
+    let file = file.path().to_str().unwrap();
+
+    let (live, _) = codes(kubeconfig, &[]);
+    assert_eq!(live, ["SG101", "SG101", "SG203", "SG303"]);
+    let of_file = packager(&["check", "--output", "json", file]);
+    let report: Value = serde_json::from_str(&of_file.out).unwrap();
+    let of_file: Vec<&Value> = report["findings"].as_array().unwrap().iter().collect();
+    let of_cluster = run(kubeconfig, &["check", "--cluster", "--output", "json"]);
+    assert_eq!((of_cluster.status, of_cluster.talk.as_str()), (1, ""));
+    let report: Value = serde_json::from_str(&of_cluster.out).unwrap();
+    let of_cluster = report["findings"].as_array().unwrap().iter();
+    // Of files nobody knows whether they are all.
+    let of_cluster: Vec<&Value> = of_cluster.filter(|found| found["code"] != "SG303").collect();
+    assert_eq!(of_cluster, of_file);
+
+    let image = format!("registry.example.com/x:1@sha256:{}", "0".repeat(64));
+    for command in [
+        &["explain", "--sni", "a.example.com", "--authority", "b.example.com"][..],
+        &["manifest", "--image", &image, "--selector", "istio=ingressgateway"],
+    ] {
+        let of_file = packager(&[command, &["--from", file]].concat());
+        let of_cluster = run(kubeconfig, &[command, &["--cluster"]].concat());
+        assert_eq!(of_cluster.status, 0, "{of_cluster:?}");
+        assert_eq!(of_cluster.out, of_file.out);
+        assert_eq!(of_cluster.talk, "");
+    }
+}
+
+/// Whoever may not read Secrets gets a guess, and whoever may not read Gateways an error.
+#[test]
+fn what_may_not_be_read_is_told() {
+    let cluster = shared();
+    let reader = cluster.kubeconfig_with("reader", "reader").unwrap();
+    let (codes_found, run_of_reader) = codes(&reader, &[]);
+    assert_eq!(codes_found, ["SG104", "SG104", "SG203"]);
+    assert_eq!(run_of_reader.status, 0, "{run_of_reader:?}");
+    let told = "note: certificates are guessed from the names of Secrets: secrets is forbidden: User \
+                \"reader\" cannot list resource \"secrets\" in API group \"\" at the cluster scope\n";
+    assert_eq!(run_of_reader.talk, told);
+
+    let stranger = cluster.kubeconfig_with("stranger", "stranger").unwrap();
+    let refused = run(&stranger, &["check"]);
+    let url = format!("https://127.0.0.1:{}", cluster.port());
+    let expected = format!(
+        "error: listing gateways.networking.istio.io of {url}: gateways.networking.istio.io is \
+         forbidden: User \"stranger\" cannot list resource \"gateways\" in API group \
+         \"networking.istio.io\" at the cluster scope\nhint: ask for a role that lists them, or name \
+         the namespaces that you may read with --namespace\n"
+    );
+    assert_eq!((refused.status, refused.talk, refused.out), (2, expected, String::new()));
+}
+
+#[test]
+fn a_namespace_is_read_alone() {
+    let cluster = shared();
+    let guest = cluster.kubeconfig_with("guest", "guest").unwrap();
+    assert_eq!(run(&guest, &["check"]).status, 2);
+    // Whether a Secret is missing is certain only where every namespace was read.
+    let (found, told) = codes(&guest, &["--namespace", "istio-system"]);
+    assert_eq!(found, ["SG101", "SG101", "SG203"]);
+    assert_eq!(told.talk.lines().count(), 4, "{}", told.talk);
+    let notes = [
+        "what other namespaces than istio-system add to these gateways is left out",
+        "what the Gateway API adds is left out: gatewayclasses",
+        "what Ingresses add is left out: ingressclasses",
+        "selectors of namespaces select none: namespaces is forbidden",
+    ];
+    for note in notes {
+        assert!(told.talk.contains(&format!("note: {note}")), "{note}: {}", told.talk);
+    }
+    let kubeconfig = cluster.kubectl().kubeconfig();
+    let namespaces = ["--namespace", "default", "--namespace", "istio-system"];
+    assert_eq!(codes(kubeconfig, &namespaces).0, ["SG101", "SG101", "SG203"]);
+    let elsewhere = run(kubeconfig, &["check", "--namespace", "default"]);
+    let expected = "error: the cluster has no server of a gateway in these namespaces\n";
+    assert_eq!(elsewhere.status, 2);
+    assert!(elsewhere.talk.contains(expected), "{}", elsewhere.talk);
+}
+
+#[test]
+fn what_cannot_be_reached_is_one_line() {
+    let cluster = shared();
+    let kubeconfig = cluster.kubectl().kubeconfig();
+    let url = format!("https://127.0.0.1:{}", cluster.port());
+    let port = free_ports(1).unwrap()[0];
+    let closed = cluster.kubeconfig_with("closed", "administrator").unwrap();
+    let text = fs::read_to_string(&closed).unwrap();
+    fs::write(&closed, text.replace(&url, &format!("https://127.0.0.1:{port}"))).unwrap();
+    let wrong = cluster.kubeconfig_with("wrong", "wrong").unwrap();
+    let broken = cluster.kubeconfig_with("broken", "\"secret").unwrap();
+    let untrusted = cluster.kubeconfig_with("untrusted", "administrator").unwrap();
+    let other = Pair::generate(&["127.0.0.1"], 2100).unwrap();
+    let authority = untrusted.with_extension("pem");
+    fs::write(&authority, other.certificate).unwrap();
+    let text = fs::read_to_string(&untrusted).unwrap();
+    let own = cluster.certificate().certificate.to_str().unwrap();
+    fs::write(&untrusted, text.replace(own, authority.to_str().unwrap())).unwrap();
+    for (kubeconfig, context, expected) in [
+        (
+            kubeconfig,
+            "production",
+            "reading the kubeconfig: it has no context \"production\"".to_owned(),
+        ),
+        (
+            &closed,
+            "test",
+            format!(
+                "asking which resources there are of https://127.0.0.1:{port}: Connection refused (os error 111)"
+            ),
+        ),
+        (
+            &wrong,
+            "test",
+            format!(
+                "asking which resources there are of {url}: it does not accept the credentials (401 Unauthorized)"
+            ),
+        ),
+        (
+            &untrusted,
+            "test",
+            format!("asking which resources there are of {url}: invalid peer certificate: "),
+        ),
+        (&broken, "test", "reading the kubeconfig: it is no YAML".to_owned()),
+        (
+            Path::new("/no/such"),
+            "test",
+            "reading the kubeconfig: /no/such: No such file or directory (os error 2)".to_owned(),
+        ),
+    ] {
+        check_error(&run(kubeconfig, &["check", "--context", context]), &expected);
+    }
+    let nowhere = run(Path::new("/no/such"), &["check"]);
+    check_error(
+        &nowhere,
+        "reading the kubeconfig: /no/such: No such file or directory (os error 2), and this runs in no cluster",
+    );
+}
+
+/// One line says what is wrong, and another what to do.
+#[track_caller]
+fn check_error(run: &Run, expected: &str) {
+    assert_eq!((run.status, run.out.as_str()), (2, ""), "{expected}");
+    let lines: Vec<&str> = run.talk.lines().collect();
+    let [error, hint] = lines.as_slice() else { panic!("{expected}: {}", run.talk) };
+    assert!(error.starts_with(&format!("error: {expected}")), "{expected}: {error}");
+    assert!(hint.starts_with("hint: "), "{hint}");
+    assert!(!run.talk.contains("secret"), "{}", run.talk);
+}
+
+/// The token of a service account, and the same after its time.
+#[test]
+fn an_expired_token_is_one_line() {
+    let cluster = shared();
+    let kubectl = cluster.kubectl();
+    kubectl.run(&["create", "serviceaccount", "visitor"]).unwrap();
+    let binding = ["create", "clusterrolebinding", "visitor", "--clusterrole", "all-but-secrets"];
+    kubectl.run(&[&binding[..], &["--serviceaccount", "default:visitor"]].concat()).unwrap();
+    let token = kubectl.run(&["create", "token", "visitor"]).unwrap();
+    let valid = cluster.kubeconfig_with("valid", token.trim()).unwrap();
+    assert_eq!(codes(&valid, &[]).0, ["SG104", "SG104", "SG203"]);
+
+    let key = fs::read_to_string(&cluster.certificate().key).unwrap();
+    let key = KeyPair::from_pem(&key).unwrap();
+    // Signed like that it is good, so that it is the time that makes the other no good.
+    let again = signed(&key, token.trim(), |_| ());
+    let again = cluster.kubeconfig_with("again", &again).unwrap();
+    assert_eq!(codes(&again, &[]).0, ["SG104", "SG104", "SG203"]);
+    let expired = signed(&key, token.trim(), |claims| {
+        for (name, age) in [("exp", 60), ("iat", 3_660), ("nbf", 3_660)] {
+            claims[name] = json!(seconds_now() - age);
+        }
+    });
+    let expired = cluster.kubeconfig_with("expired", &expired).unwrap();
+    let url = format!("https://127.0.0.1:{}", cluster.port());
+    let expected = format!(
+        "asking which resources there are of {url}: it does not accept the credentials (401 Unauthorized)"
+    );
+    check_error(&run(&expired, &["check"]), &expected);
+}
+
+fn seconds_now() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
+}
+
+/// A token (RFC 7519) with other claims, signed as the API server signs: ES256 (RFC 7518 §3.4).
+fn signed(key: &KeyPair, token: &str, change: impl FnOnce(&mut Value)) -> String {
+    let mut parts = token.split('.');
+    let (header, claims) = (parts.next().unwrap(), parts.next().unwrap());
+    let mut claims: Value =
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
+    change(&mut claims);
+    let signed = format!("{header}.{}", URL_SAFE_NO_PAD.encode(claims.to_string()));
+    let signature = plain_signature(&key.sign(signed.as_bytes()).unwrap());
+    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
+}
+
+/// The two numbers of a signature, 32 octets each, out of their ASN.1 (RFC 3279 §2.2.3).
+fn plain_signature(encoded: &[u8]) -> Vec<u8> {
+    let mut rest = &encoded[2..];
+    let mut numbers = Vec::new();
+    while let [2, length, following @ ..] = rest {
+        let (number, after) = following.split_at(usize::from(*length));
+        let significant = &number[number.len().saturating_sub(32)..];
+        numbers.extend(std::iter::repeat_n(0, 32 - significant.len()));
+        numbers.extend(significant);
+        rest = after;
+    }
+    numbers
+}
+
+/// In a pod there is no kubeconfig, but a service account.
+#[test]
+fn a_pod_reads_its_own_cluster() {
+    let cluster = shared();
+    let kubectl = cluster.kubectl();
+    kubectl.run(&["create", "serviceaccount", "pod"]).unwrap();
+    let binding = ["create", "clusterrolebinding", "pod", "--clusterrole", "all-but-secrets"];
+    kubectl.run(&[&binding[..], &["--serviceaccount", "default:pod"]].concat()).unwrap();
+    let token = kubectl.run(&["create", "token", "pod"]).unwrap();
+    // It builds the program, too.
+    run(kubectl.kubeconfig(), &["check"]);
+    let program = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("packager");
+    let folder = "/run/secrets/kubernetes.io/serviceaccount";
+    let script = format!(
+        "mount -t tmpfs tmpfs /run && mkdir -p {folder} && cd {folder} && printf %s \"$TOKEN\" >token \
+         && printf default >namespace && printf %s \"$AUTHORITY\" >ca.crt && exec \"$0\" check --output json"
+    );
+    let authority = fs::read_to_string(&cluster.certificate().certificate).unwrap();
+    let output = Command::new("unshare")
+        .args(["--map-root-user", "--mount", "sh", "-c", &script])
+        .arg(program)
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap())
+        .env("HOME", "/nowhere")
+        .env("TOKEN", token.trim())
+        .env("AUTHORITY", authority)
+        .env("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+        .env("KUBERNETES_SERVICE_PORT", cluster.port().to_string())
+        .current_dir(checkout())
+        .output()
+        .unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+    assert_eq!(report["summary"]["gateways"], 3);
+    assert_eq!(report["summary"]["warnings"], 3);
+}
+
+/// More than a page of a list, twice.
+#[test]
+fn long_lists_are_read_to_the_end() {
+    const COUNT: usize = 1_001;
+    let cluster = Cluster::start_with(&RESOURCE_DEFINITIONS[..1]).unwrap();
+    let mut gateways = String::new();
+    for n in 0..COUNT {
+        writeln!(
+            gateways,
+            "---\n{{\"apiVersion\":\"networking.istio.io/v1\",\"kind\":\"Gateway\",\"metadata\":{{\"name\":\
+             \"g{n}\",\"namespace\":\"istio-system\"}},\"spec\":{{\"servers\":[{{\"port\":{{\"number\":443,\
+             \"name\":\"https\",\"protocol\":\"HTTPS\"}},\"hosts\":[\"h{n}.example.com\"],\"tls\":\
+             {{\"mode\":\"SIMPLE\",\"credentialName\":\"w{n}\"}}}}]}}}}"
+        )
+        .unwrap();
+    }
+    let file = tempfile::NamedTempFile::with_suffix(".yaml").unwrap();
+    fs::write(file.path(), gateways).unwrap();
+    let arguments = ["create", "--validate=false", "-f", file.path().to_str().unwrap()];
+    cluster.kubectl().run(&arguments).unwrap();
+    let run = run(cluster.kubectl().kubeconfig(), &["check", "--output", "json"]);
+    let report: Value = serde_json::from_str(&run.out).unwrap_or_else(|_| panic!("{run:?}"));
+    assert_eq!(report["summary"]["gateways"], COUNT);
+    assert_eq!(report["summary"]["servers"], COUNT);
+}
+
+/// Before anything is installed, and with Istio alone.
+#[test]
+fn kinds_that_there_are_not_are_no_error() {
+    let bare = Cluster::start_with(&[]).unwrap();
+    let run_bare = run(bare.kubectl().kubeconfig(), &["check"]);
+    let expected = "note: the cluster has no gateways.networking.istio.io\n\
+                    note: the cluster has no virtualservices.networking.istio.io\n\
+                    error: the cluster has no server of a gateway\n\
+                    hint: name the context of another cluster with --context, or give files\n";
+    assert_eq!((run_bare.status, run_bare.talk.as_str()), (2, expected));
+
+    let istio = Cluster::start_with(&RESOURCE_DEFINITIONS[..1]).unwrap();
+    apply_gateways(&istio);
+    let (found, told) = codes(istio.kubectl().kubeconfig(), &[]);
+    assert_eq!(found, ["SG101", "SG101", "SG203", "SG303"]);
+    assert_eq!(told.talk, "");
+}
