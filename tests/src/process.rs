@@ -84,6 +84,9 @@ pub fn packager_program_on_terminal(arguments: &[&str]) -> Result<Run> {
 }
 
 /// Builds the packager as it is, once, beside this program.
+///
+/// # Errors
+/// It cannot be built.
 pub fn built_packager() -> Result<&'static Path> {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     if let Some(path) = BUILT.get() {
