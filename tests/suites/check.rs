@@ -298,7 +298,7 @@ fn few_servers_are_told_one_by_one() {
 fn missing_secrets_are_told_where_that_is_certain() {
     let text = fs::read_to_string("check/19-no-secrets.yaml").unwrap();
     let mut resources = Resources::default();
-    assert!(read("input.yaml", &input(&text).unwrap(), &mut resources).is_empty());
+    assert!(read("input.yaml", input(&text).unwrap(), &mut resources).is_empty());
     let model = Model::of(&resources);
     let missing = |has_all_secrets| {
         let report = checks::check(&Input {

@@ -211,7 +211,7 @@ proptest! {
     #[test]
     fn findings_are_what_the_definition_says(servers in servers(), routes in routes()) {
         let mut resources = Resources::default();
-        let faults = read("input.yaml", &text(&servers, &routes), &mut resources);
+        let faults = read("input.yaml", text(&servers, &routes), &mut resources);
         prop_assert!(faults.is_empty(), "{faults:?}");
         let model = Model::of(&resources);
         let listeners = model.workloads.iter().flat_map(|workload| &workload.listeners);

@@ -22,7 +22,7 @@ use rows::{FIELDS, ROWS};
 use serde_json::{Value, json};
 use tests::istio::kubernetes_program;
 use tests::process::{Run, packager};
-use tests::tools::{checkout, run};
+use tests::tools::{self, checkout};
 
 /// Every folder for kustomize is one that kubectl takes.
 #[test]
@@ -39,7 +39,7 @@ fn folders_are_rendered() {
     ];
     for (folder, resources) in folders {
         let path = checkout().join("manifests").join(folder);
-        let rendered = run(kubectl, &["kustomize", path.to_str().unwrap()]).unwrap();
+        let rendered = tools::run(kubectl, &["kustomize", path.to_str().unwrap()]).unwrap();
         assert_eq!(rendered.matches("\nkind: ").count(), resources, "{folder}: {rendered}");
         let has_secrets = rendered.contains("- secrets\n");
         assert_eq!(has_secrets, folder == "audit/with-secrets", "{folder}");
