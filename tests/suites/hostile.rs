@@ -75,7 +75,7 @@ fn broken_text() {
         ("not closed", &b"a: 1\nb: [\n"[..], Some("2: it is no YAML: unclosed bracket")),
         ("NUL", b"# nothing\n---\nb: \0\n", Some("3: it is no YAML: unexpected character")),
         ("Latin-1", b"# nothing\n---\nb: \xe9\n", Some("3: it is no UTF-8")),
-        ("PowerShell", b"\xff\xfea\0:\0 \01\0\n\0", Some("1: it is no UTF-8")),
+        ("PowerShell", b"\xff\xfea\x00:\x00 \x001\x00\n\x00", Some("1: it is no UTF-8")),
         ("twice", b"kind: a\nkind: b\n", Some("2: it is no YAML: duplicate mapping key")),
         ("a number", b"42\n", Some("1: expected a resource of Kubernetes")),
         ("nothing", b"", None),
@@ -91,7 +91,8 @@ fn deep_text() {
     check_beside("brackets", deep.as_bytes(), Some("1: it is no YAML: recursion limit"));
     let deep = "{\"a\":".repeat(1_000_000);
     check_beside("JSON", deep.as_bytes(), Some("1: it is no YAML: YAML document too large"));
-    let deep: String = (0..2_000).map(|n| format!("{}a:\n", " ".repeat(n))).collect();
+    let lines: Vec<String> = (0..2_000).map(|n| " ".repeat(n) + "a:").collect();
+    let deep = lines.join("\n");
     check_beside("mappings", deep.as_bytes(), Some("201: it is no YAML: YAML document too large"));
 }
 

@@ -147,7 +147,7 @@ impl Shop {
     /// Waits until Envoy has what the model makes of the resources.
     fn settle(&self) {
         let mut resources = Resources::default();
-        let faults = read("-", &self.resources(), &mut resources);
+        let faults = read("-", self.resources(), &mut resources);
         assert!(faults.is_empty(), "{faults:?}");
         let model = Model::of(&resources);
         let workload = model.workloads.first().unwrap();
@@ -170,7 +170,7 @@ impl Shop {
 
 /// Where `kubectl` and `packager` are found.
 fn path() -> String {
-    let programs = [kubernetes_program("kubectl").unwrap(), built_packager().unwrap()];
+    let programs = [kubernetes_program("kubectl").unwrap(), built_packager().unwrap().to_owned()];
     let folders = programs.map(|program| program.parent().unwrap().display().to_string());
     format!("{}:{}", folders.join(":"), std::env::var("PATH").unwrap())
 }

@@ -59,7 +59,7 @@ fn routes() -> impl Strategy<Value = Routes> {
 fn model(gateways: &[Gateway], routes: &[Routes]) -> Model {
     let mut resources = Resources::default();
     let mut add = |value: &Value| {
-        let faults = read("f", &value.to_string(), &mut resources);
+        let faults = read("f", value.to_string(), &mut resources);
         assert!(faults.is_empty(), "{faults:?}");
     };
     for (at, gateway) in gateways.iter().enumerate() {
