@@ -2,7 +2,7 @@
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;
@@ -24,6 +24,7 @@ use tests::certificate::Certificate;
 use tests::client::{Connection, GET, Transport, block_on};
 use tests::envoy::Envoy;
 use tests::gateways::{Listening, bootstrap, free_backends};
+use tests::process::packager;
 
 #[test]
 fn plans_by_case() {
@@ -116,8 +117,11 @@ fn listener<'m>(model: &'m Model, workload: &str, listener: &str) -> Option<&'m 
 #[test]
 fn envoy_answers_every_host_alike_after_every_write() {
     let folder = TempDir::new().unwrap();
-    let certificate = Certificate::generate(folder.path(), &["a.example.com"]).unwrap();
     let all = all();
+    let plans = all.iter().flat_map(|planned| &planned.outlook.plans);
+    let hosts: BTreeSet<&str> = plans.flat_map(|plan| &plan.hosts).map(String::as_str).collect();
+    let hosts: Vec<&str> = hosts.into_iter().collect();
+    let certificate = Certificate::generate(folder.path(), &hosts).unwrap();
     let (mut plans, mut states, mut asked) = (0, 0, 0);
     // Not more listeners at once than Envoy starts with in a moment.
     for planned in all.chunks(12) {
@@ -144,6 +148,7 @@ fn envoy_answers_every_host_alike_after_every_write() {
         let envoy = Envoy::start_with(bootstrap(&listening, &certificate).unwrap()).unwrap();
         for (names, hosts) in questions {
             let mut first = None;
+            let last = names.last().unwrap().clone();
             for name in names {
                 let answers = fresh(envoy.listener(&name).unwrap(), hosts, &certificate);
                 let first = first.get_or_insert_with(|| answers.clone());
@@ -155,10 +160,32 @@ fn envoy_answers_every_host_alike_after_every_write() {
                 states += 1;
                 asked += hosts.len();
             }
+            probe(envoy.listener(&last).unwrap(), hosts, &certificate);
         }
     }
     println!("{plans} plans, {states} states, {asked} requests");
     assert!(plans > 30 && states > 150, "{plans} plans, {states} states");
+}
+
+/// In the end `probe` says that a connection for one host is good for all.
+#[track_caller]
+fn probe(address: SocketAddr, hosts: &[String], certificate: &Certificate) {
+    let [certificate, key] = [&certificate.certificate, &certificate.key];
+    let (address, sni) = (address.to_string(), hosts.first().unwrap());
+    let mut arguments = vec!["probe", "--connect", &address, "--sni", sni, "--output", "json"];
+    arguments.extend([
+        "--insecure-skip-tls-verify",
+        "--client-cert",
+        certificate.to_str().unwrap(),
+    ]);
+    arguments.extend(["--client-key", key.to_str().unwrap(), "--authority"]);
+    arguments.extend(hosts.iter().map(String::as_str));
+    let run = packager(&arguments);
+    assert_eq!(run.status, 0, "{}{}", run.out, run.talk);
+    let report: Value = serde_json::from_str(&run.out).unwrap();
+    let results = report.get("results").unwrap().as_array().unwrap();
+    let is_fixed = |result: &Value| result.get("verdict").unwrap() == "fixed-by-merge";
+    assert!(results.len() == hosts.len() && results.iter().all(is_fixed), "{report}");
 }
 
 #[test]

@@ -186,12 +186,7 @@ impl<'i> Findings<'i> {
 
 /// Where resources with servers were read, by their names.
 fn origins(resources: &Resources) -> HashMap<String, &Origin> {
-    let Resources { gateways, api_gateways, listener_sets, ingresses, .. } = resources;
-    let classic = gateways.iter().map(|gateway| ("Gateway", &gateway.metadata));
-    let api = api_gateways.iter().map(|gateway| ("Gateway", &gateway.metadata));
-    let sets = listener_sets.iter().map(|set| ("ListenerSet", &set.metadata));
-    let ingresses = ingresses.iter().map(|ingress| ("Ingress", &ingress.metadata));
-    let all = classic.chain(api).chain(sets).chain(ingresses);
+    let all = resources.with_servers();
     let named = all.map(|(kind, metadata)| (metadata.resource(kind).to_string(), &metadata.origin));
     named.collect()
 }

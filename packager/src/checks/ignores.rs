@@ -62,12 +62,7 @@ impl Ignores {
 fn annotated(
     resources: &Resources,
 ) -> impl Iterator<Item = (ResourceName, impl Iterator<Item = &str>)> {
-    let Resources { gateways, api_gateways, listener_sets, ingresses, .. } = resources;
-    let classic = gateways.iter().map(|gateway| ("Gateway", &gateway.metadata));
-    let api = api_gateways.iter().map(|gateway| ("Gateway", &gateway.metadata));
-    let sets = listener_sets.iter().map(|set| ("ListenerSet", &set.metadata));
-    let ingresses = ingresses.iter().map(|ingress| ("Ingress", &ingress.metadata));
-    let all = classic.chain(api).chain(sets).chain(ingresses);
+    let all = resources.with_servers();
     all.filter_map(|(kind, metadata)| {
         let texts = metadata.annotations.get(ANNOTATION)?.split(',').map(str::trim);
         Some((metadata.resource(kind), texts))

@@ -64,6 +64,16 @@ impl Resources {
         Self { manifests: Manifests::kept(), ..Self::default() }
     }
 
+    /// The resources that have servers, by kind and metadata.
+    pub fn with_servers(&self) -> impl Iterator<Item = (&'static str, &Metadata)> {
+        let Self { gateways, api_gateways, listener_sets, ingresses, .. } = self;
+        let classic = gateways.iter().map(|gateway| ("Gateway", &gateway.metadata));
+        let api = api_gateways.iter().map(|gateway| ("Gateway", &gateway.metadata));
+        let sets = listener_sets.iter().map(|set| ("ListenerSet", &set.metadata));
+        let ingresses = ingresses.iter().map(|ingress| ("Ingress", &ingress.metadata));
+        classic.chain(api).chain(sets).chain(ingresses)
+    }
+
     /// Adds others.
     pub fn append(&mut self, mut other: Self) {
         self.gateways.append(&mut other.gateways);

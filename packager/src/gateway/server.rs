@@ -130,7 +130,7 @@ pub enum Protocol {
 }
 
 impl Protocol {
-    pub(super) fn parse(text: &str) -> Self {
+    pub(crate) fn parse(text: &str) -> Self {
         match text.to_ascii_lowercase().as_str() {
             "http" | "http2" | "http_proxy" | "grpc" | "grpc-web" => Self::Http,
             "https" => Self::Https,

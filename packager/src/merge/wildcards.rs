@@ -11,7 +11,7 @@ use rule::host::istio::IstioHost;
 
 use super::group::{Group, Member, join, split};
 use super::state::State;
-use crate::gateway::resources::istio::TlsMode;
+use crate::gateway::server::Protocol;
 
 /// Who holds a wildcard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,12 +41,14 @@ impl Held {
             let hosts = chain.server.hosts.iter().map(|host| split(host).1.to_owned());
             hosts.chain(chain.server_names.iter().map(ToString::to_string))
         });
-        // A server that does not terminate TLS may have no chain, and has its hosts all the same.
+        // A server that does not terminate HTTPS may have no chain, and has its hosts all the same.
         let servers = state.resources().gateways.iter().flat_map(|gateway| &gateway.spec.servers);
         let opaque = servers.filter(|server| {
-            server.tls.as_ref().is_some_and(|tls| {
-                matches!(tls.mode, TlsMode::Passthrough) || server.port.protocol != "HTTPS"
-            })
+            let protocol = Protocol::parse(&server.port.protocol);
+            let is_passed = server.tls.as_ref().is_some_and(|tls| !tls.mode.terminates());
+            server.tls.is_some()
+                && protocol != Protocol::Http
+                && (is_passed || protocol != Protocol::Https)
         });
         let of_opaque =
             opaque.flat_map(|server| server.hosts.iter().map(|host| host.host().to_owned()));

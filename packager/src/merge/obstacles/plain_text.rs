@@ -4,7 +4,7 @@ use rule::host::istio::IstioHost;
 use serde_json::Value;
 
 use crate::gateway::resources::istio;
-use crate::gateway::server::sanitize;
+use crate::gateway::server::{Protocol, sanitize};
 use crate::merge::bindings::{self, Bound};
 use crate::merge::group::{Group, split};
 use crate::merge::refusal::{GUARD, Obstacle, Reason};
@@ -18,7 +18,8 @@ pub(super) fn find(group: &Group<'_>, state: &State) -> Option<Obstacle> {
     gateway.spec.servers.iter().enumerate().find_map(|(index, server)| {
         let manifest = state.manifest(&group.target.gateway)?;
         let redirect = manifest.pointer(&format!("/spec/servers/{index}/tls/httpsRedirect"));
-        let is_open = server.tls.is_none() || server.port.protocol.eq_ignore_ascii_case("HTTP");
+        let is_http = Protocol::parse(&server.port.protocol) == Protocol::Http;
+        let is_open = server.tls.is_none() || is_http;
         if !is_open || redirect.and_then(Value::as_bool) == Some(true) {
             return None;
         }
@@ -36,10 +37,8 @@ pub(super) fn find(group: &Group<'_>, state: &State) -> Option<Obstacle> {
 }
 
 fn serves(server: &istio::Server, namespace: &str, bound: &Bound<'_>) -> bool {
-    let is_http = server.port.protocol.to_ascii_uppercase().starts_with("HTTP")
-        || server.port.protocol.to_ascii_uppercase().starts_with("GRPC");
     let spec = &bound.service.spec;
-    if !is_http {
+    if Protocol::parse(&server.port.protocol) != Protocol::Http {
         return !spec.tcp.is_empty();
     }
     sanitize(&server.hosts, namespace).iter().any(|host| {
