@@ -82,7 +82,7 @@ fn check_overlay((name, arguments, actions): Overlay) {
 }
 
 /// What `packager check --cluster` lists, by API group.
-const LISTED: [(&str, &[&str]); 5] = [
+const LISTED: [(&str, &[&str]); 6] = [
     ("", &["namespaces", "pods", "services"]),
     ("extensions.istio.io", &["trafficextensions", "wasmplugins"]),
     (
@@ -97,8 +97,9 @@ const LISTED: [(&str, &[&str]); 5] = [
             "tlsroutes",
         ],
     ),
+    ("gateway.networking.x-k8s.io", &["xlistenersets"]),
     ("networking.istio.io", &["gateways", "virtualservices"]),
-    ("networking.k8s.io", &["ingresses", "ingressclasses"]),
+    ("networking.k8s.io", &["ingressclasses", "ingresses"]),
 ];
 
 /// The audit may list what it reads, and nothing else; Secrets only where they were asked for.

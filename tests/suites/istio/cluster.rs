@@ -147,6 +147,36 @@ fn a_cluster_says_what_its_files_say() {
         assert_eq!(of_cluster.out, of_file.out);
         assert_eq!(of_cluster.talk, "");
     }
+
+    // Manifests as the API server has them are what a plan is made for.
+    let of_file = packager(&["merge", file]);
+    let of_cluster = run(kubeconfig, &["merge", "--cluster"]);
+    assert_eq!(of_cluster.status, 0, "{of_cluster:?}");
+    assert_eq!((&of_cluster.out, of_cluster.talk.as_str()), (&of_file.out, ""));
+    assert!(of_cluster.out.contains("step 6, unbind-routes"), "{}", of_cluster.out);
+}
+
+/// The account of `manifests/audit` reads all that `check` asks for, and Secrets where it may.
+#[test]
+fn the_audit_may_read_what_it_needs() {
+    let cluster = shared();
+    let kubectl = cluster.kubectl();
+    let folder = checkout().join("manifests/audit");
+    let install = |name: &str| {
+        let rendered = kubectl.run(&["kustomize", folder.join(name).to_str().unwrap()]).unwrap();
+        kubectl.apply(&rendered).unwrap();
+    };
+    install("base");
+    let account = "sni-guard-audit";
+    let token = kubectl.run(&["-n", account, "create", "token", account]).unwrap();
+    let kubeconfig = cluster.kubeconfig_with("audit", token.trim()).unwrap();
+    let (found, run) = codes(&kubeconfig, &[]);
+    assert_eq!(found, ["SG104", "SG104", "SG203"]);
+    assert!(run.talk.starts_with("note: certificates are guessed"), "{}", run.talk);
+    assert_eq!(run.talk.lines().count(), 1, "{}", run.talk);
+    install("with-secrets");
+    let (found, run) = codes(&kubeconfig, &[]);
+    assert_eq!((found.len(), run.talk.as_str()), (4, ""), "{found:?}");
 }
 
 /// Whoever may not read Secrets gets a guess, and whoever may not read Gateways an error.
