@@ -69,7 +69,7 @@ impl<'g> Steps<'g> {
     /// A plan on which no route table is empty while a filter chain uses it, not even while Envoy has
     /// the chains of one state and the tables of another.
     pub(super) fn seamless(mut self, presenter: &Member) -> Result<Vec<Step>, NoSteps> {
-        let held = Held::of(&self.group, &self.state);
+        let mut held = Held::of(&self.group, &self.state);
         let target_hosts = self.group.target.hosts(&self.state);
         let absorbed = self.group.absorbed.clone();
         let mut covers: Vec<Vec<String>> = Vec::new();
@@ -78,6 +78,7 @@ impl<'g> Steps<'g> {
             let hosts = hosts.iter().map(|host| split(host).1);
             covers.push(hosts.map(|host| held.cover(host)).collect::<Result<_, _>>()?);
         }
+        held.take(covers.iter().flatten());
         self.present(presenter)?;
         self.bind()?;
         let wildcards = self.cover(&absorbed, &covers)?;

@@ -84,6 +84,11 @@ impl Held {
         Err(NoWildcard { host: host.to_owned() })
     }
 
+    /// Gives wildcards to the growing server.
+    pub(super) fn take<'w>(&mut self, wildcards: impl Iterator<Item = &'w String>) {
+        self.target.extend(wildcards.cloned());
+    }
+
     /// A wildcard for the hosts of a server that leaves: shorter than those by which they are known
     /// elsewhere.
     pub(super) fn park(&self, hosts: &[String], covers: &[String]) -> Result<String, NoWildcard> {
