@@ -16,10 +16,13 @@ mod rows;
 mod rules;
 
 use std::collections::BTreeSet;
+use std::fs;
 
 use definition::{Definition, definitions};
 use rows::{FIELDS, ROWS};
 use serde_json::{Value, json};
+use tempfile::TempDir;
+use tests::cases::input;
 use tests::istio::kubernetes_program;
 use tests::process::{Run, packager};
 use tests::tools::{self, checkout};
@@ -44,6 +47,38 @@ fn folders_are_rendered() {
         let has_secrets = rendered.contains("- secrets\n");
         assert_eq!(has_secrets, folder == "audit/with-secrets", "{folder}");
     }
+}
+
+/// The components of a plan, in the overlay of a repository, make what the plan makes of a cluster.
+#[test]
+fn components_of_a_plan_are_rendered() {
+    let kubectl = kubernetes_program("kubectl").unwrap();
+    let case = fs::read_to_string("merge/seamless.yaml").unwrap();
+    let folder = TempDir::new().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    fs::write(path("base.yaml"), input(&case).unwrap()).unwrap();
+    let run = packager(&["merge", &path("base.yaml"), "--kustomize", "--into", &path("plan")]);
+    assert_eq!(run.status, 0, "{}", run.talk);
+    let mut steps: Vec<String> = fs::read_dir(path("plan"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().to_str().unwrap().to_owned())
+        .filter(|name| name != "plan.json")
+        .collect();
+    steps.sort();
+    assert_eq!(steps.len(), 6, "{steps:?}");
+    let render = |steps: &[String]| {
+        let components: Vec<String> = steps.iter().map(|step| format!("plan/{step}")).collect();
+        let overlay = json!({ "resources": ["base.yaml"], "components": components });
+        fs::write(path("kustomization.yaml"), overlay.to_string()).unwrap();
+        let arguments = ["kustomize", folder.path().to_str().unwrap()];
+        tools::run(kubectl.to_str().unwrap(), &arguments).unwrap()
+    };
+    let before = render(&[]);
+    assert_eq!(before.matches("kind: Gateway\n").count(), 2, "{before}");
+    let after = render(&steps);
+    assert_eq!(after.matches("kind: Gateway\n").count(), 1, "{after}");
+    assert!(after.contains("  - hosts:\n    - a.example.com\n    - b.example.com\n"), "{after}");
+    assert!(after.contains("  gateways:\n  - gw-a\n  hosts:\n  - b.example.com\n"), "{after}");
 }
 
 #[test]

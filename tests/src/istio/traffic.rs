@@ -134,7 +134,7 @@ impl Client {
                     self.tally.closed += 1;
                     return Ok(());
                 };
-                if self.is_right(&response) {
+                if self.is_right(&response, "kept") {
                     self.tally.kept += 1;
                 }
                 if self.is_over.load(Ordering::Relaxed) {
@@ -153,7 +153,7 @@ impl Client {
     fn ask_fresh(&mut self) {
         match get(self.server, &self.host, &self.host) {
             Ok(response) => {
-                if self.is_right(&response) {
+                if self.is_right(&response, "fresh") {
                     self.tally.fresh += 1;
                 }
             }
@@ -161,10 +161,10 @@ impl Client {
         }
     }
 
-    fn is_right(&mut self, response: &Response) -> bool {
+    fn is_right(&mut self, response: &Response, connection: &str) -> bool {
         let is_right = response.status == 200 && response.body == self.host.as_bytes();
         if !is_right {
-            self.fail(response.status.to_string());
+            self.fail(format!("{connection} {}", response.status));
         }
         is_right
     }

@@ -202,7 +202,11 @@ fn check_seamless(name: &'static str, labels: &[&str]) -> String {
     shop.carry_out(&plan, "undo.sh", true);
     let undone = traffic.end().unwrap();
     let seen = format!("{seen}\n{}", told(&format!("{name}, undone"), &undone));
-    assert!(undone.failures.is_empty(), "{seen}: {:?}", undone.failures);
+    // A connection that was opened for a host on the growing server may be kept until that loses
+    // its routes: it is answered 404 once, and closed.
+    let is_kept = |(_, _, what): &(_, _, String)| what == "kept 404";
+    assert!(undone.failures.iter().all(is_kept), "{seen}: {:?}", undone.failures);
+    assert!(undone.failures.len() < labels.len(), "{seen}: {:?}", undone.failures);
     for (now, before) in shop.manifests().iter().zip(&before) {
         assert_eq!(now, before);
     }
@@ -231,7 +235,7 @@ fn a_short_plan_ends_well() {
     let tally = traffic.end().unwrap();
     println!("{}", told("short", &tally));
     let (kinds, between) = tally.outage();
-    assert!(kinds.keys().all(|kind| *kind == "404"), "{kinds:?}");
+    assert!(kinds.keys().all(|kind| kind.ends_with(" 404")), "{kinds:?}");
     assert!(between < Duration::from_secs(1), "{between:?}");
     assert!(shop.reused().iter().all(|status| *status == Some(200)), "{:?}", shop.reused());
 }
@@ -264,7 +268,7 @@ fn the_published_recipe_is_an_outage() {
     let tally = traffic.end().unwrap();
     println!("{}", told("recipe", &tally));
     let (kinds, between) = tally.outage();
-    assert!(kinds.get("404").is_some_and(|count| *count > 100), "{kinds:?}");
+    assert!(kinds.get("fresh 404").is_some_and(|count| *count > 100), "{kinds:?}");
     assert!(between > Duration::from_secs(1), "{between:?}");
     assert!(shop.reused().iter().all(|status| *status == Some(200)), "{:?}", shop.reused());
 }

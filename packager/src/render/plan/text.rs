@@ -61,6 +61,13 @@ fn write_commands(step: &Step, sink: &mut dyn Write) -> io::Result<()> {
 }
 
 fn write_tail(plan: &Plan, sink: &mut dyn Write) -> io::Result<()> {
+    if plan.strategy == Strategy::Seamless {
+        writeln!(
+            sink,
+            "\nafter each hand-over, wait as long as gateways drain connections too (45 seconds, unless \
+             drainDuration says otherwise): idle ones still have the old routes"
+        )?;
+    }
     writeln!(
         sink,
         "\nafter each step, wait until the gateways have it (istioctl proxy-status), then"
