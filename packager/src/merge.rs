@@ -194,7 +194,7 @@ fn plan(
     }
     let group = Group::new(state, listener, servers);
     let group = group.ok_or_else(|| contradictory(servers))?;
-    if let Some(obstacle) = obstacles::of_group(&group, state, model, input.certificates) {
+    if let Some(obstacle) = obstacles::of_group(&group, state, model) {
         return Err(obstacle);
     }
     let hosts = hosts(&group);

@@ -319,6 +319,29 @@ fn a_short_plan_does_not_hold_while_envoy_changes() {
     assert_eq!((broken.host.as_str(), broken.after.outcome), ("b.example.com", Outcome::NotFound));
 }
 
+/// A plan for more servers than anybody would carry out is refused, and at once.
+#[test]
+fn too_many_servers_are_refused() {
+    let mut text = String::new();
+    for n in 0..301 {
+        let day = n % 28 + 1;
+        writeln!(
+            text,
+            "---\napiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {{name: g{n}, namespace: \
+             shop, creationTimestamp: \"2026-01-{day:02}T00:00:00Z\"}}\nspec:\n  selector: {{istio: \
+             shop}}\n  servers:\n  - port: {{number: 443, name: https, protocol: HTTPS}}\n    hosts: \
+             [h{n}.example.com]\n    tls: {{mode: SIMPLE, credentialName: w}}\n---\napiVersion: \
+             networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: v{n}, namespace: \
+             shop}}\nspec:\n  hosts: [h{n}.example.com]\n  gateways: [g{n}]\n  http: [{{route: []}}]"
+        )
+        .unwrap();
+    }
+    let run = run("merge % --assume-same-certificate", &text).unwrap();
+    assert_eq!(run.status, 1, "{}", run.talk);
+    let told = "refused: 301 servers break each other, and a plan is for 300 at most\n";
+    assert!(run.out.starts_with(told), "{}", run.out.lines().next().unwrap());
+}
+
 /// The files below a folder, with what is in them.
 fn tree(folder: &Path) -> BTreeMap<String, String> {
     let mut files = BTreeMap::new();

@@ -14,7 +14,7 @@ use super::state::State;
 use crate::gateway::listener::Service;
 use crate::gateway::resources::Metadata;
 use crate::gateway::server::Entry;
-use crate::gateway::{Certificates, Model, ServerId};
+use crate::gateway::{Model, ServerId};
 pub(super) use certificate::presenter;
 
 /// How many servers become one at once at most. A plan has two steps for each and is proved after
@@ -51,19 +51,13 @@ fn generated(server: &ServerId) -> Obstacle {
 }
 
 /// The same for servers of Istio's own Gateways.
-pub(super) fn of_group(
-    group: &Group<'_>,
-    state: &State,
-    model: &Model,
-    certificates: &Certificates,
-) -> Option<Obstacle> {
+pub(super) fn of_group(group: &Group<'_>, state: &State, model: &Model) -> Option<Obstacle> {
     generated_gateway(group, state)
         .or_else(|| different_pods(group, model))
         .or_else(|| different_places(group, state))
         .or_else(|| not_https(group))
         .or_else(|| unknown_age(group, state))
         .or_else(|| tls_settings(group, state))
-        .or_else(|| unreadable(group, certificates))
         .or_else(|| envoy_filters::find(group, state))
         .or_else(|| plain_text::find(group, state))
 }
@@ -178,18 +172,5 @@ fn tls_settings(group: &Group<'_>, state: &State) -> Option<Obstacle> {
         Reason::TlsSettings,
         format!("the TLS settings of {} and {} differ", group.target.id, other.id),
         format!("decide which of them all hosts are to have, or {GUARD}"),
-    ))
-}
-
-/// A Secret that is there, with what no server can show.
-fn unreadable(group: &Group<'_>, certificates: &Certificates) -> Option<Obstacle> {
-    let chain = certificate::chain(group, &group.target)?;
-    let found = chain.credentials.iter().find(|credential| {
-        certificates.get(credential).is_some() && certificates.known(credential).is_none()
-    })?;
-    Some(Obstacle::new(
-        Reason::CertificateUnknown,
-        format!("the certificate in {found} cannot be read"),
-        "mend the Secret first",
     ))
 }
