@@ -5,6 +5,7 @@
 //! chains with old tables, or the reverse, for a moment; a plan without an outage holds then too.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::Rc;
 
 use rule::{Host, HostPattern};
 
@@ -81,10 +82,10 @@ pub fn prove<'w>(
     let first = start.model();
     let questions = Questions::new(&first, &steps, certificates);
     let mut state = start.clone();
-    let mut before_step = first.clone();
-    let mut before = first;
+    let mut before = Rc::new(first);
     for (at, writes) in steps.iter().enumerate() {
         let step = at + 1;
+        let before_step = Rc::clone(&before);
         for write in *writes {
             state.apply(write).map_err(|Inapplicable| Flaw::Inapplicable { step })?;
             let after = state.model();
@@ -92,13 +93,12 @@ pub fn prove<'w>(
             if strictness == Strictness::Passing {
                 questions.passing(&before, &after, step)?;
             }
-            before = after;
+            before = Rc::new(after);
         }
         // istiod may have seen all of a step at once.
         if strictness == Strictness::Passing && writes.len() > 1 {
             questions.passing(&before_step, &before, step)?;
         }
-        before_step = before.clone();
     }
     questions.nothing_new(&before, steps.len())
 }
@@ -132,55 +132,45 @@ impl<'c> Questions<'c> {
 
     /// Every host that was served, when chains and tables are of one state.
     fn settled(&self, model: &Model, step: usize) -> Result<(), Flaw> {
-        self.compare(&by_name(model), &by_name(model), step, false)
+        let listeners = by_name(model);
+        self.ask(&listeners, &listeners, (step, false), is_as_before)
     }
 
     /// The same while they are of two.
     fn passing(&self, before: &Model, after: &Model, step: usize) -> Result<(), Flaw> {
         let (before, after) = (by_name(before), by_name(after));
-        self.compare(&before, &after, step, true)?;
-        self.compare(&after, &before, step, true)
-    }
-
-    fn compare(
-        &self,
-        chains: &ByName<'_>,
-        tables: &ByName<'_>,
-        step: usize,
-        is_passing: bool,
-    ) -> Result<(), Flaw> {
-        for (place, hosts) in &self.listeners {
-            let listener = chains.get(place).copied();
-            let other = tables.get(place).copied();
-            let routes = other.map(Tables::of).unwrap_or_default();
-            for (host, before) in hosts.iter().filter(|(_, before)| is_served(before)) {
-                let after = match listener {
-                    Some(listener) => fresh(listener, &routes, host, self.certificates),
-                    None => reset(),
-                };
-                if !is_as_before(before, &after) {
-                    let (workload, listener) = place.clone();
-                    let (host, before) = (host.clone(), before.clone());
-                    let broken =
-                        Broken { workload, listener, host, step, before, after, is_passing };
-                    return Err(Flaw::Broken(Box::new(broken)));
-                }
-            }
-        }
-        Ok(())
+        self.ask(&before, &after, (step, true), is_as_before)?;
+        self.ask(&after, &before, (step, true), is_as_before)
     }
 
     /// In the end nothing is served that was not.
     fn nothing_new(&self, model: &Model, step: usize) -> Result<(), Flaw> {
         let listeners = by_name(model);
+        let is_no_more = |before: &Fresh, after: &Fresh| is_served(before) || !is_served(after);
+        self.ask(&listeners, &listeners, (step, false), is_no_more)
+    }
+
+    /// Asks for every host, the chains of one state with the tables of another, until one is answered
+    /// wrong. The number of the step, and whether this is only on the way, are what is told of it.
+    fn ask(
+        &self,
+        chains: &ByName<'_>,
+        tables: &ByName<'_>,
+        (step, is_passing): (usize, bool),
+        is_right: impl Fn(&Fresh, &Fresh) -> bool,
+    ) -> Result<(), Flaw> {
         for (place, hosts) in &self.listeners {
-            let Some(listener) = listeners.get(place) else { continue };
-            let tables = Tables::of(listener);
-            for (host, before) in hosts.iter().filter(|(_, before)| !is_served(before)) {
-                let after = fresh(listener, &tables, host, self.certificates);
-                if is_served(&after) {
+            let listener = chains.get(place).copied();
+            let other = tables.get(place).copied();
+            let routes = other.map(Tables::of).unwrap_or_default();
+            for (host, before) in hosts {
+                let after = match listener {
+                    Some(listener) => fresh(listener, &routes, host, self.certificates),
+                    None => reset(),
+                };
+                if !is_right(before, &after) {
                     let (workload, listener) = place.clone();
-                    let (host, before, is_passing) = (host.clone(), before.clone(), false);
+                    let (host, before) = (host.clone(), before.clone());
                     let broken =
                         Broken { workload, listener, host, step, before, after, is_passing };
                     return Err(Flaw::Broken(Box::new(broken)));
@@ -271,12 +261,14 @@ fn is_served(fresh: &Fresh) -> bool {
     matches!(fresh.outcome, Outcome::Served | Outcome::Passthrough | Outcome::Tcp)
 }
 
-/// Nothing is lost: a certificate may become good for more, and what is not known is not compared.
+/// Nothing that was served is lost: a certificate may become good for more, and what is not known is
+/// not compared.
 fn is_as_before(before: &Fresh, after: &Fresh) -> bool {
-    before.outcome == after.outcome
+    let is_same = before.outcome == after.outcome
         && before.routes == after.routes
         && before.demands_certificate == after.demands_certificate
-        && !(before.is_certified == Some(true) && after.is_certified == Some(false))
+        && !(before.is_certified == Some(true) && after.is_certified == Some(false));
+    is_same || !is_served(before)
 }
 
 /// Whether a certificate of a filter chain is good for a host; `None` where one is not known.
