@@ -6,10 +6,12 @@ help: ## List the targets
 setup: ## Install what the other targets need and this machine lacks
 	@tests/setup
 
-demo: setup ## Show the defect and its cure on a real Envoy; leaves module, image and resource in dist/
+demo: ## Show the defect and its cure on a real Envoy; leaves module, image and resource in dist/
+	@tests/setup demo
 	@cargo run --locked --quiet --package tests --bin demo
 
-build: setup ## Build the module, dist/sni-guard.wasm
+build: ## Build the module, dist/sni-guard.wasm
+	@tests/setup build
 	@cargo run --locked --quiet --package packager -- build
 
 check: setup ## Formatting, lints, documentation

@@ -4,7 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use rcgen::{CertifiedKey, generate_simple_self_signed};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, CertifiedKey, DnType, IsCa, KeyPair,
+    KeyUsagePurpose, date_time_ymd, generate_simple_self_signed,
+};
 
 /// The files of a self-signed certificate and its key.
 #[derive(Clone, Debug)]
@@ -27,5 +30,30 @@ impl Certificate {
         fs::write(&files.certificate, cert.pem())?;
         fs::write(&files.key, signing_key.serialize_pem())?;
         Ok(files)
+    }
+
+    /// The same, issued by an authority of its own, as browsers want it: its certificate is returned
+    /// too.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub fn issue(folder: &Path, names: &[&str]) -> Result<(Self, PathBuf)> {
+        let mut authority = CertificateParams::default();
+        authority.distinguished_name.push(DnType::CommonName, "sni-guard tests");
+        authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        authority.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate()?)?;
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut params = CertificateParams::new(names)?;
+        (params.not_before, params.not_after) =
+            (date_time_ymd(2026, 1, 1), date_time_ymd(2126, 1, 1));
+        let key = KeyPair::generate()?;
+        let certificate = params.signed_by(&key, &authority)?;
+        let files = Self { certificate: folder.join("cert.pem"), key: folder.join("key.pem") };
+        fs::write(&files.certificate, certificate.pem())?;
+        fs::write(&files.key, key.serialize_pem())?;
+        let issuer = folder.join("authority.pem");
+        fs::write(&issuer, authority.pem())?;
+        Ok((files, issuer))
     }
 }

@@ -1,16 +1,18 @@
 //! A real Envoy on the loopback interface, configured the way istiod configures a gateway: one
 //! filter chain per TLS server, chosen by SNI, each with a route table of its own.
 
+mod access_log;
 mod config;
 mod discovery;
 
+pub use access_log::Logged;
 pub use config::{Chain, Filter, Guard, GuardConfig, Listener, Transport, VirtualHost};
 pub use discovery::bootstrap;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -94,8 +96,10 @@ impl Envoy {
         let folder = TempDir::new()?;
         let file = folder.path().join("bootstrap.json");
         let hosts = ["a.example.com", "b.example.com"];
+        let (certificate, authority) = Certificate::issue(folder.path(), &hosts)?;
         let files = Files {
-            certificate: Certificate::generate(folder.path(), &hosts)?,
+            certificate,
+            authority,
             access_log: folder.path().join("access.log"),
             discovery: folder.path().join("listeners.json"),
         };
@@ -167,10 +171,31 @@ impl Envoy {
         Ok(fs::read_to_string(self.folder.path().join("envoy.log"))?)
     }
 
-    /// The file of the access log: a line per request, with the response code and its details.
+    /// The access log as it is now.
+    ///
+    /// # Errors
+    /// It cannot be read, or has lines that Envoy was not told to write.
+    pub fn access_log(&self) -> Result<Vec<Logged>> {
+        let text = fs::read_to_string(&self.files.access_log)?;
+        // The last line may be under way.
+        let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        whole.lines().map(Logged::parse).collect()
+    }
+
+    /// The certificate of the authority that issued the gateway's, in PEM.
     #[must_use]
-    pub fn access_log(&self) -> PathBuf {
-        self.files.access_log.clone()
+    pub fn authority(&self) -> &Path {
+        &self.files.authority
+    }
+
+    /// A counter or a gauge of Envoy's own.
+    ///
+    /// # Errors
+    /// Envoy is gone, or has none of that name.
+    pub fn statistic(&self, name: &str) -> Result<u64> {
+        let text = self.admin(&format!("/stats?filter=^{name}$"))?;
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        Ok(value.with_context(|| format!("Envoy has no statistic {name}"))?.parse()?)
     }
 
     /// The identifier of the process.

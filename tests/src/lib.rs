@@ -1,6 +1,8 @@
 //! What the tests of sni-guard stand on: the decision table, the hosts that its rows run on, and the
 //! programs that a gateway consists of.
 
+pub mod backend;
+pub mod browser;
 pub mod cases;
 pub mod certificate;
 pub mod client;

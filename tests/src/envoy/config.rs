@@ -2,11 +2,14 @@
 
 #![expect(clippy::indexing_slicing, reason = "indexing a JSON object with a text adds the key")]
 
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use serde_json::{Value, json};
 
+use super::access_log;
 use super::discovery::deliver;
 use crate::certificate::Certificate;
 
@@ -54,7 +57,7 @@ pub struct Chain {
     pub virtual_hosts: Vec<VirtualHost>,
 }
 
-/// A virtual host, which answers 200 with its name.
+/// A virtual host, which answers 200 with its name, or has a backend answer.
 #[derive(Clone, Debug)]
 pub struct VirtualHost {
     /// Its name.
@@ -65,6 +68,8 @@ pub struct VirtualHost {
     pub prefix: Option<String>,
     /// The name of its route, which VirtualServices rarely have and HTTPRoutes always.
     pub route_name: Option<String>,
+    /// Where its requests go, over HTTP/2 without TLS; `None` for an answer by Envoy itself.
+    pub backend: Option<SocketAddr>,
 }
 
 /// Our filter.
@@ -185,6 +190,7 @@ impl VirtualHost {
             domains: vec![domain.into()],
             prefix: Some("/".into()),
             route_name: None,
+            backend: None,
         }
     }
 
@@ -196,6 +202,7 @@ impl VirtualHost {
             domains: vec!["*".into()],
             prefix: None,
             route_name: None,
+            backend: None,
         }
     }
 
@@ -205,13 +212,49 @@ impl VirtualHost {
     }
 
     fn route(&self, prefix: &str) -> Value {
-        let body = json!({ "inline_string": self.name });
-        json!({
+        let mut route = json!({
             "name": self.route_name.as_deref().unwrap_or_default(),
             "match": { "prefix": prefix },
-            "direct_response": { "status": 200, "body": body },
-        })
+        });
+        match self.backend {
+            None => {
+                let body = json!({ "inline_string": self.name });
+                route["direct_response"] = json!({ "status": 200, "body": body });
+            }
+            Some(address) => route["route"] = json!({ "cluster": address.to_string() }),
+        }
+        route
     }
+}
+
+/// The backends of listeners, as Envoy reads them: clusters under the names of their addresses.
+pub(super) fn clusters(listeners: &[Listener]) -> Vec<Value> {
+    let virtual_hosts = listeners
+        .iter()
+        .flat_map(|listener| &listener.chains)
+        .flat_map(|chain| &chain.virtual_hosts);
+    let backends: BTreeSet<SocketAddr> =
+        virtual_hosts.filter_map(|virtual_host| virtual_host.backend).collect();
+    backends.into_iter().map(cluster).collect()
+}
+
+fn cluster(backend: SocketAddr) -> Value {
+    let address = json!({ "socket_address": {
+        "address": backend.ip().to_string(), "port_value": backend.port(),
+    } });
+    json!({
+        "name": backend.to_string(),
+        "load_assignment": {
+            "cluster_name": backend.to_string(),
+            "endpoints": [{ "lb_endpoints": [{ "endpoint": { "address": address } }] }],
+        },
+        "typed_extension_protocol_options": {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                "@type": format!("{TYPE}.upstreams.http.v3.HttpProtocolOptions"),
+                "explicit_http_config": { "http2_protocol_options": {} },
+            },
+        },
+    })
 }
 
 impl Listener {
@@ -313,7 +356,7 @@ impl Listener {
                     "@type": format!("{TYPE}.access_loggers.file.v3.FileAccessLog"),
                     "path": access_log,
                     "log_format": { "text_format_source": {
-                        "inline_string": "%REQ(:AUTHORITY)% %RESPONSE_CODE% %RESPONSE_CODE_DETAILS%\n",
+                        "inline_string": access_log::FORMAT,
                     } },
                 },
             }],

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use super::config::Listener;
+use super::config::{Listener, clusters};
 use crate::certificate::Certificate;
 
 /// What listeners are made from, but for themselves.
@@ -16,6 +16,8 @@ use crate::certificate::Certificate;
 pub(super) struct Files {
     /// The certificate that every TLS server shows.
     pub(super) certificate: Certificate,
+    /// Who issued it.
+    pub(super) authority: PathBuf,
     /// Where every listener logs its requests.
     pub(super) access_log: PathBuf,
     /// Where Envoy finds its listeners, when they are not in the bootstrap.
@@ -26,8 +28,10 @@ pub(super) struct Files {
 #[must_use]
 pub fn bootstrap(listeners: &[Listener], certificate: &Certificate, access_log: &Path) -> Value {
     let mut bootstrap = empty_bootstrap();
-    let listeners = configs(listeners, certificate, access_log);
-    bootstrap["static_resources"] = json!({ "listeners": listeners });
+    bootstrap["static_resources"] = json!({
+        "listeners": configs(listeners, certificate, access_log),
+        "clusters": clusters(listeners),
+    });
     bootstrap
 }
 

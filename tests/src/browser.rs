@@ -1,0 +1,105 @@
+//! Real browsers, which nobody drives: they open a page, and the page does the rest.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::Result;
+use tempfile::TempDir;
+
+use crate::process::Background;
+use crate::tools;
+
+/// Which browser.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Browser {
+    /// Debian's Chromium.
+    Chromium,
+    /// Debian's Firefox ESR.
+    Firefox,
+}
+
+/// A browser that runs, ended with this value.
+#[derive(Debug)]
+pub struct Window {
+    process: Background,
+    /// Its home, with its profile, which it has open.
+    home: TempDir,
+}
+
+impl Browser {
+    /// Opens pages, each in a tab, without a window, in a profile of its own that trusts this
+    /// authority, with every host of `example.com` on the loopback interface.
+    ///
+    /// # Errors
+    /// The browser is not installed, or its profile cannot be made.
+    pub fn open(self, pages: &[String], authority: &Path) -> Result<Window> {
+        let home = TempDir::new()?;
+        let mut command = match self {
+            Self::Chromium => chromium(home.path(), pages, authority)?,
+            Self::Firefox => firefox(home.path(), pages, authority)?,
+        };
+        let log = home.path().join("log");
+        command.env("HOME", home.path());
+        Ok(Window { process: Background::spawn(&mut command, &log)?, home })
+    }
+}
+
+impl Window {
+    /// What the browser said, for a failed test.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.home.path().join("log")).unwrap_or_default()
+    }
+
+    /// The identifier of its main process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+}
+
+/// With `--ignore-certificate-errors` in the place of trust it would not reuse connections, and a
+/// test would prove nothing.
+fn chromium(home: &Path, pages: &[String], authority: &Path) -> Result<Command> {
+    trust(&home.join(".pki/nssdb"), authority)?;
+    let opener = home.join("opener.html");
+    let open = |page| format!("window.open({page:?}, \"_blank\", \"noopener\");");
+    let open: Vec<String> = pages.iter().map(open).collect();
+    fs::write(&opener, format!("<!doctype html>\n<script>{}</script>\n", open.join("\n")))?;
+    let mut command = Command::new("chromium");
+    command
+        .args([
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+        ])
+        .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
+        .args(["--disable-dev-shm-usage", "--host-resolver-rules=MAP *.example.com 127.0.0.1"])
+        .arg(format!("--user-data-dir={}", home.join("profile").display()))
+        // Without a window it takes one page alone, which opens the others.
+        .arg("--disable-popup-blocking")
+        .arg(&opener);
+    Ok(command)
+}
+
+fn firefox(home: &Path, pages: &[String], authority: &Path) -> Result<Command> {
+    let profile = home.join("profile");
+    trust(&profile, authority)?;
+    fs::write(profile.join("user.js"), include_str!("browser/user.js"))?;
+    let mut command = Command::new("firefox-esr");
+    command.arg("--headless").arg("--no-remote").arg("--profile").arg(profile).args(pages);
+    Ok(command)
+}
+
+/// Makes a certificate database (NSS) that trusts this authority to name servers.
+fn trust(database: &Path, authority: &Path) -> Result<()> {
+    fs::create_dir_all(database)?;
+    let database = format!("sql:{}", database.display());
+    tools::run("certutil", &["-d", &database, "-N", "--empty-password"])?;
+    let authority = authority.to_string_lossy();
+    tools::run("certutil", &["-d", &database, "-A", "-n", "tests", "-t", "C,,", "-i", &authority])?;
+    Ok(())
+}

@@ -1,0 +1,20 @@
+// What Firefox has otherwise than a user's own, for a test without a network.
+user_pref("network.dns.localDomains", "a.example.com,b.example.com");
+user_pref("network.dns.disableIPv6", true);
+user_pref("network.captive-portal-service.enabled", false);
+user_pref("network.connectivity-service.enabled", false);
+user_pref("browser.aboutwelcome.enabled", false);
+user_pref("browser.startup.homepage_override.mstone", "ignore");
+user_pref("browser.startup.page", 0);
+user_pref("browser.shell.checkDefaultBrowser", false);
+user_pref("browser.safebrowsing.malware.enabled", false);
+user_pref("browser.safebrowsing.phishing.enabled", false);
+user_pref("browser.newtabpage.activity-stream.feeds.topsites", false);
+user_pref("app.normandy.enabled", false);
+user_pref("app.update.auto", false);
+user_pref("datareporting.policy.dataSubmissionEnabled", false);
+user_pref("datareporting.policy.firstRunURL", "");
+user_pref("toolkit.telemetry.enabled", false);
+user_pref("extensions.update.enabled", false);
+user_pref("services.settings.server", "data:,");
+user_pref("browser.chrome.site_icons", false);
