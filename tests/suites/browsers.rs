@@ -3,7 +3,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[path = "browsers/visit.rs"]
 mod visit;
 
 use std::net::SocketAddr;

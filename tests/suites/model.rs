@@ -9,7 +9,6 @@
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[path = "model/properties.rs"]
 mod properties;
 
 use std::collections::BTreeSet;

@@ -8,11 +8,8 @@
     reason = "a test fails by panicking"
 )]
 
-#[path = "probe/gateways.rs"]
 mod gateways;
-#[path = "probe/live.rs"]
 mod live;
-#[path = "probe/rude.rs"]
 mod rude;
 
 use serde_json::Value;

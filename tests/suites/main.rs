@@ -1,0 +1,22 @@
+//! Every test that needs no cluster.
+
+mod browsers;
+mod check;
+mod cli;
+mod cluster;
+mod coalesce;
+mod decisions;
+mod gateway;
+mod gateways_envoy;
+mod host_calls;
+mod hostile;
+mod image;
+mod load;
+mod lua;
+mod manifests;
+mod merge;
+mod model;
+mod module;
+mod probe;
+mod registry;
+mod verify;
