@@ -7,6 +7,7 @@
 //! Each step restates a function of Istio, which it names.
 
 mod attached;
+pub mod certificate;
 pub mod certificates;
 mod chains;
 pub mod credential;
@@ -22,7 +23,8 @@ pub mod tables;
 mod virtual_hosts;
 mod workloads;
 
-pub use certificates::{Certificate, Certificates};
+pub use certificate::Certificate;
+pub use certificates::Certificates;
 pub use credential::Credential;
 pub use listener::{Answer, FilterChain, Listener, Outcome, VirtualHost};
 pub use merge::{DropReason, Dropped};

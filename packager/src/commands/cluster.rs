@@ -70,7 +70,7 @@ async fn read_all(
                     inputs.has_all_secrets &= kind.plural != "secrets";
                     forgo(kind, &server, &problem, console)?;
                 }
-                Err(failure) => return Err(failure.explain(&server, &step(kind))),
+                Err(failure) => return Err(server.failed(&step(kind), failure)),
             }
         }
     }

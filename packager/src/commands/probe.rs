@@ -1,6 +1,7 @@
 //! `packager probe`: what does a live gateway answer on a reused connection?
 
 mod connection;
+mod ending;
 mod failure;
 mod round;
 mod rounds;

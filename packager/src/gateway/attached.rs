@@ -5,8 +5,23 @@ use std::sync::Arc;
 
 use rule::host::istio::{IstioHost, IstioHosts};
 
-use super::routes::{Binding, RouteIndex};
+use super::resources::Labels;
+use super::routes::{Asking, Binding, RouteIndex};
 use super::server::Server;
+
+/// What there is to know of a workload.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Workload<'w> {
+    pub(super) namespace: &'w str,
+    pub(super) labels: &'w Labels,
+}
+
+impl Workload<'_> {
+    pub(super) fn asking<'a>(&'a self, server: &'a Server) -> Asking<'a> {
+        let Self { namespace, labels } = self;
+        Asking { namespace, labels, gateway: &server.gateway, port: server.port }
+    }
+}
 
 /// Routes at a server, with the hosts that both have.
 #[derive(Clone, Debug)]

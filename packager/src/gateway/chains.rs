@@ -7,27 +7,13 @@ use std::sync::Arc;
 use rule::HostPattern;
 use rule::host::HostTable;
 
-use super::attached::Attached;
+use super::attached::{Attached, Workload};
 use super::credential::Credential;
 use super::listener::{Duplicate, FilterChain, Service};
-use super::resources::{Labels, pattern};
-use super::routes::{Asking, BindingOrigin, l4_applies};
+use super::resources::pattern;
+use super::routes::{BindingOrigin, l4_applies};
 use super::server::{Handling, Server};
 use super::virtual_hosts;
-
-/// What there is to know of a workload.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Workload<'w> {
-    pub(super) namespace: &'w str,
-    pub(super) labels: &'w Labels,
-}
-
-impl Workload<'_> {
-    pub(super) fn asking<'a>(&'a self, server: &'a Server) -> Asking<'a> {
-        let Self { namespace, labels } = self;
-        Asking { namespace, labels, gateway: &server.gateway, port: server.port }
-    }
-}
 
 /// The server names of the passthrough chains of a workload so far: by port and name, the address
 /// that has it last.

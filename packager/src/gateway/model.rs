@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use super::attached::{Attached, attach};
+use super::attached::{self, Attached, attach};
 use super::chains::{self, Claimed};
 use super::generated::{Generated, Ignored, Unprogrammed, generate};
 use super::listener::Listener;
@@ -118,7 +118,7 @@ fn listeners(
     let servers: Vec<Arc<Server>> = places.values().flatten().cloned().collect();
     let mut attached = attach(&servers, routes, &target.namespace).into_iter();
     let mut claimed = Claimed::new();
-    let workload = chains::Workload { namespace: &target.namespace, labels: &target.labels };
+    let workload = attached::Workload { namespace: &target.namespace, labels: &target.labels };
     let mut listeners = Vec::with_capacity(places.len());
     for (place, servers) in places {
         let of_server = |server: &Arc<Server>| {

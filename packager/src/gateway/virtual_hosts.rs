@@ -9,8 +9,7 @@ use rule::facts::BLACKHOLE;
 use rule::host::HostTable;
 use rule::host::istio::IstioHost;
 
-use super::attached::Attached;
-use super::chains::Workload;
+use super::attached::{Attached, Workload};
 use super::listener::{RouteSource, RouteTable, VirtualHost};
 use super::resources::pattern;
 use super::server::Server;

@@ -24,7 +24,7 @@ pub(super) struct Server {
     pub(super) client: Client,
     pub(super) url: String,
     /// Where its address and the credentials are from.
-    pub(super) source: String,
+    source: String,
 }
 
 impl Server {
@@ -54,6 +54,12 @@ impl Server {
             Ok(Ok(Ok(client))) => client,
         };
         Ok(Self { client, url, source })
+    }
+
+    /// What to say of a step that failed.
+    pub(super) fn failed(&self, step: &str, failure: Failure) -> anyhow::Error {
+        let (problem, hint) = failure.explain(&self.source);
+        Hinted::new(format!("{step} of {}: {problem}", self.url), hint).into()
     }
 
     /// Waits for an answer, not for ever.

@@ -3,9 +3,6 @@
 use kube::Error;
 use kube::client::AuthError;
 
-use super::connection::Server;
-use crate::console::Hinted;
-
 /// Why a request failed.
 #[derive(Debug)]
 pub(super) enum Failure {
@@ -29,10 +26,10 @@ impl Failure {
         Self::Other(one_line(&error.to_string()))
     }
 
-    /// What to say: the step that failed, and of which API server.
-    pub(super) fn explain(self, server: &Server, step: &str) -> anyhow::Error {
-        let url = &server.url;
-        let (problem, hint) = match self {
+    /// What is wrong, and what to do. `source` is where the address and the credentials of the API
+    /// server are from.
+    pub(super) fn explain(self, source: &str) -> (String, String) {
+        match self {
             Self::Forbidden(problem) => (problem, "ask for a role that allows it".to_owned()),
             Self::Absent => ("it has none".into(), "name an API server of Kubernetes".into()),
             Self::Expired => (
@@ -41,14 +38,13 @@ impl Failure {
             ),
             Self::Unauthorized => (
                 "it does not accept the credentials (401 Unauthorized)".into(),
-                format!("log in again, as for kubectl; these are those of {}", server.source),
+                format!("log in again, as for kubectl; these are those of {source}"),
             ),
             Self::Unreachable(problem) => {
-                (problem, format!("see whether kubectl reaches it with {}", server.source))
+                (problem, format!("see whether kubectl reaches it with {source}"))
             }
             Self::Other(problem) => (problem, "see what kubectl says to the same".into()),
-        };
-        Hinted::new(format!("{step} of {url}: {problem}"), hint).into()
+        }
     }
 }
 

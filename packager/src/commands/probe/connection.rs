@@ -14,8 +14,8 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 
 use self::body::Reader;
-pub(super) use self::observed::Ending;
 use self::observed::Observed;
+use super::ending::Ending;
 use super::failure::Failure;
 use super::target::{Ask, HostName, Target};
 use super::trust::noting_certificate;

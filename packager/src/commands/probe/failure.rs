@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustls::{AlertDescription, CertificateError};
 
-use super::connection::Ending;
+use super::ending::Ending;
 use crate::probe::{Seen, Trouble};
 
 /// Why there is no connection, or no answer on it.
@@ -44,7 +44,7 @@ impl Failure {
     pub(super) fn of_handshake(error: &io::Error) -> Self {
         match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
             Some(error) => Self::of_tls(error),
-            None if is_end(error) => Self::Reset,
+            None if Ending::of(error).is_some() => Self::Reset,
             None => Self::of_connecting(error),
         }
     }
@@ -123,10 +123,4 @@ impl From<Failure> for Seen {
             Failure::Trouble(trouble) => Self::Unknown(trouble),
         }
     }
-}
-
-/// Whether the other side ended the connection.
-pub(super) fn is_end(error: &io::Error) -> bool {
-    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
-    matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
 }

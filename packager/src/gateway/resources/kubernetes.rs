@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer};
 
 use super::{HostText, Labels, Metadata, nullable};
-use crate::gateway::certificates::key_fits;
+use crate::gateway::certificate::key_fits;
 
 /// A namespace.
 #[derive(Clone, Debug, PartialEq, Deserialize)]

@@ -5,21 +5,11 @@ use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
-use rustls::AlertDescription;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-use crate::commands::probe::failure::is_end;
-
-/// How the server ended a connection.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::commands::probe) enum Ending {
-    /// It closed it, or reset it.
-    Closed,
-    /// It said why.
-    Alert(AlertDescription),
-}
+use crate::commands::probe::ending::Ending;
 
 /// The stream.
 pub(super) struct Observed {
@@ -35,14 +25,10 @@ impl Observed {
     }
 
     fn note(&self, error: &io::Error) {
-        let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-        let ending = match tls {
-            Some(rustls::Error::AlertReceived(alert)) => Ending::Alert(*alert),
-            _ if is_end(error) => Ending::Closed,
-            _ => return,
-        };
-        // The first one counts.
-        let _ = self.ending.set(ending);
+        if let Some(ending) = Ending::of(error) {
+            // The first one counts.
+            let _ = self.ending.set(ending);
+        }
     }
 
     /// Why nothing can be written, once the server's last words are read: one that refuses the client
