@@ -39,7 +39,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PATH")]
     module: Option<PathBuf>,
     /// Write an OCI layout to this folder, in addition to references
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
     layout: Option<PathBuf>,
     /// The form of the image
     #[arg(long, value_enum, default_value = "oci")]
