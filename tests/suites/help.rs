@@ -7,8 +7,8 @@ use std::path::Path;
 
 use clap::Command;
 use packager::command_line;
-use tests::process::packager;
-use tests::tools::run;
+use tests::process::{built_packager, packager};
+use tests::tools::{checkout, run, run_in};
 
 #[test]
 fn help_ends_with_examples_and_exit_statuses() {
@@ -65,7 +65,7 @@ fn every_command_has_a_manual_page() {
     let written = packager(&["man", "--out", out]);
     assert_eq!((written.status, written.out.as_str()), (0, ""), "{}", written.talk);
     let first = fs::read(folder.path().join("packager.1")).unwrap();
-    packager(&["man", "--out", out]);
+    assert_eq!(packager(&["man", "--out", out]).status, 0);
     assert_eq!(fs::read(folder.path().join("packager.1")).unwrap(), first, "not the same again");
 
     check_page(&folder.path().join("packager.1"), &command_line());
@@ -99,6 +99,36 @@ fn check_page(page: &Path, command: &Command) {
     let statuses =
         status.filter(|line| line.starts_with("       0 ") || line.starts_with("       2 "));
     assert_eq!(statuses.count(), 2, "{shown}");
+}
+
+/// `make archive` packs a release build in the same way.
+#[test]
+fn the_archive_has_program_pages_and_completions() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = built_packager().unwrap().to_str().unwrap();
+    let arguments = [program, folder.path().to_str().unwrap()];
+    let line = run_in(&checkout(), "packager/archive", &arguments).unwrap();
+    let path = folder.path().join(line.trim_end().split_once("  ").unwrap().1);
+    let list = ["--list", "--verbose", "--utc", "--file", path.to_str().unwrap()];
+    let listed = run("tar", &list).unwrap();
+    for line in listed.lines() {
+        assert!(line.contains(" 0/0 ") && line.contains(" 1970-01-01 00:00 "), "{line}");
+    }
+    let name = path.file_name().unwrap().to_str().unwrap().strip_suffix(".tar.gz").unwrap();
+    let mut expected = vec!["packager", "LICENSE", "completions/packager", "completions/_packager"];
+    expected.extend(["completions/packager.fish", "man/packager.1", "man/packager-check.1"]);
+    for file in expected {
+        assert!(
+            listed.lines().any(|line| line.ends_with(&format!(" {name}/{file}"))),
+            "{file}: {listed}"
+        );
+    }
+    run("tar", &["-xzf", path.to_str().unwrap(), "-C", folder.path().to_str().unwrap()]).unwrap();
+    let packed = folder.path().join(name).join("packager");
+    let version = run(packed.to_str().unwrap(), &["--version"]).unwrap();
+    assert!(
+        name.starts_with(&format!("packager-{}-", version.trim_end().split_once(' ').unwrap().1))
+    );
 }
 
 #[test]
