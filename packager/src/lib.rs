@@ -6,7 +6,7 @@
 //! the Kubernetes resource, [`settings`] the filter's configuration as people write it, [`gateway`]
 //! what istiod and Envoy make of Gateways and routes, [`checks`] what is wrong with that, [`merge`] how
 //! to mend it, [`render`] writes either in several forms, and [`probe`] judges what a live gateway
-//! answers, and [`manual`] makes the manual pages. The decisions are [`rule`]'s, the same code that the filter runs.
+//! answers, [`manual`] makes the manual pages, and [`spelling`] guesses what was meant. The decisions are [`rule`]'s, the same code that the filter runs.
 
 pub mod checks;
 pub mod commands;
@@ -20,6 +20,7 @@ pub mod probe;
 pub mod render;
 pub mod resource;
 pub mod settings;
+pub mod spelling;
 
 use std::ffi::OsString;
 
