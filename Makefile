@@ -12,8 +12,9 @@ demo: setup ## Show the defect and its cure on a real Envoy; leaves module, imag
 build: setup ## Build the module, dist/sni-guard.wasm
 	@cargo run --locked --quiet --package packager -- build
 
-check: setup ## Formatting, lints, documentation
+check: setup ## Formatting, lints, documentation, what the dependencies are
 	cargo fmt --check
+	tests/deny
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo clippy --locked --package tests --test crds --test istio -- -D warnings
 	cargo clippy --locked --package filter --target wasm32-wasip1 -- -D warnings
