@@ -1,4 +1,4 @@
-.PHONY: help setup demo test test-istio check fuzz build bench bench-check fmt
+.PHONY: help setup demo test test-istio check fuzz build archive bench bench-check fmt
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -14,8 +14,9 @@ build: ## Build the module, dist/sni-guard.wasm
 	@tests/setup build
 	@cargo run --locked --quiet --package packager -- build
 
-check: setup ## Formatting, lints, documentation
+check: setup ## Formatting, lints, documentation, what the dependencies are
 	cargo fmt --check
+	tests/deny
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo clippy --locked --package tests --test crds --test istio -- -D warnings
 	cargo clippy --locked --package filter --target wasm32-wasip1 -- -D warnings
@@ -31,6 +32,9 @@ test-istio: setup ## The filter on a real Istio; the first time it builds Istio,
 
 fuzz: setup ## Look for inputs that break the rule, for 20 seconds each
 	fuzz/run
+
+archive: ## Pack the packager with its manual pages and completions, dist/packager-VERSION-HOST.tar.gz
+	@packager/archive
 
 fmt: ## Format the sources
 	cargo fmt

@@ -5,11 +5,13 @@ mod build;
 mod candidate;
 mod check;
 mod cluster;
+mod completions;
 mod explain;
 mod files;
 mod inputs;
 mod inspect;
 mod layout;
+mod man;
 mod manifest;
 mod merge;
 mod probe;
@@ -27,8 +29,14 @@ use crate::console::{Console, ExitStatus};
 #[command(
     name = "packager",
     version,
-    after_help = "Exit status, of every command: 0 yes or done, 1 the answer is no, \
-                  2 it could not be told or done."
+    after_help = "Examples:
+  packager check gateways/
+  packager push registry.example.com/sni-guard:0.1.0
+  packager manifest --image registry.example.com/sni-guard:0.1.0@sha256:… \\
+      --selector istio=ingressgateway > sni-guard.yaml
+  packager probe --connect 203.0.113.7:443 --sni a.example.com --authority b.example.com
+
+Exit status: 0 yes or done, 1 the answer is no, 2 it could not be told or done."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -46,6 +54,8 @@ enum Command {
     Check(check::Args),
     Merge(merge::Args),
     Probe(probe::Args),
+    Completions(completions::Args),
+    Man(man::Args),
 }
 
 impl Cli {
@@ -60,6 +70,8 @@ impl Cli {
             Command::Check(args) => check::run(args, console),
             Command::Merge(args) => merge::run(args, console),
             Command::Probe(args) => probe::run(args, console),
+            Command::Completions(args) => completions::run(args, console),
+            Command::Man(args) => man::run(args, console),
         }
     }
 }

@@ -118,7 +118,10 @@ impl Console<'_> {
                 }
             }
         }
-        if let Some(hinted) = error.chain().find_map(|cause| cause.downcast_ref::<Hinted>()) {
+        // As the context of another error, or as an error that others are the context of.
+        let hinted = error.downcast_ref::<Hinted>();
+        let hinted = hinted.or_else(|| error.chain().find_map(|cause| cause.downcast_ref()));
+        if let Some(hinted) = hinted {
             self.say(format_args!("hint: {}", hinted.hint));
         }
         ExitStatus::Unable

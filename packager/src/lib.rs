@@ -6,23 +6,25 @@
 //! the Kubernetes resource, [`settings`] the filter's configuration as people write it, [`gateway`]
 //! what istiod and Envoy make of Gateways and routes, [`checks`] what is wrong with that, [`merge`] how
 //! to mend it, [`render`] writes either in several forms, and [`probe`] judges what a live gateway
-//! answers. The decisions are [`rule`]'s, the same code that the filter runs.
+//! answers, [`manual`] makes the manual pages, and [`spelling`] guesses what was meant. The decisions are [`rule`]'s, the same code that the filter runs.
 
 pub mod checks;
 pub mod commands;
 pub mod console;
 pub mod gateway;
 pub mod image;
+pub mod manual;
 pub mod merge;
 pub mod module;
 pub mod probe;
 pub mod render;
 pub mod resource;
 pub mod settings;
+pub mod spelling;
 
 use std::ffi::OsString;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use crate::commands::Cli;
 use crate::console::{Console, ExitStatus};
@@ -37,4 +39,10 @@ pub fn run(args: impl IntoIterator<Item = OsString>, console: &mut Console<'_>) 
         Ok(status) => status,
         Err(error) => console.failure(&error),
     }
+}
+
+/// The command line as it is defined, for what is made of it.
+#[must_use]
+pub fn command_line() -> clap::Command {
+    Cli::command()
 }

@@ -7,6 +7,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use serde_saphyr::UserMessageFormatter;
 
+use crate::console::Hinted;
+use crate::spelling;
+
 /// A configuration that was not checked yet.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Settings(Map<String, Value>);
@@ -56,10 +59,30 @@ impl Settings {
     /// What the filter makes of the settings.
     ///
     /// # Errors
-    /// [`rule::Faults`], all of them.
+    /// [`rule::Faults`], all of them, as [`Hinted`] where a word looks like a slip.
     pub fn check(&self) -> Result<Config> {
         let document = Document::deserialize(Value::Object(self.0.clone()))?;
-        Ok(Config::parse(&document)?)
+        Config::parse(&document).map_err(|faults| {
+            let faults = anyhow::Error::from(faults);
+            match self.question() {
+                None => faults,
+                Some(question) => {
+                    faults.context(Hinted::new("reading the configuration", question))
+                }
+            }
+        })
+    }
+
+    /// What was meant by keys and words that the rule does not know.
+    fn question(&self) -> Option<String> {
+        let keys = self.0.keys().map(|key| (key.as_str(), Config::KEYS.to_vec()));
+        let words = self.0.iter().flat_map(|(key, value)| {
+            texts(value).into_iter().map(|text| (text, Config::words(key)))
+        });
+        let unknown = keys.chain(words).filter(|(word, known)| !known.contains(word));
+        let meant =
+            unknown.filter_map(|(word, known)| Some((word, spelling::nearest(word, known)?)));
+        spelling::question(meant)
     }
 
     /// The settings as a resource holds them: actions are words, even where they were written as
@@ -85,6 +108,15 @@ impl Settings {
 impl From<Map<String, Value>> for Settings {
     fn from(map: Map<String, Value>) -> Self {
         Self(map)
+    }
+}
+
+/// The texts of a value, in its list or in its map.
+fn texts(value: &Value) -> Vec<&str> {
+    match value {
+        Value::Array(items) => items.iter().filter_map(Value::as_str).collect(),
+        Value::Object(entries) => entries.values().filter_map(Value::as_str).collect(),
+        other => other.as_str().into_iter().collect(),
     }
 }
 

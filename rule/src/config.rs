@@ -94,6 +94,15 @@ impl Config {
         reader::read(document)
     }
 
+    /// The keys of a configuration.
+    pub const KEYS: [&'static str; 9] = reader::KEYS;
+
+    /// The words that may stand at a key, or in its list or map; none where others may.
+    #[must_use]
+    pub fn words(key: &str) -> Vec<&'static str> {
+        reader::words(key)
+    }
+
     /// The rule in force.
     #[must_use]
     pub fn rule(&self) -> &Rule {

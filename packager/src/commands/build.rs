@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 
 use self::optimizer::Optimizer;
 use super::files;
-use crate::console::{Console, ExitStatus, Hinted};
+use crate::console::{Console, ExitStatus};
 use crate::module::{self, Report};
 
 /// Build the filter's module: compile, trim, optimise, check
@@ -26,7 +26,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", default_value = "dist/sni-guard.wasm")]
     out: PathBuf,
     /// The wasm-opt program
-    #[arg(long, value_name = "PATH", default_value = "wasm-opt")]
+    #[arg(long, value_name = "PATH", value_hint = clap::ValueHint::ExecutablePath)]
+    #[arg(default_value = "wasm-opt")]
     wasm_opt: PathBuf,
     /// Leave out wasm-opt
     #[arg(long, conflicts_with = "wasm_opt")]
@@ -89,7 +90,7 @@ fn parse_size(text: &str) -> Result<usize> {
         "" | "B" => 1,
         "K" | "KiB" => 1 << 10,
         "M" | "MiB" => 1 << 20,
-        _ => bail!(Hinted::new(format!("{unit} is no unit"), "use KiB or MiB")),
+        _ => bail!("{unit:?} is no unit, use KiB or MiB"),
     };
     let number: usize = digits.parse().with_context(|| format!("{digits:?} is no number"))?;
     number.checked_mul(factor).context("the size is too large")

@@ -9,6 +9,7 @@ use crate::checks::{self, Code, Documentation, Input, Report};
 use crate::console::{Console, ExitStatus, Hinted};
 use crate::gateway::{Certificates, Model};
 use crate::render::{self, Format};
+use crate::spelling;
 
 /// Say which hosts of gateways break each other, and what else is wrong with their servers
 #[derive(Debug, clap::Args)]
@@ -99,10 +100,12 @@ fn tell_assumptions(model: &Model, console: &mut Console<'_>) {
 fn explain(text: &str, console: &mut Console<'_>) -> Result<ExitStatus> {
     let Some(code) = Code::parse(text) else {
         let codes: Vec<&str> = Code::ALL.into_iter().map(Code::id).collect();
-        bail!(Hinted::new(
-            format!("{text:?} is not a code of this program"),
-            format!("the codes are {}", codes.join(", "))
-        ));
+        let mut hint = format!("the codes are {}", codes.join(", "));
+        let nearest = spelling::nearest(text, codes.iter().copied());
+        if let Some(question) = spelling::question(nearest.map(|code| (text, code))) {
+            hint = format!("{question} Else {hint}");
+        }
+        bail!(Hinted::new(format!("{text:?} is not a code of this program"), hint));
     };
     let Documentation { what, why, example, fix } = code.documentation();
     let severity = code.severity().name();

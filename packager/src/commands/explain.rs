@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use clap::{ArgGroup, ValueEnum};
+use clap::{ArgGroup, ValueEnum, ValueHint};
 use rule::{Config, Decision, Facts, Host, Judgement, Protocol, Route};
 use serde::{Deserialize, Serialize};
 
@@ -46,10 +46,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     cases: Option<PathBuf>,
     /// The server name of the connection; leave it out for a connection without one
-    #[arg(long, value_name = "HOST", conflicts_with = "cases")]
+    #[arg(long, value_name = "HOST", value_hint = ValueHint::Hostname, conflicts_with = "cases")]
     sni: Option<String>,
     /// The authority of the request
-    #[arg(long, value_name = "HOST", conflicts_with = "cases")]
+    #[arg(long, value_name = "HOST", value_hint = ValueHint::Hostname, conflicts_with = "cases")]
     authority: Option<String>,
     /// The version of HTTP
     #[arg(long, value_enum, default_value = "h2", conflicts_with = "cases")]

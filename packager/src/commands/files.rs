@@ -9,7 +9,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tempfile::NamedTempFile;
 
-use crate::console::Console;
+use crate::console::{Console, Hinted};
 use crate::settings::Settings;
 
 /// Reads a file.
@@ -33,7 +33,10 @@ pub(crate) fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'stati
     let certificates = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
     let certificates = certificates.with_context(|| format!("reading {}", path.display()))?;
     if certificates.is_empty() {
-        bail!("reading {}: it has no PEM certificate", path.display());
+        bail!(Hinted::new(
+            format!("reading {}: it has no PEM certificate", path.display()),
+            "give a file with -----BEGIN CERTIFICATE-----; openssl x509 -inform der makes one of DER"
+        ));
     }
     Ok(certificates)
 }

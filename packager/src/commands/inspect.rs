@@ -23,7 +23,7 @@ use crate::module::loading::NEWEST;
 Exit status: 0 Envoy would load it, 1 it would not, 2 it could not be read.")]
 pub(crate) struct Args {
     /// The file of a module, a folder with an OCI layout, or an image in a registry
-    #[arg(value_name = "MODULE|IMAGE")]
+    #[arg(value_name = "MODULE|IMAGE", value_hint = clap::ValueHint::AnyPath)]
     subject: String,
     /// The form of the report
     #[arg(long, value_enum, default_value = "text")]

@@ -40,7 +40,10 @@ impl Layout {
     /// Opens a layout that is there.
     pub(crate) fn open(folder: &Path) -> Result<Self> {
         if !folder.join("oci-layout").is_file() {
-            bail!("reading OCI layout {}: it has no file oci-layout", folder.display());
+            bail!(Hinted::new(
+                format!("reading OCI layout {}: it has no file oci-layout", folder.display()),
+                "name a folder that `packager push` wrote, such as dist/oci"
+            ));
         }
         Self::at(folder)
     }

@@ -207,7 +207,12 @@ fn draft(args: &Args, console: &mut Console<'_>) -> Result<Draft> {
         allow_mutable: args.allow_mutable,
         name: args.name.clone(),
         namespace: args.namespace.clone(),
-        labels: pairs(&args.selector, "--selector", "KEY=VALUE")?,
+        labels: pairs(
+            &args.selector,
+            "--selector",
+            "KEY=VALUE",
+            "write, for example, --selector istio=ingressgateway",
+        )?,
         targets: args.target_ref.clone(),
         mesh_wide: args.mesh_wide,
         ports: args.port.clone(),
@@ -228,7 +233,8 @@ fn settings(args: &Args, console: &mut Console<'_>) -> Result<Settings> {
     if let Some(action) = &args.action {
         settings.set("action", action.as_str());
     }
-    let hosts = pairs(&args.host, "--host", "NAME=ACTION")?;
+    let hosts =
+        pairs(&args.host, "--host", "NAME=ACTION", "write, for example, --host b.example.com=off")?;
     for (index, (host, action)) in hosts.iter().enumerate() {
         if hosts.iter().take(index).any(|(earlier, _)| earlier == host) {
             bail!(Hinted::new(
@@ -257,10 +263,10 @@ fn settings(args: &Args, console: &mut Console<'_>) -> Result<Settings> {
     Ok(settings)
 }
 
-fn pairs(texts: &[String], flag: &str, form: &str) -> Result<Vec<(String, String)>> {
+fn pairs(texts: &[String], flag: &str, form: &str, example: &str) -> Result<Vec<(String, String)>> {
     let pair = |text: &String| match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => bail!("{flag} {text:?} is not of the form {form}"),
+        _ => bail!(Hinted::new(format!("{flag} {text:?} is not of the form {form}"), example)),
     };
     texts.iter().map(pair).collect()
 }

@@ -36,7 +36,7 @@ pub(crate) struct Args {
     #[arg(long)]
     assume_same_certificate: bool,
     /// Write a folder for each step, with what to apply, the commands and what takes it back
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
     into: Option<PathBuf>,
     #[command(flatten)]
     files: Files,

@@ -49,10 +49,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ADDRESS:PORT")]
     connect: target::Endpoint,
     /// The host whose connection is reused
-    #[arg(long, value_name = "HOST")]
+    #[arg(long, value_name = "HOST", value_hint = clap::ValueHint::Hostname)]
     sni: target::HostName,
     /// The hosts to ask for, with a port or without
-    #[arg(long = "authority", value_name = "HOST", required = true, num_args = 1..)]
+    #[arg(long = "authority", value_name = "HOST", value_hint = clap::ValueHint::Hostname)]
+    #[arg(required = true, num_args = 1..)]
     authorities: Vec<target::Authority>,
     /// The path to ask for
     #[arg(long, default_value = "/")]

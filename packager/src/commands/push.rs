@@ -39,7 +39,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PATH")]
     module: Option<PathBuf>,
     /// Write an OCI layout to this folder, in addition to references
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
     layout: Option<PathBuf>,
     /// The form of the image
     #[arg(long, value_enum, default_value = "oci")]
@@ -88,7 +88,11 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
     let epoch = provenance::source_date_epoch()?;
     let image = Image::build(&wasm, &annotations, epoch, args.format)?;
     if let Some(expected) = args.expect_digest.as_ref().filter(|digest| *digest != image.digest()) {
-        bail!("the image has digest {}, not {expected}: nothing was pushed", image.digest());
+        bail!(Hinted::new(
+            format!("the image has digest {}, not {expected}: nothing was pushed", image.digest()),
+            "compare --dry-run with the annotations of that image: they name its revision, its rustc \
+             and its wasm-opt"
+        ));
     }
     if args.dry_run {
         console.out.write_all(&image.manifest.bytes)?;
@@ -154,7 +158,10 @@ fn push(
         folder => folder.clone(),
     };
     if layout.is_some() && args.format == Format::Docker {
-        bail!("an OCI layout holds no image of docker's form: leave out --format docker");
+        bail!(Hinted::new(
+            "an OCI layout holds no image of docker's form",
+            "leave out --format docker, or push to a registry"
+        ));
     }
     let registries = targets
         .iter()

@@ -23,6 +23,7 @@ The image may be in a registry, in an OCI layout or a module in a file. All reas
 Exit status: 0 it would load, 1 it would not, 2 it could not be read.")]
 pub(crate) struct Args {
     /// The image, as `packager push` prints it; a folder with an OCI layout; or a module
+    #[arg(value_hint = clap::ValueHint::AnyPath)]
     image: String,
     /// Who loads it: istio@1.MINOR, istio@1.MINOR.PATCH or envoy-gateway
     #[arg(long = "for", value_name = "CONSUMER", default_value_t = NEWEST)]

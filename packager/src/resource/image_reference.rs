@@ -28,9 +28,12 @@ impl ImageReference {
                 "push it to a registry and give the reference that `packager push` prints"
             ));
         }
-        let parsed: Reference = reference
-            .parse()
-            .with_context(|| format!("image {text:?} is not of the form HOST/REPOSITORY:TAG"))?;
+        let parsed: Reference = reference.parse().with_context(|| {
+            Hinted::new(
+                format!("image {text:?} is not of the form HOST/REPOSITORY:TAG"),
+                "give the reference that `packager push` prints",
+            )
+        })?;
         let registry = registry(text, reference)?;
         let digest = parsed.digest().map(|digest| hex_digest(text, digest)).transpose()?;
         if !mutable {
@@ -74,7 +77,12 @@ fn hex_digest(text: &str, digest: &str) -> Result<String> {
     match digest.strip_prefix("sha256:") {
         Some(hex) if hex.len() == 64 && hex.bytes().all(is_lower_hex) => Ok(hex.to_owned()),
         _ => {
-            bail!("image {text}: the digest is not sha256: and 64 hexadecimal digits in lower case")
+            bail!(Hinted::new(
+                format!(
+                    "image {text}: the digest is not sha256: and 64 hexadecimal digits in lower case"
+                ),
+                "give the reference that `packager push` prints"
+            ))
         }
     }
 }

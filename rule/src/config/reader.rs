@@ -19,7 +19,7 @@ const GRPC: &str = "grpc";
 const MISSING_SNI: &str = "missingSni";
 const UNLISTED_SNI: &str = "unlistedSni";
 const TRUSTED_SNI: &str = "trustedSni";
-const KEYS: [&str; 9] =
+pub(super) const KEYS: [&str; 9] =
     [RULE, ACTION, HOSTS, SERVERS, PROTOCOLS, GRPC, MISSING_SNI, UNLISTED_SNI, TRUSTED_SNI];
 
 const RULES: [(&str, RuleName); 3] =
@@ -45,6 +45,20 @@ pub(super) fn read(document: &Document) -> Result<Config, Faults> {
         None => Ok(config),
         Some(faults) => Err(faults),
     }
+}
+
+pub(super) fn words(key: &str) -> Vec<&'static str> {
+    match key {
+        RULE => names(&RULES),
+        ACTION | HOSTS => names(&ACTIONS),
+        PROTOCOLS => names(&PROTOCOL_NAMES),
+        GRPC | MISSING_SNI | UNLISTED_SNI => names(&TREATMENTS),
+        _ => Vec::new(),
+    }
+}
+
+fn names<T>(choices: &[(&'static str, T)]) -> Vec<&'static str> {
+    choices.iter().map(|(name, _)| *name).collect()
 }
 
 /// Reads what is right, with the default in the place of what is wrong; the result counts only when
@@ -210,15 +224,14 @@ impl Reader {
         &mut self,
         path: &str,
         value: &Document,
-        choices: &[(&str, T)],
+        choices: &[(&'static str, T)],
     ) -> Option<T> {
         if let Document::Text(text) = value
             && let Some((_, choice)) = choices.iter().find(|(name, _)| name == text)
         {
             return Some(*choice);
         }
-        let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
-        self.expected(path, &format!("one of {}", names.join(", ")), value);
+        self.expected(path, &format!("one of {}", names(choices).join(", ")), value);
         None
     }
 

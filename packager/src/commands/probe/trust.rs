@@ -76,9 +76,16 @@ fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>> {
     match PrivateKeyDer::from_pem_slice(&files::read(path)?) {
         Ok(key) => Ok(key),
         // Its own words may quote the file.
-        Err(pem::Error::NoItemsFound) => bail!("reading {}: no private key in it", path.display()),
-        Err(_) => bail!("reading {}: expected a private key in PEM", path.display()),
+        Err(pem::Error::NoItemsFound) => bail!(no_key(path, "no private key in it")),
+        Err(_) => bail!(no_key(path, "expected a private key in PEM")),
     }
+}
+
+fn no_key(path: &Path, problem: &str) -> Hinted {
+    Hinted::new(
+        format!("reading {}: {problem}", path.display()),
+        "give a file with -----BEGIN PRIVATE KEY-----; openssl pkey takes a passphrase off",
+    )
 }
 
 /// The same for one connection, with whether the server asks for the client certificate and is shown

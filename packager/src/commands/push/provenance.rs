@@ -5,6 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::console::Hinted;
 use crate::image::{Annotations, sha256};
 use crate::module;
 
@@ -35,7 +36,10 @@ pub(super) fn annotations(wasm: &[u8], overrides: &[String]) -> Result<Annotatio
     for text in overrides {
         match text.split_once('=') {
             Some((key, value)) if !key.is_empty() => set(key, value.to_owned()),
-            _ => bail!("--annotation {text:?} is not of the form KEY=VALUE"),
+            _ => bail!(Hinted::new(
+                format!("--annotation {text:?} is not of the form KEY=VALUE"),
+                "write, for example, --annotation org.opencontainers.image.vendor=example"
+            )),
         };
     }
     Ok(annotations)

@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail};
 use oci_client::Reference;
 use oci_client::client::{Certificate, CertificateEncoding, ClientConfig, ClientProtocol};
 use rustls::pki_types::CertificateDer;
 
 use super::Credentials;
 use crate::commands::files;
-use crate::console::Console;
+use crate::console::{Console, Hinted};
 
 /// The flags.
 #[derive(Debug, clap::Args)]
@@ -70,7 +70,12 @@ fn password(console: &mut Console<'_>) -> Result<String> {
     let mut text = String::new();
     console.input.read_to_string(&mut text).context("reading the password from standard input")?;
     let password = text.trim_end_matches(['\r', '\n']);
-    ensure!(!password.is_empty(), "reading the password from standard input: there is none");
+    if password.is_empty() {
+        bail!(Hinted::new(
+            "reading the password from standard input: there is none",
+            "give a file or a pipe, such as --password-stdin < token"
+        ));
+    }
     Ok(password.to_owned())
 }
 

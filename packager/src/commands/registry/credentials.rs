@@ -73,7 +73,10 @@ fn files_to_read() -> Result<Vec<PathBuf>> {
     if let Some(path) = &named
         && !Path::new(path).is_file()
     {
-        bail!("REGISTRY_AUTH_FILE names {}, which is no file", Path::new(path).display());
+        bail!(Hinted::new(
+            format!("REGISTRY_AUTH_FILE names {}, which is no file", Path::new(path).display()),
+            "take the variable away, or have `podman login` write the file"
+        ));
     }
     let variable = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let podman = variable("XDG_RUNTIME_DIR").map(|path| path.join("containers/auth.json"));

@@ -1,0 +1,215 @@
+//! What ARCHITECTURE says is not there, where no lint of the compiler or of Clippy sees to it; and the
+//! lists that people keep by hand.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+use tests::tools::{checkout, run_in};
+
+/// Words that code must not have: where, but for what begins with one of these paths, and which.
+type Absence = (&'static str, &'static [&'static str], &'static [&'static str]);
+
+const ABSENCES: [Absence; 7] = [
+    // No input and no output, no clock, no client; and nothing goes back to the shell.
+    (
+        "packager/src",
+        &["packager/src/commands", "packager/src/main.rs", "packager/src/lib.rs"],
+        &[
+            "crate::commands",
+            "hyper::",
+            "kube::",
+            "oci_client::client",
+            "oci_client::Client",
+            "print!(",
+            "println!(",
+            "reqwest::",
+            "std::env",
+            "std::fs",
+            "std::net",
+            "std::process::Command",
+            "SystemTime",
+            "tokio::",
+            "tokio_rustls::",
+            "Utc::now",
+        ],
+    ),
+    ("packager/src/lib.rs", &[], &["std::fs", "std::env", "std::net", "kube::", "tokio::"]),
+    // Names are compared in one place.
+    ("rule/src", &["rule/src/host"], &["ascii_lowercase", "ends_with(", "eq_ignore_ascii_case"]),
+    (
+        "filter/src",
+        &[],
+        &[
+            "ascii_lowercase",
+            "ends_with(",
+            "eq_ignore_ascii_case",
+            "proxy_wasm::hostcalls",
+            "hostcalls::",
+        ],
+    ),
+    ("packager/src", &["packager/src/checks/code.rs"], &["eq_ignore_ascii_case"]),
+    // Clusters are read by one module, and only read.
+    ("packager/src", &["packager/src/commands/cluster"], &["kube::"]),
+    (
+        "packager/src/commands/cluster",
+        &[],
+        &[
+            ".create(",
+            ".delete(",
+            ".delete_collection(",
+            ".evict(",
+            ".patch(",
+            ".replace(",
+            "DeleteParams",
+            "Method::",
+            "PatchParams",
+            "PostParams",
+            "Request::post",
+            "Request::put",
+        ],
+    ),
+];
+
+#[test]
+fn what_is_not_there() {
+    for absence in ABSENCES {
+        check_absence(&absence);
+    }
+}
+
+#[track_caller]
+fn check_absence((folder, exceptions, words): &Absence) {
+    let mut looked_at = 0;
+    for (path, text) in sources(folder) {
+        if exceptions.iter().any(|exception| path.starts_with(exception)) {
+            continue;
+        }
+        looked_at += 1;
+        for (number, line) in (1..).zip(text.lines()) {
+            let code = line.split("//").next().unwrap();
+            let word = words.iter().find(|word| code.contains(**word));
+            assert_eq!(word, None, "{path}:{number}: {line}");
+        }
+    }
+    assert!(looked_at > 0, "there is nothing in {folder}");
+}
+
+/// A module that may have unsafe code says so; the lint holds all others.
+#[test]
+fn unsafe_code_is_where_envoy_is_called() {
+    let mut found = Vec::new();
+    for folder in ["rule/src", "filter/src", "packager/src", "tests/src"] {
+        let excepted = sources(folder).into_iter().filter(|(_, text)| text.contains("unsafe_code"));
+        found.extend(excepted.map(|(path, _)| path));
+    }
+    found.sort();
+    assert_eq!(found, ["filter/src/abi.rs", "filter/src/callbacks.rs", "filter/src/memory.rs"]);
+    let lints = section("Cargo.toml", "[workspace.lints.rust]", "[");
+    assert!(lints.contains("unsafe_code = \"deny\""), "{lints}");
+}
+
+#[test]
+fn nothing_depends_on_the_filter() {
+    let edges = |package: &str| -> Vec<String> {
+        let members = ["rule", "filter", "packager", "tests"];
+        let names = dependencies(package).into_iter();
+        names.filter(|name| members.contains(&name.as_str())).collect()
+    };
+    assert_eq!(edges("rule"), [""; 0]);
+    assert_eq!(edges("filter"), ["rule"]);
+    assert_eq!(edges("packager"), ["rule"]);
+    assert_eq!(edges("tests"), ["packager", "rule"]);
+}
+
+/// The rule decides and the module is small: neither takes in what the packager needs.
+#[test]
+fn the_rule_has_few_dependencies() {
+    let rule = ["fnv", "hashbrown", "proptest", "serde", "serde_json"];
+    assert_eq!(dependencies("rule").into_iter().collect::<Vec<_>>(), rule);
+    let text = fs::read_to_string(checkout().join("rule/src/lib.rs")).unwrap();
+    assert!(text.contains("#![no_std]"));
+}
+
+/// Each dependency costs everyone who builds this, so CONTRIBUTING gives each a reason.
+#[test]
+fn every_dependency_has_a_reason() {
+    let members = ["packager", "rule"].map(str::to_owned);
+    let mut used: BTreeSet<String> = BTreeSet::new();
+    for package in ["rule", "filter", "packager", "tests"] {
+        used.extend(dependencies(package));
+    }
+    used.retain(|name| !members.contains(name));
+    let mut listed = Vec::new();
+    for line in section("CONTRIBUTING.md", "## Dependencies", "## ").lines() {
+        let row = line.strip_prefix("| ").filter(|row| !row.starts_with("crate "));
+        let Some((names, reason)) = row.and_then(|row| row.split_once(" | ")) else { continue };
+        assert!(reason.trim_end_matches([' ', '|']).len() > 3, "no reason: {line}");
+        listed.extend(names.split(", ").map(str::to_owned));
+    }
+    let once: BTreeSet<String> = listed.iter().cloned().collect();
+    assert_eq!(once.len(), listed.len(), "one is listed twice: {listed:?}");
+    assert_eq!(once, used, "left: CONTRIBUTING, right: Cargo.toml of the members");
+
+    let shared = section("Cargo.toml", "[workspace.dependencies]", "[");
+    let shared = shared.lines().filter(|line| !line.starts_with('#'));
+    let shared = shared.filter_map(|line| line.split_once(" = ")).map(|(name, _)| name.to_owned());
+    let shared: BTreeSet<String> = shared.filter(|name| !members.contains(name)).collect();
+    assert_eq!(shared, used, "left: workspace.dependencies, right: Cargo.toml of the members");
+}
+
+#[test]
+fn documents_and_files_are_short() {
+    for document in ["README.md", "ARCHITECTURE.md"] {
+        let lines = fs::read_to_string(checkout().join(document)).unwrap().lines().count();
+        assert!(lines <= 120, "{document} has {lines} lines");
+    }
+    for folder in ["rule/src", "filter/src", "packager/src"] {
+        for (path, text) in sources(folder) {
+            let lines = text.lines().take_while(|line| *line != "mod tests {").count();
+            assert!(lines <= 400, "{path} has {lines} lines without its tests");
+        }
+    }
+}
+
+/// The names of what a member needs, for its tests too.
+fn dependencies(package: &str) -> BTreeSet<String> {
+    let arguments = ["metadata", "--locked", "--offline", "--no-deps", "--format-version", "1"];
+    let metadata: Value =
+        serde_json::from_str(&run_in(&checkout(), "cargo", &arguments).unwrap()).unwrap();
+    let packages = metadata.get("packages").and_then(Value::as_array).unwrap();
+    let named = |value: &Value| value.get("name").and_then(Value::as_str).map(str::to_owned);
+    let found = packages.iter().find(|found| named(found).as_deref() == Some(package)).unwrap();
+    let dependencies = found.get("dependencies").and_then(Value::as_array).unwrap();
+    dependencies.iter().filter_map(named).collect()
+}
+
+/// What stands after a line, up to the next that begins a section.
+fn section(file: &str, head: &str, next: &str) -> String {
+    let text = fs::read_to_string(checkout().join(file)).unwrap();
+    let lines = text.lines().skip_while(|line| *line != head).skip(1);
+    let section: Vec<&str> = lines.take_while(|line| !line.starts_with(next)).collect();
+    assert!(!section.is_empty(), "{file} has no {head}");
+    section.join("\n")
+}
+
+/// The sources of a folder and what is below it, or one source, by their paths in the checkout.
+fn sources(path: &str) -> Vec<(String, String)> {
+    let root = checkout();
+    let mut found = Vec::new();
+    // A module is a file, and the folder of what is in it.
+    let places = [root.join(path), root.join(format!("{path}.rs"))];
+    let mut open: Vec<_> = places.into_iter().filter(|place| place.exists()).collect();
+    while let Some(path) = open.pop() {
+        if path.is_dir() {
+            open.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let name = path.strip_prefix(&root).map(Path::to_str).unwrap().unwrap();
+            found.push((name.to_owned(), fs::read_to_string(&path).unwrap()));
+        }
+    }
+    found
+}
