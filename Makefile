@@ -6,7 +6,7 @@ help: ## List the targets
 setup: ## Install what the other targets need and this machine lacks
 	@tests/setup
 
-demo: setup ## Show the defect and its cure on a real Envoy; leaves module, image and resource in dist/
+demo: setup ## Show the defect and its cure on a real Envoy; leaves module, image, resource and a page in dist/
 	@cargo run --locked --quiet --package tests --bin demo
 
 build: setup ## Build the module, dist/sni-guard.wasm
