@@ -28,9 +28,16 @@ pub(super) fn write(report: &Report, sink: &mut dyn Write) -> io::Result<()> {
     write_head(sink)?;
     write_summary(report, sink)?;
     writeln!(sink, "<main>\n<section class=\"pictures\" aria-labelledby=\"servers\">")?;
-    writeln!(sink, "<h2 id=\"servers\">Servers</h2>\n{LEGEND}")?;
+    writeln!(sink, "<h2 id=\"servers\">Servers</h2>")?;
+    let sites = graph::sites(report);
+    if sites.is_empty() {
+        writeln!(sink, "<p>There is no listener with TLS.</p>")?;
+    }
+    if sites.iter().any(|site| !site.components.is_empty()) {
+        writeln!(sink, "{LEGEND}")?;
+    }
     let mut open = OPEN;
-    for site in graph::sites(report) {
+    for site in sites {
         write_site(&site, &mut open, sink)?;
     }
     writeln!(sink, "</section>")?;
@@ -118,7 +125,7 @@ fn write_site(site: &Site<'_>, open: &mut usize, sink: &mut dyn Write) -> io::Re
     if !apart.is_empty() {
         writeln!(
             sink,
-            "<details>\n<summary>{} that no other breaks</summary>",
+            "<details>\n<summary>{} without a broken pair</summary>",
             count(apart.len(), "server")
         )?;
         write_list(apart, sink)?;

@@ -6,10 +6,15 @@ const rows = all("tbody tr");
 const texts = rows.map((row) => row.textContent.toLowerCase());
 const marked = all("[data-findings]");
 const findings = new Map(marked.map((item) => [item, new Set(item.dataset.findings.split(" "))]));
+const parts = all("details, .servers li").map((part) => [part, part.textContent.toLowerCase()]);
 let chosen = null;
 
+function sought() {
+  return find("search").value.toLowerCase().split(/\s+/).filter(Boolean);
+}
+
 function show() {
-  const words = find("search").value.toLowerCase().split(/\s+/).filter(Boolean);
+  const words = sought();
   const severities = new Set(all("[name=severity]:checked").map((box) => box.value));
   const places = chosen && findings.get(chosen);
   let shown = 0;
@@ -24,10 +29,19 @@ function show() {
   find("all").hidden = !chosen;
   document.body.classList.toggle("choice", Boolean(chosen));
   for (const [item, own] of findings) {
-    const touches = places && (item === chosen || (item.matches(".wire, .edge")
-      && [...own].some((place) => places.has(place))));
-    item.classList.toggle("chosen", Boolean(touches));
+    item.classList.toggle("chosen", Boolean(places) && [...own].some((place) => places.has(place)));
   }
+}
+
+// What the search does not name is hidden in the pictures and lists too.
+function search() {
+  const words = sought();
+  const has = (text) => words.every((word) => text.includes(word));
+  for (const [part, text] of parts) {
+    part.hidden = !has(text);
+    if (words.length && part.matches("details")) part.open = !part.hidden;
+  }
+  show();
 }
 
 function choose(item) {
@@ -82,12 +96,12 @@ document.addEventListener("keydown", (event) => {
     choose(null);
   }
 });
-find("zoom").addEventListener("input", (event) => {
+find("zoom")?.addEventListener("input", (event) => {
   document.documentElement.style.setProperty("--zoom", event.target.value / 100);
 });
 if (rows.length) {
   all(".tools").forEach((tools) => { tools.hidden = false; });
-  find("search").addEventListener("input", show);
+  find("search").addEventListener("input", search);
   all("[name=severity]").forEach((box) => box.addEventListener("change", show));
   find("all").addEventListener("click", () => choose(null));
   document.forms[0].addEventListener("submit", (event) => event.preventDefault());

@@ -22,7 +22,7 @@ const GAP: usize = 10;
 const HEAD: usize = 22;
 /// Up to this height the rows of each column are spread over it; in a higher one the only row of a column
 /// would be out of sight.
-const SCREEN: usize = 640;
+const SCREEN: usize = 800;
 
 /// How many letters fit into a node and into a label.
 const HOST_LETTERS: usize = 28;
@@ -196,13 +196,12 @@ fn write_label(bundle: &Bundle<'_, '_>, y: usize, sink: &mut dyn Write) -> io::R
     };
     let shown = shortened(&authority, (LABEL_LETTERS - 2).saturating_sub(more.len())) + &more;
     let asked = authority + &more;
-    let (code, answer, severity) = (bundle.code, answer(bundle.code), bundle.code.severity());
+    let (answer, severity) = (answer(bundle.code), bundle.code.severity());
     let Size { width, height } = LABEL;
     writeln!(
         sink,
         "<a class=\"edge {}\" href=\"#f{}\" data-findings=\"{}\" data-name=\"requests for {} on a \
-         connection for {}\" aria-label=\"{} {code}: on a connection for {}, a request for {}: \
-         {answer}\"><svg x=\"{LABEL_LEFT}\" y=\"{}\" width=\"{width}\" height=\"{height}\" \
+         connection for {}\" aria-label=\"{}: on a connection for {}, a request for {}: {answer}\"><svg x=\"{LABEL_LEFT}\" y=\"{}\" width=\"{width}\" height=\"{height}\" \
          aria-hidden=\"true\"><rect x=\"1\" y=\"1\" width=\"{}\" height=\"{}\" rx=\"9\"/>\
          <text class=\"answer\" x=\"10\" y=\"18\">{} {answer}</text>\
          <text class=\"host\" x=\"10\" y=\"33\">{}</text>\
