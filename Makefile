@@ -6,7 +6,7 @@ help: ## List the targets
 setup: ## Install what the other targets need and this machine lacks
 	@tests/setup
 
-demo: ## Show the defect and its cure on a real Envoy; leaves module, image and resource in dist/
+demo: ## Show the defect and its cure on a real Envoy; leaves module, image, resource and a page in dist/
 	@tests/setup demo
 	@cargo run --locked --quiet --package tests --bin demo
 

@@ -11,6 +11,7 @@ mod dropped;
 mod finding;
 mod guards;
 mod ignores;
+mod overview;
 mod rejected;
 mod unattached;
 
@@ -23,6 +24,7 @@ use finding::Findings;
 pub use finding::{Finding, Group, Known, Report, Summary};
 use ignores::Ignores;
 pub use ignores::{UnknownCode, unknown_codes};
+pub use overview::{CheckedListener, CheckedServer};
 
 /// What is checked.
 #[derive(Clone, Copy, Debug)]
@@ -58,7 +60,7 @@ pub fn check(input: &Input<'_>) -> Report {
     dropped::find_unprogrammed(input.model, &mut findings);
     certificates::find(input, &mut findings);
     guards::find(input, &mut findings);
-    findings.into_report(input.resources)
+    Report { listeners: overview::listeners(input.model), ..findings.into_report(input.resources) }
 }
 
 /// The servers of a listener that break each other when clients reuse connections, directly or by way

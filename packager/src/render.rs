@@ -1,6 +1,7 @@
 //! Reports in the forms that people and programs read.
 
 mod github;
+mod html;
 mod json;
 mod junit;
 pub mod plan;
@@ -24,6 +25,8 @@ pub enum Format {
     Junit,
     /// Annotations of GitHub Actions
     Github,
+    /// One page to look at in a browser, with a picture; it loads nothing
+    Html,
 }
 
 /// Writes a report.
@@ -37,5 +40,6 @@ pub fn render(format: Format, report: &Report, sink: &mut dyn Write) -> io::Resu
         Format::Sarif => sarif::write(report, sink),
         Format::Junit => junit::write(report, sink),
         Format::Github => github::write(report, sink),
+        Format::Html => html::write(report, sink),
     }
 }

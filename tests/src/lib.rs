@@ -7,6 +7,7 @@ pub mod cases;
 pub mod certificate;
 pub mod client;
 pub mod decisions;
+pub mod demo;
 pub mod envoy;
 pub mod fake_host;
 pub mod faulty_proxy;

@@ -19,6 +19,7 @@ mod manifests;
 mod merge;
 mod model;
 mod module;
+mod page;
 mod probe;
 mod registry;
 mod verify;

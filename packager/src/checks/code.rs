@@ -130,6 +130,18 @@ impl Code {
         }
     }
 
+    /// Whether it is about a connection to one server and a request for another.
+    #[must_use]
+    pub fn is_between_servers(self) -> bool {
+        matches!(
+            self,
+            Self::CoalesceNotFound
+                | Self::CoalesceWrongRoute
+                | Self::CoalesceTlsPolicy
+                | Self::CoalescePresumed
+        )
+    }
+
     /// Reads a code, in any case.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use serde::Serialize;
 
-use super::{Code, Ignores, Severity};
+use super::{CheckedListener, Code, Ignores, Severity};
 use crate::gateway::resources::{Origin, Resources};
 use crate::gateway::{Listener, ServerId, Workload};
 
@@ -108,6 +108,9 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// How much there is of it.
     pub summary: Summary,
+    /// What was checked: the listeners with TLS, by workload.
+    #[serde(skip)]
+    pub listeners: Vec<CheckedListener>,
 }
 
 /// How much was checked and found.
@@ -180,7 +183,7 @@ impl<'i> Findings<'i> {
             suppressed: self.suppressed,
             ..sizes(resources)
         };
-        Report { findings: self.found, summary }
+        Report { findings: self.found, summary, listeners: Vec::new() }
     }
 }
 

@@ -19,6 +19,7 @@ use crate::spelling;
   packager check gateways/
   kubectl get gateways.networking.istio.io,virtualservices,services,deployments,secrets -A -o yaml \\
     | packager check - --output json
+  packager check gateways/ --output html > gateways.html
   packager check --explain SG101
 
 A Gateway's annotation sni-guard/ignore: \"SG203\" leaves such findings about it out.

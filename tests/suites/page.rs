@@ -1,0 +1,213 @@
+//! `packager check --output html`: what is in the page, and what names from outside cannot do to it.
+
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fmt::Write as _;
+use std::fs;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use packager::checks::{
+    CheckedListener, CheckedServer, Code, Finding, Group, Known, Report, Summary,
+};
+use packager::render::{Format, render};
+use sha2::{Digest as _, Sha256};
+use tests::cases::{input, run};
+use tests::process::packager_with_input;
+use tests::secrets::Pair;
+
+/// The text between two others, wherever they are.
+fn between<'t>(text: &'t str, start: &str, end: &str) -> Vec<&'t str> {
+    text.split(start).skip(1).map(|rest| rest.split_once(end).unwrap().0).collect()
+}
+
+fn page_of(report: &Report) -> String {
+    let mut page = Vec::new();
+    render(Format::Html, report, &mut page).unwrap();
+    String::from_utf8(page).unwrap()
+}
+
+/// The page of a case of `check`, and the exit status.
+fn page_of_case(case: &str) -> (String, u8) {
+    let text = fs::read_to_string(format!("check/{case}.yaml")).unwrap();
+    let run = run("check % --output html", &input(&text).unwrap()).unwrap();
+    (run.out, run.status)
+}
+
+/// All but the style and the script, which would hide the rest. `BLESS=1` writes the file anew.
+#[test]
+fn a_page_as_expected() {
+    let (page, status) = page_of_case("07-wildcard-route");
+    assert_eq!(status, 1);
+    let mut shown = page.clone();
+    let contents = ["style", "script"].map(|name| (format!("<{name}>"), format!("</{name}>")));
+    for content in contents.iter().flat_map(|(start, end)| between(&page, start, end)) {
+        shown = shown.replace(content, "…");
+    }
+    for digest in between(&page, "'sha256-", "'") {
+        shown = shown.replace(digest, "…");
+    }
+    if std::env::var_os("BLESS").is_some() {
+        fs::write("check/07-wildcard-route.html", &shown).unwrap();
+    }
+    assert_eq!(shown, fs::read_to_string("check/07-wildcard-route.html").unwrap());
+}
+
+/// The policy permits the page's own style and script by their digests, and nothing else.
+#[test]
+fn the_page_loads_nothing() {
+    let (page, _) = page_of_case("01-one-secret");
+    let digest = |element: &str| {
+        let content = between(&page, &format!("<{element}>"), &format!("</{element}>"));
+        assert_eq!(content.len(), 1, "{element}");
+        STANDARD.encode(Sha256::digest(content[0]))
+    };
+    let policy = format!(
+        "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}'; base-uri 'none'; \
+         form-action 'none'",
+        digest("style"),
+        digest("script")
+    );
+    assert_eq!(between(&page, "Content-Security-Policy\" content=\"", "\""), [policy]);
+    let body = page.split_once("<body>").unwrap().1.split_once("<script>").unwrap().0;
+    for reference in ["src=", "url(", "http:", "https:", "<link", "style=", "onclick=", "onload="] {
+        assert!(!body.contains(reference), "{reference}");
+    }
+    let style = between(&page, "<style>", "</style>")[0];
+    assert!(!style.contains("url(") && !style.contains("@import"));
+}
+
+#[test]
+fn each_finding_is_a_row_and_each_pair_an_edge() {
+    for (case, rows, edges) in [
+        ("01-one-secret", 2, 2),
+        ("03-wildcard-on-one", 1, 1),
+        ("06-one-server", 0, 0),
+        ("11-mutual", 1, 1),
+        ("12-dropped", 1, 0),
+        ("17-gateway-api", 2, 2),
+        ("19-no-secrets", 2, 2),
+    ] {
+        let (page, _) = page_of_case(case);
+        assert_eq!(between(&page, "<tr id=\"f", "\"").len(), rows, "{case}");
+        assert_eq!(between(&page, "<a class=\"edge ", "\"").len(), edges, "{case}");
+        // Wherever something in the picture leads, there is a row.
+        for place in between(&page, " href=\"#", "\"") {
+            assert!(page.contains(&format!("<tr id=\"{place}\"")), "{case}: {place}");
+        }
+    }
+}
+
+#[test]
+fn the_same_input_gives_the_same_bytes() {
+    let text = fs::read_to_string("check/07-wildcard-route.yaml").unwrap();
+    let input = input(&text).unwrap();
+    let pages = [(); 2].map(|()| run("check % --output html", &input).unwrap().out);
+    assert_eq!(pages[0], pages[1]);
+}
+
+const HOSTILE: &str = "</script></style></title><img src=x onerror=alert('1')>\"&<!--";
+
+/// A report in which every name is this one, but for the numbers that tell servers apart.
+fn report_of(name: &str) -> Report {
+    let server = |number: usize| format!("{name}{number}");
+    let finding = |code: Code, group: Option<Group>| Finding {
+        code,
+        name: code.name(),
+        severity: code.severity(),
+        workload: Some(name.into()),
+        listener: Some(name.into()),
+        sni: Some(name.into()),
+        authority: Some(name.into()),
+        connection: Some(server(0)),
+        owner: Some(server(1)),
+        certificate: Known::Known,
+        group,
+        message: name.into(),
+        hint: name.into(),
+        origins: Vec::new(),
+    };
+    let group = Group { servers: vec![server(1), server(2)], pairs: 2 };
+    let servers = (0..4).map(|n| CheckedServer { name: server(n), hosts: vec![name.into()] });
+    let listener =
+        CheckedListener { workload: name.into(), name: name.into(), servers: servers.collect() };
+    Report {
+        findings: vec![
+            finding(Code::CoalesceNotFound, Some(group)),
+            finding(Code::CoalesceWrongRoute, None),
+            finding(Code::CoalescePresumed, None),
+            finding(Code::HostUnattached, None),
+        ],
+        summary: Summary { errors: 2, warnings: 2, ..Summary::default() },
+        listeners: vec![listener],
+    }
+}
+
+#[test]
+fn no_name_becomes_markup() {
+    let (page, harmless) = (page_of(&report_of(HOSTILE)), page_of(&report_of("name")));
+    for letter in ['<', '>', '"'] {
+        let count = |page: &str| page.matches(letter).count();
+        assert_eq!(count(&page), count(&harmless), "{letter}");
+    }
+    assert!(!page.contains("<img") && !page.contains("alert('"));
+    assert!(page.contains("&lt;img src=x onerror=alert(&#39;1&#39;)&gt;&quot;&amp;&lt;!--"));
+}
+
+/// Letters that would turn the next ones round, or that HTML cannot have.
+#[test]
+fn no_name_looks_like_another() {
+    let page = page_of(&report_of("a\u{202e}b\u{2066}c\0d\u{1b}e"));
+    assert!(page.contains("a\u{fffd}b\u{fffd}c\u{fffd}d\u{fffd}e"));
+    assert!(!page.contains(['\u{202e}', '\u{2066}', '\0', '\u{1b}']));
+}
+
+/// Gateways with one host each, and with a Secret by name.
+fn gateways(count: usize, secret: impl Fn(usize) -> String) -> String {
+    let mut text = String::new();
+    for n in 0..count {
+        let secret = secret(n);
+        writeln!(
+            text,
+            "---\n{{apiVersion: networking.istio.io/v1, kind: Gateway, metadata: {{name: g{n}, \
+             namespace: istio-system}}, spec: {{selector: {{istio: ingressgateway}}, servers: [\
+             {{port: {{number: 443, name: https, protocol: HTTPS}}, hosts: [h{n}.example.com], \
+             tls: {{mode: SIMPLE, credentialName: {secret}}}}}]}}}}\n---\n\
+             {{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {{name: v{n}, \
+             namespace: istio-system}}, spec: {{hosts: [h{n}.example.com], gateways: [g{n}], \
+             http: [{{route: []}}]}}}}"
+        )
+        .unwrap();
+    }
+    text
+}
+
+fn page_of_input(input: &str) -> String {
+    packager_with_input(&["check", "-", "--output", "html"], input).out
+}
+
+/// Three hundred servers that break each other by fives, and all of them by one certificate.
+#[test]
+fn many_servers_are_still_a_page() {
+    let mut input = gateways(300, |n| format!("w{}", n / 5));
+    for block in 0..60 {
+        let names: Vec<String> =
+            (0..5).map(|n| format!("h{}.example.com", block * 5 + n)).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let pair = Pair::generate(&names, 2100).unwrap();
+        input += &pair.secret(&format!("istio-system/w{block}")).unwrap();
+    }
+    let page = page_of_input(&input);
+    assert_eq!(between(&page, "<tr id=\"f", "\"").len(), 60 * 20);
+    assert_eq!(between(&page, "<details", ">").len(), 60);
+    // The rest can be opened.
+    assert_eq!(page.matches("<details open>").count(), 12);
+    assert!(page.len() < 3_500_000, "{}", page.len());
+    let wildcard = Pair::generate(&["*.example.com"], 2100).unwrap();
+    let secret = wildcard.secret("istio-system/w").unwrap();
+    let page = page_of_input(&(gateways(300, |_| "w".into()) + &secret));
+    assert_eq!(between(&page, "<tr id=\"f", "\"").len(), 1);
+    assert_eq!(between(&page, "<li><code>", "</code>").len(), 300);
+    assert!(page.contains("300 servers, 89700 broken pairs"));
+    assert!(page.len() < 120_000, "{}", page.len());
+}
