@@ -17,6 +17,7 @@ mod merge;
 mod probe;
 mod push;
 mod registry;
+mod source;
 mod verify;
 
 use anyhow::Result;

@@ -1,6 +1,6 @@
 //! `packager check --output html`: what is in the page, and what names from outside cannot do to it.
 
-#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fmt::Write as _;
 use std::fs;

@@ -4,7 +4,8 @@ use anyhow::{Result, bail};
 use chrono::{DateTime, Utc};
 use clap::ValueEnum;
 
-use super::inputs::{self, InputArgs, Inputs};
+use super::inputs::{self, Inputs};
+use super::source::InputArgs;
 use crate::checks::{self, Code, Documentation, Input, Report};
 use crate::console::{Console, ExitStatus, Hinted};
 use crate::gateway::{Certificates, Model};

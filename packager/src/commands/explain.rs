@@ -10,7 +10,7 @@ use clap::{ArgGroup, ValueEnum, ValueHint};
 use rule::{Config, Decision, Facts, Host, Judgement, Protocol, Route};
 use serde::{Deserialize, Serialize};
 
-use super::inputs::{self, ClusterArgs};
+use super::source::{self, ClusterArgs};
 use super::{ReportFormat, files};
 use crate::console::{Console, ExitStatus};
 
@@ -40,7 +40,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     cluster: ClusterArgs,
     /// Read this namespace of the cluster alone; repeat it for more
-    #[arg(long, value_name = "NAMESPACE", value_parser = inputs::namespace)]
+    #[arg(long, value_name = "NAMESPACE", value_parser = source::namespace)]
     namespace: Vec<String>,
     /// Decide many requests, one JSON object a line; - for standard input
     #[arg(long, value_name = "FILE")]

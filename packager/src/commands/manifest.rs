@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use serde_json::json;
 
 use super::files;
-use super::inputs::{ClusterArgs, Source};
+use super::source::{ClusterArgs, Source};
 use crate::console::{Console, ExitStatus, Hinted};
 use crate::resource::difference::difference;
 use crate::resource::{

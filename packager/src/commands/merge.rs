@@ -7,7 +7,8 @@ use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
 use super::ReportFormat;
-use super::inputs::{self, InputArgs};
+use super::inputs;
+use super::source::InputArgs;
 use crate::console::{Console, ExitStatus, Hinted};
 use crate::gateway::Certificates;
 use crate::merge::{Input, Outlook, State, Strategy, merge};

@@ -5,7 +5,8 @@ use rule::{Config, Document};
 use serde::{Deserialize as _, Serialize};
 
 use super::{Case, decide};
-use crate::commands::inputs::{self, Inputs, Source};
+use crate::commands::inputs::{self, Inputs};
+use crate::commands::source::Source;
 use crate::console::{Console, ExitStatus};
 use crate::gateway::{Listener, Model, Outcome, Workload};
 

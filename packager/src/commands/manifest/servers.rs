@@ -3,7 +3,8 @@
 use anyhow::{Context, Result, bail};
 use serde_json::json;
 
-use crate::commands::inputs::{self, Inputs, Source};
+use crate::commands::inputs::{self, Inputs};
+use crate::commands::source::Source;
 use crate::console::{Console, ExitStatus, Hinted};
 use crate::gateway::tables::{Conflict, Tables};
 use crate::gateway::{Model, Workload};

@@ -1,0 +1,115 @@
+//! Where a command reads resources: the arguments that name files or a cluster.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use super::cluster::{self, Scope};
+use super::inputs::{self, Inputs};
+use crate::console::{Console, Hinted};
+use crate::gateway::Resources;
+use crate::resource::names::Namespace;
+
+/// Resources as arguments, for a command that needs some.
+#[derive(Debug, clap::Args)]
+pub(crate) struct InputArgs {
+    /// Files and folders with the resources of gateways; - for standard input. Without any, the
+    /// resources are those of a cluster
+    #[arg(value_name = "PATH", conflicts_with_all = ["cluster", "context", "namespace"])]
+    paths: Vec<PathBuf>,
+    #[command(flatten)]
+    cluster: ClusterArgs,
+    /// Read this namespace of the cluster alone; repeat it for more
+    #[arg(long, value_name = "NAMESPACE", value_parser = namespace)]
+    namespace: Vec<String>,
+}
+
+/// The flags that name a cluster.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ClusterArgs {
+    /// Read the resources from the cluster that the kubeconfig names, or the one that this runs in
+    #[arg(long)]
+    cluster: bool,
+    /// The cluster of this context of the kubeconfig, not of the current one
+    #[arg(long, value_name = "NAME")]
+    context: Option<String>,
+}
+
+/// Where resources are read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Source<'a> {
+    Paths(&'a [PathBuf]),
+    Cluster(Scope<'a>),
+}
+
+impl InputArgs {
+    /// The paths, or else a cluster.
+    pub(crate) fn source(&self) -> Source<'_> {
+        if self.paths.is_empty() {
+            return Source::Cluster(self.cluster.scope(&self.namespace));
+        }
+        Source::Paths(&self.paths)
+    }
+}
+
+impl ClusterArgs {
+    /// A cluster where one is named, else the paths where there are some.
+    pub(crate) fn source<'a>(
+        &'a self,
+        namespaces: &'a [String],
+        paths: &'a [PathBuf],
+    ) -> Option<Source<'a>> {
+        if self.cluster || self.context.is_some() || !namespaces.is_empty() {
+            return Some(Source::Cluster(self.scope(namespaces)));
+        }
+        (!paths.is_empty()).then_some(Source::Paths(paths))
+    }
+
+    fn scope<'a>(&'a self, namespaces: &'a [String]) -> Scope<'a> {
+        Scope { context: self.context.as_deref(), namespaces }
+    }
+}
+
+impl Source<'_> {
+    /// Reads the resources.
+    pub(crate) fn read(self, console: &mut Console<'_>) -> Result<Inputs> {
+        self.read_to(Resources::default(), console)
+    }
+
+    /// The same, and keeps the manifests of what a plan changes.
+    pub(crate) fn read_with_manifests(self, console: &mut Console<'_>) -> Result<Inputs> {
+        self.read_to(Resources::with_manifests(), console)
+    }
+
+    fn read_to(self, empty: Resources, console: &mut Console<'_>) -> Result<Inputs> {
+        match self {
+            Self::Paths(paths) => {
+                console.step("reading the resources");
+                let inputs = inputs::read_to(empty, paths, console);
+                console.end_steps();
+                inputs
+            }
+            Self::Cluster(scope) => cluster::read(scope, &empty, console),
+        }
+    }
+
+    /// The error that something is not there, with what files should have.
+    pub(crate) fn has_no(self, what: &str, hint: &str) -> Hinted {
+        match self {
+            Self::Paths(_) => Hinted::new(format!("the input has no {what}"), hint),
+            Self::Cluster(Scope { namespaces: [], .. }) => Hinted::new(
+                format!("the cluster has no {what}"),
+                "name the context of another cluster with --context, or give files",
+            ),
+            Self::Cluster(_) => Hinted::new(
+                format!("the cluster has no {what} in these namespaces"),
+                "name the namespaces of the Gateways, of their pods and of their routes",
+            ),
+        }
+    }
+}
+
+/// Reads the name of a namespace, as the API server takes it.
+pub(crate) fn namespace(text: &str) -> Result<String, String> {
+    Namespace::parse(text).map(|namespace| namespace.to_string())
+}
