@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use self::graph::{Component, Node, Site};
 use self::picture::mark;
 use self::text::{Escaped, Places, count};
-use crate::checks::{Finding, Report, Severity, Summary};
+use crate::checks::{Finding, Group, Report, Severity, Summary};
 
 const STYLE: &str = include_str!("html/page.css");
 const SCRIPT: &str = include_str!("html/page.js");
@@ -233,6 +233,10 @@ fn write_finding(place: usize, finding: &Finding, sink: &mut dyn Write) -> io::R
         if let Some(value) = value {
             write!(sink, "<dt>{term}</dt><dd><code>{}</code></dd>", Escaped(value))?;
         }
+    }
+    if let Some(Group { servers, pairs }) = &finding.group {
+        let servers = count(servers.len(), "server");
+        write!(sink, "<dt>stands for</dt><dd>{servers}, {}</dd>", count(*pairs, "broken pair"))?;
     }
     for origin in finding.origins.iter().filter(|origin| origin.line > 0) {
         let file = Escaped(&origin.file);
