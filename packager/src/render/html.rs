@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use self::graph::{Component, Node, Site};
 use self::picture::mark;
 use self::text::{Escaped, Places, count};
-use crate::checks::{Finding, Report, Severity, Summary};
+use crate::checks::{Finding, Group, Report, Severity, Summary};
 
 const STYLE: &str = include_str!("html/page.css");
 const SCRIPT: &str = include_str!("html/page.js");
@@ -192,17 +192,21 @@ const FILTERS: &str = "\
 <button id=\"all\" type=\"button\" hidden>Show all</button>
 </form>";
 
+/// With the roles that its parts have already: browsers forget these where the style stacks the parts.
+const TABLE: &str = "\
+<table role=\"table\">
+<thead role=\"rowgroup\"><tr role=\"row\"><th scope=\"col\" role=\"columnheader\">Finding</th>\
+<th scope=\"col\" role=\"columnheader\">What is wrong, and what to do</th>\
+<th scope=\"col\" role=\"columnheader\">Where</th></tr></thead>
+<tbody role=\"rowgroup\">";
+
 fn write_findings(report: &Report, sink: &mut dyn Write) -> io::Result<()> {
     writeln!(sink, "<section class=\"findings\" aria-labelledby=\"findings\" tabindex=\"0\">")?;
     writeln!(sink, "<h2 id=\"findings\">Findings</h2>")?;
     if report.findings.is_empty() {
         return writeln!(sink, "<p>None.</p>\n</section>");
     }
-    writeln!(
-        sink,
-        "{FILTERS}\n<table>\n<thead><tr><th scope=\"col\">Finding</th><th scope=\"col\">What is \
-         wrong, and what to do</th><th scope=\"col\">Where</th></tr></thead>\n<tbody>"
-    )?;
+    writeln!(sink, "{FILTERS}\n{TABLE}")?;
     for (place, finding) in report.findings.iter().enumerate() {
         write_finding(place, finding, sink)?;
     }
@@ -214,13 +218,13 @@ fn write_finding(place: usize, finding: &Finding, sink: &mut dyn Write) -> io::R
     let (class, mark) = (severity.name(), mark(*severity));
     writeln!(
         sink,
-        "<tr id=\"f{place}\" data-severity=\"{class}\" tabindex=\"-1\"><th scope=\"row\">\
+        "<tr id=\"f{place}\" role=\"row\" data-severity=\"{class}\" tabindex=\"-1\"><th scope=\"row\" role=\"rowheader\">\
          <span class=\"{class}\"><span aria-hidden=\"true\">{mark}</span> {class}</span> {code} \
-         <span class=\"soft\">{name}</span></th>\n<td><p>{}</p><p class=\"hint\">hint: {}</p></td>",
+         <span class=\"soft\">{name}</span></th>\n<td role=\"cell\"><p>{}</p><p class=\"hint\">hint: {}</p></td>",
         Escaped(message),
         Escaped(hint)
     )?;
-    writeln!(sink, "<td><dl>")?;
+    writeln!(sink, "<td role=\"cell\"><dl>")?;
     let Finding { workload, listener, sni, authority, connection, owner, .. } = finding;
     for (term, value) in [
         ("connection to", connection),
@@ -233,6 +237,10 @@ fn write_finding(place: usize, finding: &Finding, sink: &mut dyn Write) -> io::R
         if let Some(value) = value {
             write!(sink, "<dt>{term}</dt><dd><code>{}</code></dd>", Escaped(value))?;
         }
+    }
+    if let Some(Group { servers, pairs }) = &finding.group {
+        let servers = count(servers.len(), "server");
+        write!(sink, "<dt>stands for</dt><dd>{servers}, {}</dd>", count(*pairs, "broken pair"))?;
     }
     for origin in finding.origins.iter().filter(|origin| origin.line > 0) {
         let file = Escaped(&origin.file);

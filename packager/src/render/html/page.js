@@ -6,6 +6,11 @@ const rows = all("tbody tr");
 const texts = rows.map((row) => row.textContent.toLowerCase());
 const marked = all("[data-findings]");
 const findings = new Map(marked.map((item) => [item, new Set(item.dataset.findings.split(" "))]));
+// A finding about many servers names two of them.
+for (const [item, places] of findings) {
+  const names = (item.closest("li") || item).textContent.toLowerCase();
+  places.forEach((place) => { texts[place] += ` ${names}`; });
+}
 const parts = all("details, .servers li").map((part) => [part, part.textContent.toLowerCase()]);
 let chosen = null;
 
