@@ -34,6 +34,7 @@ mod tests {
     fn a_slip_is_told_from_another_word() {
         check("acton", Some("action"));
         check("hots", Some("hosts"));
+        check("misingSn", Some("missingSni"));
         check("MissingSNI", Some("missingSni"));
         check("missing-sni", Some("missingSni"));
         check("SG110", Some("SG101"));
