@@ -1,8 +1,14 @@
 //! The Gateway API (`gateway.networking.k8s.io`), with the ListenerSets that were experimental first
 //! (`gateway.networking.x-k8s.io`).
 
+mod namespaces;
+mod routes;
+
 use serde::Deserialize;
 
+pub use self::namespaces::{From, LabelExpression, LabelOperator, LabelSelector, Namespaces};
+pub(in crate::gateway) use self::routes::RouteText;
+pub use self::routes::{Reference, Route, RouteKind, RouteRule, RouteSpec};
 use super::{HostText, Labels, Metadata, nullable};
 
 /// A Gateway of the Gateway API.
@@ -177,170 +183,6 @@ pub struct Allowed {
     #[serde(default)]
     pub namespaces: Option<Namespaces>,
 }
-
-/// A choice of namespaces.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-pub struct Namespaces {
-    /// How they are chosen.
-    #[serde(default)]
-    pub from: Option<From>,
-    /// For [`From::Selector`].
-    #[serde(default)]
-    pub selector: Option<LabelSelector>,
-}
-
-/// How namespaces are chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-pub enum From {
-    /// All.
-    All,
-    /// That of the Gateway.
-    Same,
-    /// By labels.
-    Selector,
-    /// None.
-    None,
-}
-
-/// A choice by labels (Kubernetes `LabelSelector`).
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct LabelSelector {
-    /// Labels that are all there.
-    #[serde(default, deserialize_with = "nullable")]
-    pub match_labels: Labels,
-    /// More conditions, all of which hold.
-    #[serde(default, deserialize_with = "nullable")]
-    pub match_expressions: Vec<LabelExpression>,
-}
-
-/// A condition on one label.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct LabelExpression {
-    /// The label.
-    pub key: String,
-    /// What holds of it.
-    pub operator: LabelOperator,
-    /// The values it is about.
-    #[serde(default, deserialize_with = "nullable")]
-    pub values: Vec<String>,
-}
-
-/// What holds of a label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-pub enum LabelOperator {
-    /// It has one of the values.
-    In,
-    /// It has none of them, or is not there.
-    NotIn,
-    /// It is there.
-    Exists,
-    /// It is not there.
-    DoesNotExist,
-}
-
-impl LabelSelector {
-    /// Whether labels are chosen.
-    #[must_use]
-    pub fn matches(&self, labels: &Labels) -> bool {
-        let equal = self.match_labels.iter().all(|(key, value)| labels.get(key) == Some(value));
-        let holds = |expression: &LabelExpression| {
-            let value = labels.get(&expression.key);
-            let listed = value.is_some_and(|value| expression.values.contains(value));
-            match expression.operator {
-                LabelOperator::In => listed,
-                LabelOperator::NotIn => !listed,
-                LabelOperator::Exists => value.is_some(),
-                LabelOperator::DoesNotExist => value.is_none(),
-            }
-        };
-        equal && self.match_expressions.iter().all(holds)
-    }
-}
-
-/// A reference to another resource.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Reference {
-    /// The group; that of what is meant by default.
-    #[serde(default)]
-    pub group: Option<String>,
-    /// The kind; that of what is meant by default.
-    #[serde(default)]
-    pub kind: Option<String>,
-    /// The namespace; the referrer's own by default.
-    #[serde(default)]
-    pub namespace: Option<String>,
-    /// The name.
-    pub name: String,
-    /// For parents: the name of the listener.
-    #[serde(default)]
-    pub section_name: Option<String>,
-    /// For parents: the port of the listener.
-    #[serde(default)]
-    pub port: Option<u16>,
-}
-
-/// A route of the Gateway API.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Route {
-    /// What it routes.
-    pub kind: RouteKind,
-    /// Its name and age.
-    pub metadata: Metadata,
-    /// What it asks for.
-    pub spec: RouteSpec,
-}
-
-/// A [`Route`] as it is written.
-#[derive(Deserialize)]
-pub(in crate::gateway) struct RouteText {
-    pub(in crate::gateway) metadata: Metadata,
-    #[serde(default)]
-    pub(in crate::gateway) spec: RouteSpec,
-}
-
-/// What a route routes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RouteKind {
-    /// Requests.
-    Http,
-    /// Calls.
-    Grpc,
-    /// Connections, by their server names.
-    Tls,
-}
-
-impl RouteKind {
-    /// The kind of the resource.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Http => "HTTPRoute",
-            Self::Grpc => "GRPCRoute",
-            Self::Tls => "TLSRoute",
-        }
-    }
-}
-
-/// What a [`Route`] asks for.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct RouteSpec {
-    /// What it attaches to.
-    #[serde(default, deserialize_with = "nullable")]
-    pub parent_refs: Vec<Reference>,
-    /// Its hosts; none for those of the listener.
-    #[serde(default, deserialize_with = "nullable")]
-    pub hostnames: Vec<HostText>,
-    /// Its rules; the API server adds one where there is no such field.
-    #[serde(default)]
-    pub rules: Option<Vec<RouteRule>>,
-}
-
-/// A rule of a route. That there is one is all that matters here.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-pub struct RouteRule {}
 
 /// Leave for others to reference what is in a namespace.
 #[derive(Clone, Debug, PartialEq, Deserialize)]

@@ -8,11 +8,8 @@
     reason = "a test fails by panicking"
 )]
 
-#[path = "crds/definition.rs"]
 mod definition;
-#[path = "crds/rows.rs"]
 mod rows;
-#[path = "crds/rules.rs"]
 mod rules;
 
 use std::collections::BTreeSet;

@@ -2,13 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[path = "istio/api_server.rs"]
 mod api_server;
-#[path = "istio/cluster.rs"]
 mod cluster;
-#[path = "istio/merge.rs"]
 mod merge;
-#[path = "istio/model.rs"]
 mod model;
 
 use tests::istio::release::{manifest, missing_image, push};
