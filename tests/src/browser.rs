@@ -13,9 +13,9 @@ use crate::tools;
 /// Which browser.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Browser {
-    /// Debian's Chromium.
+    /// Debian's Chromium, or Chrome.
     Chromium,
-    /// Debian's Firefox ESR.
+    /// Debian's Firefox ESR, or Firefox.
     Firefox,
 }
 
@@ -67,7 +67,7 @@ fn chromium(home: &Path, pages: &[String], authority: &Path) -> Result<Command> 
     let open = |page| format!("window.open({page:?}, \"_blank\", \"noopener\");");
     let open: Vec<String> = pages.iter().map(open).collect();
     fs::write(&opener, format!("<!doctype html>\n<script>{}</script>\n", open.join("\n")))?;
-    let mut command = Command::new("chromium");
+    let mut command = Command::new(installed("chromium", "google-chrome"));
     command
         .args([
             "--headless=new",
@@ -89,9 +89,17 @@ fn firefox(home: &Path, pages: &[String], authority: &Path) -> Result<Command> {
     let profile = home.join("profile");
     trust(&profile, authority)?;
     fs::write(profile.join("user.js"), include_str!("browser/user.js"))?;
-    let mut command = Command::new("firefox-esr");
+    let mut command = Command::new(installed("firefox-esr", "firefox"));
     command.arg("--headless").arg("--no-remote").arg("--profile").arg(profile).args(pages);
     Ok(command)
+}
+
+/// The first of two programs, or the second where that is the one that is there: other systems than
+/// Debian have it.
+fn installed(first: &'static str, second: &'static str) -> &'static str {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let is_there = |name: &str| std::env::split_paths(&path).any(|path| path.join(name).is_file());
+    if !is_there(first) && is_there(second) { second } else { first }
 }
 
 /// Makes a certificate database (NSS) that trusts this authority to name servers.
