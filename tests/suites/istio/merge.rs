@@ -286,6 +286,7 @@ fn the_walkthrough_prints_what_it_says() {
         ],
         words: vec![(shop.address.port().to_string(), "8443")],
     };
-    let commands = transcript::check("docs/merge.md", &shell, || shop.settle()).unwrap();
+    let commands =
+        transcript::check("docs/merge.md", "console istio", &shell, |_| shop.settle()).unwrap();
     assert!(commands > 8, "{commands}");
 }
