@@ -6,6 +6,7 @@ mod cli;
 mod cluster;
 mod coalesce;
 mod decisions;
+mod documents;
 mod gateway;
 mod gateways_envoy;
 mod help;

@@ -82,6 +82,12 @@ impl Pod {
         Ok(Self { agent, admin, folder })
     }
 
+    /// Where Envoy's admin interface is.
+    #[must_use]
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin
+    }
+
     /// What Envoy's admin interface answers.
     ///
     /// # Errors

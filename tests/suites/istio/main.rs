@@ -4,6 +4,7 @@
 
 mod api_server;
 mod cluster;
+mod documents;
 mod merge;
 mod model;
 

@@ -169,7 +169,7 @@ impl Shop {
 }
 
 /// Where `kubectl` and `packager` are found.
-fn path() -> String {
+pub(super) fn path() -> String {
     let programs = [kubernetes_program("kubectl").unwrap(), built_packager().unwrap().to_owned()];
     let folders = programs.map(|program| program.parent().unwrap().display().to_string());
     format!("{}:{}", folders.join(":"), std::env::var("PATH").unwrap())

@@ -1,0 +1,226 @@
+//! Documents say what is so: their commands are run here or on Istio, and nothing else is in them that
+//! could be run. `BLESS=1` writes what commands print into them.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::Command;
+
+use tempfile::TempDir;
+use tests::istio::wait_for;
+use tests::markdown::{Part, code_spans, local_links, parts};
+use tests::process::{built_packager, free_ports, packager};
+use tests::registry::Registry;
+use tests::tools::checkout;
+use tests::transcript::{self, Shell};
+use tests::{client, module};
+
+/// Blocks that are shown and not run, with the reason that their comment gives: the document and the
+/// first line.
+const NOT_RUN: [(&str, &str); 5] = [
+    ("README.md", "make demo   # the defect and its cures, on a real Envoy on this machine"),
+    (
+        "docs/quickstart.md",
+        "kubectl -n istio-system port-forward deploy/istio-ingressgateway 15000 &",
+    ),
+    ("docs/release.md", "cosign verify ghcr.io/OWNER/sni-guard@sha256:… \\"),
+    ("docs/release.md", "cosign sign --key cosign.key \"$repository@$(cat dist/digest)\""),
+    ("docs/release.md", "cargo install --locked --version 0.5.9 cargo-cyclonedx"),
+];
+
+/// One after the other: they write into the same folder.
+#[test]
+fn documents_of_the_checkout_print_what_they_say() {
+    let registry = Registry::start().unwrap();
+    let words = || vec![(registry.host(), "registry.example.com")];
+    run("README.md", &checkout(), words());
+    run("docs/release.md", &checkout(), words());
+    run("docs/observability.md", &checkout(), words());
+}
+
+#[test]
+fn documents_with_files_print_what_they_say() {
+    let folder = TempDir::new().unwrap();
+    run("docs/troubleshooting.md", folder.path(), vec![]);
+    run("docs/envoy-gateway.md", folder.path(), vec![]);
+}
+
+#[test]
+fn the_plain_envoy_prints_what_it_says() {
+    let folder = TempDir::new().unwrap();
+    let ports = free_ports(2).unwrap();
+    let [port, admin] = ports.as_slice() else { panic!("{ports:?}") };
+    let words = vec![(port.to_string(), "10443"), (admin.to_string(), "9901")];
+    lay_out_envoy(folder.path(), &words);
+    let shell = shell(folder.path(), words);
+    let address = ([127, 0, 0, 1], *port).into();
+    let status = || client::get(address, "a.example.com", "b.example.com").ok().map(|it| it.status);
+    transcript::check("docs/plain-envoy.md", "console", &shell, |command| {
+        // Envoy takes the file a moment after it was moved.
+        for (written, expected) in [("\"off\"/'", 404), ("\"enforce\"/'", 421)] {
+            if command.contains(written) {
+                wait_for(command, &Some(expected), status).unwrap();
+            }
+        }
+    })
+    .unwrap();
+}
+
+/// A folder with the module and the manifests, as in the checkout, but for the ports.
+fn lay_out_envoy(folder: &Path, words: &[(String, &str)]) {
+    fs::create_dir_all(folder.join("dist")).unwrap();
+    symlink(module::build().unwrap(), folder.join("dist/sni-guard.wasm")).unwrap();
+    fs::create_dir_all(folder.join("manifests/envoy")).unwrap();
+    for name in ["envoy.yaml", "sni-guard.yaml"] {
+        let file = format!("manifests/envoy/{name}");
+        let text = fs::read_to_string(checkout().join(&file)).unwrap();
+        let text = words.iter().fold(text, |text, (port, known)| text.replace(known, port));
+        fs::write(folder.join(file), text).unwrap();
+    }
+}
+
+#[test]
+fn the_demo_prints_what_the_readme_says() {
+    let output = Command::new(env!("CARGO_BIN_EXE_demo")).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    let readme = fs::read_to_string(checkout().join("README.md")).unwrap();
+    let blocks = parts(&readme).unwrap().into_iter().filter_map(|part| match part {
+        Part::Block(block) if block.info == "text" => Some(block.body),
+        _ => None,
+    });
+    let blocks: Vec<&str> = blocks.collect();
+    assert_eq!(blocks.len(), 1);
+    assert!(blocks.iter().all(|block| said.contains(block)), "{said}");
+}
+
+#[track_caller]
+fn run(document: &str, folder: &Path, words: Vec<(String, &str)>) {
+    fs::create_dir_all(checkout().join("dist")).unwrap();
+    transcript::check(document, "console", &shell(folder, words), |_| ()).unwrap();
+}
+
+fn shell<'s>(folder: &'s Path, words: Vec<(String, &'s str)>) -> Shell<'s> {
+    let programs = built_packager().unwrap().parent().unwrap();
+    let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
+    Shell { folder, environment: vec![("PATH", path)], words }
+}
+
+/// README and `docs`, by their paths.
+fn documents() -> Vec<(String, String)> {
+    let folder = fs::read_dir(checkout().join("docs")).unwrap();
+    let names = folder.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let names = names.filter(|name| Path::new(name).extension().is_some_and(|it| it == "md"));
+    let mut paths: Vec<String> = names.map(|name| format!("docs/{name}")).collect();
+    paths.push("README.md".into());
+    paths.sort();
+    let read = |path: String| {
+        let text = fs::read_to_string(checkout().join(&path)).unwrap();
+        (path, text)
+    };
+    paths.into_iter().map(read).collect()
+}
+
+/// Every block is of a known kind; what is not run says why, and is listed.
+#[test]
+fn blocks_are_run_or_say_why_not() {
+    let mut not_run = Vec::new();
+    for (path, text) in documents() {
+        let mut before = "";
+        for part in parts(&text).unwrap_or_else(|error| panic!("{path}: {error}")) {
+            match part {
+                Part::Prose(prose) => before = prose,
+                Part::Block(block) => {
+                    let kind = block.info.split(' ').next().unwrap();
+                    match kind {
+                        "console" => assert!(block.body.starts_with("$ "), "{path}: {block:?}"),
+                        "text" => assert!(!block.body.contains("$ "), "{path}: {block:?}"),
+                        "yaml" => {
+                            serde_saphyr::from_str::<serde_json::Value>(block.body)
+                                .unwrap_or_else(|error| panic!("{path}: {error}\n{}", block.body));
+                        }
+                        "sh" => {
+                            let comment = before.trim_end().lines().last().unwrap_or_default();
+                            assert!(comment.starts_with("<!-- not run: "), "{path}: {block:?}");
+                            not_run.push((path.clone(), block.body.lines().next().unwrap().into()));
+                        }
+                        _ => panic!("{path}: {block:?}"),
+                    }
+                    before = "";
+                }
+            }
+        }
+    }
+    let expected = NOT_RUN.map(|(path, line)| (path.to_owned(), String::from(line)));
+    assert_eq!(not_run, expected);
+}
+
+/// What runs documents: this file, and those of the Istio suite.
+const RUNNERS: [(&str, &str); 3] = [
+    ("console", include_str!("documents.rs")),
+    ("console istio", include_str!("istio/merge.rs")),
+    ("console istio", include_str!("istio/documents.rs")),
+];
+
+#[test]
+fn every_document_with_commands_is_run() {
+    for (path, text) in documents() {
+        for part in parts(&text).unwrap() {
+            let Part::Block(block) = part else { continue };
+            if !block.info.starts_with("console") {
+                continue;
+            }
+            let is_run = RUNNERS.iter().any(|(kind, source)| {
+                let calls = ["check(", "run("].map(|call| format!("{call}\"{path}\""));
+                *kind == block.info && calls.iter().any(|call| source.contains(call))
+            });
+            assert!(is_run, "{path}: nobody runs `{}`", block.info);
+        }
+    }
+}
+
+#[test]
+fn links_lead_somewhere() {
+    for (path, text) in documents() {
+        let folder = checkout().join(&path).parent().unwrap().to_owned();
+        for part in parts(&text).unwrap() {
+            let Part::Prose(prose) = part else { continue };
+            for link in local_links(prose) {
+                assert!(folder.join(link).exists(), "{path}: {link}");
+            }
+        }
+    }
+}
+
+/// What prose and blocks call the packager with exists.
+#[test]
+fn commands_in_prose_exist() {
+    let mut count = 0;
+    for (path, text) in documents() {
+        for part in parts(&text).unwrap() {
+            let Part::Prose(prose) = part else { continue };
+            for span in code_spans(prose) {
+                let mut words = span.split(' ');
+                if words.next() != Some("packager") {
+                    continue;
+                }
+                let Some(command) = words.next() else { continue };
+                let run = packager(&[command, "--help"]);
+                assert_eq!(run.status, 0, "{path}: {span}");
+                for option in words.filter(|word| word.starts_with("--")) {
+                    assert!(run.out.contains(option), "{path}: {span}: {option}");
+                }
+                count += 1;
+            }
+        }
+    }
+    assert!(count > 20, "{count}");
+}
+
+#[test]
+fn the_readme_is_short() {
+    let readme = fs::read_to_string(checkout().join("README.md")).unwrap();
+    assert!(readme.lines().count() <= 120);
+}
