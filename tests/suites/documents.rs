@@ -218,9 +218,3 @@ fn commands_in_prose_exist() {
     }
     assert!(count > 20, "{count}");
 }
-
-#[test]
-fn the_readme_is_short() {
-    let readme = fs::read_to_string(checkout().join("README.md")).unwrap();
-    assert!(readme.lines().count() <= 120);
-}
