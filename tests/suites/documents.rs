@@ -7,6 +7,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Mutex;
 
 use tempfile::TempDir;
 use tests::istio::wait_for;
@@ -30,9 +31,13 @@ const NOT_RUN: [(&str, &str); 5] = [
     ("docs/release.md", "cargo install --locked --version 0.5.9 cargo-cyclonedx"),
 ];
 
+/// Who writes into `dist/` of the checkout.
+static DIST: Mutex<()> = Mutex::new(());
+
 /// One after the other: they write into the same folder.
 #[test]
 fn documents_of_the_checkout_print_what_they_say() {
+    let _alone = DIST.lock();
     let registry = Registry::start().unwrap();
     let words = || vec![(registry.host(), "registry.example.com")];
     run("README.md", &checkout(), words());
@@ -83,6 +88,7 @@ fn lay_out_envoy(folder: &Path, words: &[(String, &str)]) {
 
 #[test]
 fn the_demo_prints_what_the_readme_says() {
+    let _alone = DIST.lock();
     let output = Command::new(env!("CARGO_BIN_EXE_demo")).output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
