@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
 use crate::process::Background;
@@ -59,6 +59,21 @@ impl Window {
     }
 }
 
+/// What Chromium makes of a page in a file, once its script has run.
+///
+/// # Errors
+/// Chromium is not installed, or fails.
+pub fn rendered(page: &Path) -> Result<String> {
+    let home = TempDir::new()?;
+    let output = headless_chromium(home.path())
+        .arg("--dump-dom")
+        .arg(page)
+        .output()
+        .context("starting Chromium: `make setup` installs it")?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8(output.stdout)?)
+}
+
 /// With `--ignore-certificate-errors` in the place of trust it would not reuse connections, and a
 /// test would prove nothing.
 fn chromium(home: &Path, pages: &[String], authority: &Path) -> Result<Command> {
@@ -67,22 +82,24 @@ fn chromium(home: &Path, pages: &[String], authority: &Path) -> Result<Command> 
     let open = |page| format!("window.open({page:?}, \"_blank\", \"noopener\");");
     let open: Vec<String> = pages.iter().map(open).collect();
     fs::write(&opener, format!("<!doctype html>\n<script>{}</script>\n", open.join("\n")))?;
-    let mut command = Command::new(installed("chromium", "google-chrome"));
+    let mut command = headless_chromium(home);
     command
-        .args([
-            "--headless=new",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-quic",
-            "--no-first-run",
-        ])
-        .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
-        .args(["--disable-dev-shm-usage", "--host-resolver-rules=MAP *.example.com 127.0.0.1"])
-        .arg(format!("--user-data-dir={}", home.join("profile").display()))
+        .args(["--disable-quic", "--host-resolver-rules=MAP *.example.com 127.0.0.1"])
         // Without a window it takes one page alone, which opens the others.
         .arg("--disable-popup-blocking")
         .arg(&opener);
     Ok(command)
+}
+
+fn headless_chromium(home: &Path) -> Command {
+    let mut command = Command::new(installed("chromium", "google-chrome"));
+    command
+        .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"])
+        .args(["--no-first-run", "--disable-background-networking", "--disable-component-update"])
+        .args(["--disable-sync", "--window-size=1280,1000"])
+        .arg(format!("--user-data-dir={}", home.join("profile").display()))
+        .env("HOME", home);
+    command
 }
 
 fn firefox(home: &Path, pages: &[String], authority: &Path) -> Result<Command> {

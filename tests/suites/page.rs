@@ -11,7 +11,10 @@ use packager::checks::{
     CheckedListener, CheckedServer, Code, Finding, Group, Known, Report, Summary,
 };
 use packager::render::{Format, render};
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
+use tempfile::TempDir;
+use tests::browser::rendered;
 use tests::cases::{input, run};
 use tests::process::packager_with_input;
 use tests::secrets::Pair;
@@ -211,4 +214,32 @@ fn many_servers_are_still_a_page() {
     // Above the picture, and in the table.
     assert_eq!(page.matches("300 servers, 89700 broken pairs").count(), 2);
     assert!(page.len() < 120_000, "{}", page.len());
+}
+
+/// What a reader does with keys alone: a browser runs the page's script under its policy, and goes with
+/// the arrows from a server to a pair, whose findings Enter shows and Escape leaves.
+#[test]
+fn keys_lead_through_the_picture() {
+    let (page, _) = page_of_case("07-wildcard-route");
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("page.html");
+    fs::write(&file, &page).unwrap();
+    let shown = rendered(&file).unwrap();
+    let shown = between(&shown, "id=\"shown\" role=\"status\">", "</p>");
+    let total = page.matches("<tr id=\"f").count();
+    assert_eq!(shown, [format!("{total} of {total} findings")]);
+
+    // The policy would not have this script.
+    let policy = between(&page, "<meta http-equiv=", ">")[0].to_owned();
+    let page = page.replace(&format!("<meta http-equiv={policy}>"), "");
+    let script = include_str!("page/keys.js");
+    fs::write(&file, page + "<script>" + script + "</script>").unwrap();
+    let said = rendered(&file).unwrap();
+    let said: Value = serde_json::from_str(between(&said, "<title>", "</title>")[0]).unwrap();
+    let text = |key: &str| said.get(key).and_then(Value::as_str).unwrap().to_owned();
+    assert_ne!(text("first"), text("right"), "{said}");
+    assert_eq!(text("back"), text("first"), "{said}");
+    assert_eq!(said.get("stops"), Some(&Value::from(1)), "{said}");
+    assert_ne!(text("chosen"), text("escaped"), "{said}");
+    assert_eq!(text("escaped"), format!("{total} of {total} findings"), "{said}");
 }
