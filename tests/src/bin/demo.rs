@@ -51,8 +51,8 @@ fn main() -> Result<()> {
         out,
         "  When it sees 421, a browser opens the second connection by itself.\n\n\
          dist/ has the module, the image (dist/oci) and the resource (dist/wasmplugin.yaml).\n\
-         To use them, push the image to a registry of yours: packager push HOST/sni-guard:TAG\n\
-         The three states as a picture: {PAGE}"
+         The three states as a picture: {PAGE}\n\
+         To change what it does for one host: docs/plain-envoy.md; on a cluster: docs/quickstart.md"
     )?;
     Ok(())
 }
