@@ -11,6 +11,7 @@
 pub mod checks;
 pub mod commands;
 pub mod console;
+mod disjoint_sets;
 pub mod gateway;
 pub mod image;
 pub mod manual;

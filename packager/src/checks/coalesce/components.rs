@@ -6,6 +6,7 @@ use super::covers::covers;
 use super::relation::Relation;
 use super::site::Site;
 use crate::checks::finding::Findings;
+use crate::disjoint_sets::DisjointSets;
 use crate::gateway::{Certificates, Listener, ServerId, Workload};
 
 /// The servers, in the order of their first filter chains. Pairs that annotations leave out do not
@@ -17,7 +18,7 @@ pub(crate) fn components(
     findings: &mut Findings<'_>,
 ) -> Vec<Vec<ServerId>> {
     let site = Site::new(workload, listener, certificates);
-    let mut sets = Sets(site.servers().map(|(number, _)| number).collect());
+    let mut sets = DisjointSets::of(site.servers().count());
     for cover in covers(&site, certificates) {
         let relation = Relation::new(&site, &cover, findings);
         for pair in &relation.special {
@@ -38,28 +39,4 @@ pub(crate) fn components(
         members.entry(sets.first(number)).or_default().push(server.clone());
     }
     members.into_values().filter(|members| members.len() > 1).collect()
-}
-
-/// Disjoint sets of numbers, each with one that stands for it.
-struct Sets(Vec<usize>);
-
-impl Sets {
-    fn first(&mut self, number: usize) -> usize {
-        let mut at = number;
-        while let Some(above) = self.0.get(at).copied().filter(|above| *above != at) {
-            at = above;
-        }
-        // The next look is short.
-        if let Some(own) = self.0.get_mut(number) {
-            *own = at;
-        }
-        at
-    }
-
-    fn join(&mut self, one: usize, other: usize) {
-        let (one, other) = (self.first(one), self.first(other));
-        if let Some(own) = self.0.get_mut(one.max(other)) {
-            *own = one.min(other);
-        }
-    }
 }

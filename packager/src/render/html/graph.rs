@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 
 use crate::checks::{CheckedListener, CheckedServer, Finding, Report};
+use crate::disjoint_sets::DisjointSets;
 
 /// A listener.
 pub(super) struct Site<'r> {
@@ -100,7 +101,7 @@ fn site<'r>(
     let of = |server: &CheckedServer| anywhere.get(server.name.as_str()).cloned();
     let own = listener.servers.iter().map(|server| of(server).unwrap_or_default());
     let mut joined =
-        Joined { sets: Sets((0..listener.servers.len()).collect()), findings: own.collect() };
+        Joined { sets: DisjointSets::of(listener.servers.len()), findings: own.collect() };
     for (place, finding) in told {
         let ends = named(finding).filter_map(|name| places.get(name).copied());
         joined.add(*place, finding, &ends.collect::<Vec<_>>());
@@ -123,7 +124,7 @@ fn site<'r>(
 /// The servers of a listener, by their places in it.
 struct Joined {
     /// Those that break each other are in one set.
-    sets: Sets,
+    sets: DisjointSets,
     /// By server, the findings that name it.
     findings: Vec<Vec<usize>>,
 }
@@ -139,7 +140,11 @@ impl Joined {
             }
         }
         if finding.code.is_between_servers() {
-            servers.windows(2).for_each(|pair| self.sets.join(pair));
+            for pair in servers.windows(2) {
+                if let [one, other] = pair {
+                    self.sets.join(*one, *other);
+                }
+            }
         }
     }
 
@@ -163,30 +168,5 @@ impl Joined {
             component.edges.push(Edge { from: place(edge.from), to: place(edge.to), ..edge });
         }
         components.into_values().collect()
-    }
-}
-
-/// Disjoint sets of numbers, each with its least one standing for it.
-struct Sets(Vec<usize>);
-
-impl Sets {
-    fn first(&mut self, number: usize) -> usize {
-        let mut at = number;
-        while let Some(above) = self.0.get(at).copied().filter(|above| *above != at) {
-            at = above;
-        }
-        // The next look is short.
-        if let Some(own) = self.0.get_mut(number) {
-            *own = at;
-        }
-        at
-    }
-
-    fn join(&mut self, pair: &[usize]) {
-        let firsts: Vec<usize> = pair.iter().map(|number| self.first(*number)).collect();
-        let (least, most) = (firsts.iter().min(), firsts.iter().max());
-        if let (Some(least), Some(own)) = (least, most.and_then(|most| self.0.get_mut(*most))) {
-            *own = *least;
-        }
     }
 }
