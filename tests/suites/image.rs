@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tempfile::TempDir;
 use tests::module;
-use tests::process::{Run, packager};
+use tests::process::{Run, built_packager, packager};
 use tests::registry::Registry;
 use tests::tools::{checkout, run, run_in};
 
@@ -136,12 +136,8 @@ fn the_digest_does_not_depend_on_the_folder() {
         fs::create_dir_all(to.parent().unwrap()).unwrap();
         fs::copy(checkout.join(file), to).unwrap();
     }
-    let cargo = std::env::var("CARGO").unwrap();
-    run_in(&checkout, &cargo, &["build", "--quiet", "--package", "packager"]).unwrap();
-    let test = std::env::current_exe().unwrap();
-    let program = test.ancestors().nth(2).unwrap().join("packager");
     let home = cargo_home(&folder.path().join("cargo"));
-    run_in(&copy, "env", &[&home, text(&program), "build"]).unwrap();
+    run_in(&copy, "env", &[&home, text(built_packager().unwrap()), "build"]).unwrap();
     let built = copy.join("dist/sni-guard.wasm");
     assert!(fs::read(&built).unwrap() == fs::read(&module).unwrap(), "the modules differ");
     let digest = |module: &Path| {
