@@ -60,7 +60,7 @@ pub fn check(input: &Input<'_>) -> Report {
     dropped::find_unprogrammed(input.model, &mut findings);
     certificates::find(input, &mut findings);
     guards::find(input, &mut findings);
-    Report { listeners: overview::listeners(input.model), ..findings.into_report(input.resources) }
+    findings.into_report(input.resources, overview::listeners(input.model))
 }
 
 /// The servers of a listener that break each other when clients reuse connections, directly or by way

@@ -24,12 +24,8 @@ impl Certificate {
     /// # Errors
     /// A file cannot be written.
     pub fn generate(folder: &Path, names: &[&str]) -> Result<Self> {
-        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let CertifiedKey { cert, signing_key } = generate_simple_self_signed(names)?;
-        let files = Self { certificate: folder.join("cert.pem"), key: folder.join("key.pem") };
-        fs::write(&files.certificate, cert.pem())?;
-        fs::write(&files.key, signing_key.serialize_pem())?;
-        Ok(files)
+        let CertifiedKey { cert, signing_key } = generate_simple_self_signed(owned(names))?;
+        Self::write(folder, &cert, &signing_key)
     }
 
     /// The same, issued by an authority of its own, as browsers want it: its certificate is returned
@@ -43,17 +39,25 @@ impl Certificate {
         authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         authority.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate()?)?;
-        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let mut params = CertificateParams::new(names)?;
+        let mut params = CertificateParams::new(owned(names))?;
         (params.not_before, params.not_after) =
             (date_time_ymd(2026, 1, 1), date_time_ymd(2126, 1, 1));
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, &authority)?;
-        let files = Self { certificate: folder.join("cert.pem"), key: folder.join("key.pem") };
-        fs::write(&files.certificate, certificate.pem())?;
-        fs::write(&files.key, key.serialize_pem())?;
+        let files = Self::write(folder, &certificate, &key)?;
         let issuer = folder.join("authority.pem");
         fs::write(&issuer, authority.pem())?;
         Ok((files, issuer))
     }
+
+    fn write(folder: &Path, certificate: &rcgen::Certificate, key: &KeyPair) -> Result<Self> {
+        let files = Self { certificate: folder.join("cert.pem"), key: folder.join("key.pem") };
+        fs::write(&files.certificate, certificate.pem())?;
+        fs::write(&files.key, key.serialize_pem())?;
+        Ok(files)
+    }
+}
+
+fn owned(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
 }

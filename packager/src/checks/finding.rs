@@ -165,7 +165,11 @@ impl<'i> Findings<'i> {
         self.suppressed += count;
     }
 
-    pub(super) fn into_report(mut self, resources: &Resources) -> Report {
+    pub(super) fn into_report(
+        mut self,
+        resources: &Resources,
+        listeners: Vec<CheckedListener>,
+    ) -> Report {
         let known = origins(resources);
         for finding in &mut self.found {
             let named = [&finding.connection, &finding.owner].into_iter().flatten();
@@ -183,7 +187,7 @@ impl<'i> Findings<'i> {
             suppressed: self.suppressed,
             ..sizes(resources)
         };
-        Report { findings: self.found, summary, listeners: Vec::new() }
+        Report { findings: self.found, summary, listeners }
     }
 }
 

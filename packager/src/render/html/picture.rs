@@ -196,7 +196,8 @@ fn write_label(bundle: &Bundle<'_, '_>, y: usize, sink: &mut dyn Write) -> io::R
     };
     let shown = shortened(&authority, (LABEL_LETTERS - 2).saturating_sub(more.len())) + &more;
     let asked = authority + &more;
-    let (answer, severity) = (answer(bundle.code), bundle.code.severity());
+    let (code, severity) = (bundle.code, bundle.code.severity());
+    let answer = format!("{code} {}", answer(code));
     let Size { width, height } = LABEL;
     writeln!(
         sink,
@@ -226,10 +227,10 @@ fn write_label(bundle: &Bundle<'_, '_>, y: usize, sink: &mut dyn Write) -> io::R
 /// What is answered, in a few words.
 fn answer(code: Code) -> &'static str {
     match code {
-        Code::CoalesceNotFound => "SG101 404 not found",
-        Code::CoalesceWrongRoute => "SG102 wrong routes",
-        Code::CoalesceTlsPolicy => "SG103 no client certificate",
-        _ => "SG104 presumably broken",
+        Code::CoalesceNotFound => "404 not found",
+        Code::CoalesceWrongRoute => "wrong routes",
+        Code::CoalesceTlsPolicy => "no client certificate",
+        _ => "presumably broken",
     }
 }
 
