@@ -161,7 +161,11 @@ pub(crate) fn send_local_response(
 }
 
 fn ok(status: u32) -> Result<(), Refused> {
-    if status == 0 { Ok(()) } else { Err(Refused(status)) }
+    if status == 0 {
+        Ok(())
+    } else {
+        Err(Refused(status))
+    }
 }
 
 /// Makes a call that returns bytes. An empty value comes without memory.
@@ -180,7 +184,10 @@ fn received(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Result<Receiv
 /// ended by a NUL; numbers have 32 bits and are little-endian.
 fn header_map(headers: &[(&str, &str)]) -> Vec<u8> {
     let length = |text: &str| u32::try_from(text.len()).unwrap_or_default().to_le_bytes();
-    let mut map = u32::try_from(headers.len()).unwrap_or_default().to_le_bytes().to_vec();
+    let mut map = u32::try_from(headers.len())
+        .unwrap_or_default()
+        .to_le_bytes()
+        .to_vec();
     for (name, value) in headers {
         map.extend(length(name));
         map.extend(length(value));

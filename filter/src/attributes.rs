@@ -28,7 +28,11 @@ pub(crate) fn facts(reason: Misdirection) -> Result<Facts, Refused> {
     let protocol = or_empty(abi::property("request\0protocol"))?;
     Ok(Facts {
         tls: reason == Misdirection::NoSni && is_tls()?,
-        route: if reason == Misdirection::Unrouted { route()? } else { Route::Unmatched },
+        route: if reason == Misdirection::Unrouted {
+            route()?
+        } else {
+            Route::Unmatched
+        },
         connect: *or_empty(abi::request_header(":method"))? == *b"CONNECT",
         protocol: Protocol::from_attribute(&protocol),
         grpc: is_grpc(&or_empty(abi::request_header("content-type"))?),

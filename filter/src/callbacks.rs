@@ -3,7 +3,10 @@
 //! The SDK exports callbacks under Envoy's names already. These have names of their own, and
 //! `packager build` exports them in the place of the SDK's: `proxy_on_` for `sni_guard_on_`.
 
-#![expect(unsafe_code, reason = "an exported name must be the only one of its kind, and these are")]
+#![expect(
+    unsafe_code,
+    reason = "an exported name must be the only one of its kind, and these are"
+)]
 
 use crate::{contexts, memory};
 

@@ -17,7 +17,9 @@ fn document() -> Result<Document, Faults> {
         // Envoy's word for a plugin without configuration.
         Err(Refused::NOT_FOUND) => Received::default(),
         Err(Refused(status)) => {
-            return Err(Faults::unreadable(format!("Envoy does not tell it, status {status}")));
+            return Err(Faults::unreadable(format!(
+                "Envoy does not tell it, status {status}"
+            )));
         }
     };
     if json.trim_ascii().is_empty() {
@@ -42,10 +44,18 @@ pub(crate) fn announce(policy: &Policy) {
 fn summary(config: &Config) -> String {
     let servers = match config.rule() {
         Rule::Servers(servers) => {
-            format!(", {} servers, {} overlaps", servers.count(), servers.overlaps())
+            format!(
+                ", {} servers, {} overlaps",
+                servers.count(),
+                servers.overlaps()
+            )
         }
         Rule::Unrouted | Rule::Exact => String::new(),
     };
-    let (rule, action, path) = (config.rule().name(), config.action().name(), config.path().name());
+    let (rule, action, path) = (
+        config.rule().name(),
+        config.action().name(),
+        config.path().name(),
+    );
     format!("rule {rule}{servers}, action {action}, {path} path")
 }

@@ -62,7 +62,8 @@ impl Guard {
 
     /// Decides on the request that Envoy is asking about.
     fn on_request_headers(&self) -> Action {
-        self.handle().unwrap_or_else(|refused| self.pass_unknown(refused))
+        self.handle()
+            .unwrap_or_else(|refused| self.pass_unknown(refused))
     }
 
     fn handle(&self) -> Result<Action, Refused> {
@@ -93,7 +94,8 @@ impl Guard {
                 action
             }
         };
-        self.mismatches.add(config, &sni, &authority, suspect.reason, decision);
+        self.mismatches
+            .add(config, &sni, &authority, suspect.reason, decision);
         Ok(action)
     }
 

@@ -54,7 +54,10 @@ impl Received {
 
 impl Default for Received {
     fn default() -> Self {
-        Self { data: ptr::null_mut(), size: 0 }
+        Self {
+            data: ptr::null_mut(),
+            size: 0,
+        }
     }
 }
 

@@ -41,12 +41,19 @@ const MISDIRECTIONS: [Misdirection; 5] = [
 impl Metrics {
     /// Defines every metric, so that each shows as 0 before it first counts.
     pub(crate) fn define() -> Self {
-        let misdirections =
-            |outcome| MISDIRECTIONS.iter().map(|reason| counter(outcome, reason.name())).collect();
+        let misdirections = |outcome| {
+            MISDIRECTIONS
+                .iter()
+                .map(|reason| counter(outcome, reason.name()))
+                .collect()
+        };
         Self {
             enforced: misdirections("enforced"),
             reported: misdirections("reported"),
-            passed: COUNTED_PASSES.iter().map(|reason| counter("passed", reason.name())).collect(),
+            passed: COUNTED_PASSES
+                .iter()
+                .map(|reason| counter("passed", reason.name()))
+                .collect(),
             config_invalid: define(MetricKind::Gauge, "sni_guard.config_invalid"),
         }
     }
@@ -72,7 +79,10 @@ impl Metrics {
 }
 
 fn counter(outcome: &str, reason: &str) -> Option<u32> {
-    define(MetricKind::Counter, &format!("sni_guard.{outcome}.{reason}"))
+    define(
+        MetricKind::Counter,
+        &format!("sni_guard.{outcome}.{reason}"),
+    )
 }
 
 fn define(kind: MetricKind, name: &str) -> Option<u32> {

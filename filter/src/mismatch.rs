@@ -20,7 +20,11 @@ pub(crate) struct MismatchLog {
 impl MismatchLog {
     /// One warning per interval in this worker.
     pub(crate) fn every(interval: Duration) -> Self {
-        Self { interval, next: Cell::new(0), suppressed: Cell::new(0) }
+        Self {
+            interval,
+            next: Cell::new(0),
+            suppressed: Cell::new(0),
+        }
     }
 
     pub(crate) fn add(
@@ -60,6 +64,10 @@ fn line(
         authority.escape_ascii(),
         label(Host::from_authority(authority)),
         reason.name(),
-        if decision.status().is_some() { "answered 421" } else { "reported" },
+        if decision.status().is_some() {
+            "answered 421"
+        } else {
+            "reported"
+        },
     )
 }

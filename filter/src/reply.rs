@@ -22,7 +22,11 @@ pub(crate) fn send(reason: Misdirection, facts: Facts) -> Result<Action, Refused
     if facts.protocol == Some(Protocol::Http1) {
         headers.push(("connection", "close"));
     }
-    let grpc_status = if facts.grpc { GRPC_UNAVAILABLE } else { NO_GRPC_STATUS };
+    let grpc_status = if facts.grpc {
+        GRPC_UNAVAILABLE
+    } else {
+        NO_GRPC_STATUS
+    };
     abi::send_local_response(421, details(reason), &headers, BODY, grpc_status)?;
     Ok(Action::Pause)
 }

@@ -6,7 +6,9 @@ use libfuzzer_sys::fuzz_target;
 use rule::{Config, Document, Host, Judgement, Pass};
 
 fuzz_target!(|bytes: &[u8]| {
-    let Ok(document) = serde_json::from_slice::<Document>(bytes) else { return };
+    let Ok(document) = serde_json::from_slice::<Document>(bytes) else {
+        return;
+    };
     match Config::parse(&document) {
         Ok(config) => {
             let judgement = config.judge(b"a.example.com", b"A.example.com.:443");

@@ -21,7 +21,10 @@ static CONFIGS: LazyLock<Vec<Config>> = LazyLock::new(|| {
 });
 
 fuzz_target!(|bytes: &[u8]| {
-    let split = bytes.iter().position(|byte| *byte == 0xff).unwrap_or(bytes.len());
+    let split = bytes
+        .iter()
+        .position(|byte| *byte == 0xff)
+        .unwrap_or(bytes.len());
     let (sni, authority) = bytes.split_at(split);
     let authority = authority.get(1..).unwrap_or_default();
     for config in CONFIGS.iter() {

@@ -47,7 +47,11 @@ pub fn check(input: &Input<'_>) -> Report {
     let ignores = Ignores::of(input.resources);
     let mut findings = Findings::new(&ignores);
     for workload in &input.model.workloads {
-        for listener in workload.listeners.iter().filter(|listener| listener.is_tls()) {
+        for listener in workload
+            .listeners
+            .iter()
+            .filter(|listener| listener.is_tls())
+        {
             if listener.is_rejected() {
                 rejected::find(workload, listener, &mut findings);
                 continue;

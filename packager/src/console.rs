@@ -51,7 +51,10 @@ pub struct Hinted {
 impl Hinted {
     /// An error with a remedy.
     pub fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: hint.into() }
+        Self {
+            message: message.into(),
+            hint: hint.into(),
+        }
     }
 }
 

@@ -87,13 +87,21 @@ impl Image {
         let (manifest, config_type, layer) = if oci {
             (media_type::MANIFEST, media_type::CONFIG, media_type::LAYER)
         } else {
-            (media_type::DOCKER_MANIFEST, media_type::DOCKER_CONFIG, media_type::DOCKER_LAYER)
+            (
+                media_type::DOCKER_MANIFEST,
+                media_type::DOCKER_CONFIG,
+                media_type::DOCKER_LAYER,
+            )
         };
         let layer = Blob::new(layer, gzip(&tar, time)?);
         let config = Blob::new(config_type, config);
         let layers = [&layer];
         let manifest = manifest_of(manifest, &config, &layers, oci.then_some(annotations))?;
-        Ok(Self { layer, rest: vec![config], manifest })
+        Ok(Self {
+            layer,
+            rest: vec![config],
+            manifest,
+        })
     }
 
     /// Istio wants just two layers, of which one is the module (Istio `pkg/wasm/imagefetcher.go`,
@@ -106,7 +114,11 @@ impl Image {
         let config = Blob::new(media_type::CONFIG, config(&content, annotations, time)?);
         let layers = [&runtime, &layer];
         let manifest = manifest_of(media_type::MANIFEST, &config, &layers, Some(annotations))?;
-        Ok(Self { layer, rest: vec![runtime, config], manifest })
+        Ok(Self {
+            layer,
+            rest: vec![runtime, config],
+            manifest,
+        })
     }
 
     /// All but the manifest, in the order in which they are sent.
@@ -123,7 +135,11 @@ impl Image {
 
 impl Blob {
     fn new(media_type: &'static str, bytes: Vec<u8>) -> Self {
-        Self { media_type, digest: sha256(&bytes), bytes }
+        Self {
+            media_type,
+            digest: sha256(&bytes),
+            bytes,
+        }
     }
 
     /// The descriptor of the blob (OCI image specification, `descriptor.md`).
@@ -174,7 +190,9 @@ fn tar(module: &[u8], time: u32) -> Result<Vec<u8>> {
 }
 
 fn gzip(bytes: &[u8], time: u32) -> Result<Vec<u8>> {
-    let mut encoder = GzBuilder::new().mtime(time).write(Vec::new(), Compression::best());
+    let mut encoder = GzBuilder::new()
+        .mtime(time)
+        .write(Vec::new(), Compression::best());
     encoder.write_all(bytes)?;
     Ok(encoder.finish()?)
 }

@@ -9,7 +9,11 @@ fn main() -> ExitCode {
     let (mut stdin, mut stdout, mut stderr) =
         (io::stdin().lock(), io::stdout().lock(), io::stderr().lock());
     let is_watched = stderr.is_terminal();
-    let mut console =
-        Console { input: &mut stdin, out: &mut stdout, talk: &mut stderr, is_watched };
+    let mut console = Console {
+        input: &mut stdin,
+        out: &mut stdout,
+        talk: &mut stderr,
+        is_watched,
+    };
     packager::run(std::env::args_os(), &mut console).into()
 }

@@ -25,12 +25,17 @@ pub fn pages(command: Command) -> io::Result<Vec<Page>> {
     command.build();
     let subcommands: Vec<Command> = command.get_subcommands().cloned().collect();
     let main = page(command, &subcommands)?;
-    let rest = subcommands.into_iter().map(|subcommand| page(subcommand, &[]));
+    let rest = subcommands
+        .into_iter()
+        .map(|subcommand| page(subcommand, &[]));
     std::iter::once(Ok(main)).chain(rest).collect()
 }
 
 fn page(command: Command, subcommands: &[Command]) -> io::Result<Page> {
-    let after_help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+    let after_help = command
+        .get_after_help()
+        .map(ToString::to_string)
+        .unwrap_or_default();
     let man = Man::new(command)
         .source(concat!("packager ", env!("CARGO_PKG_VERSION")))
         .manual("sni-guard");
@@ -47,7 +52,10 @@ fn page(command: Command, subcommands: &[Command]) -> io::Result<Page> {
     exit_status(&after_help).to_writer(&mut out)?;
     examples(&after_help).to_writer(&mut out)?;
     see_also(subcommands).to_writer(&mut out)?;
-    Ok(Page { name: man.get_filename(), roff: in_ascii(&String::from_utf8_lossy(&out)) })
+    Ok(Page {
+        name: man.get_filename(),
+        roff: in_ascii(&String::from_utf8_lossy(&out)),
+    })
 }
 
 /// Not every troff reads UTF-8.
@@ -99,8 +107,10 @@ fn examples(after_help: &str) -> Roff {
 }
 
 fn see_also(subcommands: &[Command]) -> Roff {
-    let mut names: Vec<String> =
-        subcommands.iter().map(|command| format!("packager-{}(1)", command.get_name())).collect();
+    let mut names: Vec<String> = subcommands
+        .iter()
+        .map(|command| format!("packager-{}(1)", command.get_name()))
+        .collect();
     if names.is_empty() {
         names.push("packager(1)".into());
     }
@@ -114,7 +124,9 @@ const EXAMPLES: &str = "Examples:";
 const EXIT_STATUS: &str = "Exit status:";
 
 fn paragraphs(text: &str) -> impl Iterator<Item = &str> {
-    text.split("\n\n").map(str::trim_end).filter(|paragraph| !paragraph.is_empty())
+    text.split("\n\n")
+        .map(str::trim_end)
+        .filter(|paragraph| !paragraph.is_empty())
 }
 
 /// Takes `0 this, 1 that, or so, 2 neither.` apart: a number after a comma begins the next status.
@@ -147,15 +159,20 @@ mod tests {
     #[track_caller]
     fn check(text: &str, expected: &[(&str, &str)]) {
         let statuses = statuses(text);
-        let statuses: Vec<_> =
-            statuses.iter().map(|(status, meaning)| (*status, meaning.as_str())).collect();
+        let statuses: Vec<_> = statuses
+            .iter()
+            .map(|(status, meaning)| (*status, meaning.as_str()))
+            .collect();
         assert_eq!(statuses, expected, "{text}");
     }
 
     #[test]
     fn statuses_are_told_apart() {
         check("", &[]);
-        check(" 0 written, 2 not written.", &[("0", "written"), ("2", "not written")]);
+        check(
+            " 0 written, 2 not written.",
+            &[("0", "written"), ("2", "not written")],
+        );
         check(
             " 0 there is, or there are\nnone, 1 of 2 is\nnot, 2 a file, or 1 in it.",
             &[

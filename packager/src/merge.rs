@@ -100,7 +100,11 @@ pub fn merge(input: &Input<'_>) -> Outlook {
     let model = state.model();
     for workload in &model.workloads {
         let damaged = damaged(workload, &mut outlook);
-        for listener in workload.listeners.iter().filter(|listener| listener.is_tls()) {
+        for listener in workload
+            .listeners
+            .iter()
+            .filter(|listener| listener.is_tls())
+        {
             if !damaged.contains(&listener.port) {
                 let place = (workload.full_name(), listener.name());
                 merge_at(input, &mut state, &place, &mut outlook);
@@ -117,9 +121,14 @@ fn merge_at(input: &Input<'_>, state: &mut State, place: &(String, String), outl
         let mut workloads = model.workloads.iter();
         let workload = workloads.find(|workload| workload.full_name() == place.0);
         let listener = workload.and_then(|workload| {
-            workload.listeners.iter().find(|listener| listener.name() == place.1)
+            workload
+                .listeners
+                .iter()
+                .find(|listener| listener.name() == place.1)
         });
-        let (Some(workload), Some(listener)) = (workload, listener) else { return };
+        let (Some(workload), Some(listener)) = (workload, listener) else {
+            return;
+        };
         let mut refused = Vec::new();
         let resources = state.resources();
         let groups = checks::components(resources, input.certificates, workload, listener);
@@ -139,7 +148,10 @@ fn merge_at(input: &Input<'_>, state: &mut State, place: &(String, String), outl
         };
         let writes = plan.steps.iter().flat_map(|step| &step.writes);
         // It was carried out when it was proved.
-        if writes.map(|write| state.apply(write)).any(|applied| applied.is_err()) {
+        if writes
+            .map(|write| state.apply(write))
+            .any(|applied| applied.is_err())
+        {
             return;
         }
         outlook.plans.push(plan);
@@ -149,7 +161,11 @@ fn merge_at(input: &Input<'_>, state: &mut State, place: &(String, String), outl
 /// The ports where something is wrong already; what is there is told.
 fn damaged(workload: &Workload, outlook: &mut Outlook) -> BTreeSet<u16> {
     let mut ports = BTreeSet::new();
-    for dropped in workload.dropped.iter().filter(|dropped| dropped.server.is_tls()) {
+    for dropped in workload
+        .dropped
+        .iter()
+        .filter(|dropped| dropped.server.is_tls())
+    {
         let winner = match &dropped.reason {
             DropReason::SameHost { winner, .. }
             | DropReason::PlainText { winner }
@@ -157,25 +173,39 @@ fn damaged(workload: &Workload, outlook: &mut Outlook) -> BTreeSet<u16> {
         };
         let obstacle = Obstacle::new(
             Reason::Dropped,
-            format!("{} is dropped already, in favour of {winner}", dropped.server.id),
+            format!(
+                "{} is dropped already, in favour of {winner}",
+                dropped.server.id
+            ),
             "mend that first: packager check says how",
         );
         let servers = vec![winner.to_string(), dropped.server.id.to_string()];
         let listener = format!("{}", dropped.port);
-        outlook.refusals.push(obstacle.on(workload.full_name(), listener, servers));
+        outlook
+            .refusals
+            .push(obstacle.on(workload.full_name(), listener, servers));
         ports.insert(dropped.port);
     }
-    for listener in workload.listeners.iter().filter(|listener| listener.is_rejected()) {
+    for listener in workload
+        .listeners
+        .iter()
+        .filter(|listener| listener.is_rejected())
+    {
         let obstacle = Obstacle::new(
             Reason::Rejected,
             "Envoy refuses the listener already, since two servers have one host",
             "mend that first: packager check says how",
         );
-        let chains = listener.duplicates.iter().flat_map(|found| [found.first, found.second]);
+        let chains = listener
+            .duplicates
+            .iter()
+            .flat_map(|found| [found.first, found.second]);
         let servers = chains.filter_map(|at| listener.chains.get(at));
         let servers: BTreeSet<String> = servers.map(|chain| chain.server.id.to_string()).collect();
         let servers = servers.into_iter().collect();
-        outlook.refusals.push(obstacle.on(workload.full_name(), listener.name(), servers));
+        outlook
+            .refusals
+            .push(obstacle.on(workload.full_name(), listener.name(), servers));
         ports.insert(listener.port);
     }
     ports
@@ -198,14 +228,22 @@ fn plan(
         return Err(obstacle);
     }
     let hosts = hosts(&group);
-    let presenter =
-        obstacles::presenter(&group, &hosts, input.certificates, input.may_assume_certificates)?;
+    let presenter = obstacles::presenter(
+        &group,
+        &hosts,
+        input.certificates,
+        input.may_assume_certificates,
+    )?;
     let (strategy, fallback, steps) = steps(input, state, &group, presenter)?;
     Ok(Plan {
         workload: workload.full_name(),
         listener: listener.name(),
         target: group.target.id.clone(),
-        absorbed: group.absorbed.iter().map(|member| member.id.clone()).collect(),
+        absorbed: group
+            .absorbed
+            .iter()
+            .map(|member| member.id.clone())
+            .collect(),
         hosts,
         strategy,
         fallback,
@@ -218,14 +256,22 @@ fn plan(
 fn hosts(group: &Group<'_>) -> Vec<String> {
     let mut hosts: Vec<String> = Vec::new();
     for member in group.members() {
-        let chains = || group.listener.chains.iter().filter(|chain| chain.server.id == member.id);
+        let chains = || {
+            group
+                .listener
+                .chains
+                .iter()
+                .filter(|chain| chain.server.id == member.id)
+        };
         let patterns: Vec<HostPattern> = chains()
             .flat_map(|chain| chain.server_names.iter().chain(chain.domains()))
             .cloned()
             .collect();
         let is_own = |name: &String| {
             let answer = group.listener.answer(name.as_bytes(), name.as_bytes());
-            let is_member = answer.chain.is_some_and(|chain| chain.server.id == member.id);
+            let is_member = answer
+                .chain
+                .is_some_and(|chain| chain.server.id == member.id);
             is_member && answer.outcome == Outcome::Served && !hosts.contains(name)
         };
         let own: Vec<String> = names(&patterns).into_iter().filter(is_own).collect();
@@ -270,7 +316,10 @@ fn because(flaw: &Flaw) -> String {
     match flaw {
         Flaw::Inapplicable { step } => format!("step {step} of it does not fit the input"),
         Flaw::Broken(broken) => {
-            format!("{} would be answered otherwise at step {} of it", broken.host, broken.step)
+            format!(
+                "{} would be answered otherwise at step {} of it",
+                broken.host, broken.step
+            )
         }
     }
 }
@@ -279,7 +328,10 @@ fn contradictory(servers: &[ServerId]) -> Obstacle {
     let names: Vec<String> = servers.iter().map(ToString::to_string).collect();
     Obstacle::new(
         Reason::Answer,
-        format!("the input does not have {} as they were written", names.join(" and ")),
+        format!(
+            "the input does not have {} as they were written",
+            names.join(" and ")
+        ),
         "give each resource once",
     )
 }
@@ -291,10 +343,21 @@ fn contradictory_group(group: &Group<'_>) -> Obstacle {
 
 /// What a plan comes to that would change answers, by what changes.
 fn obstacle(flaw: &Flaw, group: &Group<'_>) -> Obstacle {
-    let Flaw::Broken(broken) = flaw else { return contradictory_group(group) };
-    let Broken { host, before, after, .. } = &**broken;
+    let Flaw::Broken(broken) = flaw else {
+        return contradictory_group(group);
+    };
+    let Broken {
+        host,
+        before,
+        after,
+        ..
+    } = &**broken;
     let resources = |fresh: &Fresh| -> BTreeSet<String> {
-        fresh.routes.iter().map(|source| source.resource.to_string()).collect()
+        fresh
+            .routes
+            .iter()
+            .map(|source| source.resource.to_string())
+            .collect()
     };
     let (had, has) = (resources(before), resources(after));
     if let Some(new) = has.difference(&had).next() {
@@ -321,7 +384,10 @@ fn obstacle(flaw: &Flaw, group: &Group<'_>) -> Obstacle {
     let (before, after) = (before.outcome.name(), after.outcome.name());
     Obstacle::new(
         Reason::Answer,
-        format!("{host} would be {after} in the place of {before} at step {}", broken.step),
+        format!(
+            "{host} would be {after} in the place of {before} at step {}",
+            broken.step
+        ),
         GUARD,
     )
 }

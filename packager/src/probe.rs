@@ -61,7 +61,10 @@ impl Verdict {
     /// Whether clients that reuse the connection fare well.
     #[must_use]
     pub fn is_fine(self) -> bool {
-        matches!(self, Self::FixedBy421 | Self::FixedByMerge | Self::NotCoalescible)
+        matches!(
+            self,
+            Self::FixedBy421 | Self::FixedByMerge | Self::NotCoalescible
+        )
     }
 
     /// What it says, for people, with what to do where it is not fine.
@@ -173,15 +176,27 @@ impl Evidence {
     /// In what the answers on the two kinds of connection differ, beside what changes each time.
     #[must_use]
     pub fn differences(&self) -> Vec<String> {
-        compare(&self.reused_answers(), &self.fresh_answers(), &self.changing())
+        compare(
+            &self.reused_answers(),
+            &self.fresh_answers(),
+            &self.changing(),
+        )
     }
 
     fn reused_answers(&self) -> Vec<&Answer> {
-        self.reused.answer().into_iter().chain(&self.reused_again).collect()
+        self.reused
+            .answer()
+            .into_iter()
+            .chain(&self.reused_again)
+            .collect()
     }
 
     fn fresh_answers(&self) -> Vec<&Answer> {
-        self.fresh.answer().into_iter().chain(&self.fresh_again).collect()
+        self.fresh
+            .answer()
+            .into_iter()
+            .chain(&self.fresh_again)
+            .collect()
     }
 }
 

@@ -50,7 +50,10 @@ impl Settings {
 
     /// Sets the action of one host.
     pub fn set_host(&mut self, host: &str, action: &str) {
-        let hosts = self.0.entry("hosts").or_insert_with(|| Value::Object(Map::new()));
+        let hosts = self
+            .0
+            .entry("hosts")
+            .or_insert_with(|| Value::Object(Map::new()));
         if let Value::Object(hosts) = hosts {
             hosts.insert(host.to_owned(), action.into());
         }
@@ -75,11 +78,18 @@ impl Settings {
 
     /// What was meant by keys and words that the rule does not know.
     fn question(&self) -> Option<String> {
-        let keys = self.0.keys().map(|key| (key.as_str(), Config::KEYS.to_vec()));
+        let keys = self
+            .0
+            .keys()
+            .map(|key| (key.as_str(), Config::KEYS.to_vec()));
         let words = self.0.iter().flat_map(|(key, value)| {
-            texts(value).into_iter().map(|text| (text, Config::words(key)))
+            texts(value)
+                .into_iter()
+                .map(|text| (text, Config::words(key)))
         });
-        let unknown = keys.chain(words).filter(|(word, known)| !known.contains(word));
+        let unknown = keys
+            .chain(words)
+            .filter(|(word, known)| !known.contains(word));
         let meant =
             unknown.filter_map(|(word, known)| Some((word, spelling::nearest(word, known)?)));
         spelling::question(meant)
@@ -122,12 +132,20 @@ fn texts(value: &Value) -> Vec<&str> {
 
 fn spell_out(action: &mut Value) {
     if let Value::Bool(enforced) = action {
-        *action = if *enforced { Action::Enforce } else { Action::Off }.name().into();
+        *action = if *enforced {
+            Action::Enforce
+        } else {
+            Action::Off
+        }
+        .name()
+        .into();
     }
 }
 
 /// The parser's message for users, without its picture of the text.
 pub(crate) fn one_line(error: &serde_saphyr::Error) -> String {
-    let message = error.without_snippet().render_with_formatter(&UserMessageFormatter);
+    let message = error
+        .without_snippet()
+        .render_with_formatter(&UserMessageFormatter);
     message.lines().map(str::trim).collect::<Vec<_>>().join(" ")
 }

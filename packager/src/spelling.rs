@@ -9,13 +9,18 @@ pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) ->
     let word = word.to_lowercase();
     let distance = |candidate: &&str| osa_distance(&word, &candidate.to_lowercase());
     let allowed = word.chars().count().div_ceil(3);
-    candidates.into_iter().min_by_key(distance).filter(|candidate| distance(candidate) <= allowed)
+    candidates
+        .into_iter()
+        .min_by_key(distance)
+        .filter(|candidate| distance(candidate) <= allowed)
 }
 
 /// The question after words that are none, each with what it may stand for; `None` for no words.
 #[must_use]
 pub fn question<'w>(words: impl IntoIterator<Item = (&'w str, &'w str)>) -> Option<String> {
-    let pairs = words.into_iter().map(|(word, meant)| format!("{meant:?} for {word:?}"));
+    let pairs = words
+        .into_iter()
+        .map(|(word, meant)| format!("{meant:?} for {word:?}"));
     let pairs: Vec<String> = pairs.collect();
     (!pairs.is_empty()).then(|| format!("did you mean {}?", pairs.join(", ")))
 }

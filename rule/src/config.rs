@@ -134,7 +134,9 @@ impl Config {
     /// The action for a host: that of the most specific key of `hosts`, else [`Self::action`].
     #[must_use]
     pub fn action_for(&self, host: Option<Host<'_>>) -> Action {
-        host.and_then(|host| self.hosts.best(host)).copied().unwrap_or(self.action)
+        host.and_then(|host| self.hosts.best(host))
+            .copied()
+            .unwrap_or(self.action)
     }
 
     /// The label of the server that a host or SNI belongs to, where the configuration lists servers.
@@ -206,7 +208,11 @@ impl Servers {
     }
 
     fn new() -> Self {
-        Self { labels: Vec::new(), table: HostTable::default(), overlaps: 0 }
+        Self {
+            labels: Vec::new(),
+            table: HostTable::default(),
+            overlaps: 0,
+        }
     }
 
     fn add(&mut self, label: &str) -> ServerId {

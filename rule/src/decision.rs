@@ -71,8 +71,12 @@ impl Config {
     #[must_use]
     pub fn judge(&self, sni: &[u8], authority: &[u8]) -> Judgement {
         let host = Host::from_authority(authority);
-        let Some(sni) = Host::from_sni(sni) else { return self.without_sni(host) };
-        let Some(host) = host else { return Judgement::Pass(Pass::Unparsable) };
+        let Some(sni) = Host::from_sni(sni) else {
+            return self.without_sni(host);
+        };
+        let Some(host) = host else {
+            return Judgement::Pass(Pass::Unparsable);
+        };
         if sni == host {
             return Judgement::Pass(Pass::Equal);
         }
@@ -138,7 +142,10 @@ impl Config {
         if facts.connect {
             return pass(Pass::Connect);
         }
-        if !facts.protocol.is_some_and(|protocol| self.protocols.contains(&protocol)) {
+        if !facts
+            .protocol
+            .is_some_and(|protocol| self.protocols.contains(&protocol))
+        {
             return pass(Pass::Protocol);
         }
         if facts.grpc && self.grpc == Treatment::Pass {

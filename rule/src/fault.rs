@@ -33,14 +33,23 @@ impl Faults {
     /// The fault of a document that could not be read at all.
     #[must_use]
     pub fn unreadable(problem: String) -> Self {
-        Self { first: Fault { path: String::new(), problem }, rest: Vec::new() }
+        Self {
+            first: Fault {
+                path: String::new(),
+                problem,
+            },
+            rest: Vec::new(),
+        }
     }
 
     /// `None` when there is no fault.
     #[must_use]
     pub fn collect(faults: Vec<Fault>) -> Option<Self> {
         let mut rest = faults.into_iter();
-        rest.next().map(|first| Self { first, rest: rest.collect() })
+        rest.next().map(|first| Self {
+            first,
+            rest: rest.collect(),
+        })
     }
 
     /// The faults, in the order of the document.
@@ -53,7 +62,9 @@ impl fmt::Display for Faults {
     /// One fault a line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.first)?;
-        self.rest.iter().try_for_each(|fault| write!(f, "\n{fault}"))
+        self.rest
+            .iter()
+            .try_for_each(|fault| write!(f, "\n{fault}"))
     }
 }
 

@@ -66,7 +66,10 @@ enum Octet {
 /// A table, since this is asked of every octet of every request.
 static OCTETS: [Octet; 256] = octets();
 
-#[expect(clippy::indexing_slicing, reason = "an index out of bounds would not compile")]
+#[expect(
+    clippy::indexing_slicing,
+    reason = "an index out of bounds would not compile"
+)]
 const fn octets() -> [Octet; 256] {
     let mut octets = [Octet::Refused; 256];
     let mut byte = b'!';
@@ -84,7 +87,10 @@ const fn octets() -> [Octet; 256] {
 
 impl From<u8> for Octet {
     fn from(byte: u8) -> Self {
-        OCTETS.get(usize::from(byte)).copied().unwrap_or(Self::Refused)
+        OCTETS
+            .get(usize::from(byte))
+            .copied()
+            .unwrap_or(Self::Refused)
     }
 }
 
@@ -118,7 +124,9 @@ fn split_port(authority: &[u8]) -> Option<(&[u8], &[u8])> {
 fn split_literal(bracketed: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = bracketed.iter().position(|byte| *byte == b']')?;
     let (literal, rest) = bracketed.split_at_checked(end)?;
-    let is_literal = literal.iter().all(|byte| Octet::from(*byte) != Octet::Refused);
+    let is_literal = literal
+        .iter()
+        .all(|byte| Octet::from(*byte) != Octet::Refused);
     let is_literal = is_literal && !literal.is_empty();
     is_literal.then_some((literal, rest.get(1..)?))
 }
@@ -165,7 +173,12 @@ pub struct Name(Box<str>);
 
 impl From<Host<'_>> for Name {
     fn from(host: Host<'_>) -> Self {
-        Self(host.0.iter().map(|byte| char::from(byte.to_ascii_lowercase())).collect())
+        Self(
+            host.0
+                .iter()
+                .map(|byte| char::from(byte.to_ascii_lowercase()))
+                .collect(),
+        )
     }
 }
 
@@ -281,7 +294,12 @@ pub struct HostTable<V> {
 
 impl<V> Default for HostTable<V> {
     fn default() -> Self {
-        Self { exact: HashMap::default(), suffix: HashMap::default(), any: None, longest_suffix: 0 }
+        Self {
+            exact: HashMap::default(),
+            suffix: HashMap::default(),
+            any: None,
+            longest_suffix: 0,
+        }
     }
 }
 
@@ -318,7 +336,9 @@ impl<V> HostTable<V> {
         named
             .filter(|(name, value)| {
                 let wider = name.host().suffixes(self.longest_suffix);
-                let mut wider = wider.filter_map(|name| self.suffix.get(&name)).chain(&self.any);
+                let mut wider = wider
+                    .filter_map(|name| self.suffix.get(&name))
+                    .chain(&self.any);
                 wider.any(|other| other != *value)
             })
             .count()
@@ -329,7 +349,10 @@ impl<V> HostTable<V> {
     #[must_use]
     pub fn best(&self, host: Host<'_>) -> Option<&V> {
         let exact = self.exact.get(&host);
-        let suffix = || host.suffixes(self.longest_suffix).find_map(|name| self.suffix.get(&name));
+        let suffix = || {
+            host.suffixes(self.longest_suffix)
+                .find_map(|name| self.suffix.get(&name))
+        };
         exact.or_else(suffix).or(self.any.as_ref())
     }
 }
@@ -356,7 +379,11 @@ mod tests {
     #[track_caller]
     fn check_authority(authority: &str, expected: Option<&str>) {
         let host = Host::from_authority(authority.as_bytes());
-        assert_eq!(host.map(|host| host.to_string()).as_deref(), expected, "{authority:?}");
+        assert_eq!(
+            host.map(|host| host.to_string()).as_deref(),
+            expected,
+            "{authority:?}"
+        );
     }
 
     #[test]
@@ -408,13 +435,22 @@ mod tests {
         assert_eq!(Host::from_sni(b""), None);
         assert_eq!(Host::from_sni(b"."), None);
         assert_eq!(Host::from_sni(b"A.b."), Host::from_authority(b"a.B:443"));
-        assert_eq!(Host::from_sni(b"\xff\n").map(|host| host.to_string()).unwrap(), "\\xff\\n");
+        assert_eq!(
+            Host::from_sni(b"\xff\n")
+                .map(|host| host.to_string())
+                .unwrap(),
+            "\\xff\\n"
+        );
     }
 
     #[track_caller]
     fn check_pattern(text: &str, expected: Result<&str, PatternError>) {
         let pattern = istio_pattern(text).map(|pattern| pattern.to_string());
-        assert_eq!(pattern.as_deref().map_err(|error| *error), expected, "{text:?}");
+        assert_eq!(
+            pattern.as_deref().map_err(|error| *error),
+            expected,
+            "{text:?}"
+        );
     }
 
     #[test]

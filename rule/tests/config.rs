@@ -1,6 +1,10 @@
 //! Configurations and everything that can be wrong with them.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 use rule::{Action, Config, Document, Host, Path, Rule};
 
@@ -26,7 +30,11 @@ fn action_for(config: &Config, host: &str) -> Action {
 
 #[test]
 fn nothing_is_a_configuration() {
-    for json in ["null", "{}", r#"{"rule": null, "servers": null, "hosts": null}"#] {
+    for json in [
+        "null",
+        "{}",
+        r#"{"rule": null, "servers": null, "hosts": null}"#,
+    ] {
         check_valid(json, |config| {
             matches!(config.rule(), Rule::Unrouted) && config.action() == Action::Enforce
         });
@@ -42,15 +50,20 @@ fn the_rule_follows_from_the_servers() {
         r#"{"rule": "servers", "servers": {"one": ["a"], "two": ["*"]}}"#,
         |config| matches!(config.rule(), Rule::Servers(servers) if servers.count() == 2),
     );
-    check_valid(r#"{"rule": "unrouted"}"#, |config| matches!(config.rule(), Rule::Unrouted));
-    check_valid(r#"{"rule": "exact"}"#, |config| matches!(config.rule(), Rule::Exact));
+    check_valid(r#"{"rule": "unrouted"}"#, |config| {
+        matches!(config.rule(), Rule::Unrouted)
+    });
+    check_valid(r#"{"rule": "exact"}"#, |config| {
+        matches!(config.rule(), Rule::Exact)
+    });
 }
 
 #[test]
 fn a_host_of_one_server_may_be_named_twice_in_it() {
-    check_valid(r#"{"servers": {"one": ["a", "A.", "team-a/a", "./a"]}}"#, |config| {
-        config.server_label(Host::from_authority(b"a")) == Some("one")
-    });
+    check_valid(
+        r#"{"servers": {"one": ["a", "A.", "team-a/a", "./a"]}}"#,
+        |config| config.server_label(Host::from_authority(b"a")) == Some("one"),
+    );
 }
 
 #[test]
@@ -64,7 +77,9 @@ fn actions_are_words_or_booleans_and_the_most_specific_key_wins() {
             && action_for(config, "test.com") == Action::Report
             && config.action_for(None) == Action::Enforce
     });
-    check_valid(r#"{"action": false}"#, |config| config.action() == Action::Off);
+    check_valid(r#"{"action": false}"#, |config| {
+        config.action() == Action::Off
+    });
 }
 
 #[test]
@@ -82,26 +97,55 @@ fn faults() {
         (r#""off""#, &[r#"expected a map, found "off""#]),
         (
             r#"{"host": {}, "hosts": {}}"#,
-            &["host: unknown key, expected one of rule, action, hosts, servers, protocols, grpc, \
-               missingSni, unlistedSni, trustedSni"],
+            &[
+                "host: unknown key, expected one of rule, action, hosts, servers, protocols, grpc, \
+               missingSni, unlistedSni, trustedSni",
+            ],
         ),
-        (r#"{"action": "off", "action": "enforce"}"#, &["action: given twice"]),
+        (
+            r#"{"action": "off", "action": "enforce"}"#,
+            &["action: given twice"],
+        ),
         (
             r#"{"rule": "strict"}"#,
             &[r#"rule: expected one of servers, unrouted, exact, found "strict""#],
         ),
-        (r#"{"rule": true}"#, &["rule: expected one of servers, unrouted, exact, found a boolean"]),
+        (
+            r#"{"rule": true}"#,
+            &["rule: expected one of servers, unrouted, exact, found a boolean"],
+        ),
         (
             r#"{"rule": "servers"}"#,
             &["rule: servers needs the key servers, with the hosts of each"],
         ),
-        (r#"{"servers": {}}"#, &["servers: expected at least one server"]),
-        (r#"{"servers": ["a"]}"#, &["servers: expected a map, found a list"]),
-        (r#"{"servers": {"x": "a"}}"#, &[r#"servers["x"]: expected a list, found "a""#]),
-        (r#"{"servers": {"x": []}}"#, &[r#"servers["x"]: expected at least one host"#]),
-        (r#"{"servers": {"x": [1]}}"#, &[r#"servers["x"][0]: expected a host, found a number"#]),
-        (r#"{"servers": {"x": [null]}}"#, &[r#"servers["x"][0]: expected a host, found null"#]),
-        (r#"{"servers": {"x": [""]}}"#, &[r#"servers["x"][0]: "" is not a host: it is empty"#]),
+        (
+            r#"{"servers": {}}"#,
+            &["servers: expected at least one server"],
+        ),
+        (
+            r#"{"servers": ["a"]}"#,
+            &["servers: expected a map, found a list"],
+        ),
+        (
+            r#"{"servers": {"x": "a"}}"#,
+            &[r#"servers["x"]: expected a list, found "a""#],
+        ),
+        (
+            r#"{"servers": {"x": []}}"#,
+            &[r#"servers["x"]: expected at least one host"#],
+        ),
+        (
+            r#"{"servers": {"x": [1]}}"#,
+            &[r#"servers["x"][0]: expected a host, found a number"#],
+        ),
+        (
+            r#"{"servers": {"x": [null]}}"#,
+            &[r#"servers["x"][0]: expected a host, found null"#],
+        ),
+        (
+            r#"{"servers": {"x": [""]}}"#,
+            &[r#"servers["x"][0]: "" is not a host: it is empty"#],
+        ),
         (
             r#"{"servers": {"x": ["a.com", "*foo.com"]}}"#,
             &[r#"servers["x"][1]: "*foo.com" is not a host: a wildcard is "*" or "*.suffix""#],
@@ -126,7 +170,10 @@ fn faults() {
             r#"{"servers": {"y": ["ns/A.com"], "x": ["*.b", "a.com"]}}"#,
             &[r#"servers["y"][0]: "ns/A.com" is in servers["x"] too, a host has one server"#],
         ),
-        (r#"{"servers": {"x": ["a"], "x": ["b"]}}"#, &[r#"servers["x"]: given twice"#]),
+        (
+            r#"{"servers": {"x": ["a"], "x": ["b"]}}"#,
+            &[r#"servers["x"]: given twice"#],
+        ),
         (
             r#"{"rule": "exact", "servers": {"x": ["a"]}}"#,
             &["servers: only rule servers reads them"],
@@ -135,8 +182,14 @@ fn faults() {
             r#"{"rule": "unrouted", "servers": {"x": ["a"]}}"#,
             &["servers: only rule servers reads them"],
         ),
-        (r#"{"action": "on"}"#, &[r#"action: expected one of enforce, report, off, found "on""#]),
-        (r#"{"hosts": ["a"]}"#, &["hosts: expected a map, found a list"]),
+        (
+            r#"{"action": "on"}"#,
+            &[r#"action: expected one of enforce, report, off, found "on""#],
+        ),
+        (
+            r#"{"hosts": ["a"]}"#,
+            &["hosts: expected a map, found a list"],
+        ),
         (
             r#"{"hosts": {"a": null}}"#,
             &[r#"hosts["a"]: expected one of enforce, report, off, found null"#],
@@ -149,18 +202,30 @@ fn faults() {
             r#"{"hosts": {"A": "off", "a.": "off"}}"#,
             &[r#"hosts["a."]: the same host as hosts["A"]"#],
         ),
-        (r#"{"protocols": "h2"}"#, &[r#"protocols: expected a list, found "h2""#]),
+        (
+            r#"{"protocols": "h2"}"#,
+            &[r#"protocols: expected a list, found "h2""#],
+        ),
         (
             r#"{"protocols": ["h2", "HTTP/1.1"]}"#,
             &[r#"protocols[1]: expected one of h1, h2, h3, found "HTTP/1.1""#],
         ),
-        (r#"{"grpc": "off"}"#, &[r#"grpc: expected one of pass, reject, found "off""#]),
+        (
+            r#"{"grpc": "off"}"#,
+            &[r#"grpc: expected one of pass, reject, found "off""#],
+        ),
         (
             r#"{"missingSni": false}"#,
             &["missingSni: expected one of pass, reject, found a boolean"],
         ),
-        (r#"{"unlistedSni": {}}"#, &["unlistedSni: expected one of pass, reject, found a map"]),
-        (r#"{"trustedSni": "cdn.net"}"#, &[r#"trustedSni: expected a list, found "cdn.net""#]),
+        (
+            r#"{"unlistedSni": {}}"#,
+            &["unlistedSni: expected one of pass, reject, found a map"],
+        ),
+        (
+            r#"{"trustedSni": "cdn.net"}"#,
+            &[r#"trustedSni: expected a list, found "cdn.net""#],
+        ),
         (
             r#"{"trustedSni": ["*cdn.net"]}"#,
             &[r#"trustedSni[0]: "*cdn.net" is not a host: a wildcard is "*" or "*.suffix""#],
@@ -213,16 +278,40 @@ fn a_route_is_enough_unless_servers_overlap_or_more_is_asked_for() {
     check_path("{}", Path::Fast, 0);
     check_path(r#"{"rule": "exact"}"#, Path::Full, 0);
     check_path(r#"{"missingSni": "reject"}"#, Path::Full, 0);
-    check_path(r#"{"servers": {"x": ["a.com"]}, "unlistedSni": "reject"}"#, Path::Full, 0);
-    check_path(r#"{"servers": {"x": ["a.com"], "y": ["b.com"]}}"#, Path::Fast, 0);
+    check_path(
+        r#"{"servers": {"x": ["a.com"]}, "unlistedSni": "reject"}"#,
+        Path::Full,
+        0,
+    );
+    check_path(
+        r#"{"servers": {"x": ["a.com"], "y": ["b.com"]}}"#,
+        Path::Fast,
+        0,
+    );
     // The suffix itself is not covered, and a server may overlap with itself.
-    check_path(r#"{"servers": {"x": ["*.a.com"], "y": ["a.com", "*.b.com"]}}"#, Path::Fast, 0);
-    check_path(r#"{"servers": {"x": ["*.a.com", "b.a.com", "*"]}}"#, Path::Fast, 0);
-    check_path(r#"{"servers": {"x": ["*.a.com"], "y": ["B.a.com"]}}"#, Path::Full, 1);
+    check_path(
+        r#"{"servers": {"x": ["*.a.com"], "y": ["a.com", "*.b.com"]}}"#,
+        Path::Fast,
+        0,
+    );
+    check_path(
+        r#"{"servers": {"x": ["*.a.com", "b.a.com", "*"]}}"#,
+        Path::Fast,
+        0,
+    );
+    check_path(
+        r#"{"servers": {"x": ["*.a.com"], "y": ["B.a.com"]}}"#,
+        Path::Full,
+        1,
+    );
     check_path(
         r#"{"servers": {"x": ["*.a.com"], "y": ["*.b.a.com", "c.b.a.com"]}}"#,
         Path::Full,
         2,
     );
-    check_path(r#"{"servers": {"x": ["*"], "y": ["*.a.com", "b"], "z": ["b.c"]}}"#, Path::Full, 3);
+    check_path(
+        r#"{"servers": {"x": ["*"], "y": ["*.a.com", "b"], "z": ["b.c"]}}"#,
+        Path::Full,
+        3,
+    );
 }

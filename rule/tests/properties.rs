@@ -1,6 +1,10 @@
 //! What holds for every configuration and every request.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
@@ -54,27 +58,37 @@ fn any_config() -> impl Strategy<Value = Value> {
         Just(json!({ "rule": "exact" })),
         Just(json!({})),
     ];
-    (rule, prop::sample::select(vec!["enforce", "report", "off"]), pattern()).prop_map(
-        |(mut config, action, host)| {
+    (
+        rule,
+        prop::sample::select(vec!["enforce", "report", "off"]),
+        pattern(),
+    )
+        .prop_map(|(mut config, action, host)| {
             config["missingSni"] = json!("reject");
             config["grpc"] = json!("reject");
             config["hosts"] = json!({ host: action });
             config
-        },
-    )
+        })
 }
 
 /// The servers rule once more, slow and obvious: the label of the longest pattern that matches.
 fn owner<'s>(servers: &'s Value, host: &str) -> Option<&'s str> {
     let entries = servers.as_object().unwrap().iter();
     let patterns = entries.flat_map(|(label, hosts)| {
-        hosts.as_array().unwrap().iter().map(|host| (host.as_str().unwrap(), label.as_str()))
+        hosts
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|host| (host.as_str().unwrap(), label.as_str()))
     });
     let rank = |pattern: &str| match pattern.strip_prefix('*') {
         None => (pattern == host).then_some(usize::MAX),
         Some(rest) => (host.ends_with(rest) && host != rest).then_some(rest.len()),
     };
-    patterns.filter_map(|(text, label)| Some((rank(text)?, label))).max().map(|(_, label)| label)
+    patterns
+        .filter_map(|(text, label)| Some((rank(text)?, label)))
+        .max()
+        .map(|(_, label)| label)
 }
 
 proptest! {

@@ -27,7 +27,9 @@ pub fn start() -> Result<SocketAddr> {
     let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     thread::spawn(move || {
         // Who asks sees what failed.
         drop(runtime.block_on(accept(listener)));
@@ -65,12 +67,16 @@ async fn answer(request: Request<RecvStream>, mut respond: SendResponse<Bytes>) 
         "/misdirected" => (421, format!("{NO_ICON}{length}").into()),
         _ => (200, format!("{NO_ICON}{length}").into()),
     };
-    let mut response = Response::builder().status(status).header("content-type", "text/html");
+    let mut response = Response::builder()
+        .status(status)
+        .header("content-type", "text/html");
     if let Some(origin) = head.headers.get("origin") {
         response = response
             .header("access-control-allow-origin", origin)
             .header("access-control-allow-credentials", "true");
     }
-    respond.send_response(response.body(())?, false)?.send_data(answer, true)?;
+    respond
+        .send_response(response.body(())?, false)?
+        .send_data(answer, true)?;
     Ok(())
 }

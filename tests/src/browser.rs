@@ -41,7 +41,10 @@ impl Browser {
         };
         let log = home.path().join("log");
         command.env("HOME", home.path());
-        Ok(Window { process: Background::spawn(&mut command, &log)?, home })
+        Ok(Window {
+            process: Background::spawn(&mut command, &log)?,
+            home,
+        })
     }
 }
 
@@ -70,7 +73,11 @@ pub fn rendered(page: &Path) -> Result<String> {
         .arg(page)
         .output()
         .context("starting Chromium: `make setup` installs it")?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    ensure!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     Ok(String::from_utf8(output.stdout)?)
 }
 
@@ -81,10 +88,16 @@ fn chromium(home: &Path, pages: &[String], authority: &Path) -> Result<Command> 
     let opener = home.join("opener.html");
     let open = |page| format!("window.open({page:?}, \"_blank\", \"noopener\");");
     let open: Vec<String> = pages.iter().map(open).collect();
-    fs::write(&opener, format!("<!doctype html>\n<script>{}</script>\n", open.join("\n")))?;
+    fs::write(
+        &opener,
+        format!("<!doctype html>\n<script>{}</script>\n", open.join("\n")),
+    )?;
     let mut command = headless_chromium(home);
     command
-        .args(["--disable-quic", "--host-resolver-rules=MAP *.example.com 127.0.0.1"])
+        .args([
+            "--disable-quic",
+            "--host-resolver-rules=MAP *.example.com 127.0.0.1",
+        ])
         // Without a window it takes one page alone, which opens the others.
         .arg("--disable-popup-blocking")
         .arg(&opener);
@@ -94,10 +107,22 @@ fn chromium(home: &Path, pages: &[String], authority: &Path) -> Result<Command> 
 fn headless_chromium(home: &Path) -> Command {
     let mut command = Command::new(installed("chromium", "google-chrome"));
     command
-        .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"])
-        .args(["--no-first-run", "--disable-background-networking", "--disable-component-update"])
+        .args([
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+        ])
+        .args([
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+        ])
         .args(["--disable-sync", "--window-size=1280,1000"])
-        .arg(format!("--user-data-dir={}", home.join("profile").display()))
+        .arg(format!(
+            "--user-data-dir={}",
+            home.join("profile").display()
+        ))
         .env("HOME", home);
     command
 }
@@ -107,7 +132,12 @@ fn firefox(home: &Path, pages: &[String], authority: &Path) -> Result<Command> {
     trust(&profile, authority)?;
     fs::write(profile.join("user.js"), include_str!("browser/user.js"))?;
     let mut command = Command::new(installed("firefox-esr", "firefox"));
-    command.arg("--headless").arg("--no-remote").arg("--profile").arg(profile).args(pages);
+    command
+        .arg("--headless")
+        .arg("--no-remote")
+        .arg("--profile")
+        .arg(profile)
+        .args(pages);
     Ok(command)
 }
 
@@ -116,7 +146,11 @@ fn firefox(home: &Path, pages: &[String], authority: &Path) -> Result<Command> {
 fn installed(first: &'static str, second: &'static str) -> &'static str {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let is_there = |name: &str| std::env::split_paths(&path).any(|path| path.join(name).is_file());
-    if !is_there(first) && is_there(second) { second } else { first }
+    if !is_there(first) && is_there(second) {
+        second
+    } else {
+        first
+    }
 }
 
 /// Makes a certificate database (NSS) that trusts this authority to name servers.
@@ -125,6 +159,11 @@ fn trust(database: &Path, authority: &Path) -> Result<()> {
     let database = format!("sql:{}", database.display());
     tools::run("certutil", &["-d", &database, "-N", "--empty-password"])?;
     let authority = authority.to_string_lossy();
-    tools::run("certutil", &["-d", &database, "-A", "-n", "tests", "-t", "C,,", "-i", &authority])?;
+    tools::run(
+        "certutil",
+        &[
+            "-d", &database, "-A", "-n", "tests", "-t", "C,,", "-i", &authority,
+        ],
+    )?;
     Ok(())
 }

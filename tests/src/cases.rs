@@ -25,7 +25,10 @@ use crate::secrets::Pair;
 pub fn files(folder: &str) -> Result<Vec<PathBuf>> {
     let entries = fs::read_dir(folder)?.map(|entry| Ok(entry?.path()));
     let mut cases = entries.collect::<Result<Vec<_>>>()?;
-    cases.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
+    cases.retain(|path| {
+        path.extension()
+            .is_some_and(|extension| extension == "yaml")
+    });
     cases.sort();
     Ok(cases)
 }
@@ -40,7 +43,10 @@ pub fn check_case(case: &Path) -> Result<()> {
     let mut transcript = String::new();
     for command in directives(&text, "RUN") {
         let Run { status, out, talk } = run(command, &input)?;
-        write!(transcript, "$ packager {command}\n{out}{talk}[{status}]\n\n")?;
+        write!(
+            transcript,
+            "$ packager {command}\n{out}{talk}[{status}]\n\n"
+        )?;
     }
     ensure!(!transcript.is_empty(), "{} runs nothing", case.display());
     let transcript = without_digests(&transcript);
@@ -49,7 +55,11 @@ pub fn check_case(case: &Path) -> Result<()> {
         fs::write(&golden, &transcript)?;
     }
     let expected = fs::read_to_string(&golden).unwrap_or_default();
-    ensure!(transcript == expected, "{}: now\n{transcript}", case.display());
+    ensure!(
+        transcript == expected,
+        "{}: now\n{transcript}",
+        case.display()
+    );
     Ok(())
 }
 
@@ -61,7 +71,9 @@ pub fn input(case: &str) -> Result<String> {
     let mut input = String::new();
     for file in directives(case, "INPUT") {
         let text = fs::read_to_string(Path::new("gateways").join(file))?;
-        let documents = text.split("\n---\n").filter(|text| !text.contains("kind: Secret\n"));
+        let documents = text
+            .split("\n---\n")
+            .filter(|text| !text.contains("kind: Secret\n"));
         input += &documents.collect::<Vec<_>>().join("\n---\n");
     }
     let mut pairs: HashMap<&str, Pair> = HashMap::new();
@@ -75,7 +87,10 @@ pub fn input(case: &str) -> Result<String> {
         write!(input, "\n{}", pair.secret(name)?)?;
         pairs.insert(name, pair);
     }
-    let own: Vec<&str> = case.lines().skip_while(|line| line.starts_with('#')).collect();
+    let own: Vec<&str> = case
+        .lines()
+        .skip_while(|line| line.starts_with('#'))
+        .collect();
     Ok(input + "\n---\n" + &own.join("\n") + "\n")
 }
 
@@ -88,17 +103,25 @@ pub fn run(command: &str, input: &str) -> Result<Run> {
     let file = folder.path().join("input.yaml");
     fs::write(&file, input)?;
     let file = file.to_str().context("a path is not UTF-8")?;
-    let arguments: Vec<String> = command.split(' ').map(|word| word.replace('%', file)).collect();
+    let arguments: Vec<String> = command
+        .split(' ')
+        .map(|word| word.replace('%', file))
+        .collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let run = packager(&arguments);
     let told = |text: &str| text.replace(file, "%");
-    Ok(Run { status: run.status, out: told(&run.out), talk: told(&run.talk) })
+    Ok(Run {
+        status: run.status,
+        out: told(&run.out),
+        talk: told(&run.talk),
+    })
 }
 
 /// The values of the lines of a case that begin with a word.
 fn directives<'c>(case: &'c str, word: &str) -> impl Iterator<Item = &'c str> {
     let prefix = format!("# {word}: ");
-    case.lines().filter_map(move |line| line.strip_prefix(&prefix))
+    case.lines()
+        .filter_map(move |line| line.strip_prefix(&prefix))
 }
 
 fn pair(text: &str) -> Result<Pair> {
@@ -115,7 +138,14 @@ fn pair(text: &str) -> Result<Pair> {
     let names: Vec<&str> = names.split(' ').collect();
     let pair = Pair::generate(&names, until.parse()?)?;
     let other = Pair::generate(&names, 2100)?;
-    Ok(if has_other_key { Pair { key: other.key, ..pair } } else { pair })
+    Ok(if has_other_key {
+        Pair {
+            key: other.key,
+            ..pair
+        }
+    } else {
+        pair
+    })
 }
 
 /// Certificates are new each time.
@@ -124,7 +154,11 @@ fn without_digests(text: &str) -> String {
     let words = text.split_inclusive(|letter: char| !letter.is_ascii_alphanumeric());
     let hidden = words.map(|word| {
         let bare = word.trim_end_matches(|letter: char| !letter.is_ascii_alphanumeric());
-        if is_digest(bare) { word.replace(bare, "DIGEST") } else { word.to_owned() }
+        if is_digest(bare) {
+            word.replace(bare, "DIGEST")
+        } else {
+            word.to_owned()
+        }
     });
     hidden.collect()
 }

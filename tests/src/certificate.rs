@@ -35,7 +35,9 @@ impl Certificate {
     /// A file cannot be written.
     pub fn issue(folder: &Path, names: &[&str]) -> Result<(Self, PathBuf)> {
         let mut authority = CertificateParams::default();
-        authority.distinguished_name.push(DnType::CommonName, "sni-guard tests");
+        authority
+            .distinguished_name
+            .push(DnType::CommonName, "sni-guard tests");
         authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         authority.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate()?)?;
@@ -51,7 +53,10 @@ impl Certificate {
     }
 
     fn write(folder: &Path, certificate: &rcgen::Certificate, key: &KeyPair) -> Result<Self> {
-        let files = Self { certificate: folder.join("cert.pem"), key: folder.join("key.pem") };
+        let files = Self {
+            certificate: folder.join("cert.pem"),
+            key: folder.join("key.pem"),
+        };
         fs::write(&files.certificate, certificate.pem())?;
         fs::write(&files.key, key.serialize_pem())?;
         Ok(files)

@@ -41,7 +41,10 @@ impl Response {
     /// The value of a header, empty when it is not there.
     #[must_use]
     pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+        self.headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
     }
 }
 
@@ -55,7 +58,10 @@ pub struct Ask<'a> {
 }
 
 /// `GET /`.
-pub const GET: Ask<'static> = Ask { method: "GET", headers: &[] };
+pub const GET: Ask<'static> = Ask {
+    method: "GET",
+    headers: &[],
+};
 
 /// How to connect.
 #[derive(Clone, Copy, Debug)]
@@ -73,9 +79,13 @@ pub enum Transport<'a> {
 /// # Errors
 /// Those of the future, or a minute passed.
 pub fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
-        timeout(Duration::from_mins(1), future).await.context("no end after a minute")?
+        timeout(Duration::from_mins(1), future)
+            .await
+            .context("no end after a minute")?
     })
 }
 
@@ -86,7 +96,10 @@ pub enum Connection {
     /// HTTP/1.1.
     H1(Box<dyn Stream>),
     /// HTTP/3, with the endpoint that it lives on.
-    H3(h3::client::SendRequest<h3_quinn::OpenStreams, Bytes>, quinn::Endpoint),
+    H3(
+        h3::client::SendRequest<h3_quinn::OpenStreams, Bytes>,
+        quinn::Endpoint,
+    ),
 }
 
 /// A stream of octets in both directions.
@@ -104,7 +117,11 @@ impl Connection {
         let (sender, connection) = h2::client::handshake(stream).await?;
         // Its errors show in the requests.
         tokio::spawn(async move { connection.await.ok() });
-        let scheme = if matches!(transport, Transport::Plaintext) { "http" } else { "https" };
+        let scheme = if matches!(transport, Transport::Plaintext) {
+            "http"
+        } else {
+            "https"
+        };
         Ok(Self::H2(sender, scheme))
     }
 
@@ -124,7 +141,10 @@ impl Connection {
         let tls = QuicClientConfig::try_from(tls_config(true, None, b"h3")?)?;
         let mut endpoint = quinn::Endpoint::client((Ipv4Addr::LOCALHOST, 0).into())?;
         endpoint.set_default_client_config(quinn::ClientConfig::new(Arc::new(tls)));
-        let connection = endpoint.connect(server, sni)?.await.context("QUIC handshake")?;
+        let connection = endpoint
+            .connect(server, sni)?
+            .await
+            .context("QUIC handshake")?;
         let connection = h3_quinn::Connection::new(connection);
         let (mut driver, sender) = h3::client::new(connection).await?;
         // Its errors show in the requests.
@@ -145,8 +165,13 @@ impl Connection {
     /// # Errors
     /// The connection or the stream was reset before an answer came.
     pub async fn upload(&mut self, authority: &str, size: usize) -> Result<Response> {
-        let Self::H2(sender, scheme) = self else { bail!("uploads are for HTTP/2") };
-        let uri = Uri::builder().scheme(*scheme).authority(authority).path_and_query("/");
+        let Self::H2(sender, scheme) = self else {
+            bail!("uploads are for HTTP/2")
+        };
+        let uri = Uri::builder()
+            .scheme(*scheme)
+            .authority(authority)
+            .path_and_query("/");
         upload_h2(sender, uri.build()?, size).await
     }
 
@@ -155,11 +180,19 @@ impl Connection {
     /// # Errors
     /// The connection or the stream was reset, or the server takes no extended CONNECT.
     pub async fn websocket(&mut self, authority: &str) -> Result<Response> {
-        let Self::H2(sender, scheme) = self else { bail!("this WebSocket is for HTTP/2") };
-        let uri =
-            Uri::builder().scheme(*scheme).authority(authority).path_and_query("/").build()?;
+        let Self::H2(sender, scheme) = self else {
+            bail!("this WebSocket is for HTTP/2")
+        };
+        let uri = Uri::builder()
+            .scheme(*scheme)
+            .authority(authority)
+            .path_and_query("/")
+            .build()?;
         let protocol = h2::ext::Protocol::from_static("websocket");
-        let request = Request::builder().method(Method::CONNECT).uri(uri).extension(protocol);
+        let request = Request::builder()
+            .method(Method::CONNECT)
+            .uri(uri)
+            .extension(protocol);
         let request = request.header("sec-websocket-version", "13").body(())?;
         let mut ready = sender.clone().ready().await?;
         // The stream stays open: what is sent on it is the WebSocket.
@@ -188,7 +221,10 @@ impl Connection {
             }
             Self::H1(stream) => send_h1(stream, ask, authority, path).await,
             Self::H3(sender, _) => {
-                let uri = Uri::builder().scheme("https").authority(authority).path_and_query(path);
+                let uri = Uri::builder()
+                    .scheme("https")
+                    .authority(authority)
+                    .path_and_query(path);
                 send_h3(sender, ask, uri.build()?).await
             }
         }
@@ -201,7 +237,10 @@ impl Connection {
 /// The server is not there, or the connection was reset.
 pub fn get(server: SocketAddr, sni: &str, authority: &str) -> Result<Response> {
     block_on(async {
-        Connection::h2(server, Transport::Tls(Some(sni))).await?.send(&GET, authority).await
+        Connection::h2(server, Transport::Tls(Some(sni)))
+            .await?
+            .send(&GET, authority)
+            .await
     })
 }
 
@@ -210,8 +249,9 @@ async fn open(
     transport: Transport<'_>,
     alpn: &[u8],
 ) -> Result<Box<dyn Stream>> {
-    let stream =
-        TcpStream::connect(server).await.with_context(|| format!("connecting {server}"))?;
+    let stream = TcpStream::connect(server)
+        .await
+        .with_context(|| format!("connecting {server}"))?;
     stream.set_nodelay(true)?;
     let (sni, certificate) = match transport {
         Transport::Plaintext => return Ok(Box::new(stream)),
@@ -221,7 +261,12 @@ async fn open(
     let config = tls_config(sni.is_some(), certificate, alpn)?;
     let name = ServerName::try_from(sni.unwrap_or("none.invalid").to_owned())?;
     let connector = TlsConnector::from(Arc::new(config));
-    Ok(Box::new(connector.connect(name, stream).await.context("TLS handshake")?))
+    Ok(Box::new(
+        connector
+            .connect(name, stream)
+            .await
+            .context("TLS handshake")?,
+    ))
 }
 
 fn tls_config(
@@ -262,7 +307,12 @@ async fn send_h3(
         body.extend_from_slice(&data.copy_to_bytes(data.remaining()));
     }
     let (status, headers) = (head.status().as_u16(), head.headers().clone());
-    Ok(Response { status, headers, body, closed: false })
+    Ok(Response {
+        status,
+        headers,
+        body,
+        closed: false,
+    })
 }
 
 async fn send_h2(sender: &mut SendRequest<Bytes>, ask: &Ask<'_>, uri: Uri) -> Result<Response> {
@@ -290,7 +340,10 @@ async fn upload_h2(sender: &mut SendRequest<Bytes>, uri: Uri, size: usize) -> Re
                 let piece = granted.min(left);
                 left -= piece;
                 // The server may have ended the stream in the meantime.
-                if body.send_data(Bytes::from(vec![0; piece]), left == 0).is_err() {
+                if body
+                    .send_data(Bytes::from(vec![0; piece]), left == 0)
+                    .is_err()
+                {
                     break;
                 }
             }
@@ -308,7 +361,12 @@ async fn receive(response: ResponseFuture) -> Result<Response> {
         body.flow_control().release_capacity(data.len())?;
         bytes.extend_from_slice(&data);
     }
-    Ok(Response { status: head.status.as_u16(), headers: head.headers, body: bytes, closed: false })
+    Ok(Response {
+        status: head.status.as_u16(),
+        headers: head.headers,
+        body: bytes,
+        closed: false,
+    })
 }
 
 async fn send_h1(
@@ -317,8 +375,11 @@ async fn send_h1(
     authority: &str,
     path: &str,
 ) -> Result<Response> {
-    let headers: Vec<_> =
-        ask.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let headers: Vec<_> = ask
+        .headers
+        .iter()
+        .map(|(name, value)| format!("{name}: {value}\r\n"))
+        .collect();
     let headers = headers.concat();
     let method = ask.method;
     let request = format!("{method} {path} HTTP/1.1\r\nhost: {authority}\r\n{headers}\r\n");
@@ -330,16 +391,27 @@ async fn send_h1(
         }
         if let Some(end) = received.windows(4).position(|four| four == b"\r\n\r\n") {
             let (head, body) = received.split_at(end);
-            break (String::from_utf8(head.to_vec())?, body.get(4..).unwrap_or_default().to_vec());
+            break (
+                String::from_utf8(head.to_vec())?,
+                body.get(4..).unwrap_or_default().to_vec(),
+            );
         }
     };
     let mut lines = head.lines();
-    let status = lines.next().and_then(|line| line.split(' ').nth(1)).context("no status line")?;
+    let status = lines
+        .next()
+        .and_then(|line| line.split(' ').nth(1))
+        .context("no status line")?;
     let mut headers = HeaderMap::new();
     for (name, value) in lines.filter_map(|line| line.split_once(": ")) {
-        headers.append(http::HeaderName::from_bytes(name.as_bytes())?, value.parse()?);
+        headers.append(
+            http::HeaderName::from_bytes(name.as_bytes())?,
+            value.parse()?,
+        );
     }
-    let length = headers.get("content-length").and_then(|value| value.to_str().ok());
+    let length = headers
+        .get("content-length")
+        .and_then(|value| value.to_str().ok());
     let length: usize = length.unwrap_or("0").parse()?;
     while body.len() < length {
         if read_more(stream, &mut body).await? == 0 {
@@ -347,7 +419,12 @@ async fn send_h1(
         }
     }
     let closed = closes(stream).await;
-    Ok(Response { status: status.parse()?, headers, body, closed })
+    Ok(Response {
+        status: status.parse()?,
+        headers,
+        body,
+        closed,
+    })
 }
 
 async fn read_more(stream: &mut Box<dyn Stream>, buffer: &mut Vec<u8>) -> Result<usize> {
@@ -357,7 +434,10 @@ async fn read_more(stream: &mut Box<dyn Stream>, buffer: &mut Vec<u8>) -> Result
 /// Whether the server ends the connection shortly.
 async fn closes(stream: &mut Box<dyn Stream>) -> bool {
     let mut byte = [0];
-    matches!(timeout(Duration::from_millis(200), stream.read(&mut byte)).await, Ok(Ok(0) | Err(_)))
+    matches!(
+        timeout(Duration::from_millis(200), stream.read(&mut byte)).await,
+        Ok(Ok(0) | Err(_))
+    )
 }
 
 /// Trusts whatever it is shown: these tests are about names, and not about trust.
@@ -395,6 +475,8 @@ impl ServerCertVerifier for AnyCertificate {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        default_provider().signature_verification_algorithms.supported_schemes()
+        default_provider()
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }

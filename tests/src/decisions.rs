@@ -97,7 +97,11 @@ impl fmt::Display for Row {
         let config = self.config.to_string();
         let config: String = config.chars().take(120).collect();
         let (line, sni, authority) = (self.line, self.sni.as_deref(), &self.authority);
-        write!(f, "decisions.md:{line}: {sni:?} {authority:?} {config} {:?}", self.request)
+        write!(
+            f,
+            "decisions.md:{line}: {sni:?} {authority:?} {config} {:?}",
+            self.request
+        )
     }
 }
 
@@ -110,7 +114,9 @@ pub fn rows() -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for (line, text) in (1..).zip(TABLE.lines()) {
         let cells: Vec<&str> = text.split('|').map(str::trim).collect();
-        let [_, sni, authority, config, request, answer, _] = cells.as_slice() else { continue };
+        let [_, sni, authority, config, request, answer, _] = cells.as_slice() else {
+            continue;
+        };
         if *sni == "SNI" || sni.starts_with("---") {
             continue;
         }
@@ -135,7 +141,9 @@ fn configurations() -> Result<Configurations> {
     let sections = TABLE.split("\n### ").skip(1);
     sections
         .map(|section| {
-            let (name, rest) = section.split_once('\n').context("a configuration has no name")?;
+            let (name, rest) = section
+                .split_once('\n')
+                .context("a configuration has no name")?;
             let yaml = rest
                 .strip_prefix("```yaml\n")
                 .and_then(|rest| rest.split("```").next())
@@ -147,12 +155,19 @@ fn configurations() -> Result<Configurations> {
 
 fn named(cell: &str, configurations: &Configurations) -> Result<Vec<Value>> {
     if cell == "any" {
-        return Ok(configurations.values().cloned().map(Value::Object).collect());
+        return Ok(configurations
+            .values()
+            .cloned()
+            .map(Value::Object)
+            .collect());
     }
     let (name, keys) = cell.split_once(' ').unwrap_or((cell, "{}"));
     let mut config = match name {
         "many" => many(),
-        _ => configurations.get(name).with_context(|| format!("no configuration {name}"))?.clone(),
+        _ => configurations
+            .get(name)
+            .with_context(|| format!("no configuration {name}"))?
+            .clone(),
     };
     config.extend(serde_saphyr::from_str::<Map<String, Value>>(keys)?);
     Ok(vec![Value::Object(config)])
@@ -235,10 +250,20 @@ impl Row {
     pub fn send(&self, server: SocketAddr) -> Result<Response> {
         let request = &self.request;
         let sni = self.sni.as_deref();
-        let transport = if request.tls { Transport::Tls(sni) } else { Transport::Plaintext };
-        let content_type = request.content_type.as_deref().map(|value| ("content-type", value));
+        let transport = if request.tls {
+            Transport::Tls(sni)
+        } else {
+            Transport::Plaintext
+        };
+        let content_type = request
+            .content_type
+            .as_deref()
+            .map(|value| ("content-type", value));
         let headers: Vec<_> = content_type.into_iter().collect();
-        let ask = Ask { method: &request.method, headers: &headers };
+        let ask = Ask {
+            method: &request.method,
+            headers: &headers,
+        };
         block_on(async {
             let mut connection = match request.protocol {
                 Protocol::H1 => Connection::h1(server, transport).await?,

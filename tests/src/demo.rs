@@ -61,11 +61,17 @@ impl Demo {
     /// # Errors
     /// The sink takes no more.
     pub fn write_text(&self, sink: &mut impl Write) -> io::Result<()> {
-        for State { title, connections, .. } in &self.states {
+        for State {
+            title, connections, ..
+        } in &self.states
+        {
             writeln!(sink, "  {title}")?;
             for Connection { sni, answers } in connections {
                 writeln!(sink, "    connection with SNI {sni}")?;
-                for Answer { authority, status, .. } in answers {
+                for Answer {
+                    authority, status, ..
+                } in answers
+                {
                     writeln!(sink, "      GET https://{authority}/  {status}")?;
                 }
             }
@@ -78,7 +84,9 @@ impl Demo {
 impl State {
     /// The place among the chains of the one that Envoy chooses for an SNI.
     fn chain_of(&self, sni: &str) -> Option<usize> {
-        self.chains.iter().position(|names| names.iter().any(|name| name == sni))
+        self.chains
+            .iter()
+            .position(|names| names.iter().any(|name| name == sni))
     }
 
     fn answers(&self) -> impl Iterator<Item = (&Connection, &Answer)> {
@@ -108,7 +116,10 @@ fn class(status: u16) -> &'static str {
 
 /// The text as HTML and SVG have it.
 fn escape(text: &str) -> String {
-    let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let text = text
+        .replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;");
     text.replace('"', "&quot;").replace('\'', "&#39;")
 }
 
@@ -129,23 +140,39 @@ mod tests {
             title: title.into(),
             outcome: format!("what {title} comes to"),
             reaction: None,
-            chains: chains.iter().map(|c| c.iter().map(ToString::to_string).collect()).collect(),
-            connections: vec![Connection { sni: sni.into(), answers: answers.collect() }],
+            chains: chains
+                .iter()
+                .map(|c| c.iter().map(ToString::to_string).collect())
+                .collect(),
+            connections: vec![Connection {
+                sni: sni.into(),
+                answers: answers.collect(),
+            }],
             counters: vec![("http.x.downstream_cx_total".into(), 1)],
         }
     }
 
     fn demo(states: Vec<State>) -> Demo {
-        Demo { envoy: "1.2.3".into(), image: "registry.example.com/x@sha256:0".into(), states }
+        Demo {
+            envoy: "1.2.3".into(),
+            image: "registry.example.com/x@sha256:0".into(),
+            states,
+        }
     }
 
     /// The parts of a text between two others.
     fn between<'t>(text: &'t str, start: &str, end: &str) -> Vec<&'t str> {
-        text.split(start).skip(1).map(|rest| rest.split(end).next().unwrap()).collect()
+        text.split(start)
+            .skip(1)
+            .map(|rest| rest.split(end).next().unwrap())
+            .collect()
     }
 
     fn two_states() -> Demo {
-        let answers = [("a.test", 200, "direct_response"), ("b.test", 404, "route_not_found")];
+        let answers = [
+            ("a.test", 200, "direct_response"),
+            ("b.test", 404, "route_not_found"),
+        ];
         demo(vec![
             state("apart", "a.test", &[&["a.test"], &["b.test"]], &answers),
             state("as one", "a.test", &[&["a.test", "b.test"]], &answers[..1]),
@@ -196,7 +223,12 @@ mod tests {
         let mut state = state(name, name, &[&[name]], &[(name, 200, name)]);
         state.reaction = Some(name.into());
         state.counters = vec![(name.into(), 1)];
-        page(&Demo { envoy: name.into(), image: name.into(), states: vec![state] }).unwrap()
+        page(&Demo {
+            envoy: name.into(),
+            image: name.into(),
+            states: vec![state],
+        })
+        .unwrap()
     }
 
     #[test]

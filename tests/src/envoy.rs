@@ -56,7 +56,9 @@ impl Envoy {
     /// # Errors
     /// As [`Self::start`].
     pub fn start_under(program: &[&str], listeners: &[Listener]) -> Result<Self> {
-        Self::launch(program, tools::ENVOY_VERSION, |files| Ok(static_bootstrap(listeners, files)))
+        Self::launch(program, tools::ENVOY_VERSION, |files| {
+            Ok(static_bootstrap(listeners, files))
+        })
     }
 
     /// Starts Envoy with a bootstrap of its own.
@@ -110,14 +112,26 @@ impl Envoy {
         program.push(text(&tools::envoy(version)?)?);
         let process = start(&program, &file, &admin_path, &log)?;
         let admin = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut envoy = Self { process, folder, files, admin, listeners: BTreeMap::new() };
+        let mut envoy = Self {
+            process,
+            folder,
+            files,
+            admin,
+            listeners: BTreeMap::new(),
+        };
         envoy.wait(&admin_path, &log)?;
         envoy.listeners = envoy.bound()?;
         Ok(envoy)
     }
 
     fn wait(&mut self, admin_path: &Path, log: &Path) -> Result<()> {
-        let admin = || fs::read_to_string(admin_path).ok()?.trim().parse::<SocketAddr>().ok();
+        let admin = || {
+            fs::read_to_string(admin_path)
+                .ok()?
+                .trim()
+                .parse::<SocketAddr>()
+                .ok()
+        };
         self.process.wait_until(log, || {
             admin().is_some_and(|admin| {
                 admin_get(admin, "/ready").is_ok_and(|body| body.trim() == "LIVE")
@@ -136,7 +150,11 @@ impl Envoy {
             let name = status.get("name")?.as_str()?.to_owned();
             Some((name, SocketAddr::from(([127, 0, 0, 1], port))))
         };
-        Ok(statuses.context("Envoy lists no listeners")?.iter().filter_map(address).collect())
+        Ok(statuses
+            .context("Envoy lists no listeners")?
+            .iter()
+            .filter_map(address)
+            .collect())
     }
 
     /// Where a listener listens.
@@ -144,7 +162,10 @@ impl Envoy {
     /// # Errors
     /// There is none of that name.
     pub fn listener(&self, name: &str) -> Result<SocketAddr> {
-        self.listeners.get(name).copied().with_context(|| format!("Envoy has no listener {name}"))
+        self.listeners
+            .get(name)
+            .copied()
+            .with_context(|| format!("Envoy has no listener {name}"))
     }
 
     /// What the admin interface answers.
@@ -194,8 +215,12 @@ impl Envoy {
     /// Envoy is gone, or has none of that name.
     pub fn statistic(&self, name: &str) -> Result<u64> {
         let text = self.admin(&format!("/stats?filter=^{name}$"))?;
-        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
-        Ok(value.with_context(|| format!("Envoy has no statistic {name}"))?.parse()?)
+        let value = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        Ok(value
+            .with_context(|| format!("Envoy has no statistic {name}"))?
+            .parse()?)
     }
 
     /// The identifier of the process.
@@ -210,7 +235,9 @@ fn static_bootstrap(listeners: &[Listener], files: &Files) -> Value {
 }
 
 fn text(path: &Path) -> Result<String> {
-    path.to_str().map(str::to_owned).context("a path is not UTF-8")
+    path.to_str()
+        .map(str::to_owned)
+        .context("a path is not UTF-8")
 }
 
 /// Starts a program, Envoy or one that starts Envoy, with its own arguments and Envoy's.
@@ -228,8 +255,11 @@ fn start(program: &[String], file: &Path, admin_path: &Path, log: &Path) -> Resu
         ["--drain-strategy", "immediate"],
     ];
     let (program, own) = program.split_first().context("no program")?;
-    let mut arguments: Vec<&str> =
-        own.iter().map(String::as_str).chain(arguments.into_iter().flatten()).collect();
+    let mut arguments: Vec<&str> = own
+        .iter()
+        .map(String::as_str)
+        .chain(arguments.into_iter().flatten())
+        .collect();
     // Several run side by side.
     arguments.push("--use-dynamic-base-id");
     Background::start(Path::new(program), &arguments, log)
@@ -240,7 +270,10 @@ pub(crate) fn metrics(admin: SocketAddr) -> Result<BTreeMap<String, u64>> {
     let text = admin_get(admin, "/stats?filter=sni_guard")?;
     let metric = |line: &str| {
         let (name, value) = line.split_once(": ")?;
-        Some((name.strip_prefix("wasmcustom.")?.to_owned(), value.parse().ok()?))
+        Some((
+            name.strip_prefix("wasmcustom.")?.to_owned(),
+            value.parse().ok()?,
+        ))
     };
     Ok(text.lines().filter_map(metric).collect())
 }

@@ -111,13 +111,21 @@ impl FakeHost {
     /// As [`Self::start`].
     pub fn refusing(Module(module): &Module, config: &[u8], refusals: Refusals) -> Result<Self> {
         let engine = module.engine();
-        let world = World { refusals, config: config.to_vec(), ..World::default() };
+        let world = World {
+            refusals,
+            config: config.to_vec(),
+            ..World::default()
+        };
         let mut store = Store::new(engine, world);
         store.set_fuel(FUEL)?;
         let mut linker = Linker::new(engine);
         for import in module.imports() {
             let name = import.name().to_owned();
-            let kind = import.ty().func().context("an import is no function")?.clone();
+            let kind = import
+                .ty()
+                .func()
+                .context("an import is no function")?
+                .clone();
             linker.func_new(
                 import.module(),
                 import.name(),
@@ -133,7 +141,11 @@ impl FakeHost {
             )?;
         }
         let instance = linker.instantiate_and_start(&mut store, module)?;
-        let mut host = Self { store, instance, next_context: ROOT + 1 };
+        let mut host = Self {
+            store,
+            instance,
+            next_context: ROOT + 1,
+        };
         host.call::<(), ()>("_initialize", ())?;
         host.call::<_, ()>("proxy_on_context_create", (ROOT, 0))?;
         let accepted: i32 =
@@ -163,21 +175,31 @@ impl FakeHost {
         if (action == 1) != response.is_some() {
             bail!("the module returned action {action} with response {response:?}");
         }
-        Ok(Outcome { response, calls: world.calls.clone(), fuel })
+        Ok(Outcome {
+            response,
+            calls: world.calls.clone(),
+            fuel,
+        })
     }
 
     /// The value of a metric; `None` when it is not defined.
     #[must_use]
     pub fn metric(&self, name: &str) -> Option<i64> {
         let metrics = &self.store.data().metrics;
-        metrics.iter().find(|(metric, _)| metric == name).map(|(_, value)| *value)
+        metrics
+            .iter()
+            .find(|(metric, _)| metric == name)
+            .map(|(_, value)| *value)
     }
 
     /// The sum of all counters.
     #[must_use]
     pub fn counted(&self) -> i64 {
         let counters = self.store.data().metrics.iter();
-        counters.filter(|(name, _)| name != "sni_guard.config_invalid").map(|(_, n)| n).sum()
+        counters
+            .filter(|(name, _)| name != "sni_guard.config_invalid")
+            .map(|(_, n)| n)
+            .sum()
     }
 
     /// The log so far: level and line.
@@ -204,7 +226,9 @@ impl FakeHost {
         params: P,
     ) -> Result<R> {
         let function = self.instance.get_typed_func::<P, R>(&self.store, name)?;
-        function.call(&mut self.store, params).map_err(|error| anyhow!("{name}: {error}"))
+        function
+            .call(&mut self.store, params)
+            .map_err(|error| anyhow!("{name}: {error}"))
     }
 }
 
@@ -282,7 +306,10 @@ impl Host<'_> {
     }
 
     fn record(&mut self, name: &str, data: bool) {
-        self.world().calls.push(Call { name: name.to_owned(), data });
+        self.world().calls.push(Call {
+            name: name.to_owned(),
+            data,
+        });
     }
 
     fn u32(&self, index: usize) -> Result<u32> {
@@ -300,14 +327,18 @@ impl Host<'_> {
     }
 
     fn memory(&self) -> Result<Memory> {
-        self.caller.get_export("memory").and_then(Extern::into_memory).context("no memory")
+        self.caller
+            .get_export("memory")
+            .and_then(Extern::into_memory)
+            .context("no memory")
     }
 
     /// The octets whose address and length are these arguments.
     fn bytes(&self, index: usize) -> Result<Vec<u8>> {
         let (address, length) = (self.u32(index)?, self.u32(index + 1)?);
         let mut bytes = vec![0; usize::try_from(length)?];
-        self.memory()?.read(&self.caller, usize::try_from(address)?, &mut bytes)?;
+        self.memory()?
+            .read(&self.caller, usize::try_from(address)?, &mut bytes)?;
         Ok(bytes)
     }
 
@@ -324,7 +355,9 @@ impl Host<'_> {
 
     fn return_value(&mut self, what: &str, index: usize, value: Option<&[u8]>) -> Result<u32> {
         self.record(what, value.is_some_and(|value| !value.is_empty()));
-        let Some(value) = value else { return Ok(NOT_FOUND) };
+        let Some(value) = value else {
+            return Ok(NOT_FOUND);
+        };
         self.return_data(index, value)?;
         Ok(OK)
     }
@@ -334,13 +367,18 @@ impl Host<'_> {
         let mut address = 0_u32;
         if !data.is_empty() {
             let allocate = self.caller.get_export("proxy_on_memory_allocate");
-            let allocate = allocate.and_then(Extern::into_func).context("no allocator")?;
+            let allocate = allocate
+                .and_then(Extern::into_func)
+                .context("no allocator")?;
             let mut results = [Val::I32(0)];
             let size = Val::I32(i32::try_from(data.len())?);
             allocate.call(&mut self.caller, &[size], &mut results)?;
-            let [Val::I32(allocated)] = results else { bail!("no address") };
+            let [Val::I32(allocated)] = results else {
+                bail!("no address")
+            };
             address = allocated.cast_unsigned();
-            self.memory()?.write(&mut self.caller, usize::try_from(address)?, data)?;
+            self.memory()?
+                .write(&mut self.caller, usize::try_from(address)?, data)?;
         }
         self.write(index, &address.to_le_bytes())?;
         self.write(index + 1, &u32::try_from(data.len())?.to_le_bytes())
@@ -348,7 +386,11 @@ impl Host<'_> {
 
     fn add_to_metric(&mut self, name: &str) -> Result<()> {
         let (id, amount) = (usize::try_from(self.u32(0)?)?, self.i64(1)?);
-        let metric = self.world().metrics.get_mut(id.wrapping_sub(1)).context("no such metric")?;
+        let metric = self
+            .world()
+            .metrics
+            .get_mut(id.wrapping_sub(1))
+            .context("no such metric")?;
         metric.1 += amount;
         let called = format!("{name} {}", metric.0);
         self.record(&called, false);
@@ -375,7 +417,9 @@ fn pairs(bytes: &[u8]) -> Result<Vec<(String, String)>> {
     let count = number(0)?;
     let mut at = 4 + count * 8;
     let mut text = |length: usize| -> Result<String> {
-        let text = bytes.get(at..at + length).context("the headers end too early")?;
+        let text = bytes
+            .get(at..at + length)
+            .context("the headers end too early")?;
         at += length + 1;
         Ok(String::from_utf8(text.to_vec())?)
     };

@@ -45,8 +45,15 @@ impl FaultyProxy {
     pub fn start(upstream: SocketAddr, plan: Plan) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let address = listener.local_addr()?;
-        let (ended, faults) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-        let proxy = Self { address, ended: Arc::clone(&ended), faults: Arc::clone(&faults) };
+        let (ended, faults) = (
+            Arc::new(AtomicBool::new(false)),
+            Arc::new(AtomicUsize::new(0)),
+        );
+        let proxy = Self {
+            address,
+            ended: Arc::clone(&ended),
+            faults: Arc::clone(&faults),
+        };
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 if ended.load(Ordering::SeqCst) {
@@ -92,13 +99,17 @@ fn serve(
     let head = read_head(&mut reader)?;
     let has_fault = head.starts_with(plan.line)
         && faults
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| (n < plan.times).then_some(n + 1))
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| {
+                (n < plan.times).then_some(n + 1)
+            })
             .is_ok();
     let length = content_length(&head);
     let mut body = Vec::new();
     match plan.fault {
         Fault::Drop(octets) if has_fault => {
-            reader.take(octets.min(length) as u64).read_to_end(&mut body)?;
+            reader
+                .take(octets.min(length) as u64)
+                .read_to_end(&mut body)?;
             return client.shutdown(std::net::Shutdown::Both);
         }
         _ => reader.take(length as u64).read_to_end(&mut body)?,
@@ -109,7 +120,10 @@ fn serve(
         _ => {}
     }
     let mut server = TcpStream::connect(upstream)?;
-    server.write_all(head.replace("\r\n\r\n", "\r\nconnection: close\r\n\r\n").as_bytes())?;
+    server.write_all(
+        head.replace("\r\n\r\n", "\r\nconnection: close\r\n\r\n")
+            .as_bytes(),
+    )?;
     server.write_all(&body)?;
     let mut answer = Vec::new();
     server.read_to_end(&mut answer)?;
@@ -118,7 +132,9 @@ fn serve(
 }
 
 fn answer(mut client: &TcpStream, status: u16, after: Option<u64>) -> io::Result<()> {
-    let after = after.map(|seconds| format!("retry-after: {seconds}\r\n")).unwrap_or_default();
+    let after = after
+        .map(|seconds| format!("retry-after: {seconds}\r\n"))
+        .unwrap_or_default();
     write!(
         client,
         "HTTP/1.1 {status} Fault\r\n{after}content-length: 0\r\nconnection: close\r\n\r\n"
@@ -138,5 +154,8 @@ fn read_head(reader: &mut impl BufRead) -> io::Result<String> {
 fn content_length(head: &str) -> usize {
     let headers = head.lines().filter_map(|line| line.split_once(':'));
     let mut lengths = headers.filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));
-    lengths.next().and_then(|(_, value)| value.trim().parse().ok()).unwrap_or_default()
+    lengths
+        .next()
+        .and_then(|(_, value)| value.trim().parse().ok())
+        .unwrap_or_default()
 }

@@ -48,7 +48,11 @@ impl Case {
         let mut resources = Resources::default();
         let faults = read(name, &text, &mut resources);
         ensure!(faults.is_empty(), "{name}: {faults:?}");
-        Ok(Self { name: name.into(), text, model: Model::of(&resources) })
+        Ok(Self {
+            name: name.into(),
+            text,
+            model: Model::of(&resources),
+        })
     }
 
     /// The case without the resources of a kind.
@@ -64,9 +68,15 @@ impl Case {
     /// The listeners that clients begin with TLS on, named for the case and the workload.
     pub fn tls_listeners(&self) -> impl Iterator<Item = (String, &Listener)> {
         self.model.workloads.iter().flat_map(|workload| {
-            let listeners = workload.listeners.iter().filter(|listener| listener.is_tls());
+            let listeners = workload
+                .listeners
+                .iter()
+                .filter(|listener| listener.is_tls());
             listeners.map(|listener| {
-                (format!("{} {} {}", self.name, workload.full_name(), listener.name()), listener)
+                (
+                    format!("{} {} {}", self.name, workload.full_name(), listener.name()),
+                    listener,
+                )
             })
         })
     }

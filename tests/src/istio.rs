@@ -63,7 +63,11 @@ impl Stack {
     pub fn start() -> Result<Self> {
         let cluster = Cluster::start()?;
         let control_plane = ControlPlane::start(cluster.kubectl())?;
-        Ok(Self { control_plane, cluster, registry: Registry::start()? })
+        Ok(Self {
+            control_plane,
+            cluster,
+            registry: Registry::start()?,
+        })
     }
 
     /// The API server's client.
@@ -108,5 +112,6 @@ pub fn wait_for<T: PartialEq + std::fmt::Debug>(
 }
 
 fn text(path: &Path) -> Result<&str> {
-    path.to_str().ok_or_else(|| anyhow::anyhow!("the path {} is not UTF-8", path.display()))
+    path.to_str()
+        .ok_or_else(|| anyhow::anyhow!("the path {} is not UTF-8", path.display()))
 }

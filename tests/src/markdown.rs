@@ -24,7 +24,9 @@ impl Block<'_> {
     /// The file that the block is, where it has a name.
     #[must_use]
     pub fn title(&self) -> Option<&str> {
-        self.info.split_whitespace().find_map(|word| word.strip_prefix("title="))
+        self.info
+            .split_whitespace()
+            .find_map(|word| word.strip_prefix("title="))
     }
 }
 
@@ -50,7 +52,10 @@ pub fn parts(text: &str) -> Result<Vec<Part<'_>>> {
         if let Some(before) = text.get(prose..rest).filter(|before| !before.is_empty()) {
             parts.push(Part::Prose(before));
         }
-        parts.push(Part::Block(Block { info: info.trim_end(), body }));
+        parts.push(Part::Block(Block {
+            info: info.trim_end(),
+            body,
+        }));
         rest = next + body.len();
         rest += line_at(text, rest).map_or(0, str::len);
         prose = rest;
@@ -76,19 +81,30 @@ fn body_at(text: &str, start: usize) -> Result<&str> {
         }
         length += line.len();
     }
-    bail!("a block has no end: {}", rest.lines().next().unwrap_or_default())
+    bail!(
+        "a block has no end: {}",
+        rest.lines().next().unwrap_or_default()
+    )
 }
 
 /// What stands between single backticks in prose, line ends taken for blanks.
 pub fn code_spans(prose: &str) -> impl Iterator<Item = String> {
     let words = prose.split_whitespace().collect::<Vec<_>>().join(" ");
-    let spans: Vec<String> = words.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+    let spans: Vec<String> = words
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .map(str::to_owned)
+        .collect();
     spans.into_iter()
 }
 
 /// Where links lead, without the fragment; those to other places on the web are left out.
 pub fn local_links(prose: &str) -> impl Iterator<Item = &str> {
-    let targets = prose.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    let targets = prose
+        .split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split(')').next());
     let paths = targets.map(|target| target.split('#').next().unwrap_or_default());
     paths.filter(|path| !path.is_empty() && !path.contains("://"))
 }
@@ -109,9 +125,19 @@ mod tests {
             Part::Prose("b"),
         ];
         assert_eq!(parts(text).unwrap(), expected);
-        assert_eq!(Block { info: "yaml title=x", body: "" }.title(), Some("x"));
+        assert_eq!(
+            Block {
+                info: "yaml title=x",
+                body: ""
+            }
+            .title(),
+            Some("x")
+        );
         for (text, expected) in [("```sh\n1\n", "no end"), ("- ```sh\n```\n", "no end")] {
-            assert!(parts(text).unwrap_err().to_string().contains(expected), "{text}");
+            assert!(
+                parts(text).unwrap_err().to_string().contains(expected),
+                "{text}"
+            );
         }
         assert!(parts("  ```sh\n  ```\n").is_err());
     }

@@ -20,7 +20,9 @@ pub fn build() -> Result<PathBuf> {
 
 fn build_once() -> Result<PathBuf> {
     let path = checkout().join("dist/sni-guard.wasm");
-    let out = path.to_str().context("the path of the checkout is not UTF-8")?;
+    let out = path
+        .to_str()
+        .context("the path of the checkout is not UTF-8")?;
     let run = packager(&["build", "--max-size", "120KiB", "--out", out]);
     ensure!(run.status == 0, "packager build: {}", run.talk);
     Ok(path)

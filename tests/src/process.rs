@@ -37,16 +37,26 @@ pub fn packager(arguments: &[&str]) -> Run {
 #[must_use]
 pub fn packager_with_input(arguments: &[&str], input: &str) -> Run {
     let (mut input, mut out, mut talk) = (input.as_bytes(), Vec::new(), Vec::new());
-    let mut console =
-        Console { input: &mut input, out: &mut out, talk: &mut talk, is_watched: false };
-    let args = std::iter::once("packager").chain(arguments.iter().copied()).map(OsString::from);
+    let mut console = Console {
+        input: &mut input,
+        out: &mut out,
+        talk: &mut talk,
+        is_watched: false,
+    };
+    let args = std::iter::once("packager")
+        .chain(arguments.iter().copied())
+        .map(OsString::from);
     let status = match packager::run(args, &mut console) {
         ExitStatus::Yes => 0,
         ExitStatus::No => 1,
         ExitStatus::Unable => 2,
     };
     let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
-    Run { status, out: text(&out), talk: text(&talk) }
+    Run {
+        status,
+        out: text(&out),
+        talk: text(&talk),
+    }
 }
 
 /// Runs the packager as a program, with nothing of this process's environment but `PATH`, and with
@@ -59,7 +69,11 @@ pub fn packager_program(
     environment: &[(&str, &str)],
     input: &str,
 ) -> Result<Run> {
-    run_program(Command::new(built_packager()?).args(arguments), environment, input)
+    run_program(
+        Command::new(built_packager()?).args(arguments),
+        environment,
+        input,
+    )
 }
 
 /// The same for a packager that may have so much memory, in MiB of address space, and is ended when it
@@ -69,7 +83,10 @@ pub fn packager_program(
 /// As [`packager_program`], or it wanted more.
 pub fn packager_program_within(mebibytes: u64, arguments: &[&str], input: &str) -> Result<Run> {
     let mut command = Command::new("prlimit");
-    command.arg(format!("--as={}", mebibytes << 20)).arg(built_packager()?).args(arguments);
+    command
+        .arg(format!("--as={}", mebibytes << 20))
+        .arg(built_packager()?)
+        .args(arguments);
     run_program(&mut command, &[], input)
 }
 
@@ -78,9 +95,15 @@ pub fn packager_program_within(mebibytes: u64, arguments: &[&str], input: &str) 
 /// # Errors
 /// As [`packager_program`].
 pub fn packager_program_on_terminal(arguments: &[&str]) -> Result<Run> {
-    let program = built_packager()?.to_str().context("the path of the checkout is not UTF-8")?;
+    let program = built_packager()?
+        .to_str()
+        .context("the path of the checkout is not UTF-8")?;
     let command = format!("'{program}' {}", arguments.join(" "));
-    run_program(Command::new("script").args(["-qec", &command, "/dev/null"]), &[], "")
+    run_program(
+        Command::new("script").args(["-qec", &command, "/dev/null"]),
+        &[],
+        "",
+    )
 }
 
 /// Builds the packager as it is, once, beside this program.
@@ -94,7 +117,9 @@ pub fn built_packager() -> Result<&'static Path> {
     }
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
     let mut build = Command::new(cargo);
-    build.args(["build", "--locked", "--quiet", "--package", "packager"]).current_dir(checkout());
+    build
+        .args(["build", "--locked", "--quiet", "--package", "packager"])
+        .current_dir(checkout());
     // What Cargo tells this test of itself: ring, and all that is made with it, would be built anew.
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
@@ -121,11 +146,22 @@ fn run_program(command: &mut Command, environment: &[(&str, &str)], input: &str)
         .stderr(Stdio::piped())
         .spawn()?;
     // It may not want to know.
-    let _ = child.stdin.take().context("no standard input")?.write_all(input.as_bytes());
+    let _ = child
+        .stdin
+        .take()
+        .context("no standard input")?
+        .write_all(input.as_bytes());
     let output = child.wait_with_output()?;
-    let status = output.status.code().context("a signal ended the packager")?;
+    let status = output
+        .status
+        .code()
+        .context("a signal ended the packager")?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Ok(Run { status: u8::try_from(status)?, out: text(&output.stdout), talk: text(&output.stderr) })
+    Ok(Run {
+        status: u8::try_from(status)?,
+        out: text(&output.stdout),
+        talk: text(&output.stderr),
+    })
 }
 
 /// A program in the background, ended with this value.
@@ -202,7 +238,10 @@ impl Drop for Background {
 pub fn last_lines(log: &Path) -> String {
     let text = std::fs::read_to_string(log).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
-    lines.get(lines.len().saturating_sub(20)..).unwrap_or_default().join("\n")
+    lines
+        .get(lines.len().saturating_sub(20)..)
+        .unwrap_or_default()
+        .join("\n")
 }
 
 /// Ports of the loopback interface that nobody listens on, never the same in one process.
@@ -220,14 +259,18 @@ pub fn free_ports(count: usize) -> Result<Vec<u16>> {
         if ports.len() == count {
             break;
         }
-        let tried =
-            TRIED.fetch_add(1, Ordering::Relaxed).wrapping_add(std::process::id().wrapping_mul(97));
+        let tried = TRIED
+            .fetch_add(1, Ordering::Relaxed)
+            .wrapping_add(std::process::id().wrapping_mul(97));
         let port = FIRST_PORT + u16::try_from(tried % u32::from(LAST_PORT - FIRST_PORT))?;
         if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
             ports.push(port);
         }
     }
-    ensure!(ports.len() == count, "no free ports from {FIRST_PORT} to {LAST_PORT}");
+    ensure!(
+        ports.len() == count,
+        "no free ports from {FIRST_PORT} to {LAST_PORT}"
+    );
     Ok(ports)
 }
 

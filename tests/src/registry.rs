@@ -74,7 +74,11 @@ impl Registry {
         let arguments = ["serve", file.to_str().unwrap_or_default()];
         let mut process = Background::start(Path::new("docker-registry"), &arguments, &log)?;
         process.wait_until(&log, || TcpStream::connect(("127.0.0.1", port)).is_ok())?;
-        Ok(Self { _process: process, folder, port })
+        Ok(Self {
+            _process: process,
+            folder,
+            port,
+        })
     }
 
     /// Where it keeps a blob.
@@ -82,17 +86,25 @@ impl Registry {
     pub fn blob(&self, digest: &str) -> PathBuf {
         let digest = digest.trim_start_matches("sha256:");
         let start = digest.get(..2).unwrap_or_default();
-        let blobs = self.folder.path().join("storage/docker/registry/v2/blobs/sha256");
+        let blobs = self
+            .folder
+            .path()
+            .join("storage/docker/registry/v2/blobs/sha256");
         blobs.join(start).join(digest).join("data")
     }
 
     /// The tags of a repository; none where there is no repository.
     #[must_use]
     pub fn tags(&self, repository: &str) -> Vec<String> {
-        let tags = self.folder.path().join("storage/docker/registry/v2/repositories");
+        let tags = self
+            .folder
+            .path()
+            .join("storage/docker/registry/v2/repositories");
         let tags = fs::read_dir(tags.join(repository).join("_manifests/tags"));
         let names = tags.into_iter().flatten().filter_map(Result::ok);
-        names.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+        names
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .collect()
     }
 
     /// Its address.

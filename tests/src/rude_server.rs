@@ -76,14 +76,23 @@ impl RudeServer {
                 vec![CertificateDer::from_pem_file(&certificate.certificate)?],
                 PrivateKeyDer::from_pem_file(&certificate.key)?,
             )?;
-        let protocol: &[u8] = if manner == Manner::Old { b"http/1.1" } else { b"h2" };
+        let protocol: &[u8] = if manner == Manner::Old {
+            b"http/1.1"
+        } else {
+            b"h2"
+        };
         config.alpn_protocols = vec![protocol.to_vec()];
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         listener.set_nonblocking(true)?;
-        let server = Self { address: listener.local_addr()?, seen: Arc::default() };
+        let server = Self {
+            address: listener.local_addr()?,
+            seen: Arc::default(),
+        };
         let seen = Arc::clone(&server.seen);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         thread::spawn(move || {
             // It ends with the value, or fails with the client.
             drop(runtime.block_on(accept(listener, manner, acceptor, seen)));
@@ -157,7 +166,9 @@ async fn serve(
     match manner {
         Manner::Stalling => sleep(LONG).await,
         Manner::GarbageInside => {
-            stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await?;
+            stream
+                .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                .await?;
             // The client is to see it, and no reset.
             sleep(LONG).await;
         }

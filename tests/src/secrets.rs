@@ -26,7 +26,10 @@ impl Pair {
         params.not_after = date_time_ymd(until, 1, 1);
         let key = KeyPair::generate()?;
         let certificate = params.self_signed(&key)?.pem();
-        Ok(Self { certificate, key: key.serialize_pem() })
+        Ok(Self {
+            certificate,
+            key: key.serialize_pem(),
+        })
     }
 
     /// A Secret with both.
@@ -34,7 +37,9 @@ impl Pair {
     /// # Errors
     /// The name is not of the form `NAMESPACE/NAME`.
     pub fn secret(&self, name: &str) -> Result<String> {
-        let (namespace, name) = name.split_once('/').context("a Secret without a namespace")?;
+        let (namespace, name) = name
+            .split_once('/')
+            .context("a Secret without a namespace")?;
         Ok(format!(
             "---\napiVersion: v1\nkind: Secret\nmetadata: {{name: {name}, namespace: {namespace}}}\n\
              data: {{tls.crt: {}, tls.key: {}}}\n",

@@ -45,12 +45,19 @@ impl Session {
         let (sender, lines) = channel();
         thread::spawn(move || {
             for line in output.split(b'\n').map_while(Result::ok) {
-                if sender.send(String::from_utf8_lossy(&line).into_owned()).is_err() {
+                if sender
+                    .send(String::from_utf8_lossy(&line).into_owned())
+                    .is_err()
+                {
                     break;
                 }
             }
         });
-        Ok(Self { shell, input, lines })
+        Ok(Self {
+            shell,
+            input,
+            lines,
+        })
     }
 
     /// What a command prints, standard error included.
@@ -58,7 +65,10 @@ impl Session {
     /// # Errors
     /// It takes longer than five minutes, or ends the shell.
     pub fn run(&mut self, command: &str) -> Result<String> {
-        writeln!(self.input, "{{\n{command}\n}} </dev/null\nprintf '\\n%s\\n' '{DONE}'")?;
+        writeln!(
+            self.input,
+            "{{\n{command}\n}} </dev/null\nprintf '\\n%s\\n' '{DONE}'"
+        )?;
         let deadline = Instant::now() + PATIENCE;
         let mut said = String::new();
         loop {
@@ -76,7 +86,10 @@ impl Drop for Session {
     fn drop(&mut self) {
         // There may be nobody left.
         let group = format!("kill -s KILL -- -{}", self.shell.id());
-        let _ = Command::new("sh").args(["-c", &group]).stderr(Stdio::null()).status();
+        let _ = Command::new("sh")
+            .args(["-c", &group])
+            .stderr(Stdio::null())
+            .status();
         let _ = self.shell.wait();
     }
 }

@@ -55,10 +55,11 @@ pub fn run(program: &str, arguments: &[&str]) -> Result<String> {
 /// # Errors
 /// As [`run`].
 pub fn run_in(folder: &Path, program: &str, arguments: &[&str]) -> Result<String> {
-    let output =
-        Command::new(program).args(arguments).current_dir(folder).output().with_context(|| {
-            format!("running {program}: is it installed? `make setup` installs it")
-        })?;
+    let output = Command::new(program)
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .with_context(|| format!("running {program}: is it installed? `make setup` installs it"))?;
     if !output.status.success() {
         let message = String::from_utf8_lossy(&output.stderr);
         bail!("{program} {}: {}", arguments.join(" "), message.trim());

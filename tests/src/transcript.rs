@@ -61,8 +61,15 @@ pub fn check(
         fs::write(&path, &actual)?;
         return Ok(commands);
     }
-    ensure!(actual == expected, "{document} is to be:\n{}", differences(&expected, &actual));
-    ensure!(commands > 0, "{document} has no commands of the kind {kind}");
+    ensure!(
+        actual == expected,
+        "{document} is to be:\n{}",
+        differences(&expected, &actual)
+    );
+    ensure!(
+        commands > 0,
+        "{document} has no commands of the kind {kind}"
+    );
     Ok(commands)
 }
 
@@ -79,7 +86,10 @@ fn examples(body: &str) -> Result<Vec<Example>> {
     for line in body.lines() {
         match (line.strip_prefix("$ "), examples.last_mut()) {
             (Some(command), _) => {
-                examples.push(Example { command: command.to_owned(), printed: Vec::new() });
+                examples.push(Example {
+                    command: command.to_owned(),
+                    printed: Vec::new(),
+                });
             }
             (None, Some(last)) if last.printed.is_empty() && last.command.ends_with('\\') => {
                 last.command += "\n";
@@ -95,7 +105,9 @@ fn examples(body: &str) -> Result<Vec<Example>> {
 impl Shell<'_> {
     /// Writes what a block with a title is.
     fn write_file(&self, block: &Block<'_>) -> Result<()> {
-        let Some(title) = block.title() else { return Ok(()) };
+        let Some(title) = block.title() else {
+            return Ok(());
+        };
         let path = self.folder.join(title);
         fs::create_dir_all(path.parent().context("a file without a folder")?)?;
         Ok(fs::write(path, self.real(block.body))?)
@@ -108,16 +120,27 @@ impl Shell<'_> {
         let said = session.run(&self.real(command))?;
         let hidden = |said: String, (word, known): &(String, &str)| said.replace(word, known);
         let said = self.words.iter().fold(said, hidden);
-        let said: Vec<String> =
-            said.trim_end().lines().map(|line| line.trim_end().to_owned()).collect();
-        let lines = if is_match(printed, &said) { printed } else { &said };
+        let said: Vec<String> = said
+            .trim_end()
+            .lines()
+            .map(|line| line.trim_end().to_owned())
+            .collect();
+        let lines = if is_match(printed, &said) {
+            printed
+        } else {
+            &said
+        };
         let lines = std::iter::once(format!("$ {command}")).chain(lines.iter().cloned());
         Ok(lines.map(|line| line + "\n").collect())
     }
 
     /// A text of the document with the words that are different each time.
     fn real(&self, text: &str) -> String {
-        self.words.iter().fold(text.to_owned(), |text, (word, known)| text.replace(known, word))
+        self.words
+            .iter()
+            .fold(text.to_owned(), |text, (word, known)| {
+                text.replace(known, word)
+            })
     }
 }
 
@@ -136,14 +159,20 @@ fn is_match(expected: &[String], lines: &[String]) -> bool {
 }
 
 fn is_line_match(expected: &str, line: &str) -> bool {
-    let Some((start, rest)) = expected.split_once('…') else { return expected == line };
-    let Some(mut line) = line.strip_prefix(start) else { return false };
+    let Some((start, rest)) = expected.split_once('…') else {
+        return expected == line;
+    };
+    let Some(mut line) = line.strip_prefix(start) else {
+        return false;
+    };
     let mut parts = rest.split('…').peekable();
     while let Some(part) = parts.next() {
         if parts.peek().is_none() {
             return line.ends_with(part);
         }
-        let Some((_, after)) = line.split_once(part) else { return false };
+        let Some((_, after)) = line.split_once(part) else {
+            return false;
+        };
         line = after;
     }
     true
@@ -151,7 +180,10 @@ fn is_line_match(expected: &str, line: &str) -> bool {
 
 /// The lines of the second text from the first that differs on.
 fn differences<'t>(expected: &str, actual: &'t str) -> &'t str {
-    let same = expected.lines().zip(actual.lines()).take_while(|(a, b)| a == b);
+    let same = expected
+        .lines()
+        .zip(actual.lines())
+        .take_while(|(a, b)| a == b);
     let length: usize = same.map(|(line, _)| line.len() + 1).sum();
     actual.get(length..).unwrap_or_default()
 }
@@ -181,7 +213,11 @@ mod tests {
             ("sha256:…", "sha256:0123", true),
             ("x sha256:…", "sha256:0123", false),
         ] {
-            assert_eq!(is_match(&lines(expected), &lines(said)), is, "{expected:?} {said:?}");
+            assert_eq!(
+                is_match(&lines(expected), &lines(said)),
+                is,
+                "{expected:?} {said:?}"
+            );
         }
     }
 
@@ -206,7 +242,10 @@ mod tests {
         };
         let mut session = Session::start(shell.folder, &shell.environment).unwrap();
         let mut run = |command: &str, printed: &str| {
-            let example = Example { command: command.into(), printed: lines(printed) };
+            let example = Example {
+                command: command.into(),
+                printed: lines(printed),
+            };
             shell.run(&example, &mut session).unwrap()
         };
         assert_eq!(run("word=$((80 - 0))", ""), "$ word=$((80 - 0))\n");

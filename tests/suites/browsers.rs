@@ -52,7 +52,13 @@ const fn row(
     answers: &'static str,
     read: &'static str,
 ) -> Row {
-    Row { gateway, action, path, answers, read }
+    Row {
+        gateway,
+        action,
+        path,
+        answers,
+        read,
+    }
 }
 
 const ROWS: &[Row] = &[
@@ -72,9 +78,27 @@ const ROWS: &[Row] = &[
     row(Merged, "fetch", "/page", "200 on a", "200 0"),
     row(Merged, "post", "/page", "200 on a", "200 200000"),
     // A backend that answers 421 whatever the connection sends nobody round in a circle.
-    row(Guarded, "navigate", "/misdirected", "421 on a, 421 on b", ""),
-    row(Guarded, "fetch", "/misdirected", "421 on a, 421 on b", "421 0"),
-    row(Guarded, "post", "/misdirected", "421 on a, 421 on b", "421 200000"),
+    row(
+        Guarded,
+        "navigate",
+        "/misdirected",
+        "421 on a, 421 on b",
+        "",
+    ),
+    row(
+        Guarded,
+        "fetch",
+        "/misdirected",
+        "421 on a, 421 on b",
+        "421 0",
+    ),
+    row(
+        Guarded,
+        "post",
+        "/misdirected",
+        "421 on a, 421 on b",
+        "421 200000",
+    ),
 ];
 
 #[test]
@@ -98,7 +122,10 @@ fn check(browser: Browser) {
         assert_eq!(visit.read(), row.read, "{seen}");
         // A second connection is there where it is needed, and only there.
         let answers: Vec<&str> = row.answers.split(", ").collect();
-        let second = answers.iter().filter(|answer| answer.ends_with("on b")).count();
+        let second = answers
+            .iter()
+            .filter(|answer| answer.ends_with("on b"))
+            .count();
         assert_eq!(visit.connections_for(B), second, "{seen}");
         // Firefox uses a connection that was answered 421 no more.
         let left = browser == Browser::Firefox && second > 0 && !row.read.is_empty();
@@ -110,13 +137,23 @@ fn check(browser: Browser) {
         };
         let connections = counter("downstream_cx_http2_total");
         assert!(connections > second, "{seen}");
-        assert!(browser == Browser::Firefox || connections == 1 + second, "{seen}");
-        let errors = answers.iter().filter(|answer| answer.starts_with('4')).count();
+        assert!(
+            browser == Browser::Firefox || connections == 1 + second,
+            "{seen}"
+        );
+        let errors = answers
+            .iter()
+            .filter(|answer| answer.starts_with('4'))
+            .count();
         assert_eq!(counter("downstream_rq_4xx"), errors, "{seen}");
     }
     let metrics = envoy.metrics().unwrap();
     let of = |gateway| ROWS.iter().filter(|row| row.gateway == gateway).count();
-    let counted = |action: &str| metrics.get(&format!("sni_guard.{action}.other_server")).copied();
+    let counted = |action: &str| {
+        metrics
+            .get(&format!("sni_guard.{action}.other_server"))
+            .copied()
+    };
     assert_eq!(counted("enforced"), u64::try_from(of(Guarded)).ok());
     assert_eq!(counted("reported"), u64::try_from(of(Reporting)).ok());
 }
@@ -124,7 +161,12 @@ fn check(browser: Browser) {
 impl Row {
     /// The name of its gateway.
     fn listener(&self) -> String {
-        format!("{:?}-{}-{}", self.gateway, self.action, self.path.trim_start_matches('/'))
+        format!(
+            "{:?}-{}-{}",
+            self.gateway,
+            self.action,
+            self.path.trim_start_matches('/')
+        )
     }
 
     /// Its gateway: both hosts with one certificate.
@@ -133,7 +175,10 @@ impl Row {
         let (servers, config): (&[&[&str]], _) = match self.gateway {
             Plain => (&[&[A], &[B]], None),
             Guarded => (&[&[A], &[B]], Some(json!({ "servers": apart }))),
-            Reporting => (&[&[A], &[B]], Some(json!({ "servers": apart, "action": "report" }))),
+            Reporting => (
+                &[&[A], &[B]],
+                Some(json!({ "servers": apart, "action": "report" })),
+            ),
             Merged => (&[&[A, B]], Some(json!({ "servers": { "both": [A, B] } }))),
         };
         gateway(self.listener(), backend, servers, config)
@@ -146,7 +191,10 @@ fn gateway(
     servers: &[&[&str]],
     config: Option<Value>,
 ) -> Listener {
-    let host = |host: &&str| VirtualHost { backend: Some(backend), ..VirtualHost::of(host) };
+    let host = |host: &&str| VirtualHost {
+        backend: Some(backend),
+        ..VirtualHost::of(host)
+    };
     let chain = |hosts: &&[&str]| Chain {
         server_names: hosts.iter().map(|host| (*host).to_owned()).collect(),
         virtual_hosts: hosts.iter().map(host).collect(),

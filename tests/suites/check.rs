@@ -56,9 +56,17 @@ fn sarif_is_valid() {
         assert!(errors.is_empty(), "{}: {errors:?}", case.display());
         for result in log["runs"][0]["results"].as_array().unwrap() {
             let location = &result["locations"][0];
-            if ["SG101", "SG102", "SG103", "SG201"].iter().any(|code| result["ruleId"] == *code) {
+            if ["SG101", "SG102", "SG103", "SG201"]
+                .iter()
+                .any(|code| result["ruleId"] == *code)
+            {
                 let place = &location["physicalLocation"];
-                assert_eq!(place["artifactLocation"]["uri"], "input.yaml", "{}", case.display());
+                assert_eq!(
+                    place["artifactLocation"]["uri"],
+                    "input.yaml",
+                    "{}",
+                    case.display()
+                );
                 assert!(place["region"]["startLine"].as_u64().unwrap() > 0);
             }
             results += 1;
@@ -81,9 +89,17 @@ fn progress_is_for_terminals() {
                  \rworking out what the gateways serve\x1b[K\
                  \rcomparing connections and hosts\x1b[K\r\x1b[K";
     let rest = told.out.strip_prefix(steps);
-    assert!(rest.is_some_and(|rest| !rest.contains("\x1b[K")), "{:?}", told.out);
+    assert!(
+        rest.is_some_and(|rest| !rest.contains("\x1b[K")),
+        "{:?}",
+        told.out
+    );
     let quiet = packager_program(&arguments, &[], "").unwrap();
-    assert!(quiet.talk.starts_with("note: ") && !quiet.talk.contains('\r'), "{:?}", quiet.talk);
+    assert!(
+        quiet.talk.starts_with("note: ") && !quiet.talk.contains('\r'),
+        "{:?}",
+        quiet.talk
+    );
     assert!(!quiet.out.contains('\x1b'), "{:?}", quiet.out);
 }
 
@@ -93,8 +109,11 @@ fn rows(input: &str) -> BTreeSet<String> {
     let report: Value = serde_json::from_str(&run.out).unwrap_or_else(|_| panic!("{}", run.talk));
     let text = |finding: &Value, key: &str| {
         let name = finding[key].as_str().unwrap_or("-");
-        let name = name.trim_start_matches("Gateway ").replace("istio-system/", "");
-        name.replace(" servers[0]", "").replace("shop/public listener ", "")
+        let name = name
+            .trim_start_matches("Gateway ")
+            .replace("istio-system/", "");
+        name.replace(" servers[0]", "")
+            .replace("shop/public listener ", "")
     };
     let findings = report["findings"].as_array().unwrap().iter();
     findings
@@ -115,9 +134,15 @@ fn each_scenario_has_just_these_findings() {
         ("02-two-secrets", &[both[0], both[1], "SG304 - -> -"]),
         ("03-wildcard-on-one", &[both[0]]),
         ("04-distinct-certificates", &[]),
-        ("05-two-servers", &["SG101 gw -> gw servers[1]", "SG101 gw servers[1] -> gw"]),
+        (
+            "05-two-servers",
+            &["SG101 gw -> gw servers[1]", "SG101 gw servers[1] -> gw"],
+        ),
         ("06-one-server", &[]),
-        ("07-wildcard-route", &["SG102 gw-w -> gw-b", "SG101 gw-b -> gw-w"]),
+        (
+            "07-wildcard-route",
+            &["SG102 gw-w -> gw-b", "SG101 gw-b -> gw-w"],
+        ),
         ("08-different-pods", &[]),
         ("09-ports-apart", &[]),
         ("09-ports-mapped", &both),
@@ -125,12 +150,31 @@ fn each_scenario_has_just_these_findings() {
         ("11-mutual", &["SG103 gw-w -> gw-b"]),
         ("12-dropped", &["SG201 gw-a -> gw-b"]),
         ("13-rejected", &["SG202 gw-a -> gw-b"]),
-        ("14-not-exported", &["SG101 gw-b -> gw-a", "SG203 gw-b -> gw-b"]),
-        ("15-unified-too-young", &[both[0], both[1], "SG201 gw-a -> gw-u"]),
-        ("16-repointed", &["SG201 gw-a -> gw-u", "SG203 gw-a -> gw-a", "SG203 gw-b -> gw-b"]),
+        (
+            "14-not-exported",
+            &["SG101 gw-b -> gw-a", "SG203 gw-b -> gw-b"],
+        ),
+        (
+            "15-unified-too-young",
+            &[both[0], both[1], "SG201 gw-a -> gw-u"],
+        ),
+        (
+            "16-repointed",
+            &[
+                "SG201 gw-a -> gw-u",
+                "SG203 gw-a -> gw-a",
+                "SG203 gw-b -> gw-b",
+            ],
+        ),
         ("17-gateway-api", &["SG101 a -> b", "SG101 b -> a"]),
-        ("18-apex-and-wildcard", &["SG101 apex -> wild", "SG101 wild -> apex"]),
-        ("19-no-secrets", &["SG104 gw-a -> gw-b", "SG104 gw-b -> gw-a"]),
+        (
+            "18-apex-and-wildcard",
+            &["SG101 apex -> wild", "SG101 wild -> apex"],
+        ),
+        (
+            "19-no-secrets",
+            &["SG104 gw-a -> gw-b", "SG104 gw-b -> gw-a"],
+        ),
         ("20-plain-text", &[]),
     ];
     for (case, expected) in expected {
@@ -205,10 +249,18 @@ fn many_servers_on_one_certificate() {
     // Half of them on a certificate of their own, which is good for no other.
     let own = Pair::generate(&["none.example.com", "h1.example.com"], 2100).unwrap();
     let secrets = secret + &own.secret("istio-system/own").unwrap();
-    let half = |n: usize| if n.is_multiple_of(2) { "w".into() } else { "own".into() };
+    let half = |n: usize| {
+        if n.is_multiple_of(2) {
+            "w".into()
+        } else {
+            "own".into()
+        }
+    };
     let (report, took) = timed(&(many(5_000, half) + &secrets));
     let findings = report["findings"].as_array().unwrap();
-    let pairs = findings.iter().map(|finding| finding["group"]["pairs"].as_u64().unwrap_or(1));
+    let pairs = findings
+        .iter()
+        .map(|finding| finding["group"]["pairs"].as_u64().unwrap_or(1));
     // From each of the half with the wildcard to everyone else, and from the other half to h1.
     assert_eq!(
         findings
@@ -262,9 +314,13 @@ fn many_certificates_with_one_wildcard() {
 fn many_hosts_in_one_virtual_service() {
     let count = 3_000;
     let gateways = many(count, |_| "w".into());
-    let gateways = gateways.split("---\n").filter(|text| text.contains("\"Gateway\""));
+    let gateways = gateways
+        .split("---\n")
+        .filter(|text| text.contains("\"Gateway\""));
     let names = |prefix: &str, suffix: &str| -> Vec<String> {
-        (0..count).map(|n| format!("\"{prefix}{n}{suffix}\"")).collect()
+        (0..count)
+            .map(|n| format!("\"{prefix}{n}{suffix}\""))
+            .collect()
     };
     let mut input = gateways.collect::<Vec<_>>().join("---\n");
     write!(
@@ -289,7 +345,11 @@ fn few_servers_are_told_one_by_one() {
     let secret = wildcard.secret("istio-system/w").unwrap();
     for (servers, findings) in [(2, 2), (20, 20 * 19), (21, 1)] {
         let (report, _) = timed(&(many(servers, |_| "w".into()) + &secret));
-        assert_eq!(report["findings"].as_array().unwrap().len(), findings, "{servers}");
+        assert_eq!(
+            report["findings"].as_array().unwrap().len(),
+            findings,
+            "{servers}"
+        );
     }
 }
 
@@ -308,7 +368,10 @@ fn missing_secrets_are_told_where_that_is_certain() {
             now: "2026-01-01T00:00:00Z".parse().unwrap(),
             has_all_secrets,
         });
-        let found = report.findings.into_iter().filter(|found| found.code == Code::SecretMissing);
+        let found = report
+            .findings
+            .into_iter()
+            .filter(|found| found.code == Code::SecretMissing);
         found.map(|finding| finding.message).collect::<Vec<_>>()
     };
     assert!(missing(false).is_empty());

@@ -17,9 +17,14 @@ use tests::tools::checkout;
 
 #[test]
 fn cases() {
-    let mut cases: Vec<_> =
-        fs::read_dir("cli").unwrap().map(|entry| entry.unwrap().path()).collect();
-    cases.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
+    let mut cases: Vec<_> = fs::read_dir("cli")
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    cases.retain(|path| {
+        path.extension()
+            .is_some_and(|extension| extension == "yaml")
+    });
     cases.sort();
     assert!(cases.len() > 5, "{cases:?}");
     for case in cases {
@@ -31,12 +36,19 @@ fn cases() {
 fn check_case(case: &Path) {
     let input = fs::read_to_string(case).unwrap();
     let mut transcript = String::new();
-    for command in input.lines().filter_map(|line| line.strip_prefix("# RUN: ")) {
+    for command in input
+        .lines()
+        .filter_map(|line| line.strip_prefix("# RUN: "))
+    {
         let command = command.replace('%', case.to_str().unwrap());
         let arguments: Vec<&str> = command.split(' ').collect();
         let run = packager(&arguments);
-        writeln!(transcript, "$ packager {command}\n{}{}[{}]\n", run.out, run.talk, run.status)
-            .unwrap();
+        writeln!(
+            transcript,
+            "$ packager {command}\n{}{}[{}]\n",
+            run.out, run.talk, run.status
+        )
+        .unwrap();
     }
     assert_ne!(transcript, "", "{} runs nothing", case.display());
     let golden = case.with_extension("stdout");
@@ -44,7 +56,11 @@ fn check_case(case: &Path) {
         fs::write(&golden, &transcript).unwrap();
     }
     let expected = fs::read_to_string(&golden).unwrap_or_default();
-    assert!(transcript == expected, "{}: now\n{transcript}", case.display());
+    assert!(
+        transcript == expected,
+        "{}: now\n{transcript}",
+        case.display()
+    );
 }
 
 /// `explain` tells what the table says, for every row that a valid configuration decides.
@@ -70,7 +86,10 @@ fn check_explain(row: &Row) {
     let run = packager_with_input(&["explain", "--config", config, "--cases", "-"], &case);
     assert_eq!(run.status, 0, "{row}: {}", run.talk);
     let explanation: Value = serde_json::from_str(&run.out).unwrap();
-    let answer = (explanation.get("status").unwrap(), explanation.get("reason").unwrap());
+    let answer = (
+        explanation.get("status").unwrap(),
+        explanation.get("reason").unwrap(),
+    );
     let expected = match &row.answer {
         Answer::Pass(reason) => (Value::Null, reason.as_str()),
         Answer::Reported(_) => (Value::Null, "reported"),
@@ -80,7 +99,13 @@ fn check_explain(row: &Row) {
 }
 
 fn case(row: &Row) -> Value {
-    let Request { protocol, method, content_type, route, .. } = &row.request;
+    let Request {
+        protocol,
+        method,
+        content_type,
+        route,
+        ..
+    } = &row.request;
     serde_json::json!({
         "sni": row.sni,
         "authority": row.authority,
@@ -104,8 +129,14 @@ fn case(row: &Row) -> Value {
 fn written_configurations_are_the_filters_own() {
     let example = checkout().join("manifests/plugin-config.yaml");
     let image = format!("registry.example.com/sni-guard:1@sha256:{}", "0".repeat(64));
-    let arguments =
-        ["manifest", "--image", &image, "--selector", "istio=ingressgateway", "--config"];
+    let arguments = [
+        "manifest",
+        "--image",
+        &image,
+        "--selector",
+        "istio=ingressgateway",
+        "--config",
+    ];
     let run = packager(&[arguments.as_slice(), &[example.to_str().unwrap()]].concat());
     assert_eq!(run.status, 0, "{}", run.talk);
     let resource: Value = serde_saphyr::from_str(&run.out).unwrap();

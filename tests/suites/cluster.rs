@@ -62,7 +62,10 @@ fn serve(client: &TcpStream, answer: &Answer) -> io::Result<()> {
         let (status, body) = answer(&path);
         let length = body.len();
         let mut client = client;
-        write!(client, "HTTP/1.1 {status} -\r\ncontent-length: {length}\r\n\r\n{body}")?;
+        write!(
+            client,
+            "HTTP/1.1 {status} -\r\ncontent-length: {length}\r\n\r\n{body}"
+        )?;
     }
     Ok(())
 }
@@ -116,13 +119,20 @@ fn status(code: u16, message: &str) -> (u16, String) {
 #[track_caller]
 fn gateways(run: &Run) -> u64 {
     let report: Value = serde_json::from_str(&run.out).unwrap_or_default();
-    report.pointer("/summary/gateways").and_then(Value::as_u64).unwrap()
+    report
+        .pointer("/summary/gateways")
+        .and_then(Value::as_u64)
+        .unwrap()
 }
 
 #[test]
 fn a_kind_may_be_in_another_version_than_the_preferred_one() {
     let run = check(usual);
-    assert_eq!((gateways(&run), run.status, run.talk.as_str()), (2, 0, ASSUMED), "{run:?}");
+    assert_eq!(
+        (gateways(&run), run.status, run.talk.as_str()),
+        (2, 0, ASSUMED),
+        "{run:?}"
+    );
 }
 
 const ASSUMED: &str = "note: no pods of istio-system/* in the input, some are assumed\n";
@@ -149,13 +159,20 @@ fn forgetful(times: usize) -> impl Fn(&str) -> (u16, String) + Send + Sync {
 fn a_list_that_is_forgotten_is_read_again_once() {
     for times in [0, 1] {
         let run = check(forgetful(times));
-        assert_eq!((gateways(&run), run.status, run.talk.as_str()), (3, 0, ASSUMED), "{run:?}");
+        assert_eq!(
+            (gateways(&run), run.status, run.talk.as_str()),
+            (3, 0, ASSUMED),
+            "{run:?}"
+        );
     }
     let run = check(forgetful(2));
     let expected = "error: listing gateways.networking.istio.io of http://SERVER: the list changes \
                     faster than it can be read\nhint: try again, or name the namespaces of the \
                     gateways with --namespace\n";
-    assert_eq!((run.status, run.talk.as_str(), run.out.as_str()), (2, expected, ""));
+    assert_eq!(
+        (run.status, run.talk.as_str(), run.out.as_str()),
+        (2, expected, "")
+    );
 }
 
 #[test]
@@ -177,14 +194,26 @@ fn what_is_no_answer_is_one_line() {
             (404, "<html>".to_owned()),
             "asking which resources there are of http://SERVER: it has none",
         ),
-        ("/apis", status(403, "no"), "asking which resources there are of http://SERVER: no"),
+        (
+            "/apis",
+            status(403, "no"),
+            "asking which resources there are of http://SERVER: no",
+        ),
     ] {
-        let run =
-            check(move |asked| if asked.starts_with(path) { answer.clone() } else { usual(asked) });
+        let run = check(move |asked| {
+            if asked.starts_with(path) {
+                answer.clone()
+            } else {
+                usual(asked)
+            }
+        });
         assert_eq!((run.status, run.out.as_str()), (2, ""), "{expected}");
         let mut lines = run.talk.lines();
         assert_eq!(lines.next(), Some(format!("error: {expected}").as_str()));
-        assert!(lines.next().is_some_and(|hint| hint.starts_with("hint: ")), "{expected}");
+        assert!(
+            lines.next().is_some_and(|hint| hint.starts_with("hint: ")),
+            "{expected}"
+        );
         assert_eq!(lines.next(), None, "{expected}");
     }
 }
@@ -210,12 +239,19 @@ fn a_resource_that_is_wrong_is_named() {
 /// As kubectl does it: a proxy, unless the API server is one to be reached without.
 #[test]
 fn proxies_are_those_of_the_environment() {
-    let proxies = [("HTTP_PROXY", "http://localhost:1"), ("HTTPS_PROXY", "http://localhost:1")];
+    let proxies = [
+        ("HTTP_PROXY", "http://localhost:1"),
+        ("HTTPS_PROXY", "http://localhost:1"),
+    ];
     let run = check_in(&proxies, usual);
     let expected = "error: asking which resources there are of http://SERVER: Connection refused";
     assert_eq!(run.status, 2);
     assert!(run.talk.starts_with(expected), "{}", run.talk);
-    for (name, without) in [("127.0.0.1", true), ("127.0.0.0/8", true), ("10.0.0.0/8", false)] {
+    for (name, without) in [
+        ("127.0.0.1", true),
+        ("127.0.0.0/8", true),
+        ("10.0.0.0/8", false),
+    ] {
         let run = check_in(&[&proxies[..], &[("NO_PROXY", name)]].concat(), usual);
         assert_eq!(run.status == 0, without, "{name}: {}", run.talk);
     }

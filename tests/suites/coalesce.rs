@@ -65,7 +65,14 @@ struct Routes {
 
 fn servers() -> impl Strategy<Value = Vec<Server>> {
     let hosts = subsequence(&HOSTS[..], 1..=2);
-    let modes = select(vec!["SIMPLE", "SIMPLE", "SIMPLE", "MUTUAL", "PASSTHROUGH", "ISTIO_MUTUAL"]);
+    let modes = select(vec![
+        "SIMPLE",
+        "SIMPLE",
+        "SIMPLE",
+        "MUTUAL",
+        "PASSTHROUGH",
+        "ISTIO_MUTUAL",
+    ]);
     let credentials = select(&CERTIFICATES[..]);
     let server = (hosts, modes, credentials).prop_map(|(hosts, mode, (credential, _))| Server {
         hosts,
@@ -84,8 +91,20 @@ fn routes() -> impl Strategy<Value = Vec<Routes>> {
 
 fn text(servers: &[Server], routes: &[Routes]) -> String {
     let mut text = secrets().to_owned();
-    for (n, Server { hosts, mode, credential }) in servers.iter().enumerate() {
-        let protocol = if *mode == "PASSTHROUGH" { "TLS" } else { "HTTPS" };
+    for (
+        n,
+        Server {
+            hosts,
+            mode,
+            credential,
+        },
+    ) in servers.iter().enumerate()
+    {
+        let protocol = if *mode == "PASSTHROUGH" {
+            "TLS"
+        } else {
+            "HTTPS"
+        };
         writeln!(
             text,
             "---\napiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {{name: g{n}, namespace: \
@@ -116,9 +135,10 @@ fn expected(listener: &Listener) -> Found {
     let names = names(listener);
     for sni in &names {
         for authority in &names {
-            let (Some(connection), Some(owner)) =
-                (listener.chain(sni.as_bytes()), listener.chain(authority.as_bytes()))
-            else {
+            let (Some(connection), Some(owner)) = (
+                listener.chain(sni.as_bytes()),
+                listener.chain(authority.as_bytes()),
+            ) else {
                 continue;
             };
             if !offers_requests(connection) || !is_covered(connection, authority) {
@@ -127,7 +147,11 @@ fn expected(listener: &Listener) -> Found {
             let reused = listener.answer(sni.as_bytes(), authority.as_bytes());
             let fresh = listener.answer(authority.as_bytes(), authority.as_bytes());
             if let Some(code) = defect(connection, owner, reused, fresh) {
-                found.insert((code, connection.server.id.to_string(), owner.server.id.to_string()));
+                found.insert((
+                    code,
+                    connection.server.id.to_string(),
+                    owner.server.id.to_string(),
+                ));
             }
         }
     }
@@ -146,7 +170,10 @@ fn names(listener: &Listener) -> BTreeSet<String> {
         }
     }
     names.remove("*");
-    names.into_iter().map(|name| name.replace('*', "fresh")).collect()
+    names
+        .into_iter()
+        .map(|name| name.replace('*', "fresh"))
+        .collect()
 }
 
 fn offers_requests(chain: &FilterChain) -> bool {
@@ -156,17 +183,23 @@ fn offers_requests(chain: &FilterChain) -> bool {
 fn is_covered(chain: &FilterChain, authority: &str) -> bool {
     certified(chain).any(|name| match name.strip_prefix("*.") {
         None => name == authority,
-        Some(suffix) => authority.split_once('.').is_some_and(|(_, parent)| parent == suffix),
+        Some(suffix) => authority
+            .split_once('.')
+            .is_some_and(|(_, parent)| parent == suffix),
     })
 }
 
 fn certified(chain: &FilterChain) -> impl Iterator<Item = &'static str> {
-    let names = chain.credentials.iter().flat_map(|credential| match credential {
-        Credential::Secret { name, .. } => {
-            CERTIFICATES.iter().find(|(other, _)| other == name).map_or(&[][..], |(_, names)| names)
-        }
-        _ => &[],
-    });
+    let names = chain
+        .credentials
+        .iter()
+        .flat_map(|credential| match credential {
+            Credential::Secret { name, .. } => CERTIFICATES
+                .iter()
+                .find(|(other, _)| other == name)
+                .map_or(&[][..], |(_, names)| names),
+            _ => &[],
+        });
     names.copied()
 }
 
@@ -176,7 +209,10 @@ fn defect(
     reused: Answer<'_>,
     fresh: Answer<'_>,
 ) -> Option<Code> {
-    if !matches!(fresh.outcome, Outcome::Served | Outcome::Passthrough | Outcome::Tcp) {
+    if !matches!(
+        fresh.outcome,
+        Outcome::Served | Outcome::Passthrough | Outcome::Tcp
+    ) {
         return None;
     }
     if reused.outcome == Outcome::NotFound {
@@ -200,9 +236,18 @@ fn found(resources: &Resources, model: &Model) -> Found {
         now: "2026-01-01T00:00:00Z".parse().unwrap(),
         has_all_secrets: false,
     });
-    let codes = [Code::CoalesceNotFound, Code::CoalesceWrongRoute, Code::CoalesceTlsPolicy];
-    let findings = report.findings.into_iter().filter(|finding| codes.contains(&finding.code));
-    findings.map(|found| (found.code, found.connection.unwrap(), found.owner.unwrap())).collect()
+    let codes = [
+        Code::CoalesceNotFound,
+        Code::CoalesceWrongRoute,
+        Code::CoalesceTlsPolicy,
+    ];
+    let findings = report
+        .findings
+        .into_iter()
+        .filter(|finding| codes.contains(&finding.code));
+    findings
+        .map(|found| (found.code, found.connection.unwrap(), found.owner.unwrap()))
+        .collect()
 }
 
 proptest! {

@@ -1,6 +1,10 @@
 //! The decision table, three times: the rule, the module under a fake host, the module on Envoy.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -97,14 +101,21 @@ fn check_fake(row: &Row, host: &FakeHost, response: Option<&fake_host::LocalResp
             assert_eq!(response.details, format!("sni_guard_{reason}"), "{row}");
             assert_eq!(response.grpc_status, -1, "{row}");
             let mut headers = vec![
-                ("content-type".to_owned(), "text/plain; charset=utf-8".to_owned()),
+                (
+                    "content-type".to_owned(),
+                    "text/plain; charset=utf-8".to_owned(),
+                ),
                 ("cache-control".to_owned(), "no-store".to_owned()),
             ];
             if row.request.protocol == Protocol::H1 {
                 headers.push(("connection".to_owned(), "close".to_owned()));
             }
             assert_eq!(response.headers, headers, "{row}");
-            assert!(!response.body.contains("test.com"), "{row}: {}", response.body);
+            assert!(
+                !response.body.contains("test.com"),
+                "{row}: {}",
+                response.body
+            );
         }
         (expected, response) => panic!("{row}: expected {expected}, got {response:?}"),
     }
@@ -113,7 +124,11 @@ fn check_fake(row: &Row, host: &FakeHost, response: Option<&fake_host::LocalResp
     assert_eq!(counted.unwrap_or(Some(1)), Some(1), "{row}");
     assert_eq!(host.counted(), i64::from(metric.is_some()), "{row}");
     let invalid = row.answer == Answer::Pass("invalid_config".into());
-    assert_eq!(host.metric("sni_guard.config_invalid"), Some(i64::from(invalid)), "{row}");
+    assert_eq!(
+        host.metric("sni_guard.config_invalid"),
+        Some(i64::from(invalid)),
+        "{row}"
+    );
 }
 
 /// Every row on the oldest and the newest Envoy, with the filter and without: a pass is whatever
@@ -130,7 +145,9 @@ fn module_on_envoy() {
                 module: module.clone(),
                 config: GuardConfig::Inline(Some(row.config.clone())),
             });
-            listeners.entry(name.clone()).or_insert_with(|| listener(row, name, guard));
+            listeners
+                .entry(name.clone())
+                .or_insert_with(|| listener(row, name, guard));
         }
     }
     let listeners: Vec<Listener> = listeners.into_values().collect();
@@ -154,7 +171,11 @@ fn check_envoy(envoy: &Envoy, row: &Row) {
         (Err(_), Err(_), Answer::Pass(reason)) => assert_eq!(reason, "unparsable", "{row}"),
         (Ok(_), Ok(guarded), Answer::Misdirected(_)) => check_reply(row, guarded),
         (Ok(plain), Ok(guarded), _) => {
-            assert_eq!((guarded.status, &guarded.body), (plain.status, &plain.body), "{row}");
+            assert_eq!(
+                (guarded.status, &guarded.body),
+                (plain.status, &plain.body),
+                "{row}"
+            );
         }
         _ => panic!("{row}: {plain:?} without the filter, {guarded:?} with it"),
     }
@@ -170,19 +191,30 @@ fn check_envoy(envoy: &Envoy, row: &Row) {
         .map(|(name, _)| name)
         .filter(|name| !name.ends_with("config_invalid"))
         .collect();
-    assert_eq!(counted, expected.iter().collect(), "{row}: answered {guarded:?}");
+    assert_eq!(
+        counted,
+        expected.iter().collect(),
+        "{row}: answered {guarded:?}"
+    );
 }
 
 #[track_caller]
 fn check_reply(row: &Row, response: &Response) {
     assert_eq!(response.status, 421, "{row}");
-    assert_eq!(response.header("content-type"), "text/plain; charset=utf-8", "{row}");
+    assert_eq!(
+        response.header("content-type"),
+        "text/plain; charset=utf-8",
+        "{row}"
+    );
     assert_eq!(response.header("cache-control"), "no-store", "{row}");
     let body = String::from_utf8_lossy(&response.body);
     if row.request.method == "HEAD" {
         assert_eq!(body, "", "{row}");
     } else {
-        assert!(body.starts_with("421 Misdirected Request\n"), "{row}: {body}");
+        assert!(
+            body.starts_with("421 Misdirected Request\n"),
+            "{row}: {body}"
+        );
         assert!(!body.contains(&row.authority), "{row}: {body}");
     }
 }
@@ -196,26 +228,47 @@ fn listener_name(row: &Row, guarded: bool) -> String {
 }
 
 fn listener(row: &Row, name: String, guard: Option<Guard>) -> Listener {
-    let rest = Chain { server_names: vec!["*".into()], virtual_hosts: virtual_hosts(row) };
+    let rest = Chain {
+        server_names: vec!["*".into()],
+        virtual_hosts: virtual_hosts(row),
+    };
     let servers = row.config.get("servers").and_then(Value::as_object);
-    let mut chains: Vec<Chain> =
-        servers.into_iter().flatten().map(|(_, hosts)| server(hosts)).collect();
+    let mut chains: Vec<Chain> = servers
+        .into_iter()
+        .flatten()
+        .map(|(_, hosts)| server(hosts))
+        .collect();
     // Thousands of chains would test Envoy, and not the filter.
     chains.truncate(10);
     chains.retain(|chain| !chain.server_names.is_empty());
-    if !chains.iter().any(|chain| chain.server_names.iter().any(|name| name == "*")) {
+    if !chains
+        .iter()
+        .any(|chain| chain.server_names.iter().any(|name| name == "*"))
+    {
         chains.push(rest);
     }
     let transport = match row.request {
-        Request { protocol: Protocol::H3, .. } => envoy::Transport::Quic,
+        Request {
+            protocol: Protocol::H3,
+            ..
+        } => envoy::Transport::Quic,
         Request { tls: true, .. } => envoy::Transport::Tls,
         Request { tls: false, .. } => envoy::Transport::Plaintext,
     };
-    Listener { name, transport, chains, filter: guard.map(Filter::Guard) }
+    Listener {
+        name,
+        transport,
+        chains,
+        filter: guard.map(Filter::Guard),
+    }
 }
 
 fn server(hosts: &Value) -> Chain {
-    let hosts = hosts.as_array().unwrap().iter().map(|host| host.as_str().unwrap());
+    let hosts = hosts
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|host| host.as_str().unwrap());
     let names: Vec<String> = hosts
         .map(|host| host.rsplit('/').next().unwrap_or_default())
         .map(|host| host.trim_end_matches('.').to_lowercase())
@@ -234,8 +287,15 @@ fn virtual_hosts(row: &Row) -> Vec<VirtualHost> {
         Route::Unmatched => vec![VirtualHost::of("unrelated.invalid")],
         Route::Matched | Route::NoPath => {
             let host = Host::from_authority(row.authority.as_bytes()).unwrap();
-            let prefix = if row.request.route == Route::NoPath { "/elsewhere" } else { "/" };
-            vec![VirtualHost { prefix: Some(prefix.into()), ..VirtualHost::of(&host.to_string()) }]
+            let prefix = if row.request.route == Route::NoPath {
+                "/elsewhere"
+            } else {
+                "/"
+            };
+            vec![VirtualHost {
+                prefix: Some(prefix.into()),
+                ..VirtualHost::of(&host.to_string())
+            }]
         }
     }
 }

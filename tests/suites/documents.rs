@@ -21,14 +21,26 @@ use tests::{client, module};
 /// Blocks that are shown and not run, with the reason that their comment gives: the document and the
 /// first line.
 const NOT_RUN: [(&str, &str); 5] = [
-    ("README.md", "make demo   # the defect and its cures, on a real Envoy on this machine"),
+    (
+        "README.md",
+        "make demo   # the defect and its cures, on a real Envoy on this machine",
+    ),
     (
         "docs/quickstart.md",
         "kubectl -n istio-system port-forward deploy/istio-ingressgateway 15000 &",
     ),
-    ("docs/release.md", "cosign verify ghcr.io/OWNER/sni-guard@sha256:… \\"),
-    ("docs/release.md", "cosign sign --key cosign.key \"$repository@$(cat dist/digest)\""),
-    ("docs/release.md", "cargo install --locked --version 0.5.9 cargo-cyclonedx"),
+    (
+        "docs/release.md",
+        "cosign verify ghcr.io/OWNER/sni-guard@sha256:… \\",
+    ),
+    (
+        "docs/release.md",
+        "cosign sign --key cosign.key \"$repository@$(cat dist/digest)\"",
+    ),
+    (
+        "docs/release.md",
+        "cargo install --locked --version 0.5.9 cargo-cyclonedx",
+    ),
 ];
 
 /// Who writes into `dist/` of the checkout.
@@ -56,12 +68,18 @@ fn documents_with_files_print_what_they_say() {
 fn the_plain_envoy_prints_what_it_says() {
     let folder = TempDir::new().unwrap();
     let ports = free_ports(2).unwrap();
-    let [port, admin] = ports.as_slice() else { panic!("{ports:?}") };
+    let [port, admin] = ports.as_slice() else {
+        panic!("{ports:?}")
+    };
     let words = vec![(port.to_string(), "10443"), (admin.to_string(), "9901")];
     lay_out_envoy(folder.path(), &words);
     let shell = shell(folder.path(), words);
     let address = ([127, 0, 0, 1], *port).into();
-    let status = || client::get(address, "a.example.com", "b.example.com").ok().map(|it| it.status);
+    let status = || {
+        client::get(address, "a.example.com", "b.example.com")
+            .ok()
+            .map(|it| it.status)
+    };
     transcript::check("docs/plain-envoy.md", "console", &shell, |command| {
         // Envoy takes the file a moment after it was moved.
         for (written, expected) in [("\"off\"/'", 404), ("\"enforce\"/'", 421)] {
@@ -81,7 +99,9 @@ fn lay_out_envoy(folder: &Path, words: &[(String, &str)]) {
     for name in ["envoy.yaml", "sni-guard.yaml"] {
         let file = format!("manifests/envoy/{name}");
         let text = fs::read_to_string(checkout().join(&file)).unwrap();
-        let text = words.iter().fold(text, |text, (port, known)| text.replace(known, port));
+        let text = words
+            .iter()
+            .fold(text, |text, (port, known)| text.replace(known, port));
         fs::write(folder.join(file), text).unwrap();
     }
 }
@@ -91,12 +111,19 @@ fn the_demo_prints_what_the_readme_says() {
     let _alone = DIST.lock();
     let output = Command::new(env!("CARGO_BIN_EXE_demo")).output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{said}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let readme = fs::read_to_string(checkout().join("README.md")).unwrap();
-    let blocks = parts(&readme).unwrap().into_iter().filter_map(|part| match part {
-        Part::Block(block) if block.info == "text" => Some(block.body),
-        _ => None,
-    });
+    let blocks = parts(&readme)
+        .unwrap()
+        .into_iter()
+        .filter_map(|part| match part {
+            Part::Block(block) if block.info == "text" => Some(block.body),
+            _ => None,
+        });
     let blocks: Vec<&str> = blocks.collect();
     assert_eq!(blocks.len(), 1);
     assert!(blocks.iter().all(|block| said.contains(block)), "{said}");
@@ -111,7 +138,11 @@ fn run(document: &str, folder: &Path, words: Vec<(String, &str)>) {
 fn shell<'s>(folder: &'s Path, words: Vec<(String, &'s str)>) -> Shell<'s> {
     let programs = built_packager().unwrap().parent().unwrap();
     let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
-    Shell { folder, environment: vec![("PATH", path)], words }
+    Shell {
+        folder,
+        environment: vec![("PATH", path)],
+        words,
+    }
 }
 
 /// README and `docs`, by their paths.
@@ -212,7 +243,9 @@ fn commands_in_prose_exist() {
                 if words.next() != Some("packager") {
                     continue;
                 }
-                let Some(command) = words.next() else { continue };
+                let Some(command) = words.next() else {
+                    continue;
+                };
                 let run = packager(&[command, "--help"]);
                 assert_eq!(run.status, 0, "{path}: {span}");
                 for option in words.filter(|word| word.starts_with("--")) {

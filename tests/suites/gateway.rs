@@ -27,7 +27,10 @@ fn servers() -> Value {
 }
 
 fn guard(config: GuardConfig) -> Guard {
-    Guard { module: module::build().unwrap(), config }
+    Guard {
+        module: module::build().unwrap(),
+        config,
+    }
 }
 
 /// The defect and its cure, on one connection each.
@@ -55,7 +58,11 @@ fn a_reused_connection_is_answered_421_and_a_new_one_200() {
         // Nobody serves c. With the servers known a new connection would be no better, without
         // them it might be.
         let unserved = if listener == "unconfigured" { 421 } else { 404 };
-        assert_eq!(statuses, [200, misdirected, 200, unserved, 200], "{listener}");
+        assert_eq!(
+            statuses,
+            [200, misdirected, 200, unserved, 200],
+            "{listener}"
+        );
         assert_eq!(get(address, B, B).unwrap().status, 200, "{listener}");
     }
 }
@@ -64,7 +71,12 @@ fn a_reused_connection_is_answered_421_and_a_new_one_200() {
 fn the_access_log_says_why() {
     let guard = guard(GuardConfig::Inline(Some(servers())));
     let envoy = Envoy::start(&[gateway("guarded", Some(guard))]).unwrap();
-    assert_eq!(get(envoy.listener("guarded").unwrap(), A, B).unwrap().status, 421);
+    assert_eq!(
+        get(envoy.listener("guarded").unwrap(), A, B)
+            .unwrap()
+            .status,
+        421
+    );
     eventually("the access log", || {
         let lines = envoy.access_log().unwrap();
         lines.iter().any(|line| {
@@ -84,14 +96,29 @@ fn grpc_is_refused_in_its_own_words() {
     let guard = guard(GuardConfig::Inline(Some(config)));
     let envoy = Envoy::start(&[gateway("guarded", Some(guard))]).unwrap();
     let address = envoy.listener("guarded").unwrap();
-    let ask = Ask { method: "POST", headers: &[("content-type", "application/grpc")] };
+    let ask = Ask {
+        method: "POST",
+        headers: &[("content-type", "application/grpc")],
+    };
     let response = block_on(async {
-        Connection::h2(address, Transport::Tls(Some(A))).await?.send(&ask, B).await
+        Connection::h2(address, Transport::Tls(Some(A)))
+            .await?
+            .send(&ask, B)
+            .await
     })
     .unwrap();
     // UNAVAILABLE; over gRPC the HTTP status is always 200.
-    assert_eq!((response.status, response.header("grpc-status")), (200, "14"));
-    assert_eq!(envoy.metrics().unwrap().get("sni_guard.enforced.other_server"), Some(&1));
+    assert_eq!(
+        (response.status, response.header("grpc-status")),
+        (200, "14")
+    );
+    assert_eq!(
+        envoy
+            .metrics()
+            .unwrap()
+            .get("sni_guard.enforced.other_server"),
+        Some(&1)
+    );
 }
 
 /// The answer comes while the body is still on its way: the stream ends, the others go on.
@@ -124,11 +151,17 @@ fn an_upgrade_to_websocket_is_a_request_like_others() {
         ("sec-websocket-version", "13"),
         ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
     ];
-    let ask = Ask { method: "GET", headers: &headers };
+    let ask = Ask {
+        method: "GET",
+        headers: &headers,
+    };
     let status = |listener: &str, authority: &str| {
         let address = envoy.listener(listener).unwrap();
         let response = block_on(async {
-            Connection::h1(address, Transport::Tls(Some(A))).await?.send(&ask, authority).await
+            Connection::h1(address, Transport::Tls(Some(A)))
+                .await?
+                .send(&ask, authority)
+                .await
         });
         response.unwrap().status
     };
@@ -165,7 +198,10 @@ fn an_invalid_configuration_is_no_outage() {
         (json!({ "servers": { "x": ["*foo.com"] } }), 1),
         (json!({ "servers": { "one": [A] }, "hots": {} }), 1),
         (json!({ "servers": { "one": [A], "two": [B, A] } }), 1),
-        (json!({ "servers": { "one": ["*foo.com", "b:1"] }, "rule": "exact", "action": 1 }), 4),
+        (
+            json!({ "servers": { "one": ["*foo.com", "b:1"] }, "rule": "exact", "action": 1 }),
+            4,
+        ),
         (json!([]), 1),
     ] {
         check_invalid(&invalid, faults);
@@ -182,7 +218,11 @@ fn check_invalid(invalid: &Value, faults: usize) {
     let address = envoy.listener("guarded").unwrap();
     let status = |authority| get(address, A, authority).unwrap().status;
     assert_eq!((status(A), status(B)), (200, 404), "{invalid}");
-    assert_eq!(envoy.metrics().unwrap().get("sni_guard.config_invalid"), Some(&1), "{invalid}");
+    assert_eq!(
+        envoy.metrics().unwrap().get("sni_guard.config_invalid"),
+        Some(&1),
+        "{invalid}"
+    );
 
     // The words are those of the command line.
     let run = packager_with_input(
@@ -191,14 +231,26 @@ fn check_invalid(invalid: &Value, faults: usize) {
     );
     assert_eq!(run.status, 2, "{}", run.talk);
     let log = envoy.log().unwrap();
-    let said: Vec<&str> =
-        run.talk.lines().filter_map(|line| line.strip_prefix("error: configuration -: ")).collect();
+    let said: Vec<&str> = run
+        .talk
+        .lines()
+        .filter_map(|line| line.strip_prefix("error: configuration -: "))
+        .collect();
     assert_eq!(said.len(), faults, "{}", run.talk);
     for fault in said {
-        assert!(log.contains(&format!("every request passes: {fault}\n")), "{fault}: {log}");
+        assert!(
+            log.contains(&format!("every request passes: {fault}\n")),
+            "{fault}: {log}"
+        );
     }
 
-    let invalid_gauge = || envoy.metrics().unwrap().get("sni_guard.config_invalid").copied();
+    let invalid_gauge = || {
+        envoy
+            .metrics()
+            .unwrap()
+            .get("sni_guard.config_invalid")
+            .copied()
+    };
     let mended = servers();
     // Then the running gateway gets it once more.
     for (config, expected, gauge) in [(&mended, 421, 0), (invalid, 404, 1), (&mended, 421, 0)] {
@@ -223,8 +275,18 @@ fn no_seed_of_the_fuzzer_is_an_outage() {
         guard.deliver(&file, &text).unwrap();
         let envoy = Envoy::start(&[gateway("guarded", Some(guard))]).unwrap();
         let address = envoy.listener("guarded").unwrap();
-        assert_eq!(get(address, A, A).unwrap().status, 200, "{}", path.display());
-        assert_ne!(get(address, A, B).unwrap().status, 200, "{}", path.display());
+        assert_eq!(
+            get(address, A, A).unwrap().status,
+            200,
+            "{}",
+            path.display()
+        );
+        assert_ne!(
+            get(address, A, B).unwrap().status,
+            200,
+            "{}",
+            path.display()
+        );
         tried += 1;
     }
     assert!(tried > 10, "{tried}");

@@ -23,7 +23,11 @@ enum Seen {
     /// No answer.
     Reset,
     /// An answer, of whom, with the routes that gave it.
-    Answer { status: u16, chain: String, routes: String },
+    Answer {
+        status: u16,
+        chain: String,
+        routes: String,
+    },
 }
 
 /// By SNI, empty for none, and authority.
@@ -48,11 +52,20 @@ impl Running {
             let guarded = format!("{name} guarded");
             for (name, filter) in [(name, None), (guarded, Some(guard(listener)))] {
                 let backends = free_backends(listener).unwrap();
-                listening.push(Listening { name, listener, filter, backends });
+                listening.push(Listening {
+                    name,
+                    listener,
+                    filter,
+                    backends,
+                });
             }
         }
         let envoy = Envoy::start_with(bootstrap(&listening, &certificate).unwrap());
-        Self { envoy: envoy.unwrap(), client: certificate, _folder: folder }
+        Self {
+            envoy: envoy.unwrap(),
+            client: certificate,
+            _folder: folder,
+        }
     }
 
     fn answers(&self, listener: &str, case: &Case) -> Answers {
@@ -81,13 +94,18 @@ fn guard(listener: &Listener) -> Filter {
 fn server_names(case: &Case) -> Vec<String> {
     let hosts = case.hosts();
     let capitals = hosts.iter().map(|host| host.to_ascii_uppercase());
-    capitals.chain(hosts.iter().cloned()).chain([String::new()]).collect()
+    capitals
+        .chain(hosts.iter().cloned())
+        .chain([String::new()])
+        .collect()
 }
 
 /// Every host, and every host in capitals and with a port.
 fn authorities(case: &Case) -> Vec<String> {
     let hosts = case.hosts();
-    let others = hosts.iter().map(|host| format!("{}:8443", host.to_ascii_uppercase()));
+    let others = hosts
+        .iter()
+        .map(|host| format!("{}:8443", host.to_ascii_uppercase()));
     let dots = hosts.iter().map(|host| format!("{host}."));
     others.chain(dots).chain(hosts.iter().cloned()).collect()
 }
@@ -100,7 +118,9 @@ fn ask(
     client: Option<&Certificate>,
 ) -> Vec<Seen> {
     let sni = (!sni.is_empty()).then_some(sni);
-    let transport = client.map_or(Transport::Tls(sni), |client| Transport::MutualTls(sni, client));
+    let transport = client.map_or(Transport::Tls(sni), |client| {
+        Transport::MutualTls(sni, client)
+    });
     block_on(async {
         let Ok(mut connection) = Connection::h2(address, transport).await else {
             return Ok(vec![Seen::Reset; authorities.len()]);
@@ -126,16 +146,31 @@ fn ask(
 /// What the model says that a client sees.
 fn expected(answer: &Answer<'_>) -> Seen {
     let chain = || answer.chain.map(label).unwrap_or_default();
-    let name = || answer.chain.map(|chain| chain.name.clone()).unwrap_or_default();
+    let name = || {
+        answer
+            .chain
+            .map(|chain| chain.name.clone())
+            .unwrap_or_default()
+    };
     match answer.outcome {
         Outcome::Reset => Seen::Reset,
-        Outcome::NotFound => Seen::Answer { status: 404, chain: chain(), routes: String::new() },
-        Outcome::Tcp | Outcome::Passthrough => {
-            Seen::Answer { status: 200, chain: chain(), routes: name() }
-        }
+        Outcome::NotFound => Seen::Answer {
+            status: 404,
+            chain: chain(),
+            routes: String::new(),
+        },
+        Outcome::Tcp | Outcome::Passthrough => Seen::Answer {
+            status: 200,
+            chain: chain(),
+            routes: name(),
+        },
         Outcome::Served => {
             let routes = answer.virtual_host.map(body).unwrap_or_default();
-            Seen::Answer { status: 200, chain: chain(), routes }
+            Seen::Answer {
+                status: 200,
+                chain: chain(),
+                routes,
+            }
         }
     }
 }
@@ -158,14 +193,21 @@ fn envoy_answers_as_the_model_says_and_the_filter_mends_every_defect() {
     }
     println!("{total:?}");
     assert!(total.pairs > 7_000, "{total:?}");
-    assert!(total.not_found > 50 && total.wrong_route > 10 && total.policy > 0, "{total:?}");
+    assert!(
+        total.not_found > 50 && total.wrong_route > 10 && total.policy > 0,
+        "{total:?}"
+    );
 }
 
 #[track_caller]
 fn check_model(name: &str, listener: &Listener, plain: &Answers) {
     for ((sni, authority), seen) in plain {
         let answer = listener.answer(sni.as_bytes(), authority.as_bytes());
-        assert_eq!(*seen, expected(&answer), "{name}: {authority} on a connection for {sni:?}");
+        assert_eq!(
+            *seen,
+            expected(&answer),
+            "{name}: {authority} on a connection for {sni:?}"
+        );
     }
 }
 
@@ -210,10 +252,19 @@ fn check_guard(name: &str, listener: &Listener, plain: &Answers, guarded: &Answe
         let fresh = plain.get(&(host.clone(), authority.clone())).unwrap();
         let defect = defect(listener, [sni, &host], seen, fresh);
         let is_421 = matches!(with, Seen::Answer { status: 421, .. });
-        assert!(is_421 || with == seen, "{pair}: {with:?}, without the filter {seen:?}");
-        assert!(is_421 || defect.is_none(), "{pair}: {defect:?}, and the filter passes it");
+        assert!(
+            is_421 || with == seen,
+            "{pair}: {with:?}, without the filter {seen:?}"
+        );
+        assert!(
+            is_421 || defect.is_none(),
+            "{pair}: {defect:?}, and the filter passes it"
+        );
         let is_same_server = server(listener, sni) == server(listener, &host);
-        assert!(!is_421 || !is_same_server, "{pair}: 421 on the connection of its own server");
+        assert!(
+            !is_421 || !is_same_server,
+            "{pair}: 421 on the connection of its own server"
+        );
         tally.pairs += 1;
         match defect {
             Some(Defect::NotFound) => tally.not_found += 1,
@@ -247,8 +298,17 @@ fn defect(
     if !matches!(chain.service, Service::Https(_)) {
         return None;
     }
-    let Seen::Answer { status, routes, .. } = seen else { return None };
-    let Seen::Answer { status: 200, routes: fresh_routes, .. } = fresh else { return None };
+    let Seen::Answer { status, routes, .. } = seen else {
+        return None;
+    };
+    let Seen::Answer {
+        status: 200,
+        routes: fresh_routes,
+        ..
+    } = fresh
+    else {
+        return None;
+    };
     let demands = |chain: &FilterChain| chain.tls == Some(TlsMode::Mutual);
     if *status == 404 {
         Some(Defect::NotFound)
@@ -263,8 +323,11 @@ fn defect(
 /// A server that demands a client certificate answers nobody without one.
 #[test]
 fn a_client_certificate_is_demanded() {
-    let cases: Vec<Case> =
-        cases().unwrap().into_iter().filter(|case| case.name == "11-mutual").collect();
+    let cases: Vec<Case> = cases()
+        .unwrap()
+        .into_iter()
+        .filter(|case| case.name == "11-mutual")
+        .collect();
     let running = Running::start(&cases);
     let (name, _) = cases.first().unwrap().tls_listeners().next().unwrap();
     let address = running.envoy.listener(&name).unwrap();
@@ -284,11 +347,22 @@ fn envoy_rejects_what_the_model_calls_rejected() {
     let certificate = Certificate::generate(folder.path(), &["a.example.com"]).unwrap();
     let mut rejected = 0;
     for case in cases().unwrap() {
-        for (name, listener) in case.tls_listeners().filter(|(_, found)| found.is_rejected()) {
+        for (name, listener) in case
+            .tls_listeners()
+            .filter(|(_, found)| found.is_rejected())
+        {
             let backends = free_backends(listener).unwrap();
-            let listening = [Listening { name: name.clone(), listener, filter: None, backends }];
+            let listening = [Listening {
+                name: name.clone(),
+                listener,
+                filter: None,
+                backends,
+            }];
             let envoy = Envoy::start_with(bootstrap(&listening, &certificate).unwrap());
-            let error = format!("{:#}", envoy.err().unwrap_or_else(|| panic!("{name}: it runs")));
+            let error = format!(
+                "{:#}",
+                envoy.err().unwrap_or_else(|| panic!("{name}: it runs"))
+            );
             assert!(error.contains("matching rules"), "{name}: {error}");
             rejected += 1;
         }

@@ -17,7 +17,10 @@ fn help_ends_with_examples_and_exit_statuses() {
         let help = after_help(&command);
         assert!(help.starts_with("Examples:\n"), "{name}: {help}");
         let last = help.split("\n\n").last().unwrap();
-        assert!(last.starts_with("Exit status: 0 ") && last.contains(", 2 "), "{name}: {last}");
+        assert!(
+            last.starts_with("Exit status: 0 ") && last.contains(", 2 "),
+            "{name}: {last}"
+        );
         assert!(!examples(&help).is_empty(), "{name} has no example");
     }
 }
@@ -34,7 +37,11 @@ fn examples_are_taken() {
         }
     }
     for command in command_line().get_subcommands() {
-        assert!(names.iter().any(|name| name == command.get_name()), "{}", command.get_name());
+        assert!(
+            names.iter().any(|name| name == command.get_name()),
+            "{}",
+            command.get_name()
+        );
     }
 }
 
@@ -46,16 +53,24 @@ fn commands() -> Vec<Command> {
 }
 
 fn after_help(command: &Command) -> String {
-    command.get_after_help().map(ToString::to_string).unwrap_or_default()
+    command
+        .get_after_help()
+        .map(ToString::to_string)
+        .unwrap_or_default()
 }
 
 /// The packager's part in each example: lines joined, and what goes to other programs cut off.
 fn examples(help: &str) -> Vec<String> {
     let examples = help.split("\n\n").next().unwrap().replace("\\\n", " ");
-    let commands =
-        examples.lines().flat_map(|line| line.split("&&")).flat_map(|line| line.split('|'));
+    let commands = examples
+        .lines()
+        .flat_map(|line| line.split("&&"))
+        .flat_map(|line| line.split('|'));
     let commands = commands.map(|command| command.split(['<', '>']).next().unwrap().trim());
-    commands.filter(|command| command.starts_with("packager ")).map(str::to_owned).collect()
+    commands
+        .filter(|command| command.starts_with("packager "))
+        .map(str::to_owned)
+        .collect()
 }
 
 #[test]
@@ -63,15 +78,29 @@ fn every_command_has_a_manual_page() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().to_str().unwrap();
     let written = packager(&["man", "--out", out]);
-    assert_eq!((written.status, written.out.as_str()), (0, ""), "{}", written.talk);
+    assert_eq!(
+        (written.status, written.out.as_str()),
+        (0, ""),
+        "{}",
+        written.talk
+    );
     let first = fs::read(folder.path().join("packager.1")).unwrap();
     assert_eq!(packager(&["man", "--out", out]).status, 0);
-    assert_eq!(fs::read(folder.path().join("packager.1")).unwrap(), first, "not the same again");
+    assert_eq!(
+        fs::read(folder.path().join("packager.1")).unwrap(),
+        first,
+        "not the same again"
+    );
 
     check_page(&folder.path().join("packager.1"), &command_line());
     let mut expected = 1;
     for command in command_line().get_subcommands() {
-        check_page(&folder.path().join(format!("packager-{}.1", command.get_name())), command);
+        check_page(
+            &folder
+                .path()
+                .join(format!("packager-{}.1", command.get_name())),
+            command,
+        );
         expected += 1;
     }
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), expected);
@@ -86,14 +115,24 @@ fn check_page(page: &Path, command: &Command) {
     let shown = run("bash", &["-c", groff, page]).unwrap();
     assert!(!shown.contains("warning: "), "{shown}");
     let lines: Vec<&str> = shown.lines().map(str::trim_end).collect();
-    for heading in ["NAME", "SYNOPSIS", "OPTIONS", "EXIT STATUS", "EXAMPLES", "SEE ALSO"] {
+    for heading in [
+        "NAME",
+        "SYNOPSIS",
+        "OPTIONS",
+        "EXIT STATUS",
+        "EXAMPLES",
+        "SEE ALSO",
+    ] {
         assert!(lines.contains(&heading), "no {heading} in {shown}");
     }
     let help = after_help(command);
     let examples = help.split("\n\n").next().unwrap().lines().skip(1);
     for example in examples {
         let line = format!("     {}", example.replace('…', "..."));
-        assert!(lines.contains(&line.as_str()), "{line:?} is no line of {shown}");
+        assert!(
+            lines.contains(&line.as_str()),
+            "{line:?} is no line of {shown}"
+        );
     }
     let status = lines.iter().skip_while(|line| **line != "EXIT STATUS");
     let statuses =
@@ -108,27 +147,65 @@ fn the_archive_has_program_pages_and_completions() {
     let program = built_packager().unwrap().to_str().unwrap();
     let arguments = [program, folder.path().to_str().unwrap()];
     let line = run_in(&checkout(), "packager/archive", &arguments).unwrap();
-    let path = folder.path().join(line.trim_end().split_once("  ").unwrap().1);
-    let list = ["--list", "--verbose", "--utc", "--file", path.to_str().unwrap()];
+    let path = folder
+        .path()
+        .join(line.trim_end().split_once("  ").unwrap().1);
+    let list = [
+        "--list",
+        "--verbose",
+        "--utc",
+        "--file",
+        path.to_str().unwrap(),
+    ];
     let listed = run("tar", &list).unwrap();
     for line in listed.lines() {
-        assert!(line.contains(" 0/0 ") && line.contains(" 1970-01-01 00:00 "), "{line}");
+        assert!(
+            line.contains(" 0/0 ") && line.contains(" 1970-01-01 00:00 "),
+            "{line}"
+        );
     }
-    let name = path.file_name().unwrap().to_str().unwrap().strip_suffix(".tar.gz").unwrap();
-    let mut expected = vec!["packager", "LICENSE", "completions/packager", "completions/_packager"];
-    expected.extend(["completions/packager.fish", "man/packager.1", "man/packager-check.1"]);
+    let name = path
+        .file_name()
+        .unwrap()
+        .to_str()
+        .unwrap()
+        .strip_suffix(".tar.gz")
+        .unwrap();
+    let mut expected = vec![
+        "packager",
+        "LICENSE",
+        "completions/packager",
+        "completions/_packager",
+    ];
+    expected.extend([
+        "completions/packager.fish",
+        "man/packager.1",
+        "man/packager-check.1",
+    ]);
     for file in expected {
         assert!(
-            listed.lines().any(|line| line.ends_with(&format!(" {name}/{file}"))),
+            listed
+                .lines()
+                .any(|line| line.ends_with(&format!(" {name}/{file}"))),
             "{file}: {listed}"
         );
     }
-    run("tar", &["-xzf", path.to_str().unwrap(), "-C", folder.path().to_str().unwrap()]).unwrap();
+    run(
+        "tar",
+        &[
+            "-xzf",
+            path.to_str().unwrap(),
+            "-C",
+            folder.path().to_str().unwrap(),
+        ],
+    )
+    .unwrap();
     let packed = folder.path().join(name).join("packager");
     let version = run(packed.to_str().unwrap(), &["--version"]).unwrap();
-    assert!(
-        name.starts_with(&format!("packager-{}-", version.trim_end().split_once(' ').unwrap().1))
-    );
+    assert!(name.starts_with(&format!(
+        "packager-{}-",
+        version.trim_end().split_once(' ').unwrap().1
+    )));
 }
 
 #[test]
@@ -138,8 +215,14 @@ fn bash_completes() {
         ("packager check --ou", "--output"),
         ("packager check --output js", "json"),
         ("packager manifest --kind T", "TrafficExtension"),
-        ("packager manifest --config ../tests/decisio", "../tests/decisions.md"),
-        ("packager inspect --ca-file ../rule/Cargo.t", "../rule/Cargo.toml"),
+        (
+            "packager manifest --config ../tests/decisio",
+            "../tests/decisions.md",
+        ),
+        (
+            "packager inspect --ca-file ../rule/Cargo.t",
+            "../rule/Cargo.toml",
+        ),
         // No files where no file is meant.
         ("packager explain --sni Cargo", "Cargo"),
         ("packager manifest --name Cargo", "Cargo"),
@@ -162,7 +245,10 @@ fn completed(script: &str, typed: &str) -> String {
         "$function" packager "${words[-1]}" "${words[-2]}"
         echo "${COMPREPLY[*]}""#;
     let path = file.path().to_str().unwrap();
-    run("bash", &["-c", driver, "bash", path, typed]).unwrap().trim_end().to_owned()
+    run("bash", &["-c", driver, "bash", path, typed])
+        .unwrap()
+        .trim_end()
+        .to_owned()
 }
 
 #[test]
@@ -170,12 +256,20 @@ fn every_shell_knows_every_command() {
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
         let script = completions(shell);
         for command in command_line().get_subcommands() {
-            assert!(script.contains(command.get_name()), "{shell}: {}", command.get_name());
+            assert!(
+                script.contains(command.get_name()),
+                "{shell}: {}",
+                command.get_name()
+            );
         }
     }
     let unknown = packager(&["completions", "bsh"]);
     assert_eq!(unknown.status, 2);
-    assert!(unknown.talk.contains("a similar value exists: 'bash'"), "{}", unknown.talk);
+    assert!(
+        unknown.talk.contains("a similar value exists: 'bash'"),
+        "{}",
+        unknown.talk
+    );
 }
 
 fn completions(shell: &str) -> String {

@@ -53,8 +53,13 @@ fn settled(module: &Module, config: &Value, facts: &Facts) -> Outcome {
 
 #[track_caller]
 fn check_calls(config: &Value, facts: &Facts, expected: &[(&str, bool)]) {
-    let expected: Vec<Call> =
-        expected.iter().map(|(name, data)| Call { name: (*name).into(), data: *data }).collect();
+    let expected: Vec<Call> = expected
+        .iter()
+        .map(|(name, data)| Call {
+            name: (*name).into(),
+            data: *data,
+        })
+        .collect();
     assert_eq!(settled(&built(), config, facts).calls, expected, "{config}");
 }
 
@@ -93,7 +98,10 @@ fn calls_of_a_misdirected_request() {
     ];
     let answered = [
         ("proxy_send_local_response", false),
-        ("proxy_increment_metric sni_guard.enforced.other_server", false),
+        (
+            "proxy_increment_metric sni_guard.enforced.other_server",
+            false,
+        ),
         ("proxy_get_current_time_nanoseconds", false),
     ];
     check_calls(&config, &facts, &[looked_at.as_slice(), &answered].concat());
@@ -111,7 +119,10 @@ fn work_does_not_grow_with_the_servers() {
         let facts = request(sni, authority, route);
         let fuel = |count| settled(&module, &json!({ "servers": servers(count) }), &facts).fuel;
         let (few, many) = (fuel(5), fuel(5_000));
-        assert!(many <= few + few / 50, "{sni} {authority}: {few} and {many}");
+        assert!(
+            many <= few + few / 50,
+            "{sni} {authority}: {few} and {many}"
+        );
     }
 }
 
@@ -150,7 +161,13 @@ fn warnings_are_rare_and_say_how_many_were_kept_back() {
     let line = "sni-guard: misdirected request: sni a.example.com of server a, \
                 authority b.example.com of server b, reason other_server, answered 421";
     assert_eq!(level(1), [line; 7]);
-    assert_eq!(level(3), [format!("{line}, suppressed 0"), format!("{line}, suppressed 4")]);
+    assert_eq!(
+        level(3),
+        [
+            format!("{line}, suppressed 0"),
+            format!("{line}, suppressed 4")
+        ]
+    );
     assert_eq!(
         level(2),
         ["sni-guard: rule servers, 5 servers, 0 overlaps, action enforce, fast path"]
@@ -202,10 +219,16 @@ fn check_refused(module: &Module, call: &str, status: u32) {
         for facts in [&same, &other, &other] {
             let outcome = host.request(facts).unwrap();
             let passes = facts == &same || is_decisive(call, status, &config);
-            assert_eq!(outcome.response.is_none(), passes, "{call} {status} {config}");
+            assert_eq!(
+                outcome.response.is_none(),
+                passes,
+                "{call} {status} {config}"
+            );
         }
-        let failures =
-            host.log().iter().filter(|(_, line)| line.contains("a call into Envoy failed"));
+        let failures = host
+            .log()
+            .iter()
+            .filter(|(_, line)| line.contains("a call into Envoy failed"));
         assert!(failures.count() <= 1, "{call} {status}: {:?}", host.log());
     }
 }

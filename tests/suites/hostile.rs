@@ -40,8 +40,18 @@ fn good() -> String {
 /// Both directions of the two Gateways are found, whatever is beside them.
 #[track_caller]
 fn check_run(name: &str, run: &Run, errors: &[&str]) {
-    assert_eq!(run.out.matches("error SG101").count(), 2, "{name}: {} {}", run.out, run.talk);
-    let told: Vec<&str> = run.talk.lines().filter(|line| !line.starts_with("note: ")).collect();
+    assert_eq!(
+        run.out.matches("error SG101").count(),
+        2,
+        "{name}: {} {}",
+        run.out,
+        run.talk
+    );
+    let told: Vec<&str> = run
+        .talk
+        .lines()
+        .filter(|line| !line.starts_with("note: "))
+        .collect();
     assert_eq!(told.len(), errors.len(), "{name}: {told:?}");
     for (told, error) in told.iter().zip(errors) {
         assert!(told.starts_with(error), "{name}: {told}\n{error}");
@@ -72,12 +82,36 @@ fn config_map(n: usize) -> String {
 #[test]
 fn broken_text() {
     for (name, text, problem) in [
-        ("not closed", &b"a: 1\nb: [\n"[..], Some("2: it is no YAML: unclosed bracket")),
-        ("NUL", b"# nothing\n---\nb: \0\n", Some("3: it is no YAML: unexpected character")),
-        ("Latin-1", b"# nothing\n---\nb: \xe9\n", Some("3: it is no UTF-8")),
-        ("PowerShell", b"\xff\xfea\x00:\x00 \x001\x00\n\x00", Some("1: it is no UTF-8")),
-        ("twice", b"kind: a\nkind: b\n", Some("2: it is no YAML: duplicate mapping key")),
-        ("a number", b"42\n", Some("1: expected a resource of Kubernetes")),
+        (
+            "not closed",
+            &b"a: 1\nb: [\n"[..],
+            Some("2: it is no YAML: unclosed bracket"),
+        ),
+        (
+            "NUL",
+            b"# nothing\n---\nb: \0\n",
+            Some("3: it is no YAML: unexpected character"),
+        ),
+        (
+            "Latin-1",
+            b"# nothing\n---\nb: \xe9\n",
+            Some("3: it is no UTF-8"),
+        ),
+        (
+            "PowerShell",
+            b"\xff\xfea\x00:\x00 \x001\x00\n\x00",
+            Some("1: it is no UTF-8"),
+        ),
+        (
+            "twice",
+            b"kind: a\nkind: b\n",
+            Some("2: it is no YAML: duplicate mapping key"),
+        ),
+        (
+            "a number",
+            b"42\n",
+            Some("1: expected a resource of Kubernetes"),
+        ),
         ("nothing", b"", None),
         ("markers", b"---\n---\n\n---\n# nothing\n---\n", None),
     ] {
@@ -88,12 +122,24 @@ fn broken_text() {
 #[test]
 fn deep_text() {
     let deep = "[".repeat(1_000_000);
-    check_beside("brackets", deep.as_bytes(), Some("1: it is no YAML: recursion limit"));
+    check_beside(
+        "brackets",
+        deep.as_bytes(),
+        Some("1: it is no YAML: recursion limit"),
+    );
     let deep = "{\"a\":".repeat(1_000_000);
-    check_beside("JSON", deep.as_bytes(), Some("1: it is no YAML: YAML document too large"));
+    check_beside(
+        "JSON",
+        deep.as_bytes(),
+        Some("1: it is no YAML: YAML document too large"),
+    );
     let lines: Vec<String> = (0..2_000).map(|n| " ".repeat(n) + "a:").collect();
     let deep = lines.join("\n");
-    check_beside("mappings", deep.as_bytes(), Some("201: it is no YAML: YAML document too large"));
+    check_beside(
+        "mappings",
+        deep.as_bytes(),
+        Some("201: it is no YAML: YAML document too large"),
+    );
 }
 
 /// A few lines that stand for billions, by aliases and by merge keys.
@@ -103,9 +149,17 @@ fn text_that_grows() {
     let mut merges = "a0: &a0 {x: 1}\n".to_owned();
     for n in 1..40 {
         let before = n - 1;
-        writeln!(aliases, "a{n}: &a{n} [{}]", vec![format!("*a{before}"); 10].join(", ")).unwrap();
-        writeln!(merges, "a{n}: &a{n} {{<<: [*a{before}, *a{before}], y{n}: [*a{before}]}}")
-            .unwrap();
+        writeln!(
+            aliases,
+            "a{n}: &a{n} [{}]",
+            vec![format!("*a{before}"); 10].join(", ")
+        )
+        .unwrap();
+        writeln!(
+            merges,
+            "a{n}: &a{n} {{<<: [*a{before}, *a{before}], y{n}: [*a{before}]}}"
+        )
+        .unwrap();
     }
     for text in [aliases, merges] {
         check_beside("grows", (config_map(0) + &text).as_bytes(), Some(""));
@@ -118,7 +172,11 @@ fn ten_thousand_documents_with_one_broken() {
     check_beside("all good", text.as_bytes(), None);
     text += "---\nkind: [\n";
     text.extend((0..5_000).map(config_map));
-    check_beside("one broken", text.as_bytes(), Some("20002: it is no YAML: "));
+    check_beside(
+        "one broken",
+        text.as_bytes(),
+        Some("20002: it is no YAML: "),
+    );
 }
 
 /// The largest text that is read, in several forms, and one octet more.
@@ -133,11 +191,19 @@ fn fifty_mebibytes() {
     };
     let comment = fill("# ", "x", "\n");
     check_beside("comment", comment.as_bytes(), None);
-    check_beside("too large", (comment + "\n").as_bytes(), Some("1: it is larger than 50 MiB"));
+    check_beside(
+        "too large",
+        (comment + "\n").as_bytes(),
+        Some("1: it is larger than 50 MiB"),
+    );
     let scalar = fill(&(config_map(0) + "data:\n  x: "), "y", "\n");
     check_beside("scalar", scalar.as_bytes(), None);
     let parts = fill("{\"a\":[", "0,", "0]}");
-    check_beside("parts", parts.as_bytes(), Some("1: it has more than 10485760 parts"));
+    check_beside(
+        "parts",
+        parts.as_bytes(),
+        Some("1: it has more than 10485760 parts"),
+    );
 }
 
 /// What is in a folder and cannot be read is told, and the rest is checked.

@@ -11,13 +11,21 @@ use serde_json::Value;
 use tests::tools::{checkout, run_in};
 
 /// Words that code must not have: where, but for what begins with one of these paths, and which.
-type Absence = (&'static str, &'static [&'static str], &'static [&'static str]);
+type Absence = (
+    &'static str,
+    &'static [&'static str],
+    &'static [&'static str],
+);
 
 const ABSENCES: [Absence; 7] = [
     // No input and no output, no clock, no client; and nothing goes back to the shell.
     (
         "packager/src",
-        &["packager/src/commands", "packager/src/main.rs", "packager/src/lib.rs"],
+        &[
+            "packager/src/commands",
+            "packager/src/main.rs",
+            "packager/src/lib.rs",
+        ],
         &[
             "crate::commands",
             "hyper::",
@@ -37,9 +45,17 @@ const ABSENCES: [Absence; 7] = [
             "Utc::now",
         ],
     ),
-    ("packager/src/lib.rs", &[], &["std::fs", "std::env", "std::net", "kube::", "tokio::"]),
+    (
+        "packager/src/lib.rs",
+        &[],
+        &["std::fs", "std::env", "std::net", "kube::", "tokio::"],
+    ),
     // Names are compared in one place.
-    ("rule/src", &["rule/src/host"], &["ascii_lowercase", "ends_with(", "eq_ignore_ascii_case"]),
+    (
+        "rule/src",
+        &["rule/src/host"],
+        &["ascii_lowercase", "ends_with(", "eq_ignore_ascii_case"],
+    ),
     (
         "filter/src",
         &[],
@@ -51,9 +67,17 @@ const ABSENCES: [Absence; 7] = [
             "hostcalls::",
         ],
     ),
-    ("packager/src", &["packager/src/checks/code.rs"], &["eq_ignore_ascii_case"]),
+    (
+        "packager/src",
+        &["packager/src/checks/code.rs"],
+        &["eq_ignore_ascii_case"],
+    ),
     // Clusters are read by one module, and only read.
-    ("packager/src", &["packager/src/commands/cluster"], &["kube::"]),
+    (
+        "packager/src",
+        &["packager/src/commands/cluster"],
+        &["kube::"],
+    ),
     (
         "packager/src/commands/cluster",
         &[],
@@ -85,7 +109,10 @@ fn what_is_not_there() {
 fn check_absence((folder, exceptions, words): &Absence) {
     let mut looked_at = 0;
     for (path, text) in sources(folder) {
-        if exceptions.iter().any(|exception| path.starts_with(exception)) {
+        if exceptions
+            .iter()
+            .any(|exception| path.starts_with(exception))
+        {
             continue;
         }
         looked_at += 1;
@@ -103,11 +130,20 @@ fn check_absence((folder, exceptions, words): &Absence) {
 fn unsafe_code_is_where_envoy_is_called() {
     let mut found = Vec::new();
     for folder in ["rule/src", "filter/src", "packager/src", "tests/src"] {
-        let excepted = sources(folder).into_iter().filter(|(_, text)| text.contains("unsafe_code"));
+        let excepted = sources(folder)
+            .into_iter()
+            .filter(|(_, text)| text.contains("unsafe_code"));
         found.extend(excepted.map(|(path, _)| path));
     }
     found.sort();
-    assert_eq!(found, ["filter/src/abi.rs", "filter/src/callbacks.rs", "filter/src/memory.rs"]);
+    assert_eq!(
+        found,
+        [
+            "filter/src/abi.rs",
+            "filter/src/callbacks.rs",
+            "filter/src/memory.rs"
+        ]
+    );
     let lints = section("Cargo.toml", "[workspace.lints.rust]", "[");
     assert!(lints.contains("unsafe_code = \"deny\""), "{lints}");
 }
@@ -117,7 +153,9 @@ fn nothing_depends_on_the_filter() {
     let edges = |package: &str| -> Vec<String> {
         let members = ["rule", "filter", "packager", "tests"];
         let names = dependencies(package).into_iter();
-        names.filter(|name| members.contains(&name.as_str())).collect()
+        names
+            .filter(|name| members.contains(&name.as_str()))
+            .collect()
     };
     assert_eq!(edges("rule"), [""; 0]);
     assert_eq!(edges("filter"), ["rule"]);
@@ -145,31 +183,52 @@ fn every_dependency_has_a_reason() {
     used.retain(|name| !members.contains(name));
     let mut listed = Vec::new();
     for line in section("CONTRIBUTING.md", "## Dependencies", "## ").lines() {
-        let row = line.strip_prefix("| ").filter(|row| !row.starts_with("crate "));
-        let Some((names, reason)) = row.and_then(|row| row.split_once(" | ")) else { continue };
-        assert!(reason.trim_end_matches([' ', '|']).len() > 3, "no reason: {line}");
+        let row = line
+            .strip_prefix("| ")
+            .filter(|row| !row.starts_with("crate "));
+        let Some((names, reason)) = row.and_then(|row| row.split_once(" | ")) else {
+            continue;
+        };
+        assert!(
+            reason.trim_end_matches([' ', '|']).len() > 3,
+            "no reason: {line}"
+        );
         listed.extend(names.split(", ").map(str::to_owned));
     }
     let once: BTreeSet<String> = listed.iter().cloned().collect();
     assert_eq!(once.len(), listed.len(), "one is listed twice: {listed:?}");
-    assert_eq!(once, used, "left: CONTRIBUTING, right: Cargo.toml of the members");
+    assert_eq!(
+        once, used,
+        "left: CONTRIBUTING, right: Cargo.toml of the members"
+    );
 
     let shared = section("Cargo.toml", "[workspace.dependencies]", "[");
     let shared = shared.lines().filter(|line| !line.starts_with('#'));
-    let shared = shared.filter_map(|line| line.split_once(" = ")).map(|(name, _)| name.to_owned());
+    let shared = shared
+        .filter_map(|line| line.split_once(" = "))
+        .map(|(name, _)| name.to_owned());
     let shared: BTreeSet<String> = shared.filter(|name| !members.contains(name)).collect();
-    assert_eq!(shared, used, "left: workspace.dependencies, right: Cargo.toml of the members");
+    assert_eq!(
+        shared, used,
+        "left: workspace.dependencies, right: Cargo.toml of the members"
+    );
 }
 
 #[test]
 fn documents_and_files_are_short() {
     for document in ["README.md", "ARCHITECTURE.md"] {
-        let lines = fs::read_to_string(checkout().join(document)).unwrap().lines().count();
+        let lines = fs::read_to_string(checkout().join(document))
+            .unwrap()
+            .lines()
+            .count();
         assert!(lines <= 120, "{document} has {lines} lines");
     }
     for folder in ["rule/src", "filter/src", "packager/src"] {
         for (path, text) in sources(folder) {
-            let lines = text.lines().take_while(|line| *line != "mod tests {").count();
+            let lines = text
+                .lines()
+                .take_while(|line| *line != "mod tests {")
+                .count();
             assert!(lines <= 400, "{path} has {lines} lines without its tests");
         }
     }
@@ -177,12 +236,22 @@ fn documents_and_files_are_short() {
 
 /// The names of what a member needs, for its tests too.
 fn dependencies(package: &str) -> BTreeSet<String> {
-    let arguments = ["metadata", "--locked", "--offline", "--no-deps", "--format-version", "1"];
+    let arguments = [
+        "metadata",
+        "--locked",
+        "--offline",
+        "--no-deps",
+        "--format-version",
+        "1",
+    ];
     let metadata: Value =
         serde_json::from_str(&run_in(&checkout(), "cargo", &arguments).unwrap()).unwrap();
     let packages = metadata.get("packages").and_then(Value::as_array).unwrap();
     let named = |value: &Value| value.get("name").and_then(Value::as_str).map(str::to_owned);
-    let found = packages.iter().find(|found| named(found).as_deref() == Some(package)).unwrap();
+    let found = packages
+        .iter()
+        .find(|found| named(found).as_deref() == Some(package))
+        .unwrap();
     let dependencies = found.get("dependencies").and_then(Value::as_array).unwrap();
     dependencies.iter().filter_map(named).collect()
 }
@@ -205,7 +274,11 @@ fn sources(path: &str) -> Vec<(String, String)> {
     let mut open: Vec<_> = places.into_iter().filter(|place| place.exists()).collect();
     while let Some(path) = open.pop() {
         if path.is_dir() {
-            open.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+            open.extend(
+                fs::read_dir(&path)
+                    .unwrap()
+                    .map(|entry| entry.unwrap().path()),
+            );
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             let name = path.strip_prefix(&root).map(Path::to_str).unwrap().unwrap();
             found.push((name.to_owned(), fs::read_to_string(&path).unwrap()));

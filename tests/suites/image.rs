@@ -29,14 +29,32 @@ fn a_second_push_sends_nothing() {
     let registry = Registry::start().unwrap();
     let reference = format!("{}/sni-guard:1", registry.host());
     let push = || -> Value {
-        let run = succeed(&["push", &reference, "--module", text(&module), "--output", "json"]);
+        let run = succeed(&[
+            "push",
+            &reference,
+            "--module",
+            text(&module),
+            "--output",
+            "json",
+        ]);
         serde_json::from_str(&run.out).unwrap()
     };
     let (first, second) = (push(), push());
     assert_eq!(first["digest"], second["digest"]);
-    assert_eq!(first["blobs"], serde_json::json!({ "uploaded": 2, "present": 0 }));
-    assert_eq!(second["blobs"], serde_json::json!({ "uploaded": 0, "present": 2 }));
-    assert_eq!(registry.requests("\"POST /v2/sni-guard/blobs/uploads").unwrap(), 2);
+    assert_eq!(
+        first["blobs"],
+        serde_json::json!({ "uploaded": 2, "present": 0 })
+    );
+    assert_eq!(
+        second["blobs"],
+        serde_json::json!({ "uploaded": 0, "present": 2 })
+    );
+    assert_eq!(
+        registry
+            .requests("\"POST /v2/sni-guard/blobs/uploads")
+            .unwrap(),
+        2
+    );
 
     let reference = format!("docker://{reference}");
     let inspected = run("skopeo", &["inspect", "--tls-verify=false", &reference]).unwrap();
@@ -56,10 +74,18 @@ fn a_tag_is_moved_only_when_told() {
     let first = succeed(&push).out;
     let changed = [push.as_slice(), &["--annotation", "team=edge"]].concat();
     let refused = packager(&changed);
-    assert_eq!((refused.status, refused.out.as_str()), (2, ""), "{}", refused.talk);
+    assert_eq!(
+        (refused.status, refused.out.as_str()),
+        (2, ""),
+        "{}",
+        refused.talk
+    );
     assert!(refused.talk.contains("--overwrite"), "{}", refused.talk);
     assert_eq!(succeed(&push).out, first);
-    assert_ne!(succeed(&[changed.as_slice(), &["--overwrite"]].concat()).out, first);
+    assert_ne!(
+        succeed(&[changed.as_slice(), &["--overwrite"]].concat()).out,
+        first
+    );
 }
 
 #[test]
@@ -69,17 +95,48 @@ fn other_tools_unpack_the_module() {
     let reference = format!("{}/sni-guard:1", registry.host());
     let folder = TempDir::new().unwrap();
     let layout = folder.path().join("layout");
-    succeed(&["push", &reference, "--module", text(&module), "--layout", text(&layout)]);
+    succeed(&[
+        "push",
+        &reference,
+        "--module",
+        text(&module),
+        "--layout",
+        text(&layout),
+    ]);
 
     let pulled = folder.path().join("pulled");
-    let (from, to) = (format!("docker://{reference}"), format!("oci:{}:1", text(&pulled)));
-    run("skopeo", &["copy", "-q", "--src-tls-verify=false", "--preserve-digests", &from, &to])
-        .unwrap();
-    for image in [format!("{}:1", text(&pulled)), format!("{}:0.1.0", text(&layout))] {
+    let (from, to) = (
+        format!("docker://{reference}"),
+        format!("oci:{}:1", text(&pulled)),
+    );
+    run(
+        "skopeo",
+        &[
+            "copy",
+            "-q",
+            "--src-tls-verify=false",
+            "--preserve-digests",
+            &from,
+            &to,
+        ],
+    )
+    .unwrap();
+    for image in [
+        format!("{}:1", text(&pulled)),
+        format!("{}:0.1.0", text(&layout)),
+    ] {
         let bundle = folder.path().join("bundle");
-        run("umoci", &["unpack", "--rootless", "--image", &image, text(&bundle)]).unwrap();
+        run(
+            "umoci",
+            &["unpack", "--rootless", "--image", &image, text(&bundle)],
+        )
+        .unwrap();
         let unpacked = bundle.join("rootfs/plugin.wasm");
-        assert_eq!(fs::read(&unpacked).unwrap(), fs::read(&module).unwrap(), "{image}");
+        assert_eq!(
+            fs::read(&unpacked).unwrap(),
+            fs::read(&module).unwrap(),
+            "{image}"
+        );
         fs::remove_dir_all(bundle).unwrap();
     }
 }
@@ -88,7 +145,13 @@ fn other_tools_unpack_the_module() {
 fn a_layout_keeps_other_images_and_other_files_stay() {
     let module = module::build().unwrap();
     let folder = TempDir::new().unwrap();
-    let push = ["push", "--module", text(&module), "--layout", text(folder.path())];
+    let push = [
+        "push",
+        "--module",
+        text(&module),
+        "--layout",
+        text(folder.path()),
+    ];
     succeed(&push);
     let index_path = folder.path().join("index.json");
     let index = fs::read_to_string(&index_path).unwrap();
@@ -99,7 +162,13 @@ fn a_layout_keeps_other_images_and_other_files_stay() {
 
     let occupied = TempDir::new().unwrap();
     fs::write(occupied.path().join("thesis.txt"), "…").unwrap();
-    let refused = packager(&["push", "--module", text(&module), "--layout", text(occupied.path())]);
+    let refused = packager(&[
+        "push",
+        "--module",
+        text(&module),
+        "--layout",
+        text(occupied.path()),
+    ]);
     assert_eq!(refused.status, 2, "{}", refused.talk);
     assert_eq!(fs::read_dir(occupied.path()).unwrap().count(), 1);
 }
@@ -118,7 +187,12 @@ fn what_gateways_would_not_load_is_not_pushed() {
     ] {
         fs::write(&file, bytes).unwrap();
         let refused = packager(&["push", "--module", text(&file), "--layout", text(&layout)]);
-        assert_eq!((refused.status, refused.out.as_str()), (status, ""), "{}", refused.talk);
+        assert_eq!(
+            (refused.status, refused.out.as_str()),
+            (status, ""),
+            "{}",
+            refused.talk
+        );
         assert!(!layout.exists());
     }
 }
@@ -137,17 +211,31 @@ fn the_digest_does_not_depend_on_the_folder() {
         fs::copy(checkout.join(file), to).unwrap();
     }
     let home = cargo_home(&folder.path().join("cargo"));
-    run_in(&copy, "env", &[&home, text(built_packager().unwrap()), "build"]).unwrap();
+    run_in(
+        &copy,
+        "env",
+        &[&home, text(built_packager().unwrap()), "build"],
+    )
+    .unwrap();
     let built = copy.join("dist/sni-guard.wasm");
-    assert!(fs::read(&built).unwrap() == fs::read(&module).unwrap(), "the modules differ");
+    assert!(
+        fs::read(&built).unwrap() == fs::read(&module).unwrap(),
+        "the modules differ"
+    );
     let digest = |module: &Path| {
         let layout = TempDir::new().unwrap();
-        succeed(&["push", "--module", text(module), "--layout", text(layout.path())])
-            .out
-            .rsplit_once('@')
-            .unwrap()
-            .1
-            .to_owned()
+        succeed(&[
+            "push",
+            "--module",
+            text(module),
+            "--layout",
+            text(layout.path()),
+        ])
+        .out
+        .rsplit_once('@')
+        .unwrap()
+        .1
+        .to_owned()
     };
     assert_eq!(digest(&built), digest(&module));
 }

@@ -19,7 +19,10 @@ use tests::fake_host::{Facts, FakeHost, Module};
 use tests::module;
 
 fn guard(config: GuardConfig) -> Guard {
-    Guard { module: module::build().unwrap(), config }
+    Guard {
+        module: module::build().unwrap(),
+        config,
+    }
 }
 
 fn listener(guard: &Guard) -> Listener {
@@ -34,8 +37,14 @@ fn servers() -> Value {
 /// Load on connections with SNI a.example.com.
 fn start_load(address: SocketAddr, authority: &str, requests: u32, connections: u32) -> Child {
     Command::new("h2load")
-        .args([format!("--requests={requests}"), format!("--clients={connections}")])
-        .args(["--max-concurrent-streams=10".to_owned(), format!("--connect-to={address}")])
+        .args([
+            format!("--requests={requests}"),
+            format!("--clients={connections}"),
+        ])
+        .args([
+            "--max-concurrent-streams=10".to_owned(),
+            format!("--connect-to={address}"),
+        ])
         .arg(format!("--header=:authority: {authority}"))
         .arg("https://a.example.com/")
         .stdout(Stdio::piped())
@@ -52,7 +61,10 @@ fn check_load(load: Child, requests: u32, class: &str) {
 
 fn resident_kib(process: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .unwrap();
     line.split_whitespace().next().unwrap().parse().unwrap()
 }
 
@@ -69,7 +81,11 @@ fn counters_add_up_and_memory_stays() {
         ];
         let loads = kinds.map(|(authority, requests, class)| {
             let connections = if authority == "a.example.com" { 50 } else { 25 };
-            (start_load(address, authority, requests, connections), requests, class)
+            (
+                start_load(address, authority, requests, connections),
+                requests,
+                class,
+            )
         });
         for (load, requests, class) in loads {
             check_load(load, requests, class);
@@ -81,9 +97,17 @@ fn counters_add_up_and_memory_stays() {
     let after = resident_kib(envoy.id());
     let metrics = envoy.metrics().unwrap();
     let counted: Vec<_> = metrics.iter().filter(|(_, count)| **count > 0).collect();
-    let (enforced, unlisted) =
-        ("sni_guard.enforced.other_server", "sni_guard.passed.unlisted_host");
-    assert_eq!(counted, [(&enforced.to_owned(), &50_000), (&unlisted.to_owned(), &50_000)]);
+    let (enforced, unlisted) = (
+        "sni_guard.enforced.other_server",
+        "sni_guard.passed.unlisted_host",
+    );
+    assert_eq!(
+        counted,
+        [
+            (&enforced.to_owned(), &50_000),
+            (&unlisted.to_owned(), &50_000)
+        ]
+    );
     assert!(after < before + 8 * 1024, "{before} KiB, then {after} KiB");
 }
 
@@ -95,8 +119,12 @@ fn the_module_forgets_every_request() {
     let requests = ["a.example.com", "b.example.com", "c.example.com"].map(|authority| {
         let mut facts = Facts::default();
         let sni = "connection.requested_server_name";
-        facts.properties.insert(sni.into(), b"a.example.com".to_vec());
-        facts.properties.insert("request.protocol".into(), b"HTTP/2".to_vec());
+        facts
+            .properties
+            .insert(sni.into(), b"a.example.com".to_vec());
+        facts
+            .properties
+            .insert("request.protocol".into(), b"HTTP/2".to_vec());
         facts.headers.insert(":authority".into(), authority.into());
         facts
     });
@@ -118,13 +146,26 @@ fn replaced_configurations_are_forgotten() {
     let guard = guard(GuardConfig::Discovered(file.clone()));
     let deliver = |round: usize| {
         let servers: BTreeMap<String, [String; 1]> = (0..5_000)
-            .map(|n| (format!("server-{n}"), [format!("host-{n}.round-{round}.example.com")]))
+            .map(|n| {
+                (
+                    format!("server-{n}"),
+                    [format!("host-{n}.round-{round}.example.com")],
+                )
+            })
             .collect();
-        guard.deliver(&file, &json!({ "servers": servers }).to_string()).unwrap();
+        guard
+            .deliver(&file, &json!({ "servers": servers }).to_string())
+            .unwrap();
     };
     deliver(0);
     let envoy = Envoy::start(&[listener(&guard)]).unwrap();
-    let taken_up = || envoy.log().unwrap().matches("sni-guard: rule servers").count();
+    let taken_up = || {
+        envoy
+            .log()
+            .unwrap()
+            .matches("sni-guard: rule servers")
+            .count()
+    };
     let replace = |rounds: std::ops::Range<usize>| {
         for round in rounds {
             let before = taken_up();
@@ -149,10 +190,22 @@ fn a_new_configuration_loses_no_request() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("filter.json");
     let guard = guard(GuardConfig::Discovered(file.clone()));
-    let configurations = [servers(), json!({}), json!({ "rule": "exact" }), json!({ "nope": 1 })];
-    guard.deliver(&file, &configurations[0].to_string()).unwrap();
+    let configurations = [
+        servers(),
+        json!({}),
+        json!({ "rule": "exact" }),
+        json!({ "nope": 1 }),
+    ];
+    guard
+        .deliver(&file, &configurations[0].to_string())
+        .unwrap();
     let envoy = Envoy::start(&[listener(&guard)]).unwrap();
-    let load = start_load(envoy.listener("guarded").unwrap(), "a.example.com", 100_000, 20);
+    let load = start_load(
+        envoy.listener("guarded").unwrap(),
+        "a.example.com",
+        100_000,
+        20,
+    );
     for config in configurations.iter().cycle().take(41) {
         guard.deliver(&file, &config.to_string()).unwrap();
         sleep(Duration::from_millis(50));
@@ -176,7 +229,11 @@ fn a_new_listener_loses_no_request() {
         let clients = [(); 8].map(|()| scope.spawn(|| ask_until(&stop, address)));
         for (config, expected) in updates.iter().cycle().take(6) {
             envoy.replace_listeners(&[inline(config.clone())]).unwrap();
-            let status = || get(address, "a.example.com", "b.example.com").unwrap().status;
+            let status = || {
+                get(address, "a.example.com", "b.example.com")
+                    .unwrap()
+                    .status
+            };
             let deadline = Instant::now() + Duration::from_secs(10);
             while status() != *expected {
                 assert!(Instant::now() < deadline, "{config} is not in force");
@@ -192,8 +249,13 @@ fn a_new_listener_loses_no_request() {
         assert!(requests > 100, "{requests} requests");
         assert!((4..20).contains(&connections), "{connections} connections");
     }
-    let counted = envoy.admin("/stats?filter=listener_in_place_updated").unwrap();
-    assert_eq!(counted.trim(), "listener_manager.listener_in_place_updated: 6");
+    let counted = envoy
+        .admin("/stats?filter=listener_in_place_updated")
+        .unwrap();
+    assert_eq!(
+        counted.trim(),
+        "listener_manager.listener_in_place_updated: 6"
+    );
 }
 
 /// Sends requests one after the other and wants a 200 for each. A client goes on with a new

@@ -1,7 +1,11 @@
 //! `manifests/lua`: the rule `exact` for gateways that cannot load an image, on Envoy, as operators
 //! apply it.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 use std::fs;
 
@@ -20,15 +24,26 @@ const BODY: &str = "421 Misdirected Request\n\
 fn filter() -> Value {
     let resource = checkout().join("manifests/lua/envoyfilter.yaml");
     let resource: Value = serde_saphyr::from_str(&fs::read_to_string(resource).unwrap()).unwrap();
-    resource.pointer("/spec/configPatches/0/patch/value").unwrap().clone()
+    resource
+        .pointer("/spec/configPatches/0/patch/value")
+        .unwrap()
+        .clone()
 }
 
 /// A chain for every SNI, with routes for some authorities.
 fn listener(name: &str, transport: Transport, filter: Option<Value>) -> Listener {
     let hosts = ["service1.test.com", "service2.test.com", "example.com"];
     let virtual_hosts = hosts.map(VirtualHost::of).into();
-    let chains = vec![Chain { server_names: vec!["*".into()], virtual_hosts }];
-    Listener { name: name.into(), transport, chains, filter: filter.map(Filter::Inserted) }
+    let chains = vec![Chain {
+        server_names: vec!["*".into()],
+        virtual_hosts,
+    }];
+    Listener {
+        name: name.into(),
+        transport,
+        chains,
+        filter: filter.map(Filter::Inserted),
+    }
 }
 
 fn listeners(filter: &Value) -> Vec<Listener> {
@@ -37,7 +52,11 @@ fn listeners(filter: &Value) -> Vec<Listener> {
         .flat_map(|transport| {
             [
                 listener(&format!("plain {transport:?}"), transport, None),
-                listener(&format!("guarded {transport:?}"), transport, Some(filter.clone())),
+                listener(
+                    &format!("guarded {transport:?}"),
+                    transport,
+                    Some(filter.clone()),
+                ),
             ]
         })
         .collect()
@@ -63,9 +82,10 @@ fn decide(config: &Config, row: &Row) -> bool {
     let sni = row.sni.as_deref().unwrap_or_default();
     match config.judge(sni.as_bytes(), row.authority.as_bytes()) {
         Judgement::Pass(_) => false,
-        Judgement::Suspect(suspect) => {
-            config.settle(suspect, row.request.facts()).status().is_some()
-        }
+        Judgement::Suspect(suspect) => config
+            .settle(suspect, row.request.facts())
+            .status()
+            .is_some(),
     }
 }
 
@@ -113,13 +133,19 @@ fn a_host_is_switched_off_in_the_script() {
     let envoy = Envoy::start(&listeners(&filter)).unwrap();
     let address = envoy.listener("guarded Tls").unwrap();
     let status = |authority| get(address, "service1.test.com", authority).unwrap().status;
-    assert_eq!((status("B.example.com.:443"), status("c.example.com")), (404, 421));
+    assert_eq!(
+        (status("B.example.com.:443"), status("c.example.com")),
+        (404, 421)
+    );
 }
 
 #[track_caller]
 fn check(envoy: &Envoy, row: &Row, misdirected: bool) {
     let transport = match row.request {
-        Request { protocol: Protocol::H3, .. } => Transport::Quic,
+        Request {
+            protocol: Protocol::H3,
+            ..
+        } => Transport::Quic,
         Request { tls: true, .. } => Transport::Tls,
         Request { tls: false, .. } => Transport::Plaintext,
     };
@@ -132,7 +158,11 @@ fn check(envoy: &Envoy, row: &Row, misdirected: bool) {
             // To gRPC, Envoy says everything with a 200 and a message.
             let message = |response: &Response| response.header("grpc-message").to_owned();
             assert_eq!(message(&guarded), message(&plain), "{row}");
-            assert_eq!((guarded.status, guarded.body), (plain.status, plain.body), "{row}");
+            assert_eq!(
+                (guarded.status, guarded.body),
+                (plain.status, plain.body),
+                "{row}"
+            );
         }
         (plain, guarded) => panic!("{row}: {plain:?} without the script, {guarded:?} with it"),
     }
@@ -142,9 +172,17 @@ fn check(envoy: &Envoy, row: &Row, misdirected: bool) {
 #[track_caller]
 fn check_reply(row: &Row, response: &Response) {
     assert_eq!(response.status, 421, "{row}");
-    assert_eq!(response.header("content-type"), "text/plain; charset=utf-8", "{row}");
+    assert_eq!(
+        response.header("content-type"),
+        "text/plain; charset=utf-8",
+        "{row}"
+    );
     assert_eq!(response.header("cache-control"), "no-store", "{row}");
     let body = String::from_utf8_lossy(&response.body);
-    let expected = if row.request.method == "HEAD" { "" } else { BODY };
+    let expected = if row.request.method == "HEAD" {
+        ""
+    } else {
+        BODY
+    };
     assert_eq!(body, expected, "{row}");
 }

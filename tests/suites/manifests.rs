@@ -1,7 +1,11 @@
 //! What operators apply: the kustomize base and its overlays are what `packager manifest` writes.
 //! `BLESS=1` writes them anew.
 
-#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
 
 use std::fs;
 use std::path::PathBuf;
@@ -43,7 +47,10 @@ const HOSTS: [&str; 3] = ["a.example.com", "x.lab.example.com", "other.example.c
 #[test]
 fn base_is_what_the_packager_writes() {
     check_file("base/wasmplugin.yaml", &written(&[]));
-    assert_eq!(kustomization("base")["resources"], json!(["wasmplugin.yaml"]));
+    assert_eq!(
+        kustomization("base")["resources"],
+        json!(["wasmplugin.yaml"])
+    );
 }
 
 #[test]
@@ -70,7 +77,11 @@ fn check_overlay((name, arguments, actions): Overlay) {
 
     let kustomization = kustomization(&format!("overlays/{name}"));
     assert_eq!(kustomization["resources"], json!(["../../base"]), "{name}");
-    assert_eq!(kustomization["patches"], json!([{ "path": "plugin-config.yaml" }]), "{name}");
+    assert_eq!(
+        kustomization["patches"],
+        json!([{ "path": "plugin-config.yaml" }]),
+        "{name}"
+    );
 
     let mut result = parse(&written(&[]));
     merge(&mut result, &parse(&read(&file)));
@@ -106,7 +117,10 @@ const LISTED: [(&str, &[&str]); 6] = [
 #[test]
 fn the_audit_has_just_the_rights_it_needs() {
     let documents = audit();
-    let role = &documents.iter().find(|found| found["kind"] == "ClusterRole").unwrap()["rules"];
+    let role = &documents
+        .iter()
+        .find(|found| found["kind"] == "ClusterRole")
+        .unwrap()["rules"];
     let mut rights: Vec<(String, Vec<String>)> = Vec::new();
     for rule in role.as_array().unwrap() {
         assert_eq!(rule["verbs"], json!(["get", "list"]));
@@ -120,25 +134,40 @@ fn the_audit_has_just_the_rights_it_needs() {
     }
     rights.sort();
     let listed = LISTED.map(|(group, names)| {
-        (group.to_owned(), names.iter().map(ToString::to_string).collect::<Vec<_>>())
+        (
+            group.to_owned(),
+            names.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        )
     });
     assert_eq!(rights, listed);
     let patch = parse(&read("audit/with-secrets/role-patch.yaml"));
     let secrets = json!({"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "list"]});
-    assert_eq!(patch, json!([{"op": "add", "path": "/rules/-", "value": secrets}]));
-    assert_eq!(kustomization("audit/with-secrets")["resources"], json!(["../base"]));
+    assert_eq!(
+        patch,
+        json!([{"op": "add", "path": "/rules/-", "value": secrets}])
+    );
+    assert_eq!(
+        kustomization("audit/with-secrets")["resources"],
+        json!(["../base"])
+    );
 }
 
 /// The audit runs as nobody, one at a time, within limits.
 #[test]
 fn the_audit_runs_with_little() {
     let documents = audit();
-    let job = &documents.iter().find(|found| found["kind"] == "CronJob").unwrap()["spec"];
+    let job = &documents
+        .iter()
+        .find(|found| found["kind"] == "CronJob")
+        .unwrap()["spec"];
     assert_eq!(job["concurrencyPolicy"], "Forbid");
     let pod = &job["jobTemplate"]["spec"]["template"]["spec"];
     let security = &pod["securityContext"];
     assert_eq!(security["runAsNonRoot"], true);
-    assert_eq!(security["seccompProfile"], json!({"type": "RuntimeDefault"}));
+    assert_eq!(
+        security["seccompProfile"],
+        json!({"type": "RuntimeDefault"})
+    );
     let container = &pod["containers"][0];
     let expected = json!({
         "allowPrivilegeEscalation": false,
@@ -147,12 +176,24 @@ fn the_audit_runs_with_little() {
         "readOnlyRootFilesystem": true,
     });
     assert_eq!(container["securityContext"], expected);
-    assert_eq!(container["args"], json!(["check", "--cluster", "--output", "json"]));
+    assert_eq!(
+        container["args"],
+        json!(["check", "--cluster", "--output", "json"])
+    );
     assert!(container["resources"]["limits"]["memory"].is_string());
-    let binding = documents.iter().find(|found| found["kind"] == "ClusterRoleBinding").unwrap();
-    let account = documents.iter().find(|found| found["kind"] == "ServiceAccount").unwrap();
+    let binding = documents
+        .iter()
+        .find(|found| found["kind"] == "ClusterRoleBinding")
+        .unwrap();
+    let account = documents
+        .iter()
+        .find(|found| found["kind"] == "ServiceAccount")
+        .unwrap();
     assert_eq!(binding["subjects"][0]["name"], account["metadata"]["name"]);
-    assert_eq!(binding["subjects"][0]["namespace"], account["metadata"]["namespace"]);
+    assert_eq!(
+        binding["subjects"][0]["namespace"],
+        account["metadata"]["namespace"]
+    );
     assert_eq!(pod["serviceAccountName"], account["metadata"]["name"]);
 }
 
@@ -162,13 +203,25 @@ fn audit() -> Vec<Value> {
     let files = kustomization["resources"].as_array().unwrap();
     let folder = fs::read_dir(manifests().join("audit/base")).unwrap();
     assert_eq!(folder.count(), files.len() + 1);
-    let texts = files.iter().map(|file| read(&format!("audit/base/{}", file.as_str().unwrap())));
+    let texts = files
+        .iter()
+        .map(|file| read(&format!("audit/base/{}", file.as_str().unwrap())));
     let texts: Vec<String> = texts.collect();
-    texts.iter().flat_map(|text| text.split("\n---\n")).map(parse).collect()
+    texts
+        .iter()
+        .flat_map(|text| text.split("\n---\n"))
+        .map(parse)
+        .collect()
 }
 
 fn written(arguments: &[&str]) -> String {
-    let base = ["manifest", "--image", IMAGE, "--selector", "istio=ingressgateway"];
+    let base = [
+        "manifest",
+        "--image",
+        IMAGE,
+        "--selector",
+        "istio=ingressgateway",
+    ];
     let run = packager(&[&base, arguments].concat());
     assert_eq!(run.status, 0, "{}", run.talk);
     run.out

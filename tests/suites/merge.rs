@@ -1,6 +1,10 @@
 //! `packager merge`: cases that are files, and its plans on a real Envoy, step by step.
 
-#![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -47,7 +51,11 @@ impl Planned {
     fn of(path: &Path, strategy: Strategy) -> Self {
         let text = fs::read_to_string(path).unwrap();
         let is_model = path.starts_with("gateways");
-        let text = if is_model { without_secrets(&text) } else { input(&text).unwrap() };
+        let text = if is_model {
+            without_secrets(&text)
+        } else {
+            input(&text).unwrap()
+        };
         let mut resources = Resources::with_manifests();
         // The cases of commands have broken documents too.
         let _ = read("input.yaml", &text, &mut resources);
@@ -61,7 +69,12 @@ impl Planned {
             may_assume_certificates,
         });
         let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
-        Self { name: format!("{name} {strategy:?}"), start, certificates, outlook }
+        Self {
+            name: format!("{name} {strategy:?}"),
+            start,
+            certificates,
+            outlook,
+        }
     }
 
     fn writes(&self) -> Vec<&Write> {
@@ -83,16 +96,23 @@ impl Planned {
 
 /// The Secrets of the model's cases hold no certificates.
 fn without_secrets(text: &str) -> String {
-    let documents = text.split("\n---\n").filter(|text| !text.contains("kind: Secret\n"));
+    let documents = text
+        .split("\n---\n")
+        .filter(|text| !text.contains("kind: Secret\n"));
     documents.collect::<Vec<_>>().join("\n---\n")
 }
 
 /// Every plan of every case, both ways.
 fn all() -> Vec<Planned> {
-    let paths = files("gateways").unwrap().into_iter().chain(files("merge").unwrap());
+    let paths = files("gateways")
+        .unwrap()
+        .into_iter()
+        .chain(files("merge").unwrap());
     let both = [Strategy::Seamless, Strategy::Short];
     let planned = paths.flat_map(|path| both.map(|strategy| Planned::of(&path, strategy)));
-    planned.filter(|planned| !planned.outlook.plans.is_empty()).collect()
+    planned
+        .filter(|planned| !planned.outlook.plans.is_empty())
+        .collect()
 }
 
 /// By host, the status and the routes of the answer on a connection of its own.
@@ -101,17 +121,32 @@ type Answers = BTreeMap<String, Option<(u16, Vec<u8>)>>;
 fn fresh(address: SocketAddr, hosts: &[String], client: &Certificate) -> Answers {
     let answer = |host: &String| {
         let transport = Transport::MutualTls(Some(host), client);
-        let response =
-            block_on(async { Connection::h2(address, transport).await?.send(&GET, host).await });
-        (host.clone(), response.ok().map(|response| (response.status, response.body)))
+        let response = block_on(async {
+            Connection::h2(address, transport)
+                .await?
+                .send(&GET, host)
+                .await
+        });
+        (
+            host.clone(),
+            response
+                .ok()
+                .map(|response| (response.status, response.body)),
+        )
     };
     hosts.iter().map(answer).collect()
 }
 
 /// A TLS listener of a state, where there is one.
 fn listener<'m>(model: &'m Model, workload: &str, listener: &str) -> Option<&'m Listener> {
-    let workload = model.workloads.iter().find(|found| found.full_name() == workload)?;
-    workload.listeners.iter().find(|found| found.name() == listener)
+    let workload = model
+        .workloads
+        .iter()
+        .find(|found| found.full_name() == workload)?;
+    workload
+        .listeners
+        .iter()
+        .find(|found| found.name() == listener)
 }
 
 #[test]
@@ -119,7 +154,10 @@ fn envoy_answers_every_host_alike_after_every_write() {
     let folder = TempDir::new().unwrap();
     let all = all();
     let plans = all.iter().flat_map(|planned| &planned.outlook.plans);
-    let hosts: BTreeSet<&str> = plans.flat_map(|plan| &plan.hosts).map(String::as_str).collect();
+    let hosts: BTreeSet<&str> = plans
+        .flat_map(|plan| &plan.hosts)
+        .map(String::as_str)
+        .collect();
     let hosts: Vec<&str> = hosts.into_iter().collect();
     let certificate = Certificate::generate(folder.path(), &hosts).unwrap();
     let (mut plans, mut states, mut asked) = (0, 0, 0);
@@ -140,7 +178,12 @@ fn envoy_answers_every_host_alike_after_every_write() {
                     let name = format!("{} {} {at}", planned.name, plan.target);
                     let backends = free_backends(found).unwrap();
                     names.push(name.clone());
-                    listening.push(Listening { name, listener: found, filter: None, backends });
+                    listening.push(Listening {
+                        name,
+                        listener: found,
+                        filter: None,
+                        backends,
+                    });
                 }
                 questions.push((names, &plan.hosts));
             }
@@ -172,7 +215,15 @@ fn envoy_answers_every_host_alike_after_every_write() {
 fn probe(address: SocketAddr, hosts: &[String], certificate: &Certificate) {
     let [certificate, key] = [&certificate.certificate, &certificate.key];
     let (address, sni) = (address.to_string(), hosts.first().unwrap());
-    let mut arguments = vec!["probe", "--connect", &address, "--sni", sni, "--output", "json"];
+    let mut arguments = vec![
+        "probe",
+        "--connect",
+        &address,
+        "--sni",
+        sni,
+        "--output",
+        "json",
+    ];
     arguments.extend([
         "--insecure-skip-tls-verify",
         "--client-cert",
@@ -185,7 +236,10 @@ fn probe(address: SocketAddr, hosts: &[String], certificate: &Certificate) {
     let report: Value = serde_json::from_str(&run.out).unwrap();
     let results = report.get("results").unwrap().as_array().unwrap();
     let is_fixed = |result: &Value| result.get("verdict").unwrap() == "fixed-by-merge";
-    assert!(results.len() == hosts.len() && results.iter().all(is_fixed), "{report}");
+    assert!(
+        results.len() == hosts.len() && results.iter().all(is_fixed),
+        "{report}"
+    );
 }
 
 #[test]
@@ -212,13 +266,22 @@ fn nothing_breaks_any_more_in_the_end() {
             ]
             .contains(&code)
         };
-        let refused: Vec<&String> =
-            planned.outlook.refusals.iter().flat_map(|refusal| &refusal.servers).collect();
+        let refused: Vec<&String> = planned
+            .outlook
+            .refusals
+            .iter()
+            .flat_map(|refusal| &refusal.servers)
+            .collect();
         let left: Vec<_> = report
             .findings
             .iter()
             .filter(|finding| is_about(finding.code))
-            .filter(|finding| !finding.owner.as_ref().is_some_and(|own| refused.contains(&own)))
+            .filter(|finding| {
+                !finding
+                    .owner
+                    .as_ref()
+                    .is_some_and(|own| refused.contains(&own))
+            })
             .collect();
         assert!(left.is_empty(), "{}: {left:#?}", planned.name);
     }
@@ -227,7 +290,8 @@ fn nothing_breaks_any_more_in_the_end() {
 /// The manifests of a state, without what the API server writes.
 fn manifests(state: &State) -> BTreeMap<ResourceName, Value> {
     let all = state.resources().manifests.iter();
-    all.map(|(name, manifest)| (name.clone(), without_status(manifest))).collect()
+    all.map(|(name, manifest)| (name.clone(), without_status(manifest)))
+        .collect()
 }
 
 /// In reverse, and without an outage either: a Gateway that is made again is the youngest then.
@@ -236,28 +300,52 @@ fn what_takes_the_steps_back_restores_the_first_state() {
     for planned in all() {
         let states = planned.states();
         let mut state = states.last().unwrap().clone();
-        let undo: Vec<Write> = planned.writes().iter().rev().map(|write| write.undo()).collect();
+        let undo: Vec<Write> = planned
+            .writes()
+            .iter()
+            .rev()
+            .map(|write| write.undo())
+            .collect();
         let steps = undo.iter().map(std::slice::from_ref);
         let proved = prove(&state, steps, &planned.certificates, Strictness::Settled);
         assert_eq!(proved, Ok(()), "{}", planned.name);
         for write in &undo {
             state.apply(write).unwrap();
         }
-        assert_eq!(manifests(&state), manifests(&planned.start), "{}", planned.name);
+        assert_eq!(
+            manifests(&state),
+            manifests(&planned.start),
+            "{}",
+            planned.name
+        );
     }
 }
 
 fn gateway(name: &str) -> ResourceName {
-    ResourceName { kind: "Gateway", namespace: "istio-system".into(), name: name.into() }
+    ResourceName {
+        kind: "Gateway",
+        namespace: "istio-system".into(),
+        name: name.into(),
+    }
 }
 
 fn service(name: &str) -> ResourceName {
-    ResourceName { kind: "VirtualService", ..gateway(name) }
+    ResourceName {
+        kind: "VirtualService",
+        ..gateway(name)
+    }
 }
 
 fn replace(resource: ResourceName, path: &str, old: &[&str], new: &[&str]) -> Write {
-    let edit = Edit::Replace { path: path.into(), old: json!(old), new: json!(new) };
-    Write::Patch { resource, edits: vec![edit] }
+    let edit = Edit::Replace {
+        path: path.into(),
+        old: json!(old),
+        new: json!(new),
+    };
+    Write::Patch {
+        resource,
+        edits: vec![edit],
+    }
 }
 
 /// The step at which a plan is an outage, with the host.
@@ -265,7 +353,12 @@ fn replace(resource: ResourceName, path: &str, old: &[&str], new: &[&str]) -> Wr
 fn outage(steps: &[Vec<Write>]) -> (usize, String, Outcome) {
     let planned = Planned::of(Path::new("merge/seamless.yaml"), Strategy::Seamless);
     let steps = steps.iter().map(Vec::as_slice);
-    match prove(&planned.start, steps, &planned.certificates, Strictness::Settled) {
+    match prove(
+        &planned.start,
+        steps,
+        &planned.certificates,
+        Strictness::Settled,
+    ) {
         Err(Flaw::Broken(broken)) => (broken.step, broken.host, broken.after.outcome),
         other => panic!("{other:?}"),
     }
@@ -288,7 +381,10 @@ fn the_published_recipe_is_an_outage() {
             }],
         },
     });
-    let make = vec![Write::Create { resource: gateway("unified"), manifest: unified }];
+    let make = vec![Write::Create {
+        resource: gateway("unified"),
+        manifest: unified,
+    }];
     let bind = |route, old| replace(service(route), "/spec/gateways", &[old], &["unified"]);
     let repoint = vec![bind("va", "gw-a"), bind("vb", "gw-b")];
     let expected = (2, "a.example.com".to_owned(), Outcome::NotFound);
@@ -300,7 +396,12 @@ fn the_published_recipe_is_an_outage() {
 fn to_grow_the_younger_gateway_is_an_outage() {
     let path = "/spec/servers/0/hosts";
     let both = ["b.example.com", "a.example.com"];
-    let bind = replace(service("va"), "/spec/gateways", &["gw-a"], &["gw-a", "gw-b"]);
+    let bind = replace(
+        service("va"),
+        "/spec/gateways",
+        &["gw-a"],
+        &["gw-a", "gw-b"],
+    );
     let grow = replace(gateway("gw-b"), path, &["b.example.com"], &both);
     let expected = (2, "b.example.com".to_owned(), Outcome::Reset);
     assert_eq!(outage(&[vec![bind], vec![grow]]), expected);
@@ -312,11 +413,21 @@ fn a_short_plan_does_not_hold_while_envoy_changes() {
     let planned = Planned::of(Path::new("merge/short.yaml"), Strategy::Short);
     let plan = planned.outlook.plans.first().unwrap();
     let steps = plan.steps.iter().map(|step| step.writes.as_slice());
-    let proved = prove(&planned.start, steps, &planned.certificates, Strictness::Passing);
-    let Err(Flaw::Broken(broken)) = proved else { panic!("{proved:?}") };
+    let proved = prove(
+        &planned.start,
+        steps,
+        &planned.certificates,
+        Strictness::Passing,
+    );
+    let Err(Flaw::Broken(broken)) = proved else {
+        panic!("{proved:?}")
+    };
     let name = plan.steps.get(broken.step - 1).unwrap().name;
     assert_eq!((name, broken.is_passing), ("take-over", true));
-    assert_eq!((broken.host.as_str(), broken.after.outcome), ("b.example.com", Outcome::NotFound));
+    assert_eq!(
+        (broken.host.as_str(), broken.after.outcome),
+        ("b.example.com", Outcome::NotFound)
+    );
 }
 
 /// A plan for more servers than anybody would carry out is refused, and at once.
@@ -339,7 +450,11 @@ fn too_many_servers_are_refused() {
     let run = run("merge % --assume-same-certificate", &text).unwrap();
     assert_eq!(run.status, 1, "{}", run.talk);
     let told = "refused: 301 servers break each other, and a plan is for 300 at most\n";
-    assert!(run.out.starts_with(told), "{}", run.out.lines().next().unwrap());
+    assert!(
+        run.out.starts_with(told),
+        "{}",
+        run.out.lines().next().unwrap()
+    );
 }
 
 /// The files below a folder, with what is in them.
@@ -353,9 +468,18 @@ fn tree(folder: &Path) -> BTreeMap<String, String> {
                 folders.push(path);
                 continue;
             }
-            let name = path.strip_prefix(folder).unwrap().to_str().unwrap().to_owned();
+            let name = path
+                .strip_prefix(folder)
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .to_owned();
             let is_program = fs::metadata(&path).unwrap().permissions().mode() & 0o111 != 0;
-            assert_eq!(is_program, path.extension().is_some_and(|it| it == "sh"), "{name}");
+            assert_eq!(
+                is_program,
+                path.extension().is_some_and(|it| it == "sh"),
+                "{name}"
+            );
             files.insert(name, fs::read_to_string(path).unwrap());
         }
     }
@@ -365,7 +489,11 @@ fn tree(folder: &Path) -> BTreeMap<String, String> {
 #[test]
 fn a_folder_for_each_step() {
     let case = input(&fs::read_to_string("merge/seamless.yaml").unwrap()).unwrap();
-    for (form, golden) in [("", "patches"), (" --full", "full"), (" --kustomize", "kustomize")] {
+    for (form, golden) in [
+        ("", "patches"),
+        (" --full", "full"),
+        (" --kustomize", "kustomize"),
+    ] {
         let folder = TempDir::new().unwrap();
         let into = folder.path().join("new/plan");
         let command = format!("merge % --into {}{form}", into.display());
@@ -378,12 +506,23 @@ fn a_folder_for_each_step() {
         if std::env::var_os("BLESS").is_some() {
             fs::write(&golden, &text).unwrap();
         }
-        assert!(text == fs::read_to_string(&golden).unwrap_or_default(), "{golden}: now\n{text}");
+        assert!(
+            text == fs::read_to_string(&golden).unwrap_or_default(),
+            "{golden}: now\n{text}"
+        );
 
         let again = run(&command, &case).unwrap();
         assert_eq!(again.status, 2);
-        assert!(again.talk.contains("there is something in it"), "{}", again.talk);
-        assert_eq!(fs::read_dir(into.parent().unwrap()).unwrap().count(), 1, "a folder is left");
+        assert!(
+            again.talk.contains("there is something in it"),
+            "{}",
+            again.talk
+        );
+        assert_eq!(
+            fs::read_dir(into.parent().unwrap()).unwrap().count(),
+            1,
+            "a folder is left"
+        );
     }
 }
 
@@ -392,6 +531,10 @@ fn a_dry_run_writes_nothing() {
     let case = input(&fs::read_to_string("merge/seamless.yaml").unwrap()).unwrap();
     let folder = TempDir::new().unwrap();
     let into = folder.path().join("plan");
-    let dry = run(&format!("merge % --dry-run --into {}", into.display()), &case).unwrap();
+    let dry = run(
+        &format!("merge % --dry-run --into {}", into.display()),
+        &case,
+    )
+    .unwrap();
     assert_eq!((dry.status, into.exists()), (0, false), "{}", dry.talk);
 }

@@ -7,7 +7,11 @@
 //! - `SNI AUTHORITY OUTCOME CHAIN VIRTUAL-HOST`, `-` for none: a request;
 //! - `dropped SERVER: REASON`, `unprogrammed SERVER: REASON`, `ignored RESOURCE: REASON`, wherever.
 
-#![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
 
 mod documents;
 mod explain;
@@ -27,8 +31,10 @@ use serde::Deserialize as _;
 use tests::process::{packager, packager_with_input};
 
 fn cases() -> Vec<PathBuf> {
-    let mut cases: Vec<_> =
-        fs::read_dir("gateways").unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut cases: Vec<_> = fs::read_dir("gateways")
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     cases.sort();
     cases
 }
@@ -55,15 +61,26 @@ fn check_case(case: &Path) {
     let model = Model::of(&resources(&text));
     let mut expected: Vec<&str> = Vec::new();
     let mut listener = None;
-    for line in text.lines().filter_map(|line| line.strip_prefix("# EXPECT: ")) {
+    for line in text
+        .lines()
+        .filter_map(|line| line.strip_prefix("# EXPECT: "))
+    {
         match line.split(' ').collect::<Vec<_>>().as_slice() {
-            ["chain" | "rejected" | "dropped" | "unprogrammed" | "ignored", ..] => {
+            [
+                "chain" | "rejected" | "dropped" | "unprogrammed" | "ignored",
+                ..,
+            ] => {
                 expected.push(line);
             }
             ["listener", ..] => {
                 expected.push(line);
                 listener = find(&model, line);
-                assert!(listener.is_some(), "{}: no {line} in {:?}", case.display(), told(&model));
+                assert!(
+                    listener.is_some(),
+                    "{}: no {line} in {:?}",
+                    case.display(),
+                    told(&model)
+                );
             }
             [sni, authority, ..] => check_answer(case, listener.unwrap(), sni, authority, line),
             _ => panic!("{}: {line}", case.display()),
@@ -77,7 +94,10 @@ fn check_case(case: &Path) {
 
 fn find<'m>(model: &'m Model, line: &str) -> Option<&'m Listener> {
     let mut listeners = model.workloads.iter().flat_map(|workload| {
-        workload.listeners.iter().map(|listener| (workload.full_name(), listener))
+        workload
+            .listeners
+            .iter()
+            .map(|listener| (workload.full_name(), listener))
     });
     let found = listeners.find(|(workload, listener)| heading(workload, listener) == line);
     found.map(|(_, listener)| listener)
@@ -94,7 +114,10 @@ fn check_answer(case: &Path, listener: &Listener, sni: &str, authority: &str, li
     let answer = listener.answer(server_name.as_bytes(), authority.as_bytes());
     let chain = answer.chain.map_or("-", |chain| chain.name.as_str());
     let virtual_host = answer.virtual_host.map_or("-", |host| host.name.as_str());
-    let told = format!("{sni} {authority} {} {chain} {virtual_host}", answer.outcome.name());
+    let told = format!(
+        "{sni} {authority} {} {chain} {virtual_host}",
+        answer.outcome.name()
+    );
     assert_eq!(told, line, "{}", case.display());
 }
 
@@ -108,13 +131,21 @@ fn told(model: &Model) -> Vec<String> {
             lines.push(heading(&workload.full_name(), listener));
             lines.extend(listener.chains.iter().map(chain));
             if listener.is_rejected() {
-                let hosts = listener.duplicates.iter().map(|duplicate| duplicate.host.to_string());
+                let hosts = listener
+                    .duplicates
+                    .iter()
+                    .map(|duplicate| duplicate.host.to_string());
                 lines.push(format!("rejected {}", hosts.collect::<Vec<_>>().join(" ")));
             }
         }
         lines.extend(workload.dropped.iter().map(dropped));
     }
-    lines.extend(model.unprogrammed.iter().map(|found| format!("unprogrammed {found}")));
+    lines.extend(
+        model
+            .unprogrammed
+            .iter()
+            .map(|found| format!("unprogrammed {found}")),
+    );
     lines.extend(model.ignored.iter().map(|found| format!("ignored {found}")));
     lines
 }
@@ -144,7 +175,11 @@ fn servers_are_a_valid_configuration() {
     let mut tables = 0;
     for case in cases() {
         let model = Model::of(&resources(&fs::read_to_string(&case).unwrap()));
-        for listener in model.workloads.iter().flat_map(|workload| &workload.listeners) {
+        for listener in model
+            .workloads
+            .iter()
+            .flat_map(|workload| &workload.listeners)
+        {
             let servers = listener.servers();
             if listener.is_tls() {
                 let config = serde_json::json!({ "servers": servers });
@@ -176,7 +211,10 @@ fn servers_by_label() {
                 "istio-system/gw-w/https-w=*.example.com",
             ],
         ),
-        ("17-gateway-api", vec!["shop/public/a=a.example.com", "shop/public/b=b.example.com"]),
+        (
+            "17-gateway-api",
+            vec!["shop/public/a=a.example.com", "shop/public/b=b.example.com"],
+        ),
         (
             "passthrough-names",
             vec![
@@ -184,12 +222,19 @@ fn servers_by_label() {
                 "istio-system/gw-w/https-w=*.example.com",
             ],
         ),
-        ("13-rejected", vec!["istio-system/gw-a/https-a=a.example.com"]),
+        (
+            "13-rejected",
+            vec!["istio-system/gw-a/https-a=a.example.com"],
+        ),
     ] {
         let text = fs::read_to_string(format!("gateways/{case}.yaml")).unwrap();
         let model = Model::of(&resources(&text));
-        let listener =
-            model.workloads.iter().flat_map(|workload| &workload.listeners).next().unwrap();
+        let listener = model
+            .workloads
+            .iter()
+            .flat_map(|workload| &workload.listeners)
+            .next()
+            .unwrap();
         let told: Vec<String> = listener
             .servers()
             .iter()
@@ -213,7 +258,11 @@ fn the_order_of_the_input_does_not_matter() {
         backward.routes.reverse();
         backward.services.reverse();
         backward.pods.reverse();
-        let sorted = |resources| told(&Model::of(resources)).into_iter().collect::<BTreeSet<_>>();
+        let sorted = |resources| {
+            told(&Model::of(resources))
+                .into_iter()
+                .collect::<BTreeSet<_>>()
+        };
         assert_eq!(sorted(&forward), sorted(&backward), "{}", case.display());
     }
 }

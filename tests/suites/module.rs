@@ -30,7 +30,11 @@ impl Sketch {
         let functions = ["_initialize", "proxy_on_memory_allocate"].map(str::to_owned);
         let mut functions = functions.to_vec();
         functions.push(format!("proxy_abi_version_{version}"));
-        Self { imports: Vec::new(), functions, memory: true }
+        Self {
+            imports: Vec::new(),
+            functions,
+            memory: true,
+        }
     }
 
     fn importing(mut self, module: &str, name: &str, signature: Signature) -> Self {
@@ -53,7 +57,9 @@ impl Sketch {
         for (module, name, (parameters, results)) in &self.imports {
             imports.import(module, name, EntityType::Function(types.len()));
             let types_of = |list: &[wasmparser::ValType]| -> Vec<ValType> {
-                list.iter().map(|kind| ValType::try_from(*kind).unwrap()).collect()
+                list.iter()
+                    .map(|kind| ValType::try_from(*kind).unwrap())
+                    .collect()
             };
             types.ty().function(types_of(parameters), types_of(results));
         }
@@ -63,7 +69,11 @@ impl Sketch {
             let allocates = name == "proxy_on_memory_allocate";
             exports.export(name, ExportKind::Func, imports.len() + functions.len());
             functions.function(types.len());
-            let i32s = if allocates { vec![ValType::I32] } else { vec![] };
+            let i32s = if allocates {
+                vec![ValType::I32]
+            } else {
+                vec![]
+            };
             types.ty().function(i32s.clone(), i32s);
             let mut body = Function::new([]);
             if allocates {
@@ -85,7 +95,11 @@ impl Sketch {
             exports.export("memory", ExportKind::Memory, 0);
         }
         let mut module = Module::new();
-        module.section(&types).section(&imports).section(&functions).section(&memories);
+        module
+            .section(&types)
+            .section(&imports)
+            .section(&functions)
+            .section(&memories);
         module.section(&exports).section(&code);
         module.finish()
     }
@@ -96,11 +110,17 @@ fn envoy_loads(wasm: &[u8]) -> bool {
     let folder = TempDir::new().unwrap();
     let (module, bootstrap) = (folder.path().join("m.wasm"), folder.path().join("b.json"));
     fs::write(&module, wasm).unwrap();
-    let guard = Guard { module, config: GuardConfig::Inline(None) };
+    let guard = Guard {
+        module,
+        config: GuardConfig::Inline(None),
+    };
     let listener = Listener {
         name: "plain".into(),
         transport: envoy::Transport::Plaintext,
-        chains: vec![Chain { server_names: vec!["*".into()], virtual_hosts: vec![] }],
+        chains: vec![Chain {
+            server_names: vec!["*".into()],
+            virtual_hosts: vec![],
+        }],
         filter: Some(Filter::Guard(guard)),
     };
     let certificate = Certificate::generate(folder.path(), &["a.example.com"]).unwrap();
@@ -120,7 +140,11 @@ fn check(what: &str, wasm: &[u8], problem: Option<&str>) {
         None => assert_eq!(problems, "", "{what}"),
         Some(problem) => assert!(problems.contains(problem), "{what}: {problems}"),
     }
-    assert_eq!(envoy_loads(wasm), problem.is_none(), "{what}: what Envoy does");
+    assert_eq!(
+        envoy_loads(wasm),
+        problem.is_none(),
+        "{what}: what Envoy does"
+    );
 }
 
 #[test]
@@ -150,8 +174,16 @@ fn what_envoy_refuses_is_a_problem() {
     let i32 = wasmparser::ValType::I32;
     let log = (vec![i32; 3], vec![i32]);
     for (what, sketch, problem) in [
-        ("misspelt", sketch().importing("env", "proxy_lag", log.clone()), "nothing that Envoy"),
-        ("elsewhere", sketch().importing("envoy", "proxy_log", log), "nothing that Envoy"),
+        (
+            "misspelt",
+            sketch().importing("env", "proxy_lag", log.clone()),
+            "nothing that Envoy",
+        ),
+        (
+            "elsewhere",
+            sketch().importing("envoy", "proxy_log", log),
+            "nothing that Envoy",
+        ),
         (
             "signature",
             sketch().importing("env", "proxy_log", (vec![i32; 2], vec![i32])),
@@ -162,9 +194,21 @@ fn what_envoy_refuses_is_a_problem() {
             sketch().importing("env", "proxy_clear_route_cache", (vec![], vec![i32])),
             "nothing that Envoy",
         ),
-        ("no marker", sketch().without("proxy_abi"), "proxy_abi_version_0_2_1"),
-        ("a marker of the future", Sketch::of_abi("0_3_0"), "proxy_abi_version_0_2_1"),
-        ("no allocator", sketch().without("proxy_on_memory"), "proxy_on_memory_allocate or malloc"),
+        (
+            "no marker",
+            sketch().without("proxy_abi"),
+            "proxy_abi_version_0_2_1",
+        ),
+        (
+            "a marker of the future",
+            Sketch::of_abi("0_3_0"),
+            "proxy_abi_version_0_2_1",
+        ),
+        (
+            "no allocator",
+            sketch().without("proxy_on_memory"),
+            "proxy_on_memory_allocate or malloc",
+        ),
     ] {
         check(what, &sketch.encode(), Some(problem));
     }
@@ -179,7 +223,13 @@ fn what_could_not_run_is_a_problem() {
             sketch().without("_initialize"),
             "nothing starts it: it exports no function _initialize or _start",
         ),
-        (Sketch { memory: false, ..sketch() }, "it does not export one memory"),
+        (
+            Sketch {
+                memory: false,
+                ..sketch()
+            },
+            "it does not export one memory",
+        ),
         (
             sketch().exporting("sni_guard_on_configure"),
             "it was compiled only: `packager build` gives the filter's callbacks their names",

@@ -21,7 +21,10 @@ use tests::secrets::Pair;
 
 /// The text between two others, wherever they are.
 fn between<'t>(text: &'t str, start: &str, end: &str) -> Vec<&'t str> {
-    text.split(start).skip(1).map(|rest| rest.split_once(end).unwrap().0).collect()
+    text.split(start)
+        .skip(1)
+        .map(|rest| rest.split_once(end).unwrap().0)
+        .collect()
 }
 
 fn page_of(report: &Report) -> String {
@@ -44,7 +47,10 @@ fn a_page_as_expected() {
     assert_eq!(status, 1);
     let mut shown = page.clone();
     let contents = ["style", "script"].map(|name| (format!("<{name}>"), format!("</{name}>")));
-    for content in contents.iter().flat_map(|(start, end)| between(&page, start, end)) {
+    for content in contents
+        .iter()
+        .flat_map(|(start, end)| between(&page, start, end))
+    {
         shown = shown.replace(content, "…");
     }
     for digest in between(&page, "'sha256-", "'") {
@@ -53,7 +59,10 @@ fn a_page_as_expected() {
     if std::env::var_os("BLESS").is_some() {
         fs::write("check/07-wildcard-route.html", &shown).unwrap();
     }
-    assert_eq!(shown, fs::read_to_string("check/07-wildcard-route.html").unwrap());
+    assert_eq!(
+        shown,
+        fs::read_to_string("check/07-wildcard-route.html").unwrap()
+    );
 }
 
 /// The policy permits the page's own style and script by their digests, and nothing else.
@@ -71,9 +80,20 @@ fn the_page_loads_nothing() {
         digest("style"),
         digest("script")
     );
-    assert_eq!(between(&page, "Content-Security-Policy\" content=\"", "\""), [policy]);
-    let body = page.split_once("<body>").unwrap().1.split_once("<script>").unwrap().0;
-    for reference in ["src=", "url(", "http:", "https:", "<link", "style=", "onclick=", "onload="] {
+    assert_eq!(
+        between(&page, "Content-Security-Policy\" content=\"", "\""),
+        [policy]
+    );
+    let body = page
+        .split_once("<body>")
+        .unwrap()
+        .1
+        .split_once("<script>")
+        .unwrap()
+        .0;
+    for reference in [
+        "src=", "url(", "http:", "https:", "<link", "style=", "onclick=", "onload=",
+    ] {
         assert!(!body.contains(reference), "{reference}");
     }
     let style = between(&page, "<style>", "</style>")[0];
@@ -93,10 +113,17 @@ fn each_finding_is_a_row_and_each_pair_an_edge() {
     ] {
         let (page, _) = page_of_case(case);
         assert_eq!(between(&page, "<tr id=\"f", "\"").len(), rows, "{case}");
-        assert_eq!(between(&page, "<a class=\"edge ", "\"").len(), edges, "{case}");
+        assert_eq!(
+            between(&page, "<a class=\"edge ", "\"").len(),
+            edges,
+            "{case}"
+        );
         // Wherever something in the picture leads, there is a row.
         for place in between(&page, " href=\"#", "\"") {
-            assert!(page.contains(&format!("<tr id=\"{place}\"")), "{case}: {place}");
+            assert!(
+                page.contains(&format!("<tr id=\"{place}\"")),
+                "{case}: {place}"
+            );
         }
     }
 }
@@ -130,10 +157,19 @@ fn report_of(name: &str) -> Report {
         hint: name.into(),
         origins: Vec::new(),
     };
-    let group = Group { servers: vec![server(1), server(2)], pairs: 2 };
-    let servers = (0..4).map(|n| CheckedServer { name: server(n), hosts: vec![name.into()] });
-    let listener =
-        CheckedListener { workload: name.into(), name: name.into(), servers: servers.collect() };
+    let group = Group {
+        servers: vec![server(1), server(2)],
+        pairs: 2,
+    };
+    let servers = (0..4).map(|n| CheckedServer {
+        name: server(n),
+        hosts: vec![name.into()],
+    });
+    let listener = CheckedListener {
+        workload: name.into(),
+        name: name.into(),
+        servers: servers.collect(),
+    };
     Report {
         findings: vec![
             finding(Code::CoalesceNotFound, Some(group)),
@@ -141,7 +177,11 @@ fn report_of(name: &str) -> Report {
             finding(Code::CoalescePresumed, None),
             finding(Code::HostUnattached, None),
         ],
-        summary: Summary { errors: 2, warnings: 2, ..Summary::default() },
+        summary: Summary {
+            errors: 2,
+            warnings: 2,
+            ..Summary::default()
+        },
         listeners: vec![listener],
     }
 }
@@ -194,8 +234,9 @@ fn page_of_input(input: &str) -> String {
 fn many_servers_are_still_a_page() {
     let mut input = gateways(300, |n| format!("w{}", n / 5));
     for block in 0..60 {
-        let names: Vec<String> =
-            (0..5).map(|n| format!("h{}.example.com", block * 5 + n)).collect();
+        let names: Vec<String> = (0..5)
+            .map(|n| format!("h{}.example.com", block * 5 + n))
+            .collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let pair = Pair::generate(&names, 2100).unwrap();
         input += &pair.secret(&format!("istio-system/w{block}")).unwrap();
@@ -241,5 +282,9 @@ fn keys_lead_through_the_picture() {
     assert_eq!(text("back"), text("first"), "{said}");
     assert_eq!(said.get("stops"), Some(&Value::from(1)), "{said}");
     assert_ne!(text("chosen"), text("escaped"), "{said}");
-    assert_eq!(text("escaped"), format!("{total} of {total} findings"), "{said}");
+    assert_eq!(
+        text("escaped"),
+        format!("{total} of {total} findings"),
+        "{said}"
+    );
 }

@@ -20,14 +20,26 @@ const B: &str = "b.example.com";
 
 /// Probes without trusting anybody in particular.
 fn probe(connect: &str, sni: &str, authorities: &[&str], more: &[&str]) -> Run {
-    let head = ["probe", "--connect", connect, "--sni", sni, "--insecure-skip-tls-verify"];
+    let head = [
+        "probe",
+        "--connect",
+        connect,
+        "--sni",
+        sni,
+        "--insecure-skip-tls-verify",
+    ];
     packager(&[&head, more, &["--authority"], authorities].concat())
 }
 
 /// The same, and the report.
 #[track_caller]
 fn report(connect: &str, sni: &str, authorities: &[&str], more: &[&str]) -> (Run, Value) {
-    let run = probe(connect, sni, authorities, &[more, &["--output", "json"]].concat());
+    let run = probe(
+        connect,
+        sni,
+        authorities,
+        &[more, &["--output", "json"]].concat(),
+    );
     let report = serde_json::from_str(&run.out);
     let report = report.unwrap_or_else(|error| panic!("{error}: {}{}", run.out, run.talk));
     (run, report)
@@ -35,7 +47,13 @@ fn report(connect: &str, sni: &str, authorities: &[&str], more: &[&str]) -> (Run
 
 /// The authorities with their verdicts, in order.
 fn verdicts(report: &Value) -> Vec<(&str, &str)> {
-    let results = report.get("results").and_then(Value::as_array).unwrap().iter();
+    let results = report
+        .get("results")
+        .and_then(Value::as_array)
+        .unwrap()
+        .iter();
     let text = |value: &'_ Value| value.as_str().unwrap_or("unknown").to_owned().leak() as &str;
-    results.map(|result| (text(&result["authority"]), text(&result["verdict"]))).collect()
+    results
+        .map(|result| (text(&result["authority"]), text(&result["verdict"])))
+        .collect()
 }

@@ -37,20 +37,41 @@ impl Guarded {
         let folder = TempDir::new().unwrap();
         let certificate =
             Certificate::generate(folder.path(), &["localhost", "127.0.0.1"]).unwrap();
-        let options = Options { certificate: Some(&certificate), realm: Some(REALM) };
+        let options = Options {
+            certificate: Some(&certificate),
+            realm: Some(REALM),
+        };
         let registry = Registry::start_with(&options).unwrap();
-        Self { folder, certificate, registry }
+        Self {
+            folder,
+            certificate,
+            registry,
+        }
     }
 
     fn push(&self, more: &[&str], environment: &[(&str, &str)], input: &str) -> Run {
         let module = module::build().unwrap();
         let reference = format!("{}/edge/sni-guard:1", self.registry.host());
         let ca = text(&self.certificate.certificate);
-        let known = ["push", &reference, "--module", text(&module), "--ca-file", ca];
-        let known = if more.contains(&"--plain-http") { &known[..4] } else { &known };
+        let known = [
+            "push",
+            &reference,
+            "--module",
+            text(&module),
+            "--ca-file",
+            ca,
+        ];
+        let known = if more.contains(&"--plain-http") {
+            &known[..4]
+        } else {
+            &known
+        };
         let run = packager_program(&[known, more].concat(), environment, input).unwrap();
         for secret in [PASSWORD, BASIC] {
-            assert!(!run.out.contains(secret) && !run.talk.contains(secret), "{run:?}");
+            assert!(
+                !run.out.contains(secret) && !run.talk.contains(secret),
+                "{run:?}"
+            );
         }
         run
     }
@@ -104,22 +125,35 @@ fn credentials_are_found_where_podman_and_docker_keep_them() {
     let path = guarded.helper("good", &format!("cat >/dev/null; echo '{answer}'"));
     let helpers = json!({ "auths": { &host: {} }, "credHelpers": { &host: "good" } });
     let helpers = guarded.file("helpers.json", &helpers);
-    let store =
-        guarded.file("store.json", &json!({ "auths": { &host: {} }, "credsStore": "good" }));
+    let store = guarded.file(
+        "store.json",
+        &json!({ "auths": { &host: {} }, "credsStore": "good" }),
+    );
     for environment in [
         vec![("REGISTRY_AUTH_FILE", nearest.as_str())],
         vec![("XDG_RUNTIME_DIR", run_folder.as_str())],
         vec![("DOCKER_CONFIG", docker_folder.as_str())],
         vec![("HOME", home.as_str())],
-        vec![("REGISTRY_AUTH_FILE", helpers.as_str()), ("PATH", path.as_str())],
-        vec![("REGISTRY_AUTH_FILE", store.as_str()), ("PATH", path.as_str())],
+        vec![
+            ("REGISTRY_AUTH_FILE", helpers.as_str()),
+            ("PATH", path.as_str()),
+        ],
+        vec![
+            ("REGISTRY_AUTH_FILE", store.as_str()),
+            ("PATH", path.as_str()),
+        ],
     ] {
         let run = guarded.push(&[], &environment, "");
         assert_eq!(run.status, 0, "{environment:?}: {}", run.talk);
     }
     let flags = ["--username", USER, "--password-stdin"];
     let elsewhere = [("REGISTRY_AUTH_FILE", docker.as_str())];
-    assert_eq!(guarded.push(&flags, &elsewhere, &format!("{PASSWORD}\n")).status, 0);
+    assert_eq!(
+        guarded
+            .push(&flags, &elsewhere, &format!("{PASSWORD}\n"))
+            .status,
+        0
+    );
 }
 
 #[test]
@@ -127,29 +161,70 @@ fn wrong_credentials_are_told_by_where_they_are_from() {
     let guarded = Guarded::start();
     let host = guarded.registry.host();
     let flags = ["--username", USER, "--password-stdin"];
-    refused(&guarded.push(&flags, &[], "guess"), &["401", "--username", ":pull,push"]);
+    refused(
+        &guarded.push(&flags, &[], "guess"),
+        &["401", "--username", ":pull,push"],
+    );
     refused(&guarded.push(&flags, &[], ""), &["reading the password"]);
-    refused(&guarded.push(&[], &[], ""), &["401", "no credentials were used"]);
-    let wrong = guarded.file("wrong.json", &json!({ "auths": { &host: { "auth": "eDp5" } } }));
-    refused(&guarded.push(&[], &[("REGISTRY_AUTH_FILE", &wrong)], ""), &["401", &wrong]);
+    refused(
+        &guarded.push(&[], &[], ""),
+        &["401", "no credentials were used"],
+    );
+    let wrong = guarded.file(
+        "wrong.json",
+        &json!({ "auths": { &host: { "auth": "eDp5" } } }),
+    );
+    refused(
+        &guarded.push(&[], &[("REGISTRY_AUTH_FILE", &wrong)], ""),
+        &["401", &wrong],
+    );
 
-    let path = guarded.helper("bad", "cat >/dev/null; echo 'the vault is sealed' >&2; exit 3");
+    let path = guarded.helper(
+        "bad",
+        "cat >/dev/null; echo 'the vault is sealed' >&2; exit 3",
+    );
     let bad = guarded.file("bad.json", &json!({ "credsStore": "bad" }));
-    let environment = [("REGISTRY_AUTH_FILE", bad.as_str()), ("PATH", path.as_str())];
+    let environment = [
+        ("REGISTRY_AUTH_FILE", bad.as_str()),
+        ("PATH", path.as_str()),
+    ];
     let run = guarded.push(&[], &environment, "");
-    refused(&run, &["docker-credential-bad", "the vault is sealed", &bad]);
+    refused(
+        &run,
+        &["docker-credential-bad", "the vault is sealed", &bad],
+    );
     let absent = guarded.file("absent.json", &json!({ "credsStore": "absent" }));
-    refused(&guarded.push(&[], &[("REGISTRY_AUTH_FILE", &absent)], ""), &["helper", &absent]);
-    let path = guarded
-        .helper("none", "cat >/dev/null; echo 'credentials not found in native keychain'; exit 1");
+    refused(
+        &guarded.push(&[], &[("REGISTRY_AUTH_FILE", &absent)], ""),
+        &["helper", &absent],
+    );
+    let path = guarded.helper(
+        "none",
+        "cat >/dev/null; echo 'credentials not found in native keychain'; exit 1",
+    );
     let none = guarded.file("none.json", &json!({ "credsStore": "none" }));
-    let environment = [("REGISTRY_AUTH_FILE", none.as_str()), ("PATH", path.as_str())];
-    refused(&guarded.push(&[], &environment, ""), &["401", "no credentials were used"]);
-    refused(&guarded.push(&[], &[("REGISTRY_AUTH_FILE", "/none")], ""), &["REGISTRY_AUTH_FILE"]);
+    let environment = [
+        ("REGISTRY_AUTH_FILE", none.as_str()),
+        ("PATH", path.as_str()),
+    ];
+    refused(
+        &guarded.push(&[], &environment, ""),
+        &["401", "no credentials were used"],
+    );
+    refused(
+        &guarded.push(&[], &[("REGISTRY_AUTH_FILE", "/none")], ""),
+        &["REGISTRY_AUTH_FILE"],
+    );
     let broken = guarded.folder.path().join("broken.json");
     fs::write(&broken, format!("{{\"auths\": {{\"{BASIC}\"")).unwrap();
-    refused(&guarded.push(&[], &[("REGISTRY_AUTH_FILE", text(&broken))], ""), &["not JSON"]);
-    assert_eq!(guarded.registry.tags("edge/sni-guard"), Vec::<String>::new());
+    refused(
+        &guarded.push(&[], &[("REGISTRY_AUTH_FILE", text(&broken))], ""),
+        &["not JSON"],
+    );
+    assert_eq!(
+        guarded.registry.tags("edge/sni-guard"),
+        Vec::<String>::new()
+    );
 }
 
 #[test]
@@ -166,11 +241,26 @@ fn transport_security_is_as_the_flags_say() {
     };
     let host = || guarded.registry.host();
     let ca = text(&guarded.certificate.certificate);
-    refused(&push(host(), &["--ca-file", text(&other.certificate)]), &["--ca-file"]);
-    refused(&push(host(), &["--plain-http"]), &["HTTPS server", "hint: the registry speaks TLS"]);
-    refused(&push(plain.host(), &["--ca-file", ca]), &["hint: the registry speaks plain HTTP"]);
-    refused(&push(host(), &["--ca-file", "no-such-file"]), &["no-such-file"]);
-    refused(&push(host(), &["--ca-file", "Cargo.toml"]), &["Cargo.toml", "no PEM certificate"]);
+    refused(
+        &push(host(), &["--ca-file", text(&other.certificate)]),
+        &["--ca-file"],
+    );
+    refused(
+        &push(host(), &["--plain-http"]),
+        &["HTTPS server", "hint: the registry speaks TLS"],
+    );
+    refused(
+        &push(plain.host(), &["--ca-file", ca]),
+        &["hint: the registry speaks plain HTTP"],
+    );
+    refused(
+        &push(host(), &["--ca-file", "no-such-file"]),
+        &["no-such-file"],
+    );
+    refused(
+        &push(host(), &["--ca-file", "Cargo.toml"]),
+        &["Cargo.toml", "no PEM certificate"],
+    );
     // As far as the password.
     refused(&push(host(), &["--insecure-skip-tls-verify"]), &["401"]);
     assert_eq!(plain.tags("edge/sni-guard"), Vec::<String>::new());
@@ -210,10 +300,22 @@ fn side_by_side<T: Send>(cases: impl IntoIterator<Item = T>, check: impl Fn(T) +
 fn passing_faults_are_waited_out() {
     let blobs = "PUT /v2/edge/sni-guard/blobs/";
     let lines = ["GET /v2/ ", "HEAD ", "POST ", "PATCH ", blobs, MANIFESTS];
-    let refusals = lines.map(|line| Plan { line, fault: Fault::Status(500, None), times: 2 });
+    let refusals = lines.map(|line| Plan {
+        line,
+        fault: Fault::Status(500, None),
+        times: 2,
+    });
     let drops = [0, 1, 20_000].map(Fault::Drop);
-    let drops = drops.map(|fault| Plan { line: "PATCH ", fault, times: 2 });
-    let slow = Plan { line: "P", fault: Fault::Slow(Duration::from_millis(300)), times: 4 };
+    let drops = drops.map(|fault| Plan {
+        line: "PATCH ",
+        fault,
+        times: 2,
+    });
+    let slow = Plan {
+        line: "P",
+        fault: Fault::Slow(Duration::from_millis(300)),
+        times: 4,
+    };
     side_by_side(refusals.into_iter().chain(drops).chain([slow]), |plan| {
         let (run, _) = push_through(plan, &[]);
         assert_eq!(run.status, 0, "{plan:?}: {}", run.talk);
@@ -224,11 +326,25 @@ fn passing_faults_are_waited_out() {
 fn a_registry_that_says_when_is_asked_no_sooner() {
     // The second is for the question when to come back.
     let fault = Fault::Status(429, Some(3));
-    let (run, took) = push_through(Plan { line: "", fault, times: 2 }, &[]);
+    let (run, took) = push_through(
+        Plan {
+            line: "",
+            fault,
+            times: 2,
+        },
+        &[],
+    );
     assert_eq!(run.status, 0, "{}", run.talk);
     assert!(took >= Duration::from_secs(3), "{took:?}");
     let fault = Fault::Status(429, Some(3_600));
-    let (run, _) = push_through(Plan { line: "", fault, times: 2 }, &[]);
+    let (run, _) = push_through(
+        Plan {
+            line: "",
+            fault,
+            times: 2,
+        },
+        &[],
+    );
     refused(&run, &["in 3600 s"]);
 }
 
@@ -236,7 +352,12 @@ fn a_registry_that_says_when_is_asked_no_sooner() {
 fn lasting_faults_are_told_and_leave_no_tag() {
     let status = |status| Fault::Status(status, None);
     let cases = [
-        ("POST ", status(404), 1, "create the repository edge/sni-guard"),
+        (
+            "POST ",
+            status(404),
+            1,
+            "create the repository edge/sni-guard",
+        ),
         ("PATCH ", status(413), 1, "takes only smaller uploads"),
         ("POST ", status(403), 1, "no credentials were used"),
         (MANIFESTS, status(415), 1, "--format docker"),
@@ -249,7 +370,14 @@ fn lasting_faults_are_told_and_leave_no_tag() {
         refused(&run, &[words, "edge/sni-guard:1"]);
     });
     let slow = Fault::Slow(Duration::from_secs(3));
-    let (run, _) = push_through(Plan { line: "POST ", fault: slow, times: 5 }, &["--timeout", "1"]);
+    let (run, _) = push_through(
+        Plan {
+            line: "POST ",
+            fault: slow,
+            times: 5,
+        },
+        &["--timeout", "1"],
+    );
     refused(&run, &["--timeout"]);
     let module = module::build().unwrap();
     let nobody = packager(&["push", "localhost:1/x:1", "--module", text(&module)]);

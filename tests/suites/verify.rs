@@ -1,6 +1,10 @@
 //! Images that gateways load, and images that they do not.
 
-#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
 
 use std::fs;
 use std::io::Write;
@@ -38,7 +42,11 @@ fn refused(image: &str, words: &str) {
     let report: Value = serde_json::from_str(&report.out).unwrap();
     assert_eq!(report["loads"], false);
     let reasons = report["problems"].as_array().unwrap();
-    assert!(reasons.iter().any(|problem| problem["reason"].as_str().unwrap().contains(words)));
+    assert!(
+        reasons
+            .iter()
+            .any(|problem| problem["reason"].as_str().unwrap().contains(words))
+    );
 }
 
 /// A layout that holds whatever it is given.
@@ -48,7 +56,11 @@ impl Layout {
     fn new() -> Self {
         let folder = TempDir::new().unwrap();
         fs::create_dir_all(folder.path().join("blobs/sha256")).unwrap();
-        fs::write(folder.path().join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
+        fs::write(
+            folder.path().join("oci-layout"),
+            r#"{"imageLayoutVersion":"1.0.0"}"#,
+        )
+        .unwrap();
         Self(folder)
     }
 
@@ -61,7 +73,10 @@ impl Layout {
 
     /// Adds an image, and names it in the index of the layout.
     fn image(&self, config: &str, layers: &[(&str, &[u8])]) -> Value {
-        let layers: Vec<_> = layers.iter().map(|(kind, bytes)| self.blob(kind, bytes)).collect();
+        let layers: Vec<_> = layers
+            .iter()
+            .map(|(kind, bytes)| self.blob(kind, bytes))
+            .collect();
         let manifest = json!({
             "schemaVersion": 2,
             "mediaType": media_type::MANIFEST,
@@ -121,9 +136,20 @@ fn layer_refused(media_type: &str, layer: &[u8], words: &str) {
 fn every_format_loads_from_everywhere() {
     let module = module::build().unwrap();
     let registry = Registry::start().unwrap();
-    for (format, variant) in [("oci", "compat"), ("docker", "docker"), ("artifact", "artifact")] {
+    for (format, variant) in [
+        ("oci", "compat"),
+        ("docker", "docker"),
+        ("artifact", "artifact"),
+    ] {
         let reference = format!("{}/{format}:1", registry.host());
-        let push = ["push", &reference, "--module", text(&module), "--format", format];
+        let push = [
+            "push",
+            &reference,
+            "--module",
+            text(&module),
+            "--format",
+            format,
+        ];
         let pinned = succeed(&push).out;
         let run = succeed(&["verify", pinned.trim(), "--output", "json"]);
         let report: Value = serde_json::from_str(&run.out).unwrap();
@@ -132,17 +158,31 @@ fn every_format_loads_from_everywhere() {
         assert!(pinned.trim().ends_with(report["digest"].as_str().unwrap()));
         for consumer in ["istio@1.24", "istio@1.28.4", "envoy-gateway"] {
             let run = succeed(&["verify", &reference, "--for", consumer]);
-            assert!(run.out.contains(&format!("{consumer} would load it")), "{}", run.out);
+            assert!(
+                run.out.contains(&format!("{consumer} would load it")),
+                "{}",
+                run.out
+            );
         }
     }
     let layout = TempDir::new().unwrap();
-    let pushed = succeed(&["push", "--module", text(&module), "--layout", text(layout.path())]).out;
+    let pushed = succeed(&[
+        "push",
+        "--module",
+        text(&module),
+        "--layout",
+        text(layout.path()),
+    ])
+    .out;
     for image in [pushed.trim(), text(layout.path()), text(&module)] {
         succeed(&["verify", image]);
     }
     let inspected = succeed(&["inspect", pushed.trim(), "--output", "json"]).out;
     let inspected: Value = serde_json::from_str(&inspected).unwrap();
-    assert_eq!(inspected["image"]["annotations"]["module.wasm.image/variant"], "compat");
+    assert_eq!(
+        inspected["image"]["annotations"]["module.wasm.image/variant"],
+        "compat"
+    );
     assert_eq!(inspected["abiVersions"], json!(["0_2_1"]));
 }
 
@@ -153,8 +193,21 @@ fn other_tools_copy_both_image_formats() {
     let folder = TempDir::new().unwrap();
     for format in ["oci", "docker"] {
         let reference = format!("{}/{format}:1", registry.host());
-        let push = ["push", &reference, "--module", text(&module), "--format", format];
-        let digest = succeed(&push).out.trim().rsplit_once('@').unwrap().1.to_owned();
+        let push = [
+            "push",
+            &reference,
+            "--module",
+            text(&module),
+            "--format",
+            format,
+        ];
+        let digest = succeed(&push)
+            .out
+            .trim()
+            .rsplit_once('@')
+            .unwrap()
+            .1
+            .to_owned();
         let pushed = format!("docker://{reference}");
         let digest_of = |image: &str| {
             let inspected = run("skopeo", &["inspect", "--tls-verify=false", image]).unwrap();
@@ -173,7 +226,10 @@ fn other_tools_copy_both_image_formats() {
         copy(&dir, &back, &keep);
         assert_eq!(digest_of(&back), digest);
         // An archive of docker's keeps the layer but not its compression.
-        let tarball = format!("docker-archive:{}/{format}.tar:x/{format}:1", text(folder.path()));
+        let tarball = format!(
+            "docker-archive:{}/{format}.tar:x/{format}:1",
+            text(folder.path())
+        );
         copy(&pushed, &tarball, &[]);
         let unpacked = format!("docker://{}/archive/{format}:1", registry.host());
         copy(&tarball, &unpacked, &[]);
@@ -181,9 +237,16 @@ fn other_tools_copy_both_image_formats() {
         copy(&unpacked, &layout, &[]);
         let bundle = folder.path().join(format!("{format}-bundle"));
         let image = layout.trim_start_matches("oci:");
-        run("umoci", &["unpack", "--rootless", "--image", image, text(&bundle)]).unwrap();
+        run(
+            "umoci",
+            &["unpack", "--rootless", "--image", image, text(&bundle)],
+        )
+        .unwrap();
         let module = fs::read(&module).unwrap();
-        assert!(fs::read(bundle.join("rootfs/plugin.wasm")).unwrap() == module, "{format}");
+        assert!(
+            fs::read(bundle.join("rootfs/plugin.wasm")).unwrap() == module,
+            "{format}"
+        );
     }
 }
 
@@ -193,7 +256,11 @@ fn layers_that_no_gateway_takes() {
     let tar = archive("plugin.wasm", &module);
     let good = gzip(&tar);
     let zstd = "application/vnd.oci.image.layer.v1.tar+zstd";
-    layer_refused(zstd, &good, "media type application/vnd.oci.image.layer.v1.tar+zstd");
+    layer_refused(
+        zstd,
+        &good,
+        "media type application/vnd.oci.image.layer.v1.tar+zstd",
+    );
     layer_refused("application/vnd.oci.image.layer.v1.tar", &tar, "media type");
     layer_refused("application/wasm", &module, "media type application/wasm");
     layer_refused(media_type::ARTIFACT_MODULE, &module, "media type");
@@ -205,7 +272,10 @@ fn layers_that_no_gateway_takes() {
         "no file plugin.wasm",
     );
     let layout = Layout::new();
-    layout.image("application/vnd.wasm.config.v0+json", &[("application/wasm", &module)]);
+    layout.image(
+        "application/vnd.wasm.config.v0+json",
+        &[("application/wasm", &module)],
+    );
     refused(layout.path(), "media type application/wasm");
     let layout = Layout::new();
     layout.image(media_type::CONFIG, &[]);
@@ -214,10 +284,16 @@ fn layers_that_no_gateway_takes() {
     for layers in [
         vec![(media_type::LAYER, gzip(&archive("./plugin.wasm", &module)))],
         vec![("text/plain", vec![1]), (media_type::LAYER, good)],
-        vec![(media_type::ARTIFACT_MODULE, module), ("text/plain", vec![1])],
+        vec![
+            (media_type::ARTIFACT_MODULE, module),
+            ("text/plain", vec![1]),
+        ],
     ] {
         let layout = Layout::new();
-        let layers: Vec<_> = layers.iter().map(|(kind, bytes)| (*kind, bytes.as_slice())).collect();
+        let layers: Vec<_> = layers
+            .iter()
+            .map(|(kind, bytes)| (*kind, bytes.as_slice()))
+            .collect();
         layout.image(media_type::CONFIG, &layers);
         succeed(&["verify", layout.path()]);
     }
@@ -227,7 +303,10 @@ fn layers_that_no_gateway_takes() {
 fn modules_that_envoy_does_not_take() {
     let module = fs::read(module::build().unwrap()).unwrap();
     let replaced = |from: &[u8], to: &[u8]| {
-        let at = module.windows(from.len()).position(|window| window == from).unwrap();
+        let at = module
+            .windows(from.len())
+            .position(|window| window == from)
+            .unwrap();
         let mut module = module.clone();
         module[at..at + to.len()].copy_from_slice(to);
         module
@@ -236,10 +315,20 @@ fn modules_that_envoy_does_not_take() {
         (b"\0asm\x0d\0\x01\0".to_vec(), "component"),
         (b"#!/bin/sh".to_vec(), "not a WebAssembly module"),
         (module[..module.len() / 2].to_vec(), "not valid"),
-        (replaced(b"proxy_get_property", b"proxy_got_property"), "env.proxy_got_property"),
-        (replaced(b"proxy_abi_version_0_2_1", b"proxy_abi_version_9_2_1"), "proxy_abi_version"),
+        (
+            replaced(b"proxy_get_property", b"proxy_got_property"),
+            "env.proxy_got_property",
+        ),
+        (
+            replaced(b"proxy_abi_version_0_2_1", b"proxy_abi_version_9_2_1"),
+            "proxy_abi_version",
+        ),
     ] {
-        layer_refused(media_type::LAYER, &gzip(&archive("plugin.wasm", &wasm)), words);
+        layer_refused(
+            media_type::LAYER,
+            &gzip(&archive("plugin.wasm", &wasm)),
+            words,
+        );
     }
 }
 
@@ -247,21 +336,38 @@ fn modules_that_envoy_does_not_take() {
 fn an_index_loads_by_tag_only() {
     let module = fs::read(module::build().unwrap()).unwrap();
     let layout = Layout::new();
-    let image = layout
-        .image(media_type::CONFIG, &[(media_type::LAYER, &gzip(&archive("plugin.wasm", &module)))]);
+    let image = layout.image(
+        media_type::CONFIG,
+        &[(media_type::LAYER, &gzip(&archive("plugin.wasm", &module)))],
+    );
     let index = layout.index(&image, &json!({ "os": "linux", "architecture": "amd64" }));
     let registry = Registry::start().unwrap();
     let reference = format!("{}/multi:1", registry.host());
     let copy = |layout: &Layout| {
-        let (from, to) = (format!("oci:{}:1", layout.path()), format!("docker://{reference}"));
-        let flags = ["copy", "-q", "--all", "--preserve-digests", "--dest-tls-verify=false"];
+        let (from, to) = (
+            format!("oci:{}:1", layout.path()),
+            format!("docker://{reference}"),
+        );
+        let flags = [
+            "copy",
+            "-q",
+            "--all",
+            "--preserve-digests",
+            "--dest-tls-verify=false",
+        ];
         run("skopeo", &[flags.as_slice(), &[&from, &to]].concat()).unwrap();
     };
     copy(&layout);
     succeed(&["verify", &reference]);
     let pinned = format!("{reference}@{}", index["digest"].as_str().unwrap());
     refused(&pinned, "is an index");
-    refused(&pinned, image["digest"].as_str().unwrap().trim_start_matches("sha256:"));
+    refused(
+        &pinned,
+        image["digest"]
+            .as_str()
+            .unwrap()
+            .trim_start_matches("sha256:"),
+    );
     let wasi = json!({ "os": "wasip1", "architecture": "wasm" });
     for platform in [wasi, json!({ "os": "linux", "architecture": "arm64" })] {
         layout.index(&image, &platform);
@@ -287,8 +393,14 @@ fn bytes_that_are_not_those_of_the_digest() {
 #[test]
 fn a_registry_that_sends_clients_nowhere() {
     let module = module::build().unwrap();
-    for (realm, public) in [("Registry Realm", false), ("https://registry.example.com/", true)] {
-        let registry = Registry::start_with(&Options { realm: Some(realm), certificate: None });
+    for (realm, public) in [
+        ("Registry Realm", false),
+        ("https://registry.example.com/", true),
+    ] {
+        let registry = Registry::start_with(&Options {
+            realm: Some(realm),
+            certificate: None,
+        });
         let registry = registry.unwrap();
         let reference = format!("{}/x:1", registry.host());
         let with = |command: &[&str], input: &str| {
@@ -308,14 +420,32 @@ fn a_registry_that_sends_clients_nowhere() {
         ] {
             let run = with(&["verify", &reference, "--for", consumer], PASSWORD);
             let expected = u8::from(checks && !public);
-            assert_eq!(run.status, expected, "{consumer} {realm}: {}{}", run.out, run.talk);
-            assert_eq!(run.out.contains("Registry Realm"), expected == 1, "{}", run.out);
+            assert_eq!(
+                run.status, expected,
+                "{consumer} {realm}: {}{}",
+                run.out, run.talk
+            );
+            assert_eq!(
+                run.out.contains("Registry Realm"),
+                expected == 1,
+                "{}",
+                run.out
+            );
         }
         // Without the password the answer is no for the same reason, or unknown.
         let nobody = packager(&["verify", &reference]);
-        assert_eq!(nobody.status, if public { 2 } else { 1 }, "{}{}", nobody.out, nobody.talk);
+        assert_eq!(
+            nobody.status,
+            if public { 2 } else { 1 },
+            "{}{}",
+            nobody.out,
+            nobody.talk
+        );
     }
     let absent = format!("{}/nothing:1", Registry::start().unwrap().host());
     assert_eq!(packager(&["verify", &absent]).status, 2);
-    assert_eq!(packager(&["verify", "dist/oci", "--for", "istio@1.9"]).status, 2);
+    assert_eq!(
+        packager(&["verify", "dist/oci", "--for", "istio@1.9"]).status,
+        2
+    );
 }

@@ -21,7 +21,10 @@ pub(super) fn find(input: &Input<'_>, findings: &mut Findings<'_>) {
     for (credential, uses) in uses(input) {
         match input.certificates.get(credential) {
             Some(Contents::Known(certificate, key_fits)) => {
-                secrets.entry(&certificate.fingerprint).or_default().push(credential);
+                secrets
+                    .entry(&certificate.fingerprint)
+                    .or_default()
+                    .push(credential);
                 find_expired(input, credential, certificate, &uses, findings);
                 find_mismatch(credential, certificate, *key_fits, &uses, findings);
             }
@@ -53,7 +56,11 @@ fn uses<'m>(input: &Input<'m>) -> BTreeMap<&'m Credential, Vec<Use<'m>>> {
         for listener in &workload.listeners {
             for chain in &listener.chains {
                 for credential in &chain.credentials {
-                    uses.entry(credential).or_default().push(Use { workload, listener, chain });
+                    uses.entry(credential).or_default().push(Use {
+                        workload,
+                        listener,
+                        chain,
+                    });
                 }
             }
         }
@@ -68,11 +75,18 @@ fn find_expired(
     uses: &[Use<'_>],
     findings: &mut Findings<'_>,
 ) {
-    let Certificate { not_before, not_after, .. } = certificate;
+    let Certificate {
+        not_before,
+        not_after,
+        ..
+    } = certificate;
     let what = if input.now > *not_after {
         format!("expired on {}", not_after.format("%Y-%m-%d %H:%M:%S UTC"))
     } else if input.now < *not_before {
-        format!("is not valid before {}", not_before.format("%Y-%m-%d %H:%M:%S UTC"))
+        format!(
+            "is not valid before {}",
+            not_before.format("%Y-%m-%d %H:%M:%S UTC")
+        )
     } else {
         return;
     };
@@ -112,14 +126,24 @@ fn find_mismatch(
         return;
     }
     let names: Vec<String> = certificate.names.iter().map(ToString::to_string).collect();
-    let names = if names.is_empty() { "none".into() } else { names.join(", ") };
+    let names = if names.is_empty() {
+        "none".into()
+    } else {
+        names.join(", ")
+    };
     let message = |users: &str| {
         format!(
             "the certificate of {credential} is good for no host of {users}: its names are {names}"
         )
     };
     let hint = "name the Secret that has the certificate for these hosts, or have one issued";
-    add(Code::CertificateMismatch, &unsuited, message, hint, findings);
+    add(
+        Code::CertificateMismatch,
+        &unsuited,
+        message,
+        hint,
+        findings,
+    );
 }
 
 fn find_broken(credential: &Credential, uses: &[Use<'_>], findings: &mut Findings<'_>) {
@@ -129,7 +153,13 @@ fn find_broken(credential: &Credential, uses: &[Use<'_>], findings: &mut Finding
              connections fail"
         )
     };
-    add(Code::CertificateMismatch, uses, message, NEW_SECRET, findings);
+    add(
+        Code::CertificateMismatch,
+        uses,
+        message,
+        NEW_SECRET,
+        findings,
+    );
 }
 
 fn find_missing(credential: &Credential, uses: &[Use<'_>], findings: &mut Findings<'_>) {
@@ -162,6 +192,18 @@ fn add(
     };
     let finding = Finding::new(code, message(&named), hint).at(first.workload, first.listener);
     let sni = first.chain.server_names.first().map(ToString::to_string);
-    let certificate = if code == Code::SecretMissing { Known::Unknown } else { Known::Known };
-    findings.add([], Finding { connection: Some(server), sni, certificate, ..finding });
+    let certificate = if code == Code::SecretMissing {
+        Known::Unknown
+    } else {
+        Known::Known
+    };
+    findings.add(
+        [],
+        Finding {
+            connection: Some(server),
+            sni,
+            certificate,
+            ..finding
+        },
+    );
 }

@@ -40,7 +40,12 @@ pub(super) fn find(
     for cover in covers(&site, certificates) {
         let relation = Relation::new(&site, &cover, findings);
         let groups = relation.groups(&site);
-        let mut teller = Teller { site: &site, certificates, known: cover.known, findings };
+        let mut teller = Teller {
+            site: &site,
+            certificates,
+            known: cover.known,
+            findings,
+        };
         for group in &groups {
             teller.group(group);
         }
@@ -50,7 +55,8 @@ pub(super) fn find(
                 teller.pair(pair);
             }
         }
-        told.groups.extend(groups.into_iter().map(|group| group.sides));
+        told.groups
+            .extend(groups.into_iter().map(|group| group.sides));
     }
 }
 
@@ -67,7 +73,12 @@ impl Told {
     /// What is presumed adds nothing where something is known, and is one finding for all kinds of
     /// defects. What is known by two names of certificates is told once.
     fn is_new(&mut self, site: &Site<'_>, known: Known, pair: Pair) -> bool {
-        let Pair { connection, owner, defect, .. } = pair;
+        let Pair {
+            connection,
+            owner,
+            defect,
+            ..
+        } = pair;
         let is_first = self.pairs.insert((connection, owner));
         let code = code(known, defect);
         let is_first_of_code = self.codes.insert((code, connection, owner));
@@ -99,7 +110,9 @@ struct Teller<'t, 'm, 'i> {
 
 impl Teller<'_, '_, '_> {
     fn pair(&mut self, pair: Pair) {
-        let Some(scene) = words::Scene::of(self.site, pair, self.certificates) else { return };
+        let Some(scene) = words::Scene::of(self.site, pair, self.certificates) else {
+            return;
+        };
         let finding = self.finding(pair, &scene, scene.message());
         self.findings.add([], finding);
     }
@@ -121,9 +134,18 @@ impl Teller<'_, '_, '_> {
             group.pairs,
             scene.message()
         );
-        let group_of = Group { servers, pairs: group.pairs };
+        let group_of = Group {
+            servers,
+            pairs: group.pairs,
+        };
         let finding = self.finding(group.example, &scene, message);
-        self.findings.add([], Finding { group: Some(group_of), ..finding });
+        self.findings.add(
+            [],
+            Finding {
+                group: Some(group_of),
+                ..finding
+            },
+        );
     }
 
     fn finding(&self, pair: Pair, scene: &words::Scene<'_>, message: String) -> Finding {

@@ -145,7 +145,9 @@ impl Code {
     /// Reads a code, in any case.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|code| code.id().eq_ignore_ascii_case(text))
+        Self::ALL
+            .into_iter()
+            .find(|code| code.id().eq_ignore_ascii_case(text))
     }
 }
 

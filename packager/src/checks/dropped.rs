@@ -7,7 +7,12 @@ use crate::gateway::generated::{Unprogrammed, UnprogrammedReason};
 use crate::gateway::{DropReason, Dropped, Model, ServerId, Workload};
 
 pub(super) fn find(workload: &Workload, findings: &mut Findings<'_>) {
-    for Dropped { server, port, reason } in &workload.dropped {
+    for Dropped {
+        server,
+        port,
+        reason,
+    } in &workload.dropped
+    {
         let (winner, why, hint) = words(reason);
         let hosts = server.hosts.join(", ");
         let message = format!(
@@ -59,9 +64,11 @@ pub(super) fn find_unprogrammed(model: &Model, findings: &mut Findings<'_>) {
                 Some(winner),
                 "give each listener of a port a hostname of its own",
             ),
-            UnprogrammedReason::NotAllowed { .. } => {
-                (Code::ServerDropped, None, "set spec.allowedListeners of the Gateway")
-            }
+            UnprogrammedReason::NotAllowed { .. } => (
+                Code::ServerDropped,
+                None,
+                "set spec.allowedListeners of the Gateway",
+            ),
             UnprogrammedReason::NotGranted { .. } => (
                 Code::SecretMissing,
                 None,

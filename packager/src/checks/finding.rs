@@ -96,8 +96,22 @@ impl Finding {
 
     /// In the order of a report: the worst first, then by code and place.
     fn order(&self) -> impl Ord + '_ {
-        let Self { workload, listener, connection, owner, .. } = self;
-        (self.severity, self.code, workload, listener, connection, owner, &self.message)
+        let Self {
+            workload,
+            listener,
+            connection,
+            owner,
+            ..
+        } = self;
+        (
+            self.severity,
+            self.code,
+            workload,
+            listener,
+            connection,
+            owner,
+            &self.message,
+        )
     }
 }
 
@@ -139,7 +153,11 @@ pub(super) struct Findings<'i> {
 
 impl<'i> Findings<'i> {
     pub(super) fn new(ignores: &'i Ignores) -> Self {
-        Self { ignores, found: Vec::new(), suppressed: 0 }
+        Self {
+            ignores,
+            found: Vec::new(),
+            suppressed: 0,
+        }
     }
 
     /// Adds a finding about servers, unless the Gateway of one of them says not to.
@@ -148,7 +166,10 @@ impl<'i> Findings<'i> {
         servers: impl IntoIterator<Item = &'s ServerId>,
         finding: Finding,
     ) {
-        if servers.into_iter().any(|server| self.ignores(server, finding.code)) {
+        if servers
+            .into_iter()
+            .any(|server| self.ignores(server, finding.code))
+        {
             self.suppressed += 1;
         } else {
             self.found.push(finding);
@@ -187,7 +208,11 @@ impl<'i> Findings<'i> {
             suppressed: self.suppressed,
             ..sizes(resources)
         };
-        Report { findings: self.found, summary, listeners }
+        Report {
+            findings: self.found,
+            summary,
+            listeners,
+        }
     }
 }
 
@@ -205,9 +230,17 @@ fn resource_of(server: &str) -> Option<&str> {
 }
 
 fn sizes(resources: &Resources) -> Summary {
-    let Resources { gateways, api_gateways, listener_sets, ingresses, .. } = resources;
+    let Resources {
+        gateways,
+        api_gateways,
+        listener_sets,
+        ingresses,
+        ..
+    } = resources;
     let servers = gateways.iter().map(|gateway| gateway.spec.servers.len());
-    let listeners = api_gateways.iter().map(|gateway| gateway.spec.listeners.len());
+    let listeners = api_gateways
+        .iter()
+        .map(|gateway| gateway.spec.listeners.len());
     let added = listener_sets.iter().map(|set| set.spec.listeners.len());
     let ingress = ingresses.iter().map(|ingress| ingress.spec.tls.len());
     Summary {

@@ -21,7 +21,12 @@ const MANAGED: &str = "gateway.networking.k8s.io/gateway-name";
 const WAYPOINT_CLASS: &str = "istio-waypoint";
 
 pub(super) fn find(input: &Input<'_>, findings: &mut Findings<'_>) {
-    for guard in input.resources.extensions.iter().filter(|extension| is_ours(extension)) {
+    for guard in input
+        .resources
+        .extensions
+        .iter()
+        .filter(|extension| is_ours(extension))
+    {
         let name = guard.metadata.resource(guard.kind);
         let attached: Vec<&Workload> = input
             .model
@@ -37,12 +42,18 @@ pub(super) fn find(input: &Input<'_>, findings: &mut Findings<'_>) {
             continue;
         }
         for workload in attached {
-            let listeners: Vec<&Listener> =
-                workload.listeners.iter().filter(|found| listens(guard, found)).collect();
+            let listeners: Vec<&Listener> = workload
+                .listeners
+                .iter()
+                .filter(|found| listens(guard, found))
+                .collect();
             if let Some(why) = servers::stale(guard, &listeners) {
                 let message = format!("the servers of {name} are not those of the gateway: {why}");
                 let hint = "write it again with packager manifest --from PATH, and apply it";
-                findings.add([], Finding::new(Code::GuardStale, message, hint).on(workload));
+                findings.add(
+                    [],
+                    Finding::new(Code::GuardStale, message, hint).on(workload),
+                );
             }
         }
     }
@@ -66,7 +77,11 @@ fn fit(guard: &Extension, workload: &Workload) -> Fit {
     let namespace = &guard.metadata.namespace;
     if !guard.spec.target_refs.is_empty() {
         let gateway = workload.labels.get(MANAGED);
-        let targets = guard.spec.target_refs.iter().filter(|target| target.kind == "Gateway");
+        let targets = guard
+            .spec
+            .target_refs
+            .iter()
+            .filter(|target| target.kind == "Gateway");
         let mut names = targets.map(|target| &target.name);
         let is_target = *namespace == workload.namespace && names.any(|name| Some(name) == gateway);
         return if is_target { Fit::Yes } else { Fit::No };
@@ -74,7 +89,11 @@ fn fit(guard: &Extension, workload: &Workload) -> Fit {
     if namespace != ROOT_NAMESPACE && *namespace != workload.namespace {
         return Fit::No;
     }
-    let wanted = guard.spec.selector.iter().flat_map(|selector| &selector.match_labels);
+    let wanted = guard
+        .spec
+        .selector
+        .iter()
+        .flat_map(|selector| &selector.match_labels);
     let mut result = Fit::Yes;
     for (key, value) in wanted {
         match workload.labels.get(key) {
@@ -88,7 +107,11 @@ fn fit(guard: &Extension, workload: &Workload) -> Fit {
 
 /// Whether a plugin is for a listener of its workload.
 fn listens(guard: &Extension, listener: &Listener) -> bool {
-    let mut matches = guard.spec.matches.iter().filter(|found| found.mode != "SERVER");
+    let mut matches = guard
+        .spec
+        .matches
+        .iter()
+        .filter(|found| found.mode != "SERVER");
     let has_port = |ports: &[crate::gateway::resources::extensions::ExtensionPort]| {
         ports.is_empty() || ports.iter().any(|port| port.number == listener.port)
     };
@@ -118,15 +141,23 @@ fn detached(guard: &Extension, input: &Input<'_>, attached: &[&Workload]) -> Opt
         let workloads = &input.model.workloads;
         let is_certain = guard.spec.target_refs.is_empty()
             && !workloads.is_empty()
-            && workloads.iter().all(|workload| fit(guard, workload) == Fit::No);
+            && workloads
+                .iter()
+                .all(|workload| fit(guard, workload) == Fit::No);
         let namespace = &guard.metadata.namespace;
         return is_certain.then(|| {
             format!("no gateway has pods with the labels of its selector that namespace {namespace} may select")
         });
     }
-    let mut tls = attached.iter().flat_map(|workload| &workload.listeners).filter(|l| l.is_tls());
+    let mut tls = attached
+        .iter()
+        .flat_map(|workload| &workload.listeners)
+        .filter(|l| l.is_tls());
     let is_missed = |listener: &Listener| listener.port_is_certain && !listens(guard, listener);
-    let ports: Vec<String> = tls.clone().map(|listener| listener.port.to_string()).collect();
+    let ports: Vec<String> = tls
+        .clone()
+        .map(|listener| listener.port.to_string())
+        .collect();
     (!ports.is_empty() && tls.all(is_missed)).then(|| {
         format!(
             "none of its ports is one that Envoy listens on with TLS, which are {}",
@@ -157,7 +188,11 @@ fn waypoint(guard: &Extension, resources: &Resources) -> Option<String> {
 /// The classic Gateway that a plugin names as if it were one of the Gateway API.
 fn classic_target(guard: &Extension, resources: &Resources) -> Option<String> {
     let namespace = &guard.metadata.namespace;
-    let targets = guard.spec.target_refs.iter().filter(|target| target.kind == "Gateway");
+    let targets = guard
+        .spec
+        .target_refs
+        .iter()
+        .filter(|target| target.kind == "Gateway");
     let mut names = targets.map(|target| &target.name).filter(|name| {
         !resources.api_gateways.iter().any(|gateway| {
             gateway.metadata.name == **name && gateway.metadata.namespace == *namespace

@@ -21,7 +21,10 @@ pub struct UnknownCode {
 impl fmt::Display for UnknownCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { resource, text } = self;
-        write!(f, "{ANNOTATION} of {resource} names {text:?}, which is no code")
+        write!(
+            f,
+            "{ANNOTATION} of {resource} names {text:?}, which is no code"
+        )
     }
 }
 
@@ -31,9 +34,10 @@ pub fn unknown_codes(resources: &Resources) -> Vec<UnknownCode> {
     let mut unknown = Vec::new();
     for (resource, texts) in annotated(resources) {
         let texts = texts.filter(|text| !text.is_empty() && Code::parse(text).is_none());
-        unknown.extend(
-            texts.map(|text| UnknownCode { resource: resource.clone(), text: text.to_owned() }),
-        );
+        unknown.extend(texts.map(|text| UnknownCode {
+            resource: resource.clone(),
+            text: text.to_owned(),
+        }));
     }
     unknown.sort_unstable();
     unknown
@@ -48,13 +52,18 @@ impl Ignores {
         let mut codes: HashMap<ResourceName, Vec<Code>> = HashMap::new();
         // Gateways of both kinds may have one name.
         for (resource, texts) in annotated(resources) {
-            codes.entry(resource).or_default().extend(texts.filter_map(Code::parse));
+            codes
+                .entry(resource)
+                .or_default()
+                .extend(texts.filter_map(Code::parse));
         }
         Self(codes)
     }
 
     pub(super) fn has(&self, resource: &ResourceName, code: Code) -> bool {
-        self.0.get(resource).is_some_and(|codes| codes.contains(&code))
+        self.0
+            .get(resource)
+            .is_some_and(|codes| codes.contains(&code))
     }
 }
 
@@ -64,7 +73,11 @@ fn annotated(
 ) -> impl Iterator<Item = (ResourceName, impl Iterator<Item = &str>)> {
     let all = resources.with_servers();
     all.filter_map(|(kind, metadata)| {
-        let texts = metadata.annotations.get(ANNOTATION)?.split(',').map(str::trim);
+        let texts = metadata
+            .annotations
+            .get(ANNOTATION)?
+            .split(',')
+            .map(str::trim);
         Some((metadata.resource(kind), texts))
     })
 }

@@ -26,8 +26,13 @@ pub struct CheckedServer {
 
 pub(super) fn listeners(model: &Model) -> Vec<CheckedListener> {
     let tls = |workload: &Workload| {
-        let listeners = workload.listeners.iter().filter(|listener| listener.is_tls());
-        listeners.map(|listener| checked(workload, listener)).collect::<Vec<_>>()
+        let listeners = workload
+            .listeners
+            .iter()
+            .filter(|listener| listener.is_tls());
+        listeners
+            .map(|listener| checked(workload, listener))
+            .collect::<Vec<_>>()
     };
     model.workloads.iter().flat_map(tls).collect()
 }
@@ -39,11 +44,20 @@ fn checked(workload: &Workload, listener: &Listener) -> CheckedListener {
         let id = &chain.server.id;
         let place = *places.entry(id).or_insert(servers.len());
         if place == servers.len() {
-            servers.push(CheckedServer { name: id.to_string(), hosts: Vec::new() });
+            servers.push(CheckedServer {
+                name: id.to_string(),
+                hosts: Vec::new(),
+            });
         }
         if let Some(server) = servers.get_mut(place) {
-            server.hosts.extend(chain.server_names.iter().map(ToString::to_string));
+            server
+                .hosts
+                .extend(chain.server_names.iter().map(ToString::to_string));
         }
     }
-    CheckedListener { workload: workload.full_name(), name: listener.name(), servers }
+    CheckedListener {
+        workload: workload.full_name(),
+        name: listener.name(),
+        servers,
+    }
 }

@@ -6,9 +6,16 @@ use crate::gateway::listener::Duplicate;
 use crate::gateway::{Listener, Workload};
 
 pub(super) fn find(workload: &Workload, listener: &Listener, findings: &mut Findings<'_>) {
-    for Duplicate { host, first, second } in &listener.duplicates {
+    for Duplicate {
+        host,
+        first,
+        second,
+    } in &listener.duplicates
+    {
         let chains = (listener.chains.get(*first), listener.chains.get(*second));
-        let (Some(first), Some(second)) = chains else { continue };
+        let (Some(first), Some(second)) = chains else {
+            continue;
+        };
         let (connection, owner) = (&first.server.id, &second.server.id);
         let who = if connection == owner {
             format!("{connection} has it twice")

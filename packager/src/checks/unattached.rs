@@ -39,14 +39,23 @@ pub(super) fn find(workload: &Workload, listener: &Listener, findings: &mut Find
 /// The hosts without a virtual host; for a wildcard, without one for any of its hosts: the routes
 /// of a wildcard server are often those of single hosts, and nobody asks for the others.
 fn unattached(chain: &FilterChain) -> Vec<String> {
-    let Service::Https(table) = &chain.service else { return Vec::new() };
+    let Service::Https(table) = &chain.service else {
+        return Vec::new();
+    };
     let mut domains = IstioHosts::default();
-    for virtual_host in table.virtual_hosts.iter().filter(|host| !host.routes.is_empty()) {
+    for virtual_host in table
+        .virtual_hosts
+        .iter()
+        .filter(|host| !host.routes.is_empty())
+    {
         for domain in &virtual_host.domains {
             domains.insert(&domain.to_string(), ());
         }
     }
-    let names = chain.server_names.iter().map(|name| (name, name.to_string()));
+    let names = chain
+        .server_names
+        .iter()
+        .map(|name| (name, name.to_string()));
     let unattached = names.filter(|(name, text)| match name {
         HostPattern::Exact(_) => chain.answer(text.as_bytes()).outcome == Outcome::NotFound,
         HostPattern::Suffix(_) | HostPattern::Any => {

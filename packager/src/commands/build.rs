@@ -38,11 +38,18 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> {
-    let optimizer = if args.no_optimize { None } else { Some(Optimizer::find(&args.wasm_opt)?) };
+    let optimizer = if args.no_optimize {
+        None
+    } else {
+        Some(Optimizer::find(&args.wasm_opt)?)
+    };
     let wasm = build(optimizer.as_ref(), console)?;
     let mut report = module::inspect(&wasm).context("inspecting the built module")?;
     if let Some(max_size) = args.max_size.filter(|max_size| report.size > *max_size) {
-        report.problems.push(format!("it has {} bytes, more than {max_size}", report.size));
+        report.problems.push(format!(
+            "it has {} bytes, more than {max_size}",
+            report.size
+        ));
     }
     if !report.problems.is_empty() {
         return Ok(refuse(&report, console));
@@ -60,7 +67,10 @@ pub(crate) fn build_default(console: &mut Console<'_>) -> Result<Vec<u8>> {
 fn build(optimizer: Option<&Optimizer>, console: &mut Console<'_>) -> Result<Vec<u8>> {
     let compiled = cargo::compile(console)?;
     let trimmed = module::trim_exports(&compiled)?;
-    let mut sizes = vec![("compiled", compiled.len()), ("exports trimmed", trimmed.len())];
+    let mut sizes = vec![
+        ("compiled", compiled.len()),
+        ("exports trimmed", trimmed.len()),
+    ];
     let built = match optimizer {
         None => trimmed,
         Some(optimizer) => {
@@ -92,6 +102,8 @@ fn parse_size(text: &str) -> Result<usize> {
         "M" | "MiB" => 1 << 20,
         _ => bail!("{unit:?} is no unit, use KiB or MiB"),
     };
-    let number: usize = digits.parse().with_context(|| format!("{digits:?} is no number"))?;
+    let number: usize = digits
+        .parse()
+        .with_context(|| format!("{digits:?} is no number"))?;
     number.checked_mul(factor).context("the size is too large")
 }

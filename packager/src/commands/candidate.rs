@@ -64,7 +64,11 @@ impl Candidate {
     }
 
     fn read_source(text: &str, connection: &Connection, consumer: Consumer) -> Result<Self> {
-        let mut candidate = Self { image: None, module: None, problems: Vec::new() };
+        let mut candidate = Self {
+            image: None,
+            module: None,
+            problems: Vec::new(),
+        };
         let wasm = match Source::find(text, connection)? {
             Source::File(path) => Some(files::read(&path)?),
             Source::Image(origin) => candidate.pull(&origin, consumer)?,
@@ -77,7 +81,11 @@ impl Candidate {
 
     /// Whether a gateway would load it, as an exit status.
     pub(crate) fn status(&self) -> ExitStatus {
-        if self.problems.is_empty() { ExitStatus::Yes } else { ExitStatus::No }
+        if self.problems.is_empty() {
+            ExitStatus::Yes
+        } else {
+            ExitStatus::No
+        }
     }
 
     fn problem(&mut self, problem: Problem) {
@@ -122,7 +130,10 @@ impl Candidate {
                 if took > LONGEST_PULL {
                     let reason =
                         format!("it took {} s to pull, a gateway waits 30", took.as_secs());
-                    self.problem(Problem::new(reason, "use a registry nearer to the gateways"));
+                    self.problem(Problem::new(
+                        reason,
+                        "use a registry nearer to the gateways",
+                    ));
                 }
                 Ok(wasm)
             }
@@ -131,13 +142,18 @@ impl Candidate {
 
     fn pull_image(&mut self, origin: &Origin) -> Result<Option<Vec<u8>>> {
         origin.log_in()?;
-        let Some((bytes, digest)) = self.manifest(origin, None)? else { return Ok(None) };
+        let Some((bytes, digest)) = self.manifest(origin, None)? else {
+            return Ok(None);
+        };
         let (manifest, digest) = match Manifest::parse(&bytes)? {
             Manifest::Image(manifest) => (manifest, digest),
             Manifest::Index(children) => {
                 let Some(child) = linux_amd64(&children) else {
                     let reason = "it is an index, and has no image for linux/amd64";
-                    self.problem(Problem::new(reason, "push one image, as `packager push` does"));
+                    self.problem(Problem::new(
+                        reason,
+                        "push one image, as `packager push` does",
+                    ));
                     return Ok(None);
                 };
                 if origin.is_pinned() {
@@ -160,9 +176,16 @@ impl Candidate {
         manifest: ImageManifest,
         digest: String,
     ) -> Result<Option<Vec<u8>>> {
-        let found = manifest.module_layer().map(|(variant, layer)| (variant, layer.clone()));
+        let found = manifest
+            .module_layer()
+            .map(|(variant, layer)| (variant, layer.clone()));
         let annotations = manifest.annotations;
-        let facts = ImageFacts { digest, variant: None, layer: None, annotations };
+        let facts = ImageFacts {
+            digest,
+            variant: None,
+            layer: None,
+            annotations,
+        };
         let (variant, layer) = match found {
             Ok(found) => found,
             Err(problem) => {
@@ -171,10 +194,16 @@ impl Candidate {
                 return Ok(None);
             }
         };
-        self.image =
-            Some(ImageFacts { variant: Some(variant), layer: Some(layer.clone()), ..facts });
+        self.image = Some(ImageFacts {
+            variant: Some(variant),
+            layer: Some(layer.clone()),
+            ..facts
+        });
         if usize::try_from(layer.size).is_ok_and(|size| size > MAX_SIZE) {
-            let reason = format!("its layer has {} bytes, a gateway takes 256 MiB", layer.size);
+            let reason = format!(
+                "its layer has {} bytes, a gateway takes 256 MiB",
+                layer.size
+            );
             self.problem(Problem::new(reason, "push the module alone"));
             return Ok(None);
         }
@@ -296,7 +325,11 @@ impl Origin {
 }
 
 fn compared(bytes: Vec<u8>, digest: &str) -> Pulled {
-    if sha256(&bytes) == digest { Pulled::Right(bytes) } else { Pulled::Wrong }
+    if sha256(&bytes) == digest {
+        Pulled::Right(bytes)
+    } else {
+        Pulled::Wrong
+    }
 }
 
 fn realm_problem(reason: &str) -> Problem {

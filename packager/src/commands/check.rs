@@ -70,10 +70,16 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
     }
     tell_assumptions(&model, console);
     for unknown in checks::unknown_codes(&inputs.resources) {
-        console.say(format_args!("note: {unknown}, and nothing is left out for it"));
+        console.say(format_args!(
+            "note: {unknown}, and nothing is left out for it"
+        ));
     }
     render::render(args.output, &report, console.out)?;
-    Ok(if readable == ExitStatus::Yes { status(&report, args.fail_on) } else { readable })
+    Ok(if readable == ExitStatus::Yes {
+        status(&report, args.fail_on)
+    } else {
+        readable
+    })
 }
 
 fn report(inputs: &Inputs, model: &Model) -> Report {
@@ -87,8 +93,16 @@ fn report(inputs: &Inputs, model: &Model) -> Report {
 }
 
 fn status(report: &Report, fail_on: FailOn) -> ExitStatus {
-    let warnings = if fail_on == FailOn::Warning { report.summary.warnings } else { 0 };
-    if report.summary.errors + warnings == 0 { ExitStatus::Yes } else { ExitStatus::No }
+    let warnings = if fail_on == FailOn::Warning {
+        report.summary.warnings
+    } else {
+        0
+    };
+    if report.summary.errors + warnings == 0 {
+        ExitStatus::Yes
+    } else {
+        ExitStatus::No
+    }
 }
 
 /// What was left out, and what was guessed.
@@ -107,11 +121,26 @@ fn explain(text: &str, console: &mut Console<'_>) -> Result<ExitStatus> {
         if let Some(question) = spelling::question(nearest.map(|code| (text, code))) {
             hint = format!("{question} Else {hint}");
         }
-        bail!(Hinted::new(format!("{text:?} is not a code of this program"), hint));
+        bail!(Hinted::new(
+            format!("{text:?} is not a code of this program"),
+            hint
+        ));
     };
-    let Documentation { what, why, example, fix } = code.documentation();
+    let Documentation {
+        what,
+        why,
+        example,
+        fix,
+    } = code.documentation();
     let severity = code.severity().name();
-    writeln!(console.out, "{code} {} ({severity})\n\nWhat: {what}\n", code.name())?;
-    writeln!(console.out, "Why: {why}\n\nExample: {example}\n\nFix: {fix}")?;
+    writeln!(
+        console.out,
+        "{code} {} ({severity})\n\nWhat: {what}\n",
+        code.name()
+    )?;
+    writeln!(
+        console.out,
+        "Why: {why}\n\nExample: {example}\n\nFix: {fix}"
+    )?;
     Ok(ExitStatus::Yes)
 }

@@ -57,7 +57,9 @@ async fn read_all(
     };
     let for_plans = FOR_PLANS.iter().filter(|_| empty.manifests.are_kept());
     for kind in KINDS.iter().chain(for_plans) {
-        let Some(version) = found.version(kind) else { continue };
+        let Some(version) = found.version(kind) else {
+            continue;
+        };
         for namespace in namespaces(scope, kind) {
             match listing::list(&server, kind, version, namespace, empty).await {
                 Ok(listed) => {
@@ -82,7 +84,11 @@ fn namespaces<'a>(scope: Scope<'a>, kind: &Kind) -> Vec<Option<&'a str>> {
     if !kind.is_namespaced || scope.namespaces.is_empty() {
         return vec![None];
     }
-    scope.namespaces.iter().map(|namespace| Some(namespace.as_str())).collect()
+    scope
+        .namespaces
+        .iter()
+        .map(|namespace| Some(namespace.as_str()))
+        .collect()
 }
 
 /// Goes on without what may not be read, unless nothing could be told then.
@@ -107,7 +113,10 @@ fn step(kind: &Kind) -> String {
 fn tell_left_out(scope: Scope<'_>, served: &Served, console: &mut Console<'_>) {
     let essential = KINDS.iter().filter(|kind| kind.need == Need::Essential);
     for kind in essential.filter(|kind| served.version(kind).is_none()) {
-        console.say(format_args!("note: the cluster has no {}", kind.full_plural()));
+        console.say(format_args!(
+            "note: the cluster has no {}",
+            kind.full_plural()
+        ));
     }
     if !scope.namespaces.is_empty() {
         console.say(format_args!(

@@ -29,7 +29,10 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
     let mut script = Vec::new();
     // Into memory: it would panic where standard output is closed.
     clap_complete::generate(args.shell, &mut command, "packager", &mut script);
-    console.out.write_all(&script).context("writing the completions")?;
+    console
+        .out
+        .write_all(&script)
+        .context("writing the completions")?;
     Ok(ExitStatus::Yes)
 }
 
@@ -41,5 +44,7 @@ fn with_hints(command: Command, shell: Shell) -> Command {
         ValueHint::Hostname if shell == Shell::Bash => arg.value_hint(ValueHint::Other),
         _ => arg,
     };
-    command.mut_args(with_hint).mut_subcommands(|subcommand| with_hints(subcommand, shell))
+    command
+        .mut_args(with_hint)
+        .mut_subcommands(|subcommand| with_hints(subcommand, shell))
 }

@@ -58,7 +58,12 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "cases")]
     grpc: bool,
     /// The method of the request
-    #[arg(long, value_name = "METHOD", default_value = "GET", conflicts_with = "cases")]
+    #[arg(
+        long,
+        value_name = "METHOD",
+        default_value = "GET",
+        conflicts_with = "cases"
+    )]
     method: String,
     /// Whether the gateway has a virtual host for the authority on this connection
     #[arg(long, value_enum, default_value = "no")]
@@ -129,13 +134,17 @@ struct Explanation<'c> {
 pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> {
     if let Some(source) = args.cluster.source(&args.namespace, &args.from) {
         let cases = match &args.cases {
-            Some(path) => read_cases(path, console)?.into_iter().collect::<Result<_>>()?,
+            Some(path) => read_cases(path, console)?
+                .into_iter()
+                .collect::<Result<_>>()?,
             None => vec![single_case(args)?],
         };
         return simulate::run(source, &cases, console);
     }
     let settings = files::read_settings(args.config.as_deref(), console)?;
-    let config = settings.check().with_context(|| files::origin(args.config.as_deref()))?;
+    let config = settings
+        .check()
+        .with_context(|| files::origin(args.config.as_deref()))?;
     match &args.cases {
         Some(path) => explain_cases(&config, path, console)?,
         None => explain_one(&config, args, console)?,
@@ -145,7 +154,11 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
 
 fn explain_cases(config: &Config, path: &Path, console: &mut Console<'_>) -> Result<()> {
     for case in read_cases(path, console)? {
-        writeln!(console.out, "{}", serde_json::to_string(&explain(config, &case?))?)?;
+        writeln!(
+            console.out,
+            "{}",
+            serde_json::to_string(&explain(config, &case?))?
+        )?;
     }
     Ok(())
 }
@@ -153,7 +166,9 @@ fn explain_cases(config: &Config, path: &Path, console: &mut Console<'_>) -> Res
 /// The cases of a file, or what is wrong with each.
 fn read_cases(path: &Path, console: &mut Console<'_>) -> Result<Vec<Result<Case>>> {
     let text = files::read_text(path, console)?;
-    let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
+    let lines = (1..)
+        .zip(text.lines())
+        .filter(|(_, line)| !line.trim().is_empty());
     let cases = lines.map(|(number, line)| {
         serde_json::from_str(line)
             .with_context(|| format!("reading case in line {number} of {}", path.display()))
@@ -162,7 +177,9 @@ fn read_cases(path: &Path, console: &mut Console<'_>) -> Result<Vec<Result<Case>
 }
 
 fn single_case(args: &Args) -> Result<Case> {
-    let Some(authority) = args.authority.clone() else { bail!("there is no authority") };
+    let Some(authority) = args.authority.clone() else {
+        bail!("there is no authority")
+    };
     Ok(Case {
         sni: args.sni.clone(),
         authority,
@@ -186,12 +203,18 @@ fn explain_one(config: &Config, args: &Args, console: &mut Console<'_>) -> Resul
 }
 
 fn write_text(case: &Case, explanation: &Explanation<'_>, out: &mut dyn Write) -> Result<()> {
-    let answer = explanation.status.map_or_else(|| "pass".into(), |status| status.to_string());
+    let answer = explanation
+        .status
+        .map_or_else(|| "pass".into(), |status| status.to_string());
     writeln!(out, "{answer} {}", explanation.reason)?;
     writeln!(out, "action for {}: {}", case.authority, explanation.action)?;
     for (what, name, server) in [
         ("SNI", case.sni.as_deref(), explanation.sni_server),
-        ("authority", Some(case.authority.as_str()), explanation.host_server),
+        (
+            "authority",
+            Some(case.authority.as_str()),
+            explanation.host_server,
+        ),
     ] {
         if let (Some(name), Some(server)) = (name, server) {
             writeln!(out, "{what} {name}: server {server}")?;

@@ -23,7 +23,10 @@ pub(crate) fn read_text(path: &Path, console: &mut Console<'_>) -> Result<String
         return fs::read_to_string(path).with_context(|| format!("reading {}", path.display()));
     }
     let mut text = String::new();
-    console.input.read_to_string(&mut text).context("reading standard input")?;
+    console
+        .input
+        .read_to_string(&mut text)
+        .context("reading standard input")?;
     Ok(text)
 }
 
@@ -43,7 +46,9 @@ pub(crate) fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'stati
 
 /// Reads the filter's configuration, an empty one when there is no file.
 pub(crate) fn read_settings(path: Option<&Path>, console: &mut Console<'_>) -> Result<Settings> {
-    let Some(path) = path else { return Ok(Settings::default()) };
+    let Some(path) = path else {
+        return Ok(Settings::default());
+    };
     let text = read_text(path, console)?;
     Settings::parse(&text).with_context(|| origin(Some(path)))
 }

@@ -28,7 +28,11 @@ impl Inputs {
         for fault in &self.faults {
             console.say(format_args!("error: reading {fault}"));
         }
-        if self.faults.is_empty() { ExitStatus::Yes } else { ExitStatus::Unable }
+        if self.faults.is_empty() {
+            ExitStatus::Yes
+        } else {
+            ExitStatus::Unable
+        }
     }
 }
 
@@ -39,7 +43,10 @@ pub(crate) fn tell_assumptions<'m>(
 ) {
     for workload in workloads {
         tell_assumed(workload, console);
-        let tls = workload.listeners.iter().filter(|listener| listener.is_tls());
+        let tls = workload
+            .listeners
+            .iter()
+            .filter(|listener| listener.is_tls());
         for listener in tls.filter(|listener| !listener.port_is_certain) {
             console.say(format_args!(
                 "note: port {} of {} may be mapped to another by a Service that is not in the input",
@@ -54,7 +61,9 @@ pub(crate) fn tell_assumptions<'m>(
 pub(crate) fn tell_assumed(workload: &Workload, console: &mut Console<'_>) {
     if workload.is_assumed {
         let name = workload.full_name();
-        console.say(format_args!("note: no pods of {name} in the input, some are assumed"));
+        console.say(format_args!(
+            "note: no pods of {name} in the input, some are assumed"
+        ));
     }
 }
 
@@ -69,7 +78,10 @@ pub(crate) fn read_to(
     paths: &[PathBuf],
     console: &mut Console<'_>,
 ) -> Result<Inputs> {
-    let mut inputs = Inputs { resources: empty, ..Inputs::default() };
+    let mut inputs = Inputs {
+        resources: empty,
+        ..Inputs::default()
+    };
     for path in paths {
         if path == Path::new("-") {
             let text = bounded(&mut *console.input).context("reading standard input")?;
@@ -96,13 +108,21 @@ pub(crate) fn read_to(
 }
 
 fn add(inputs: &mut Inputs, file: &str, text: &[u8]) {
-    inputs.faults.extend(documents::read(file, text, &mut inputs.resources));
+    inputs
+        .faults
+        .extend(documents::read(file, text, &mut inputs.resources));
 }
 
 /// What cannot be read is told, and the rest is read.
 fn unreadable(inputs: &mut Inputs, path: &Path, error: &io::Error) {
-    let origin = Origin { file: path.display().to_string().into(), line: 0 };
-    inputs.faults.push(DocumentFault { origin, problem: error.to_string() });
+    let origin = Origin {
+        file: path.display().to_string().into(),
+        line: 0,
+    };
+    inputs.faults.push(DocumentFault {
+        origin,
+        problem: error.to_string(),
+    });
 }
 
 /// Reads a little more than is allowed, so that too much is noticed and not cut off.

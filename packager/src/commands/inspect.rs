@@ -70,9 +70,11 @@ fn write_module(report: &Report, out: &mut dyn Write) -> Result<()> {
     writeln!(out, "size      {} bytes", report.size)?;
     writeln!(out, "digest    {}", report.sha256)?;
     writeln!(out, "ABI       {}", report.abi_versions.join(", "))?;
-    for (title, names) in
-        [("exports", &report.exports), ("imports", &report.imports), ("features", &report.features)]
-    {
+    for (title, names) in [
+        ("exports", &report.exports),
+        ("imports", &report.imports),
+        ("features", &report.features),
+    ] {
         writeln!(out, "{title:<9} {}", names.len())?;
         for name in names {
             writeln!(out, "          {name}")?;

@@ -25,23 +25,36 @@ impl Layout {
         let manifests = if folder.join("oci-layout").is_file() {
             let index: Value = serde_json::from_slice(&files::read(&index)?)
                 .with_context(|| format!("reading {}", index.display()))?;
-            index.get("manifests").and_then(Value::as_array).cloned().unwrap_or_default()
+            index
+                .get("manifests")
+                .and_then(Value::as_array)
+                .cloned()
+                .unwrap_or_default()
         } else if is_empty(folder) {
             Vec::new()
         } else {
             bail!(Hinted::new(
-                format!("writing OCI layout {}: the folder holds other files", folder.display()),
+                format!(
+                    "writing OCI layout {}: the folder holds other files",
+                    folder.display()
+                ),
                 "name an empty folder with --layout, or one that holds an OCI layout"
             ));
         };
-        Ok(Self { folder: folder.to_owned(), manifests })
+        Ok(Self {
+            folder: folder.to_owned(),
+            manifests,
+        })
     }
 
     /// Opens a layout that is there.
     pub(crate) fn open(folder: &Path) -> Result<Self> {
         if !folder.join("oci-layout").is_file() {
             bail!(Hinted::new(
-                format!("reading OCI layout {}: it has no file oci-layout", folder.display()),
+                format!(
+                    "reading OCI layout {}: it has no file oci-layout",
+                    folder.display()
+                ),
                 "name a folder that `packager push` wrote, such as dist/oci"
             ));
         }
@@ -50,12 +63,19 @@ impl Layout {
 
     /// The digest of the only image that is there.
     pub(crate) fn only_digest(&self) -> Result<String> {
-        let digests: Vec<_> =
-            self.manifests.iter().filter_map(|m| m.get("digest")?.as_str()).collect();
+        let digests: Vec<_> = self
+            .manifests
+            .iter()
+            .filter_map(|m| m.get("digest")?.as_str())
+            .collect();
         match digests.as_slice() {
             [digest] => Ok((*digest).to_owned()),
             _ => bail!(Hinted::new(
-                format!("OCI layout {} holds {} images", self.folder.display(), digests.len()),
+                format!(
+                    "OCI layout {} holds {} images",
+                    self.folder.display(),
+                    digests.len()
+                ),
                 format!("name one, as oci-layout:{}@sha256:…", self.folder.display())
             )),
         }
@@ -66,7 +86,9 @@ impl Layout {
         let hexadecimal = digest
             .strip_prefix("sha256:")
             .filter(|text| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()));
-        let Some(hexadecimal) = hexadecimal else { bail!("{digest:?} is no sha256 digest") };
+        let Some(hexadecimal) = hexadecimal else {
+            bail!("{digest:?} is no sha256 digest")
+        };
         files::read(&self.folder.join("blobs/sha256").join(hexadecimal))
     }
 
@@ -82,7 +104,10 @@ impl Layout {
             tell(self.write_blob(blob)?);
         }
         self.write_blob(&image.manifest)?;
-        files::write(&self.folder.join("oci-layout"), br#"{"imageLayoutVersion":"1.0.0"}"#)?;
+        files::write(
+            &self.folder.join("oci-layout"),
+            br#"{"imageLayoutVersion":"1.0.0"}"#,
+        )?;
         let mut descriptor = image.manifest.descriptor();
         if let Some(descriptor) = descriptor.as_object_mut() {
             descriptor.insert("annotations".into(), json!({ REF_NAME: name }));
@@ -94,11 +119,17 @@ impl Layout {
             "mediaType": media_type::INDEX,
             "manifests": self.manifests,
         });
-        files::write(&self.folder.join("index.json"), &serde_json::to_vec(&index)?)
+        files::write(
+            &self.folder.join("index.json"),
+            &serde_json::to_vec(&index)?,
+        )
     }
 
     fn write_blob(&self, blob: &Blob) -> Result<bool> {
-        let path = self.folder.join("blobs").join(blob.digest.replace(':', "/"));
+        let path = self
+            .folder
+            .join("blobs")
+            .join(blob.digest.replace(':', "/"));
         if fs::read(&path).is_ok_and(|bytes| bytes == blob.bytes) {
             return Ok(false);
         }

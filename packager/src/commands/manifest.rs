@@ -133,7 +133,10 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
             None => return Ok(ExitStatus::Unable),
         },
     };
-    let requests = drafts.into_iter().map(Request::parse).collect::<Result<Vec<_>>>()?;
+    let requests = drafts
+        .into_iter()
+        .map(Request::parse)
+        .collect::<Result<Vec<_>>>()?;
     match &args.check {
         None => write(requests, args.output, console),
         Some(path) => check(requests, path, console),
@@ -233,8 +236,12 @@ fn settings(args: &Args, console: &mut Console<'_>) -> Result<Settings> {
     if let Some(action) = &args.action {
         settings.set("action", action.as_str());
     }
-    let hosts =
-        pairs(&args.host, "--host", "NAME=ACTION", "write, for example, --host b.example.com=off")?;
+    let hosts = pairs(
+        &args.host,
+        "--host",
+        "NAME=ACTION",
+        "write, for example, --host b.example.com=off",
+    )?;
     for (index, (host, action)) in hosts.iter().enumerate() {
         if hosts.iter().take(index).any(|(earlier, _)| earlier == host) {
             bail!(Hinted::new(
@@ -251,7 +258,11 @@ fn settings(args: &Args, console: &mut Console<'_>) -> Result<Settings> {
                 format!(
                     "{}: it lists servers, and {} does too",
                     files::origin(args.config.as_deref()),
-                    if matches!(source, Source::Paths(_)) { "--from" } else { "--cluster" }
+                    if matches!(source, Source::Paths(_)) {
+                        "--from"
+                    } else {
+                        "--cluster"
+                    }
                 ),
                 "leave out the one or the other"
             ));
@@ -259,14 +270,19 @@ fn settings(args: &Args, console: &mut Console<'_>) -> Result<Settings> {
         // The rule may need servers, which are still to come.
         complete.set("servers", json!({ "any": ["*"] }));
     }
-    complete.check().with_context(|| files::origin(args.config.as_deref()))?;
+    complete
+        .check()
+        .with_context(|| files::origin(args.config.as_deref()))?;
     Ok(settings)
 }
 
 fn pairs(texts: &[String], flag: &str, form: &str, example: &str) -> Result<Vec<(String, String)>> {
     let pair = |text: &String| match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => bail!(Hinted::new(format!("{flag} {text:?} is not of the form {form}"), example)),
+        _ => bail!(Hinted::new(
+            format!("{flag} {text:?} is not of the form {form}"),
+            example
+        )),
     };
     texts.iter().map(pair).collect()
 }

@@ -88,7 +88,11 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
         write(folder, &files).with_context(|| format!("writing {}", folder.display()))?;
     }
     tell(args, &outlook, console)?;
-    Ok(if outlook.refusals.is_empty() { ExitStatus::Yes } else { ExitStatus::No })
+    Ok(if outlook.refusals.is_empty() {
+        ExitStatus::Yes
+    } else {
+        ExitStatus::No
+    })
 }
 
 impl Files {
@@ -117,7 +121,10 @@ fn tell(args: &Args, outlook: &Outlook, console: &mut Console<'_>) -> Result<()>
 /// Writes all files or none, into a folder that is not there or is empty.
 fn write(folder: &Path, files: &[File]) -> Result<()> {
     if fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()) {
-        bail!(Hinted::new("there is something in it", "name a new folder, or empty it"));
+        bail!(Hinted::new(
+            "there is something in it",
+            "name a new folder, or empty it"
+        ));
     }
     let parent = match folder.parent() {
         Some(parent) if parent != Path::new("") => parent,

@@ -78,7 +78,10 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> {
-    let asks = args.authorities.iter().map(|authority| Ask::new(authority, &args.path));
+    let asks = args
+        .authorities
+        .iter()
+        .map(|authority| Ask::new(authority, &args.path));
     let target = Target {
         endpoint: args.connect.clone(),
         sni: args.sni.clone(),
@@ -90,9 +93,15 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
     let sites = Sites::read(&args.from, console)?;
     let readable = sites.finish(console);
     let rounds = Rounds::new(args.rounds, args.output);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let status = runtime.block_on(rounds.run(&target, &sites, console));
     // A name that is still being resolved would be waited for.
     runtime.shutdown_background();
-    Ok(if readable == ExitStatus::Yes { status? } else { readable })
+    Ok(if readable == ExitStatus::Yes {
+        status?
+    } else {
+        readable
+    })
 }

@@ -71,25 +71,39 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> {
-    let targets: Vec<Reference> =
-        args.references.iter().map(|text| target(text)).collect::<Result<_>>()?;
+    let targets: Vec<Reference> = args
+        .references
+        .iter()
+        .map(|text| target(text))
+        .collect::<Result<_>>()?;
     let wasm = match &args.module {
         Some(path) => files::read(path)?,
         None => build::build_default(console)?,
     };
-    let problems = module::inspect(&wasm).context("inspecting the module to push")?.problems;
+    let problems = module::inspect(&wasm)
+        .context("inspecting the module to push")?
+        .problems;
     if !problems.is_empty() {
         for problem in problems {
-            console.say(format_args!("not pushed: Envoy would not load the module: {problem}"));
+            console.say(format_args!(
+                "not pushed: Envoy would not load the module: {problem}"
+            ));
         }
         return Ok(ExitStatus::No);
     }
     let annotations = provenance::annotations(&wasm, &args.annotation)?;
     let epoch = provenance::source_date_epoch()?;
     let image = Image::build(&wasm, &annotations, epoch, args.format)?;
-    if let Some(expected) = args.expect_digest.as_ref().filter(|digest| *digest != image.digest()) {
+    if let Some(expected) = args
+        .expect_digest
+        .as_ref()
+        .filter(|digest| *digest != image.digest())
+    {
         bail!(Hinted::new(
-            format!("the image has digest {}, not {expected}: nothing was pushed", image.digest()),
+            format!(
+                "the image has digest {}, not {expected}: nothing was pushed",
+                image.digest()
+            ),
             "compare --dry-run with the annotations of that image: they name its revision, its rustc \
              and its wasm-opt"
         ));
@@ -97,7 +111,11 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
     if args.dry_run {
         console.out.write_all(&image.manifest.bytes)?;
         writeln!(console.out)?;
-        console.say(format_args!("{}, layer {} bytes", image.digest(), image.layer.bytes.len()));
+        console.say(format_args!(
+            "{}, layer {} bytes",
+            image.digest(),
+            image.layer.bytes.len()
+        ));
         return Ok(ExitStatus::Yes);
     }
     let connection = args.connection.read(console)?;
@@ -111,10 +129,11 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
 
 /// Reads `HOST/REPOSITORY:TAG`, with or without `oci://` in front.
 fn target(text: &str) -> Result<Reference> {
-    let reference: Reference =
-        text.strip_prefix("oci://").unwrap_or(text).parse().with_context(|| {
-            format!("reference {text:?} is not of the form HOST/REPOSITORY:TAG")
-        })?;
+    let reference: Reference = text
+        .strip_prefix("oci://")
+        .unwrap_or(text)
+        .parse()
+        .with_context(|| format!("reference {text:?} is not of the form HOST/REPOSITORY:TAG"))?;
     if reference.digest().is_some() {
         bail!(Hinted::new(
             format!("reference {text} has a digest, and the digest of an image is its own"),
@@ -142,7 +161,11 @@ struct Blobs {
 
 impl Blobs {
     fn add(&mut self, was_sent: bool) {
-        *(if was_sent { &mut self.uploaded } else { &mut self.present }) += 1;
+        *(if was_sent {
+            &mut self.uploaded
+        } else {
+            &mut self.present
+        }) += 1;
     }
 }
 
@@ -179,10 +202,19 @@ fn push(
     }
     if let Some(folder) = &layout {
         Layout::at(folder)?.write(image, env!("CARGO_PKG_VERSION"), |sent| blobs.add(sent))?;
-        references.push(format!("oci-layout:{}@{}", folder.display(), image.digest()));
+        references.push(format!(
+            "oci-layout:{}@{}",
+            folder.display(),
+            image.digest()
+        ));
     }
     let verified = !args.no_verify && !targets.is_empty();
-    Ok(Pushed { references, layout, blobs, verified })
+    Ok(Pushed {
+        references,
+        layout,
+        blobs,
+        verified,
+    })
 }
 
 /// Logs in and looks at the tag, for every reference before anything is sent to the first.
@@ -215,7 +247,11 @@ fn send(
     console: &mut Console<'_>,
 ) -> Result<()> {
     for blob in image.blobs() {
-        console.progress(format_args!("sending {}, {} bytes", blob.digest, blob.bytes.len()));
+        console.progress(format_args!(
+            "sending {}, {} bytes",
+            blob.digest,
+            blob.bytes.len()
+        ));
         blobs.add(registry.send_blob(blob)?);
     }
     registry.send_manifest(image)
@@ -224,10 +260,18 @@ fn send(
 /// Pulls the manifest and its blobs, by tag, and compares them with what was pushed.
 fn pull_back(registry: &Registry, target: &Reference, image: &Image) -> Result<()> {
     let pulled = registry.pull_manifest(target, &[image.manifest.media_type])?;
-    ensure!(is(&pulled, &image.manifest), "the tag names another image than {}", image.digest());
+    ensure!(
+        is(&pulled, &image.manifest),
+        "the tag names another image than {}",
+        image.digest()
+    );
     for blob in image.blobs() {
         let pulled = registry.pull_blob(&blob.digest)?;
-        ensure!(is(&pulled, blob), "the registry has other bytes under {}", blob.digest);
+        ensure!(
+            is(&pulled, blob),
+            "the registry has other bytes under {}",
+            blob.digest
+        );
     }
     Ok(())
 }
@@ -245,7 +289,10 @@ fn report(
 ) -> Result<()> {
     match args.output {
         ReportFormat::Text => {
-            pushed.references.iter().try_for_each(|line| writeln!(console.out, "{line}"))?;
+            pushed
+                .references
+                .iter()
+                .try_for_each(|line| writeln!(console.out, "{line}"))?;
         }
         ReportFormat::Json => {
             let format = args.format.to_possible_value();
@@ -262,6 +309,8 @@ fn report(
         }
     }
     let Blobs { uploaded, present } = pushed.blobs;
-    console.say(format_args!("blobs: {uploaded} uploaded, {present} already there"));
+    console.say(format_args!(
+        "blobs: {uploaded} uploaded, {present} already there"
+    ));
     Ok(())
 }

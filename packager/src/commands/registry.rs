@@ -86,7 +86,9 @@ impl Registry {
         self.retried("logging in", async || {
             // The client takes whatever the registry says to mean that it wants no token.
             self.greet().await?;
-            self.client.auth(&self.reference, &self.credentials.auth, self.operation).await
+            self.client
+                .auth(&self.reference, &self.credentials.auth, self.operation)
+                .await
         })?;
         Ok(())
     }
@@ -94,7 +96,11 @@ impl Registry {
     /// The digest that the tag names; `None` only where the registry says that there is none.
     pub(crate) fn tagged(&self) -> Result<Option<String>> {
         self.retried("looking at the tag", async || {
-            match self.client.fetch_manifest_digest(&self.reference, &self.credentials.auth).await {
+            match self
+                .client
+                .fetch_manifest_digest(&self.reference, &self.credentials.auth)
+                .await
+            {
                 Ok(digest) => Ok(Some(digest)),
                 Err(error) if Failure::from(&error).is_unknown() => Ok(None),
                 Err(error) => Err(error),
@@ -109,7 +115,11 @@ impl Registry {
             if self.client.blob_exists(&self.reference, digest).await? {
                 return Ok(false);
             }
-            match self.client.push_blob(&self.reference, blob.bytes.clone(), digest).await {
+            match self
+                .client
+                .push_blob(&self.reference, blob.bytes.clone(), digest)
+                .await
+            {
                 // Some registries do not tell where it is, and have it nevertheless.
                 Err(OciDistributionError::RegistryNoLocationError)
                     if self.client.blob_exists(&self.reference, digest).await? =>
@@ -123,7 +133,11 @@ impl Registry {
 
     /// Sends the manifest, after which the tag names the image.
     pub(crate) fn send_manifest(&self, image: &Image) -> Result<()> {
-        let media_type = image.manifest.media_type.parse().context("the manifest's media type")?;
+        let media_type = image
+            .manifest
+            .media_type
+            .parse()
+            .context("the manifest's media type")?;
         self.retried("sending the manifest", async || {
             let bytes = image.manifest.bytes.clone();
             let (reference, media_type) = (&self.reference, &media_type);
@@ -148,7 +162,10 @@ impl Registry {
     pub(crate) fn pull_manifest(&self, reference: &Reference, accepted: &[&str]) -> Result<Pulled> {
         self.retried("pulling the manifest", async || {
             let auth = &self.credentials.auth;
-            let pulled = self.client.pull_manifest_raw(reference, auth, accepted).await;
+            let pulled = self
+                .client
+                .pull_manifest_raw(reference, auth, accepted)
+                .await;
             checked(pulled.map(|(bytes, _)| bytes.to_vec()))
         })
     }
@@ -157,7 +174,10 @@ impl Registry {
     pub(crate) fn pull_blob(&self, digest: &str) -> Result<Pulled> {
         self.retried(&format!("pulling blob {digest}"), async || {
             let mut bytes = Vec::new();
-            let pulled = self.client.pull_blob(&self.reference, digest, &mut bytes).await;
+            let pulled = self
+                .client
+                .pull_blob(&self.reference, digest, &mut bytes)
+                .await;
             checked(pulled.map(|()| bytes))
         })
     }
@@ -166,7 +186,9 @@ impl Registry {
     pub(crate) fn challenges(&self) -> Result<Vec<String>> {
         let answer = self.retried("asking how to log in", async || self.greet().await)?;
         let challenges = answer.headers().get_all(WWW_AUTHENTICATE).iter();
-        Ok(challenges.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect())
+        Ok(challenges
+            .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+            .collect())
     }
 
     /// Asks for the root, as everybody does first.
@@ -193,13 +215,20 @@ impl Registry {
                     Ok(value) => return Ok(value),
                     Err(error) => Failure::from(&error),
                 };
-                let pause = if failure.is_passing() { pauses.next() } else { None };
+                let pause = if failure.is_passing() {
+                    pauses.next()
+                } else {
+                    None
+                };
                 let Some(pause) = pause else {
                     return Err(self.explain(&failure)).with_context(|| step.to_owned());
                 };
                 let told = self.retry_after(&failure).await;
                 if let Some(told) = told.filter(|told| *told > LONGEST_PAUSE) {
-                    bail!("{step}: the registry wants to be asked again in {} s", told.as_secs());
+                    bail!(
+                        "{step}: the registry wants to be asked again in {} s",
+                        told.as_secs()
+                    );
                 }
                 tokio::time::sleep(told.unwrap_or_default().max(pause)).await;
             }
@@ -209,8 +238,20 @@ impl Registry {
     /// How long the registry wants to be left alone (RFC 9110 §10.2.3, in seconds). The client does
     /// not tell the headers of a refusal, so the same place is asked for them.
     async fn retry_after(&self, failure: &Failure) -> Option<Duration> {
-        let answer = self.headers.head(failure.answered_url()?).send().await.ok()?;
-        let seconds = answer.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+        let answer = self
+            .headers
+            .head(failure.answered_url()?)
+            .send()
+            .await
+            .ok()?;
+        let seconds = answer
+            .headers()
+            .get(RETRY_AFTER)?
+            .to_str()
+            .ok()?
+            .trim()
+            .parse()
+            .ok()?;
         Some(Duration::from_secs(seconds))
     }
 

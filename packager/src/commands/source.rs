@@ -66,7 +66,10 @@ impl ClusterArgs {
     }
 
     fn scope<'a>(&'a self, namespaces: &'a [String]) -> Scope<'a> {
-        Scope { context: self.context.as_deref(), namespaces }
+        Scope {
+            context: self.context.as_deref(),
+            namespaces,
+        }
     }
 }
 

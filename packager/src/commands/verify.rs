@@ -74,14 +74,21 @@ fn write_text(args: &Args, candidate: &Candidate, out: &mut dyn Write) -> Result
     if candidate.problems.is_empty() {
         writeln!(out, "{} would load it", args.consumer)?;
     } else {
-        writeln!(out, "with {}: {}", args.consumer, args.consumer.consequence())?;
+        writeln!(
+            out,
+            "with {}: {}",
+            args.consumer,
+            args.consumer.consequence()
+        )?;
     }
     Ok(())
 }
 
 /// What an image says of itself; nothing for a module in a file.
 pub(crate) fn write_image(candidate: &Candidate, out: &mut dyn Write) -> Result<()> {
-    let Some(image) = &candidate.image else { return Ok(()) };
+    let Some(image) = &candidate.image else {
+        return Ok(());
+    };
     writeln!(out, "image     {}", image.digest)?;
     if let Some((variant, layer)) = image.variant.zip(image.layer.as_ref()) {
         writeln!(out, "variant   {}", variant.name())?;

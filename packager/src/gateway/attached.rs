@@ -19,7 +19,12 @@ pub(super) struct Workload<'w> {
 impl Workload<'_> {
     pub(super) fn asking<'a>(&'a self, server: &'a Server) -> Asking<'a> {
         let Self { namespace, labels } = self;
-        Asking { namespace, labels, gateway: &server.gateway, port: server.port }
+        Asking {
+            namespace,
+            labels,
+            gateway: &server.gateway,
+            port: server.port,
+        }
     }
 }
 
@@ -58,7 +63,9 @@ pub(super) fn attach<'r>(
             // The few are looked up among the many: routes with thousands of hosts may be bound to
             // thousands of Gateways.
             let found = if binding.hosts.len() > slots.len() {
-                let hosts = many.entry(std::ptr::from_ref(binding)).or_insert_with(|| all(binding));
+                let hosts = many
+                    .entry(std::ptr::from_ref(binding))
+                    .or_insert_with(|| all(binding));
                 intersections_of_few(binding, &slots, hosts)
             } else {
                 intersections(binding, &hosts)
@@ -82,19 +89,30 @@ struct Slot<'s> {
 
 impl Slot<'_> {
     fn admits(&self, binding: &Binding) -> bool {
-        self.namespace.is_none_or(|namespace| namespace == binding.namespace)
+        self.namespace
+            .is_none_or(|namespace| namespace == binding.namespace)
     }
 }
 
 fn slots<'s>(servers: &'s [Arc<Server>], places: &[usize]) -> Vec<(&'s str, Slot<'s>)> {
     let mut slots = Vec::new();
     for at in places {
-        for text in servers.get(*at).into_iter().flat_map(|server| &server.hosts) {
+        for text in servers
+            .get(*at)
+            .into_iter()
+            .flat_map(|server| &server.hosts)
+        {
             let (namespace, host) = match text.split_once('/') {
                 None => (None, text.as_str()),
                 Some((namespace, host)) => (Some(namespace), host),
             };
-            slots.push((host, Slot { server: *at, namespace }));
+            slots.push((
+                host,
+                Slot {
+                    server: *at,
+                    namespace,
+                },
+            ));
         }
     }
     slots
@@ -116,7 +134,10 @@ fn intersections(binding: &Binding, hosts: &IstioHosts<Slot<'_>>) -> Intersectio
     for host in &binding.hosts {
         for (smaller, slot) in hosts.intersections(IstioHost(host)) {
             if slot.admits(binding) {
-                found.entry(slot.server).or_default().push(smaller.to_owned());
+                found
+                    .entry(slot.server)
+                    .or_default()
+                    .push(smaller.to_owned());
             }
         }
     }
@@ -130,7 +151,9 @@ fn intersections_of_few(
 ) -> Intersections {
     let mut found = Intersections::new();
     for (host, slot) in slots.iter().filter(|(_, slot)| slot.admits(binding)) {
-        let smaller = hosts.intersections(IstioHost(host)).map(|(smaller, ())| smaller.to_owned());
+        let smaller = hosts
+            .intersections(IstioHost(host))
+            .map(|(smaller, ())| smaller.to_owned());
         let mut smaller = smaller.peekable();
         if smaller.peek().is_some() {
             found.entry(slot.server).or_default().extend(smaller);

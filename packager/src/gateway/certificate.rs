@@ -76,12 +76,17 @@ impl Certificate {
 }
 
 fn names(found: &X509Certificate<'_>) -> Result<Vec<HostPattern>, NotACertificate> {
-    let extension = found.subject_alternative_name().map_err(|_| NotACertificate)?;
+    let extension = found
+        .subject_alternative_name()
+        .map_err(|_| NotACertificate)?;
     let listed = extension.map(|extension| extension.value.general_names.as_slice());
-    let dns = listed.unwrap_or_default().iter().filter_map(|name| match name {
-        GeneralName::DNSName(name) => HostPattern::try_from(*name).ok(),
-        _ => None,
-    });
+    let dns = listed
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|name| match name {
+            GeneralName::DNSName(name) => HostPattern::try_from(*name).ok(),
+            _ => None,
+        });
     let mut names: Vec<HostPattern> = dns.collect();
     names.sort_by_cached_key(ToString::to_string);
     names.dedup();

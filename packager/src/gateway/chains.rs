@@ -44,14 +44,20 @@ pub(super) fn chains(
             vec![chain("tcp", server_names(server), Service::Tcp)]
         }
         Handling::PlainTcp if has_tcp_route(server, attached, workload) => {
-            vec![FilterChain { tls: None, ..chain("plain", any(), Service::Plain) }]
+            vec![FilterChain {
+                tls: None,
+                ..chain("plain", any(), Service::Plain)
+            }]
         }
         Handling::Passthrough => passthrough(server, port, attached, workload, claimed)
             .into_iter()
             .map(|names| chain("passthrough", names, Service::Passthrough))
             .collect(),
         Handling::PlainHttp => {
-            vec![FilterChain { tls: None, ..chain("plain", any(), Service::Plain) }]
+            vec![FilterChain {
+                tls: None,
+                ..chain("plain", any(), Service::Plain)
+            }]
         }
         Handling::TerminatedTcp | Handling::PlainTcp | Handling::AutoPassthrough => Vec::new(),
     }
@@ -62,12 +68,19 @@ fn any() -> Vec<HostPattern> {
 }
 
 fn credentials(server: &Server, namespace: &str) -> Vec<Credential> {
-    server.credentials.iter().map(|credential| credential.resolve(namespace)).collect()
+    server
+        .credentials
+        .iter()
+        .map(|credential| credential.resolve(namespace))
+        .collect()
 }
 
 /// The hosts without their namespaces (Istio `GetSNIHostsForServer`).
 fn server_names(server: &Server) -> Vec<HostPattern> {
-    let host = |text: &'_ String| text.split_once('/').map_or(text.clone(), |(_, h)| h.to_owned());
+    let host = |text: &'_ String| {
+        text.split_once('/')
+            .map_or(text.clone(), |(_, h)| h.to_owned())
+    };
     match_names(server.hosts.iter().map(host))
 }
 
@@ -76,7 +89,11 @@ fn server_names(server: &Server) -> Vec<HostPattern> {
 fn match_names(hosts: impl Iterator<Item = String>) -> Vec<HostPattern> {
     let distinct: BTreeSet<String> = hosts.collect();
     let patterns: Vec<HostPattern> = distinct.iter().filter_map(|host| pattern(host)).collect();
-    if patterns.is_empty() || patterns.contains(&HostPattern::Any) { any() } else { patterns }
+    if patterns.is_empty() || patterns.contains(&HostPattern::Any) {
+        any()
+    } else {
+        patterns
+    }
 }
 
 /// Whether connections have somewhere to go (Istio `buildGatewayNetworkFiltersFromTCPRoutes`).
@@ -105,7 +122,9 @@ fn passthrough(
 ) -> Vec<Vec<HostPattern>> {
     let asking = workload.asking(server);
     let bindings = attached.iter().map(|attached| attached.binding);
-    let routes = bindings.flat_map(|binding| &binding.tls).filter(|route| !route.route.is_empty());
+    let routes = bindings
+        .flat_map(|binding| &binding.tls)
+        .filter(|route| !route.route.is_empty());
     let matches = routes.flat_map(|route| &route.matches);
     let fitting = matches.filter(|found| l4_applies(&found.gateways, found.port, asking));
     let mut chains = Vec::new();
@@ -129,7 +148,11 @@ pub(super) fn by_server_name(chains: &[FilterChain]) -> (HostTable<usize>, Vec<D
     for (second, chain) in chains.iter().enumerate() {
         for host in &chain.server_names {
             match table.get(host).copied() {
-                Some(first) => duplicates.push(Duplicate { host: host.clone(), first, second }),
+                Some(first) => duplicates.push(Duplicate {
+                    host: host.clone(),
+                    first,
+                    second,
+                }),
                 None => drop(table.insert(host.clone(), second)),
             }
         }

@@ -49,14 +49,26 @@ impl CredentialText {
     /// `mergeGateways`: the list goes before the single name).
     pub(super) fn of_server(tls: &Tls) -> Vec<Self> {
         if !tls.credential_names.is_empty() {
-            return tls.credential_names.iter().cloned().map(Self::Name).collect();
+            return tls
+                .credential_names
+                .iter()
+                .cloned()
+                .map(Self::Name)
+                .collect();
         }
         if !tls.credential_name.is_empty() {
             return vec![Self::Name(tls.credential_name.clone())];
         }
-        let listed = tls.tls_certificates.iter().map(|pair| &pair.server_certificate);
+        let listed = tls
+            .tls_certificates
+            .iter()
+            .map(|pair| &pair.server_certificate);
         let files = listed.chain(std::iter::once(&tls.server_certificate));
-        files.filter(|file| !file.is_empty()).cloned().map(Self::File).collect()
+        files
+            .filter(|file| !file.is_empty())
+            .cloned()
+            .map(Self::File)
+            .collect()
     }
 
     /// The credential for a workload of a namespace (Istio `pilot/pkg/model/credentials/resource.go`,
@@ -80,5 +92,8 @@ impl CredentialText {
 }
 
 fn secret(namespace: &str, name: &str) -> Credential {
-    Credential::Secret { namespace: namespace.into(), name: name.into() }
+    Credential::Secret {
+        namespace: namespace.into(),
+        name: name.into(),
+    }
 }

@@ -47,7 +47,11 @@ impl std::error::Error for DocumentFault {}
 /// read.
 pub fn read(file: &str, text: impl AsRef<[u8]>, resources: &mut Resources) -> Vec<DocumentFault> {
     let text = text.as_ref();
-    let mut reader = Reader { file: file.into(), resources, faults: Vec::new() };
+    let mut reader = Reader {
+        file: file.into(),
+        resources,
+        faults: Vec::new(),
+    };
     if text.len() > MAX_TEXT {
         reader.fault(1, format!("it is larger than {} MiB", MAX_TEXT >> 20));
         return reader.faults;
@@ -69,8 +73,10 @@ pub fn read(file: &str, text: impl AsRef<[u8]>, resources: &mut Resources) -> Ve
 /// # Errors
 /// It is not what its kind says.
 pub fn add(origin: &Origin, value: Value, resources: &mut Resources) -> Result<(), DocumentFault> {
-    kinds::add(resources, origin, value)
-        .map_err(|problem| DocumentFault { origin: origin.clone(), problem })
+    kinds::add(resources, origin, value).map_err(|problem| DocumentFault {
+        origin: origin.clone(),
+        problem,
+    })
 }
 
 /// The documents of a stream with the lines they begin at. A line that begins with `---` cannot be
@@ -141,7 +147,10 @@ impl Reader<'_> {
             return;
         }
         let line = line + leading_lines(text);
-        let is_list = value.get("kind").and_then(Value::as_str).is_some_and(is_list_kind);
+        let is_list = value
+            .get("kind")
+            .and_then(Value::as_str)
+            .is_some_and(is_list_kind);
         let Some(Value::Array(items)) = value.get_mut("items").filter(|_| is_list) else {
             return self.resource(line, "", value);
         };
@@ -154,7 +163,10 @@ impl Reader<'_> {
     }
 
     fn resource(&mut self, line: u64, path: &str, value: Value) {
-        let origin = Origin { file: Arc::clone(&self.file), line };
+        let origin = Origin {
+            file: Arc::clone(&self.file),
+            line,
+        };
         if let Err(problem) = kinds::add(self.resources, &origin, value) {
             let dot = if path.is_empty() { "" } else { ": " };
             self.fault(line, format!("{path}{dot}{problem}"));
@@ -162,7 +174,10 @@ impl Reader<'_> {
     }
 
     fn fault(&mut self, line: u64, problem: String) {
-        let origin = Origin { file: Arc::clone(&self.file), line };
+        let origin = Origin {
+            file: Arc::clone(&self.file),
+            line,
+        };
         self.faults.push(DocumentFault { origin, problem });
     }
 }
@@ -184,8 +199,12 @@ fn parse(text: &str) -> Result<Value, (u64, String)> {
         }
     }
     serde_saphyr::from_str_with_options(text, limits()).map_err(|error| {
-        let below = error.location().map_or(0, |location| location.line().saturating_sub(1));
-        let message = error.without_snippet().render_with_formatter(&UserMessageFormatter);
+        let below = error
+            .location()
+            .map_or(0, |location| location.line().saturating_sub(1));
+        let message = error
+            .without_snippet()
+            .render_with_formatter(&UserMessageFormatter);
         let message: Vec<&str> = message.lines().map(str::trim).collect();
         (below, format!("it is no YAML: {}", message.join(" ")))
     })
@@ -199,7 +218,9 @@ fn json(text: &str) -> Option<&str> {
 
 /// How many parts JSON has, or more: what is in strings counts too.
 fn parts(json: &str) -> usize {
-    json.bytes().filter(|octet| matches!(octet, b',' | b':' | b'[' | b'{')).count()
+    json.bytes()
+        .filter(|octet| matches!(octet, b',' | b':' | b'[' | b'{'))
+        .count()
 }
 
 fn limits() -> Options {
@@ -222,7 +243,10 @@ fn item_lines(text: &str) -> Vec<u64> {
     }
     let lines: Result<Lines, _> = serde_saphyr::from_str_with_options(text, limits());
     let items = lines.map(|lines| lines.items).unwrap_or_default();
-    items.iter().map(|item| item.referenced.line().saturating_sub(1)).collect()
+    items
+        .iter()
+        .map(|item| item.referenced.line().saturating_sub(1))
+        .collect()
 }
 
 /// The lines of a document before its content: markers, comments and empty ones.

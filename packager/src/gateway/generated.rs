@@ -61,7 +61,10 @@ impl fmt::Display for Unprogrammed {
             }
             UnprogrammedReason::NoSecret { secret } => write!(f, "there is no {secret}"),
             UnprogrammedReason::BadSecret { secret } => {
-                write!(f, "{secret} has no certificate that can be read and whose key is beside it")
+                write!(
+                    f,
+                    "{secret} has no certificate that can be read and whose key is beside it"
+                )
             }
             UnprogrammedReason::NotAllowed { gateway } => {
                 write!(f, "{gateway} allows no listeners of the namespace")
@@ -82,7 +85,10 @@ pub struct Ignored {
 impl fmt::Display for Ignored {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { resource, class } = self;
-        write!(f, "{resource}: its class {class:?} is not istiod's, as far as the input tells")
+        write!(
+            f,
+            "{resource}: its class {class:?} is not istiod's, as far as the input tells"
+        )
     }
 }
 
@@ -98,9 +104,15 @@ pub(super) struct Generated {
 pub(super) fn generate(resources: &Resources) -> Generated {
     let mut generated = Generated::default();
     let parents = gateway_api::listeners(resources, &mut generated);
-    generated.bindings.extend(attachments::bindings(&resources.routes, &parents));
+    generated
+        .bindings
+        .extend(attachments::bindings(&resources.routes, &parents));
     ingress::convert(resources, &mut generated);
-    generated.unprogrammed.sort_by(|a, b| a.server.cmp(&b.server));
-    generated.ignored.sort_by(|a, b| a.resource.cmp(&b.resource));
+    generated
+        .unprogrammed
+        .sort_by(|a, b| a.server.cmp(&b.server));
+    generated
+        .ignored
+        .sort_by(|a, b| a.resource.cmp(&b.resource));
     generated
 }

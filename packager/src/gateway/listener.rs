@@ -189,11 +189,16 @@ impl Listener {
     /// none.
     #[must_use]
     pub fn answer(&self, sni: &[u8], authority: &[u8]) -> Answer<'_> {
-        let nothing = Answer { outcome: Outcome::Reset, chain: None, virtual_host: None };
+        let nothing = Answer {
+            outcome: Outcome::Reset,
+            chain: None,
+            virtual_host: None,
+        };
         if self.is_rejected() {
             return nothing;
         }
-        self.chain(sni).map_or(nothing, |chain| chain.answer(authority))
+        self.chain(sni)
+            .map_or(nothing, |chain| chain.answer(authority))
     }
 
     /// The servers of the filter's configuration: by label, the server names that lead to each,
@@ -210,7 +215,11 @@ impl Listener {
             let label = free_label(&labels, &chain.server);
             labels.insert(label.clone(), &chain.server);
             let owned = |host: &&HostPattern| self.by_server_name.get(host) == Some(&place);
-            let hosts = chain.server_names.iter().filter(owned).map(ToString::to_string);
+            let hosts = chain
+                .server_names
+                .iter()
+                .filter(owned)
+                .map(ToString::to_string);
             servers.entry(label).or_default().extend(hosts);
         }
         servers.retain(|_, hosts| {
@@ -232,7 +241,11 @@ impl FilterChain {
             Service::Passthrough => (Outcome::Passthrough, None),
             Service::Plain => (Outcome::Reset, None),
         };
-        Answer { outcome, chain: Some(self), virtual_host }
+        Answer {
+            outcome,
+            chain: Some(self),
+            virtual_host,
+        }
     }
 
     /// The domains of its virtual hosts that have routes.
@@ -242,7 +255,9 @@ impl FilterChain {
             Service::Tcp | Service::Passthrough | Service::Plain => None,
         };
         let hosts = table.into_iter().flat_map(|table| &table.virtual_hosts);
-        hosts.filter(|host| !host.routes.is_empty()).flat_map(|host| &host.domains)
+        hosts
+            .filter(|host| !host.routes.is_empty())
+            .flat_map(|host| &host.domains)
     }
 }
 
@@ -260,13 +275,23 @@ impl RouteTable {
     /// `ignore_port_in_host_matching`) but with a trailing dot, which no domain has (istiod does
     /// not set `strip_trailing_host_dot`).
     fn answer(&self, authority: &[u8]) -> (Outcome, Option<&VirtualHost>) {
-        let name = authority.split(|byte| *byte == b':').next().unwrap_or_default();
+        let name = authority
+            .split(|byte| *byte == b':')
+            .next()
+            .unwrap_or_default();
         let place = match Host::from_authority(authority) {
             Some(host) if name.last() != Some(&b'.') => self.by_authority.best(host),
             _ => self.by_authority.get(&HostPattern::Any),
         };
         let virtual_host = place.and_then(|place| self.virtual_hosts.get(*place));
         let is_served = virtual_host.is_some_and(|host| !host.routes.is_empty());
-        (if is_served { Outcome::Served } else { Outcome::NotFound }, virtual_host)
+        (
+            if is_served {
+                Outcome::Served
+            } else {
+                Outcome::NotFound
+            },
+            virtual_host,
+        )
     }
 }

@@ -61,11 +61,22 @@ pub(super) fn merge(servers: impl IntoIterator<Item = (Arc<Server>, u16)>) -> Me
     let (mut state, mut merged) = (State::default(), Merged::default());
     for (server, port) in servers {
         if let Err(reason) = state.admit(&server, port) {
-            merged.dropped.push(Dropped { server, port, reason });
+            merged.dropped.push(Dropped {
+                server,
+                port,
+                reason,
+            });
             continue;
         }
-        let bind = if server.bind.is_empty() { ANY_ADDRESS } else { &server.bind };
-        let place = Place { port, bind: bind.to_owned() };
+        let bind = if server.bind.is_empty() {
+            ANY_ADDRESS
+        } else {
+            &server.bind
+        };
+        let place = Place {
+            port,
+            bind: bind.to_owned(),
+        };
         merged.places.entry(place).or_default().push(server);
     }
     merged
@@ -94,12 +105,19 @@ impl State {
             self.claim_hosts(server, port)?;
         }
         let route_table = server.route_table(port);
-        let plain = self.plain.get(&port).map(|(plain, protocol)| (Arc::clone(plain), *protocol));
+        let plain = self
+            .plain
+            .get(&port)
+            .map(|(plain, protocol)| (Arc::clone(plain), *protocol));
         if let Some((plain, protocol)) = plain {
             if plain.bind == server.bind {
                 let both_http = (protocol, server.protocol) == (Protocol::Http, Protocol::Http);
                 let winner = plain.id.clone();
-                return if both_http { Ok(()) } else { Err(DropReason::PlainText { winner }) };
+                return if both_http {
+                    Ok(())
+                } else {
+                    Err(DropReason::PlainText { winner })
+                };
             }
         } else if self.ports.contains(&port) && server.handling() == Handling::Https {
             self.check_port_name(route_table.as_deref())?;
@@ -115,11 +133,17 @@ impl State {
             let holder = self.hosts.get(&(port, host.clone()));
             if let Some(holder) = holder.filter(|holder| holder.bind == server.bind) {
                 let winner = holder.server.clone();
-                return Err(DropReason::SameHost { host: host.clone(), winner });
+                return Err(DropReason::SameHost {
+                    host: host.clone(),
+                    winner,
+                });
             }
         }
         for host in &server.hosts {
-            let holder = Holder { bind: server.bind.clone(), server: server.id.clone() };
+            let holder = Holder {
+                bind: server.bind.clone(),
+                server: server.id.clone(),
+            };
             self.hosts.insert((port, host.clone()), holder);
         }
         Ok(())
@@ -127,19 +151,26 @@ impl State {
 
     fn check_port_name(&self, route_table: Option<&str>) -> Result<(), DropReason> {
         match route_table.and_then(|table| self.route_tables.get(table)) {
-            Some(winner) => Err(DropReason::SamePortName { winner: winner.clone() }),
+            Some(winner) => Err(DropReason::SamePortName {
+                winner: winner.clone(),
+            }),
             None => Ok(()),
         }
     }
 
     fn add(&mut self, server: &Arc<Server>, port: u16, route_table: Option<String>) {
         self.ports.insert(port);
-        let is_new = self.places.insert((port, server.protocol, server.bind.clone()));
+        let is_new = self
+            .places
+            .insert((port, server.protocol, server.bind.clone()));
         if is_new && !server.is_tls() {
-            self.plain.insert(port, (Arc::clone(server), server.protocol));
+            self.plain
+                .insert(port, (Arc::clone(server), server.protocol));
         }
         if let Some(table) = route_table {
-            self.route_tables.entry(table).or_insert_with(|| server.id.clone());
+            self.route_tables
+                .entry(table)
+                .or_insert_with(|| server.id.clone());
         }
     }
 }

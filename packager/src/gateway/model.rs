@@ -53,7 +53,12 @@ impl Model {
     /// Models resources. This is near-linear in their number.
     #[must_use]
     pub fn of(resources: &Resources) -> Self {
-        let Generated { mut candidates, mut bindings, unprogrammed, ignored } = generate(resources);
+        let Generated {
+            mut candidates,
+            mut bindings,
+            unprogrammed,
+            ignored,
+        } = generate(resources);
         candidates.extend(resources.gateways.iter().map(server::candidate));
         let delegates = Delegates::new(&resources.virtual_services);
         let services = resources.virtual_services.iter();
@@ -68,7 +73,11 @@ impl Model {
         let workload = |target| model_workload(target, &candidates, &shared, &routes);
         let mut workloads: Vec<Workload> = targets.iter().map(workload).collect();
         workloads.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
-        Self { workloads, unprogrammed, ignored }
+        Self {
+            workloads,
+            unprogrammed,
+            ignored,
+        }
     }
 }
 
@@ -118,7 +127,10 @@ fn listeners(
     let servers: Vec<Arc<Server>> = places.values().flatten().cloned().collect();
     let mut attached = attach(&servers, routes, &target.namespace).into_iter();
     let mut claimed = Claimed::new();
-    let workload = attached::Workload { namespace: &target.namespace, labels: &target.labels };
+    let workload = attached::Workload {
+        namespace: &target.namespace,
+        labels: &target.labels,
+    };
     let mut listeners = Vec::with_capacity(places.len());
     for (place, servers) in places {
         let of_server = |server: &Arc<Server>| {

@@ -61,16 +61,33 @@ impl Resources {
     /// None, of which those that follow are to keep their manifests.
     #[must_use]
     pub fn with_manifests() -> Self {
-        Self { manifests: Manifests::kept(), ..Self::default() }
+        Self {
+            manifests: Manifests::kept(),
+            ..Self::default()
+        }
     }
 
     /// The resources that have servers, by kind and metadata.
     pub fn with_servers(&self) -> impl Iterator<Item = (&'static str, &Metadata)> {
-        let Self { gateways, api_gateways, listener_sets, ingresses, .. } = self;
-        let classic = gateways.iter().map(|gateway| ("Gateway", &gateway.metadata));
-        let api = api_gateways.iter().map(|gateway| ("Gateway", &gateway.metadata));
-        let sets = listener_sets.iter().map(|set| ("ListenerSet", &set.metadata));
-        let ingresses = ingresses.iter().map(|ingress| ("Ingress", &ingress.metadata));
+        let Self {
+            gateways,
+            api_gateways,
+            listener_sets,
+            ingresses,
+            ..
+        } = self;
+        let classic = gateways
+            .iter()
+            .map(|gateway| ("Gateway", &gateway.metadata));
+        let api = api_gateways
+            .iter()
+            .map(|gateway| ("Gateway", &gateway.metadata));
+        let sets = listener_sets
+            .iter()
+            .map(|set| ("ListenerSet", &set.metadata));
+        let ingresses = ingresses
+            .iter()
+            .map(|ingress| ("Ingress", &ingress.metadata));
         classic.chain(api).chain(sets).chain(ingresses)
     }
 
@@ -176,7 +193,11 @@ impl Metadata {
     /// The name of this resource, which is of a kind.
     #[must_use]
     pub fn resource(&self, kind: &'static str) -> ResourceName {
-        ResourceName { kind, namespace: self.namespace.clone(), name: self.name.clone() }
+        ResourceName {
+            kind,
+            namespace: self.namespace.clone(),
+            name: self.name.clone(),
+        }
     }
 }
 

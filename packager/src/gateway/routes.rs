@@ -55,7 +55,13 @@ impl Visibility {
         if has("~") {
             return Self::Namespaces(Vec::new());
         }
-        let named = |entry: &String| if entry == "." { namespace.into() } else { entry.clone() };
+        let named = |entry: &String| {
+            if entry == "." {
+                namespace.into()
+            } else {
+                entry.clone()
+            }
+        };
         Self::Namespaces(export_to.iter().map(named).collect())
     }
 
@@ -76,7 +82,10 @@ pub(super) fn binding(service: &VirtualService, delegates: &Delegates<'_>) -> Op
     }
     let namespace = &metadata.namespace;
     let resolve = |gateways: &[String]| -> Vec<String> {
-        gateways.iter().map(|gateway| resolve_gateway(gateway, namespace)).collect()
+        gateways
+            .iter()
+            .map(|gateway| resolve_gateway(gateway, namespace))
+            .collect()
     };
     let mut tls = spec.tls.clone();
     for found in tls.iter_mut().flat_map(|route| &mut route.matches) {
@@ -94,7 +103,11 @@ pub(super) fn binding(service: &VirtualService, delegates: &Delegates<'_>) -> Op
         gateways: resolve(&spec.gateways),
         visibility: Visibility::of(&spec.export_to, namespace),
         origin: BindingOrigin::Istio,
-        hosts: spec.hosts.iter().map(|host| full_name(host.as_str(), namespace)).collect(),
+        hosts: spec
+            .hosts
+            .iter()
+            .map(|host| full_name(host.as_str(), namespace))
+            .collect(),
         http: delegates.merge(service),
         tls,
         tcp,
@@ -112,7 +125,9 @@ pub(crate) fn resolve_gateway(text: &str, namespace: &str) -> String {
         (Some(_), _) => text.into(),
         (None, None) => format!("{namespace}/{text}"),
         (None, Some((name, rest))) => {
-            let namespace = rest.split_once('.').map_or(rest, |(namespace, _)| namespace);
+            let namespace = rest
+                .split_once('.')
+                .map_or(rest, |(namespace, _)| namespace);
             format!("{namespace}/{name}")
         }
     }
@@ -146,7 +161,10 @@ impl RouteIndex {
                 by_gateway.entry(gateway.clone()).or_default().push(at);
             }
         }
-        Self { bindings, by_gateway }
+        Self {
+            bindings,
+            by_gateway,
+        }
     }
 
     /// The routes bound to a Gateway that a workload sees, in the order in which they count (Istio
@@ -195,12 +213,21 @@ impl Binding {
         for (route, http) in self.http.iter().enumerate() {
             if http.matches.is_empty() {
                 // Nothing gets past a rule for everything.
-                rules.push(Rule { route, condition: None });
+                rules.push(Rule {
+                    route,
+                    condition: None,
+                });
                 return rules;
             }
-            let applying =
-                http.matches.iter().enumerate().filter(|(_, found)| applies(found, asking));
-            rules.extend(applying.map(|(at, _)| Rule { route, condition: Some(at) }));
+            let applying = http
+                .matches
+                .iter()
+                .enumerate()
+                .filter(|(_, found)| applies(found, asking));
+            rules.extend(applying.map(|(at, _)| Rule {
+                route,
+                condition: Some(at),
+            }));
         }
         rules
     }
@@ -212,7 +239,10 @@ fn applies(found: &HttpMatch, asking: Asking<'_>) -> bool {
         return false;
     }
     if !found.gateways.is_empty() {
-        return found.gateways.iter().any(|gateway| gateway == asking.gateway);
+        return found
+            .gateways
+            .iter()
+            .any(|gateway| gateway == asking.gateway);
     }
     let labels = found.source_labels.iter();
     let mut labels = labels.map(|(key, value)| asking.labels.get(key) == Some(value));

@@ -103,7 +103,9 @@ impl ServerId {
     /// What the filter's configuration and logs call it: `namespace/gateway/port name`.
     #[must_use]
     pub fn label(&self) -> String {
-        let ResourceName { namespace, name, .. } = &self.resource;
+        let ResourceName {
+            namespace, name, ..
+        } = &self.resource;
         let server = match &self.entry {
             Entry::Server { index, port_name } if port_name.is_empty() => format!("{index}"),
             Entry::Server { port_name, .. } => port_name.clone(),
@@ -193,11 +195,18 @@ impl Server {
     pub(super) fn chain_name(&self, prefix: &str) -> String {
         let (namespace, name) = self.gateway.split_once('/').unwrap_or_default();
         let bind = self.bind_suffix();
-        format!("{prefix}.{}.{}.{name}.{namespace}{bind}", self.port, self.port_name)
+        format!(
+            "{prefix}.{}.{}.{name}.{namespace}{bind}",
+            self.port, self.port_name
+        )
     }
 
     fn bind_suffix(&self) -> String {
-        if self.bind.is_empty() { String::new() } else { format!(".{}", self.bind) }
+        if self.bind.is_empty() {
+            String::new()
+        } else {
+            format!(".{}", self.bind)
+        }
     }
 }
 
@@ -205,20 +214,32 @@ impl Server {
 pub(super) fn candidate(gateway: &istio::Gateway) -> Candidate {
     let metadata = &gateway.metadata;
     let resource = metadata.resource("Gateway");
-    let servers = gateway.spec.servers.iter().enumerate().map(|(index, server)| Server {
-        id: ServerId {
-            resource: resource.clone(),
-            entry: Entry::Server { index, port_name: server.port.name.clone() },
-        },
-        gateway: format!("{}/{}", metadata.namespace, metadata.name),
-        port: server.port.number,
-        port_name: server.port.name.clone(),
-        protocol: Protocol::parse(&server.port.protocol),
-        bind: server.bind.clone(),
-        hosts: sanitize(&server.hosts, &metadata.namespace),
-        tls: server.tls.as_ref().map(|tls| tls.mode),
-        credentials: server.tls.as_ref().map(CredentialText::of_server).unwrap_or_default(),
-    });
+    let servers = gateway
+        .spec
+        .servers
+        .iter()
+        .enumerate()
+        .map(|(index, server)| Server {
+            id: ServerId {
+                resource: resource.clone(),
+                entry: Entry::Server {
+                    index,
+                    port_name: server.port.name.clone(),
+                },
+            },
+            gateway: format!("{}/{}", metadata.namespace, metadata.name),
+            port: server.port.number,
+            port_name: server.port.name.clone(),
+            protocol: Protocol::parse(&server.port.protocol),
+            bind: server.bind.clone(),
+            hosts: sanitize(&server.hosts, &metadata.namespace),
+            tls: server.tls.as_ref().map(|tls| tls.mode),
+            credentials: server
+                .tls
+                .as_ref()
+                .map(CredentialText::of_server)
+                .unwrap_or_default(),
+        });
     Candidate {
         created: metadata.creation_timestamp,
         namespace: metadata.namespace.clone(),

@@ -44,7 +44,11 @@ impl Tables {
         let mut by_port: BTreeMap<u16, (String, Servers)> = BTreeMap::new();
         let mut ports_are_certain = true;
         for workload in workloads {
-            for listener in workload.listeners.iter().filter(|listener| listener.is_tls()) {
+            for listener in workload
+                .listeners
+                .iter()
+                .filter(|listener| listener.is_tls())
+            {
                 ports_are_certain &= listener.port_is_certain;
                 add(&mut by_port, workload, listener)?;
             }
@@ -53,10 +57,16 @@ impl Tables {
         for (port, (_, servers)) in by_port {
             match tables.iter_mut().find(|table| table.servers == servers) {
                 Some(table) => table.ports.push(port),
-                None => tables.push(Table { ports: vec![port], servers }),
+                None => tables.push(Table {
+                    ports: vec![port],
+                    servers,
+                }),
             }
         }
-        Ok(Self { tables, ports_are_certain })
+        Ok(Self {
+            tables,
+            ports_are_certain,
+        })
     }
 }
 
@@ -67,9 +77,10 @@ fn add(
 ) -> Result<(), Conflict> {
     let (name, servers) = (workload.full_name(), listener.servers());
     match by_port.get(&listener.port) {
-        Some((other, known)) if *known != servers => {
-            Err(Conflict { port: listener.port, workloads: [other.clone(), name] })
-        }
+        Some((other, known)) if *known != servers => Err(Conflict {
+            port: listener.port,
+            workloads: [other.clone(), name],
+        }),
         Some(_) => Ok(()),
         None => {
             by_port.insert(listener.port, (name, servers));

@@ -32,8 +32,10 @@ pub(super) fn route_table(
         if rules.is_empty() {
             continue;
         }
-        let source =
-            |resource| RouteSource { resource: Arc::clone(resource), rules: rules.clone() };
+        let source = |resource| RouteSource {
+            resource: Arc::clone(resource),
+            rules: rules.clone(),
+        };
         for host in hosts {
             let routes = domains.entry(host.to_ascii_lowercase()).or_default();
             routes.attached.push(at);
@@ -41,10 +43,18 @@ pub(super) fn route_table(
         }
     }
     if domains.is_empty() {
-        return table(vec![(vec!["*".into()], format!("{BLACKHOLE}{}", server.port), Vec::new())]);
+        return table(vec![(
+            vec!["*".into()],
+            format!("{BLACKHOLE}{}", server.port),
+            Vec::new(),
+        )]);
     }
     let named = |(domains, routes): (Vec<String>, _)| {
-        let name = format!("{}:{}", domains.first().map_or("", String::as_str), server.port);
+        let name = format!(
+            "{}:{}",
+            domains.first().map_or("", String::as_str),
+            server.port
+        );
         (domains, name, routes)
     };
     table(collapse(domains).into_iter().map(named).collect())
@@ -56,7 +66,11 @@ pub(super) fn route_table(
 fn collapse(domains: BTreeMap<String, HostRoutes>) -> Vec<(Vec<String>, Vec<RouteSource>)> {
     let mut sorted: Vec<_> = domains.into_iter().collect();
     sorted.sort_by_cached_key(|(host, _)| {
-        (IstioHost(host).is_wildcard(), Reverse(host.len()), host.clone())
+        (
+            IstioHost(host).is_wildcard(),
+            Reverse(host.len()),
+            host.clone(),
+        )
     });
     let mut known: HashMap<Vec<usize>, usize> = HashMap::new();
     let mut collapsed: Vec<(Vec<String>, Vec<RouteSource>)> = Vec::new();
@@ -75,11 +89,21 @@ fn table(hosts: Vec<(Vec<String>, String, Vec<RouteSource>)>) -> RouteTable {
     let mut by_authority = HostTable::default();
     let mut virtual_hosts = Vec::with_capacity(hosts.len());
     for (domains, name, routes) in hosts {
-        let domains: Vec<_> = domains.iter().filter_map(|domain| pattern(domain)).collect();
+        let domains: Vec<_> = domains
+            .iter()
+            .filter_map(|domain| pattern(domain))
+            .collect();
         for domain in &domains {
             by_authority.insert(domain.clone(), virtual_hosts.len());
         }
-        virtual_hosts.push(VirtualHost { name, domains, routes });
+        virtual_hosts.push(VirtualHost {
+            name,
+            domains,
+            routes,
+        });
     }
-    RouteTable { virtual_hosts, by_authority }
+    RouteTable {
+        virtual_hosts,
+        by_authority,
+    }
 }

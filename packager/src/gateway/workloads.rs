@@ -45,14 +45,18 @@ pub(super) struct Target<'r> {
 /// Finds the pods of all candidates, which come the oldest first.
 pub(super) fn targets<'r>(resources: &'r Resources, candidates: &[Candidate]) -> Vec<Target<'r>> {
     let finder = Finder::new(resources, candidates);
-    let mut targets: Vec<Target<'r>> =
-        real_pods(&resources.pods).into_iter().filter_map(|pods| finder.match_pods(pods)).collect();
+    let mut targets: Vec<Target<'r>> = real_pods(&resources.pods)
+        .into_iter()
+        .filter_map(|pods| finder.match_pods(pods))
+        .collect();
     finder.assume(&mut targets);
     let everyone = finder.everyone();
     if targets.is_empty()
         && let Some(first) = everyone.first()
     {
-        let namespace = candidates.get(*first).map(|candidate| candidate.namespace.clone());
+        let namespace = candidates
+            .get(*first)
+            .map(|candidate| candidate.namespace.clone());
         targets.push(pods_like(namespace.unwrap_or_default(), Labels::new()));
     }
     for target in &mut targets {
@@ -62,8 +66,15 @@ pub(super) fn targets<'r>(resources: &'r Resources, candidates: &[Candidate]) ->
 }
 
 fn pods_like<'r>(namespace: String, labels: Labels) -> Target<'r> {
-    let pairs: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
-    let name = if pairs.is_empty() { "*".into() } else { pairs.join(",") };
+    let pairs: Vec<String> = labels
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    let name = if pairs.is_empty() {
+        "*".into()
+    } else {
+        pairs.join(",")
+    };
     Target {
         namespace,
         name,
@@ -78,7 +89,13 @@ fn pods_like<'r>(namespace: String, labels: Labels) -> Target<'r> {
 /// The pods of the input, once for each workload. What makes pods comes before its pods.
 fn real_pods<'r>(pods: &[Pods]) -> Vec<Target<'r>> {
     let mut sorted: Vec<&Pods> = pods.iter().collect();
-    sorted.sort_by_key(|pods| (pods.kind == "Pod", &pods.metadata.namespace, &pods.metadata.name));
+    sorted.sort_by_key(|pods| {
+        (
+            pods.kind == "Pod",
+            &pods.metadata.namespace,
+            &pods.metadata.name,
+        )
+    });
     let mut seen = BTreeSet::new();
     let mut targets = Vec::new();
     for pods in sorted {
@@ -87,7 +104,12 @@ fn real_pods<'r>(pods: &[Pods]) -> Vec<Target<'r>> {
         if seen.insert((pods.metadata.namespace.clone(), labels.clone())) {
             let target = pods_like(pods.metadata.namespace.clone(), labels);
             let (name, named_ports) = (workload_name(pods), pods.named_ports.clone());
-            targets.push(Target { name, named_ports, assumed: false, ..target });
+            targets.push(Target {
+                name,
+                named_ports,
+                assumed: false,
+                ..target
+            });
         }
     }
     targets
@@ -96,7 +118,10 @@ fn real_pods<'r>(pods: &[Pods]) -> Vec<Target<'r>> {
 /// The name of the Deployment, where there is one: a pod's maker without the hash.
 fn workload_name(pods: &Pods) -> String {
     let maker = pods.metadata.owner_references.first();
-    let hash = pods.labels.get("pod-template-hash").map(|hash| format!("-{hash}"));
+    let hash = pods
+        .labels
+        .get("pod-template-hash")
+        .map(|hash| format!("-{hash}"));
     match (maker, hash) {
         (Some(maker), Some(hash)) => maker.name.strip_suffix(&hash).unwrap_or(&maker.name).into(),
         (Some(maker), None) => maker.name.clone(),
@@ -122,17 +147,33 @@ impl<'r, 'c> Finder<'r, 'c> {
             match &candidate.attachment {
                 Attachment::Selector(labels) => selectors.push((labels, at)),
                 Attachment::Managed { namespace, gateway } => {
-                    managed.entry((namespace.as_str(), gateway.as_str())).or_default().push(at);
+                    managed
+                        .entry((namespace.as_str(), gateway.as_str()))
+                        .or_default()
+                        .push(at);
                 }
                 Attachment::Service { namespace, name } => {
-                    by_service.entry((namespace.as_str(), name.as_str())).or_default().push(at);
+                    by_service
+                        .entry((namespace.as_str(), name.as_str()))
+                        .or_default()
+                        .push(at);
                 }
             }
         }
-        let services = resources.services.iter().map(|service| (&service.spec.selector, service));
+        let services = resources
+            .services
+            .iter()
+            .map(|service| (&service.spec.selector, service));
         let selectors = Selectors::new(selectors);
         let services = Selectors::new(services.collect());
-        Self { resources, candidates, selectors, managed, by_service, services }
+        Self {
+            resources,
+            candidates,
+            selectors,
+            managed,
+            by_service,
+            services,
+        }
     }
 
     /// Candidates without a selector, which apply to every gateway there is.
@@ -151,14 +192,20 @@ impl<'r, 'c> Finder<'r, 'c> {
         target
             .services
             .sort_by_key(|service| (service.metadata.creation_timestamp, &service.metadata.name));
-        target.candidates.extend(self.selectors.matching(&target.labels));
+        target
+            .candidates
+            .extend(self.selectors.matching(&target.labels));
         if let Some(gateway) = target.labels.get(MANAGED) {
             let key = (target.namespace.as_str(), gateway.as_str());
-            target.candidates.extend(self.managed.get(&key).into_iter().flatten());
+            target
+                .candidates
+                .extend(self.managed.get(&key).into_iter().flatten());
         }
         for service in &target.services {
             let key = (target.namespace.as_str(), service.metadata.name.as_str());
-            target.candidates.extend(self.by_service.get(&key).into_iter().flatten());
+            target
+                .candidates
+                .extend(self.by_service.get(&key).into_iter().flatten());
         }
         (!target.candidates.is_empty()).then_some(target)
     }
@@ -170,15 +217,30 @@ impl<'r, 'c> Finder<'r, 'c> {
         let services = self.resources.services.iter();
         let with_pods = services.filter(|service| !service.spec.selector.is_empty());
         let guesses: BTreeSet<(String, Labels)> = with_pods
-            .map(|service| (service.metadata.namespace.clone(), service.spec.selector.clone()))
+            .map(|service| {
+                (
+                    service.metadata.namespace.clone(),
+                    service.spec.selector.clone(),
+                )
+            })
             .collect();
         targets.extend(guesses.into_iter().filter_map(|(namespace, labels)| {
             let target = self.match_pods(pods_like(namespace, labels))?;
-            target.candidates.iter().any(|at| !found.contains(at)).then_some(target)
+            target
+                .candidates
+                .iter()
+                .any(|at| !found.contains(at))
+                .then_some(target)
         }));
         let found = matched(targets);
-        let missing = self.candidates.iter().enumerate().filter(|(at, _)| !found.contains(at));
-        let guesses: BTreeSet<_> = missing.filter_map(|(_, missing)| self.guess(missing)).collect();
+        let missing = self
+            .candidates
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| !found.contains(at));
+        let guesses: BTreeSet<_> = missing
+            .filter_map(|(_, missing)| self.guess(missing))
+            .collect();
         targets.extend(guesses.into_iter().filter_map(|guess| self.assumed(guess)));
     }
 
@@ -189,16 +251,22 @@ impl<'r, 'c> Finder<'r, 'c> {
         let candidates = self.by_service.get(&(namespace.as_str(), service.as_str()));
         let candidates = candidates.into_iter().flatten().copied().collect();
         let name = format!("Service {service}");
-        Some(Target { name, candidates, ..pods_like(namespace, labels) })
+        Some(Target {
+            name,
+            candidates,
+            ..pods_like(namespace, labels)
+        })
     }
 
     /// The namespace and labels of pods that a candidate applies to, or its Service.
     fn guess(&self, candidate: &Candidate) -> Option<Guess> {
         match &candidate.attachment {
             Attachment::Selector(labels) if labels.is_empty() => None,
-            Attachment::Selector(labels) => {
-                Some((self.guess_namespace(labels, candidate), labels.clone(), None))
-            }
+            Attachment::Selector(labels) => Some((
+                self.guess_namespace(labels, candidate),
+                labels.clone(),
+                None,
+            )),
             Attachment::Managed { namespace, gateway } => {
                 let labels = Labels::from([(MANAGED.into(), gateway.clone())]);
                 Some((namespace.clone(), labels, None))
@@ -216,13 +284,21 @@ impl<'r, 'c> Finder<'r, 'c> {
         let service = services.map(|service| &service.metadata.namespace).min();
         let (key, value) = DEFAULT_SELECTOR;
         let is_default = labels.get(key).is_some_and(|found| found == value);
-        let default =
-            || if is_default { DEFAULT_NAMESPACE.into() } else { self.oldest(labels, candidate) };
+        let default = || {
+            if is_default {
+                DEFAULT_NAMESPACE.into()
+            } else {
+                self.oldest(labels, candidate)
+            }
+        };
         service.cloned().unwrap_or_else(default)
     }
 
     fn oldest(&self, labels: &Labels, candidate: &Candidate) -> String {
-        let first = self.selectors.first(labels).and_then(|at| self.candidates.get(at));
+        let first = self
+            .selectors
+            .first(labels)
+            .and_then(|at| self.candidates.get(at));
         first.unwrap_or(candidate).namespace.clone()
     }
 }
@@ -231,5 +307,9 @@ impl<'r, 'c> Finder<'r, 'c> {
 type Guess = (String, Labels, Option<String>);
 
 fn matched(targets: &[Target<'_>]) -> HashSet<usize> {
-    targets.iter().flat_map(|target| &target.candidates).copied().collect()
+    targets
+        .iter()
+        .flat_map(|target| &target.candidates)
+        .copied()
+        .collect()
 }

@@ -91,7 +91,9 @@ impl Manifest {
             children if is_index.contains(&head.media_type.as_str()) => {
                 Ok(Self::Index(children.unwrap_or_default()))
             }
-            _ => Ok(Self::Image(serde_json::from_slice(bytes).context("reading the manifest")?)),
+            _ => Ok(Self::Image(
+                serde_json::from_slice(bytes).context("reading the manifest")?,
+            )),
         }
     }
 }
@@ -99,8 +101,13 @@ impl Manifest {
 /// The image of an index that a gateway takes. It looks for this platform on every machine.
 #[must_use]
 pub fn linux_amd64(children: &[Child]) -> Option<&Child> {
-    let wanted = Platform { architecture: "amd64".into(), os: "linux".into() };
-    children.iter().find(|child| child.platform.as_ref() == Some(&wanted))
+    let wanted = Platform {
+        architecture: "amd64".into(),
+        os: "linux".into(),
+    };
+    children
+        .iter()
+        .find(|child| child.platform.as_ref() == Some(&wanted))
 }
 
 impl ImageManifest {
@@ -126,8 +133,10 @@ impl ImageManifest {
         if last.media_type == expected {
             return Ok((variant, last));
         }
-        let module =
-            self.layers.iter().find(|layer| layer.media_type == media_type::ARTIFACT_MODULE);
+        let module = self
+            .layers
+            .iter()
+            .find(|layer| layer.media_type == media_type::ARTIFACT_MODULE);
         match module {
             Some(layer) if self.layers.len() == 2 && variant == Variant::Compat => {
                 Ok((Variant::Artifact, layer))
@@ -178,7 +187,11 @@ fn find_module(layer: &[u8]) -> Result<Option<Vec<u8>>> {
     let mut archive = tar::Archive::new(GzDecoder::new(layer).take(limit));
     for entry in archive.entries()? {
         let mut entry = entry?;
-        if entry.path()?.file_name().is_some_and(|name| name == MODULE_NAME) {
+        if entry
+            .path()?
+            .file_name()
+            .is_some_and(|name| name == MODULE_NAME)
+        {
             let mut module = Vec::new();
             entry.read_to_end(&mut module)?;
             return Ok(Some(module));

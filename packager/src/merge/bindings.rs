@@ -19,11 +19,16 @@ pub(super) struct Bound<'s> {
 
 /// Those that are to be bound to the growing Gateway too.
 pub(super) fn bound<'s>(group: &Group<'_>, state: &'s State) -> Vec<Bound<'s>> {
-    let others: Vec<&Member> =
-        group.absorbed.iter().filter(|member| member.gateway != group.target.gateway).collect();
+    let others: Vec<&Member> = group
+        .absorbed
+        .iter()
+        .filter(|member| member.gateway != group.target.gateway)
+        .collect();
     let services = &state.resources().virtual_services;
     let roots = services.iter().filter(|service| {
-        others.iter().any(|member| is_bound(service, member, &member.hosts(state)))
+        others
+            .iter()
+            .any(|member| is_bound(service, member, &member.hosts(state)))
     });
     let roots: Vec<&VirtualService> = roots.collect();
     let delegates = services.iter().filter(|service| {
@@ -53,10 +58,17 @@ fn is_bound(service: &VirtualService, member: &Member, hosts: &[String]) -> bool
 }
 
 fn names(root: &VirtualService, delegate: &VirtualService) -> bool {
-    let named = root.spec.http.iter().filter_map(|route| route.delegate.as_ref());
+    let named = root
+        .spec
+        .http
+        .iter()
+        .filter_map(|route| route.delegate.as_ref());
     named.into_iter().any(|named| {
-        let namespace =
-            if named.namespace.is_empty() { &root.metadata.namespace } else { &named.namespace };
+        let namespace = if named.namespace.is_empty() {
+            &root.metadata.namespace
+        } else {
+            &named.namespace
+        };
         named.name == delegate.metadata.name && *namespace == delegate.metadata.namespace
     })
 }
@@ -71,7 +83,10 @@ pub(super) fn bind(group: &Group<'_>, state: &State) -> Vec<Write> {
             && !names.iter().any(|text| resolved(text) == target);
         is_due.then(|| [names, &[group.target.reference(namespace)]].concat())
     };
-    bound(group, state).iter().filter_map(|bound| rewrite(bound, state, &change)).collect()
+    bound(group, state)
+        .iter()
+        .filter_map(|bound| rewrite(bound, state, &change))
+        .collect()
 }
 
 /// Takes Gateways out of the bindings of routes that have another.
@@ -80,16 +95,20 @@ pub(super) fn unbind(
     services: &[ResourceName],
     deleted: &[ResourceName],
 ) -> Vec<Write> {
-    let deleted: Vec<String> =
-        deleted.iter().map(|gateway| format!("{}/{}", gateway.namespace, gateway.name)).collect();
+    let deleted: Vec<String> = deleted
+        .iter()
+        .map(|gateway| format!("{}/{}", gateway.namespace, gateway.name))
+        .collect();
     let change = |names: &[String], namespace: &str| {
         let is_left = |text: &&String| !deleted.contains(&resolve_gateway(text, namespace));
         let left: Vec<String> = names.iter().filter(is_left).cloned().collect();
         (left.len() < names.len() && !left.is_empty()).then_some(left)
     };
     let all = state.resources().virtual_services.iter();
-    let bound =
-        all.map(|service| Bound { resource: service.metadata.resource("VirtualService"), service });
+    let bound = all.map(|service| Bound {
+        resource: service.metadata.resource("VirtualService"),
+        service,
+    });
     bound
         .filter(|bound| services.contains(&bound.resource))
         .filter_map(|bound| rewrite(&bound, state, &change))
@@ -105,19 +124,35 @@ fn rewrite(bound: &Bound<'_>, state: &State, change: Change<'_>) -> Option<Write
     let lists = gateway_lists(manifest);
     let edits = lists.into_iter().filter_map(|path| {
         let old = manifest.pointer(&path)?;
-        let names: Vec<String> =
-            old.as_array()?.iter().filter_map(Value::as_str).map(str::to_owned).collect();
+        let names: Vec<String> = old
+            .as_array()?
+            .iter()
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect();
         let new = change(&names, &bound.resource.namespace)?;
-        Some(Edit::Replace { path, old: old.clone(), new: texts(&new) })
+        Some(Edit::Replace {
+            path,
+            old: old.clone(),
+            new: texts(&new),
+        })
     });
     let edits: Vec<Edit> = edits.collect();
-    (!edits.is_empty()).then(|| Write::Patch { resource: bound.resource.clone(), edits })
+    (!edits.is_empty()).then(|| Write::Patch {
+        resource: bound.resource.clone(),
+        edits,
+    })
 }
 
 /// Where a VirtualService names Gateways.
 fn gateway_lists(manifest: &Value) -> Vec<String> {
     let mut lists = vec!["/spec/gateways".to_owned()];
-    let length = |path: &str| manifest.pointer(path).and_then(Value::as_array).map_or(0, Vec::len);
+    let length = |path: &str| {
+        manifest
+            .pointer(path)
+            .and_then(Value::as_array)
+            .map_or(0, Vec::len)
+    };
     for kind in ["http", "tls", "tcp"] {
         for route in 0..length(&format!("/spec/{kind}")) {
             let matches = format!("/spec/{kind}/{route}/match");

@@ -35,8 +35,14 @@ pub(super) struct Group<'m> {
 impl Member {
     /// `None` for what does not come from Istio's own Gateway.
     pub(super) fn of(id: &ServerId) -> Option<Self> {
-        let Entry::Server { index, .. } = id.entry else { return None };
-        Some(Self { id: id.clone(), gateway: id.resource.clone(), index })
+        let Entry::Server { index, .. } = id.entry else {
+            return None;
+        };
+        Some(Self {
+            id: id.clone(),
+            gateway: id.resource.clone(),
+            index,
+        })
     }
 
     pub(super) fn server<'s>(&self, state: &'s State) -> Option<&'s istio::Server> {
@@ -66,13 +72,25 @@ impl Member {
     /// Its hosts as they are written.
     pub(super) fn written_hosts(&self, state: &State) -> Vec<String> {
         let hosts = self.server(state).map(|server| server.hosts.as_slice());
-        hosts.unwrap_or_default().iter().map(ToString::to_string).collect()
+        hosts
+            .unwrap_or_default()
+            .iter()
+            .map(ToString::to_string)
+            .collect()
     }
 
     /// How a VirtualService of a namespace names its Gateway.
     pub(super) fn reference(&self, namespace: &str) -> String {
-        let ResourceName { namespace: own, name, .. } = &self.gateway;
-        if own == namespace { name.clone() } else { format!("{own}/{name}") }
+        let ResourceName {
+            namespace: own,
+            name,
+            ..
+        } = &self.gateway;
+        if own == namespace {
+            name.clone()
+        } else {
+            format!("{own}/{name}")
+        }
     }
 
     /// The name that bindings are compared by.
@@ -86,14 +104,22 @@ impl<'m> Group<'m> {
     pub(super) fn new(state: &State, listener: &'m Listener, servers: &[ServerId]) -> Option<Self> {
         let mut members: Vec<Member> = servers.iter().map(Member::of).collect::<Option<_>>()?;
         members.sort_by_cached_key(|member| {
-            let metadata = state.gateway(&member.gateway).map(|gateway| &gateway.metadata);
+            let metadata = state
+                .gateway(&member.gateway)
+                .map(|gateway| &gateway.metadata);
             let created = metadata.map(|metadata| metadata.creation_timestamp);
-            let ResourceName { namespace, name, .. } = &member.gateway;
+            let ResourceName {
+                namespace, name, ..
+            } = &member.gateway;
             (created, name.clone(), namespace.clone(), member.index)
         });
         let target = members.remove(0);
         members.sort_by_cached_key(|member| width(&member.hosts(state)));
-        Some(Self { listener, target, absorbed: members })
+        Some(Self {
+            listener,
+            target,
+            absorbed: members,
+        })
     }
 
     pub(super) fn members(&self) -> impl Iterator<Item = &Member> {
@@ -108,7 +134,10 @@ impl<'m> Group<'m> {
 
 /// The length of the shortest wildcard; single hosts come last.
 fn width(hosts: &[String]) -> usize {
-    let wildcards = hosts.iter().map(|host| split(host).1).filter(|host| host.starts_with('*'));
+    let wildcards = hosts
+        .iter()
+        .map(|host| split(host).1)
+        .filter(|host| host.starts_with('*'));
     wildcards.map(str::len).min().unwrap_or(usize::MAX)
 }
 

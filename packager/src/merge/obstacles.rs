@@ -26,7 +26,10 @@ pub(super) fn of_servers(servers: &[ServerId]) -> Option<Obstacle> {
     if servers.len() > MOST {
         return Some(Obstacle::new(
             Reason::TooMany,
-            format!("{} servers break each other, and a plan is for {MOST} at most", servers.len()),
+            format!(
+                "{} servers break each other, and a plan is for {MOST} at most",
+                servers.len()
+            ),
             format!("annotate Gateways with sni-guard/ignore to merge some of them, or {GUARD}"),
         ));
     }
@@ -66,14 +69,21 @@ pub(super) fn of_group(group: &Group<'_>, state: &State, model: &Model) -> Optio
 fn generated_gateway(group: &Group<'_>, state: &State) -> Option<Obstacle> {
     let is_generated = |metadata: &Metadata| {
         let is_knative = |label: &String| {
-            label.split_once('/').is_some_and(|(domain, _)| domain.ends_with("knative.dev"))
+            label
+                .split_once('/')
+                .is_some_and(|(domain, _)| domain.ends_with("knative.dev"))
         };
         metadata.labels.keys().any(is_knative)
-            || metadata.owner_references.iter().any(|owner| owner.kind == "Ingress")
+            || metadata
+                .owner_references
+                .iter()
+                .any(|owner| owner.kind == "Ingress")
     };
     let mut members = group.members();
     let found = members.find(|member| {
-        state.gateway(&member.gateway).is_some_and(|gateway| is_generated(&gateway.metadata))
+        state
+            .gateway(&member.gateway)
+            .is_some_and(|gateway| is_generated(&gateway.metadata))
     })?;
     Some(generated(&found.id))
 }
@@ -82,18 +92,32 @@ fn generated_gateway(group: &Group<'_>, state: &State) -> Option<Obstacle> {
 fn different_pods(group: &Group<'_>, model: &Model) -> Option<Obstacle> {
     let places = |member: &Member| -> BTreeSet<(String, String)> {
         let workloads = model.workloads.iter().flat_map(|workload| {
-            workload.listeners.iter().map(move |listener| (workload, listener))
+            workload
+                .listeners
+                .iter()
+                .map(move |listener| (workload, listener))
         });
         let found = workloads.filter(|(_, listener)| {
-            listener.chains.iter().any(|chain| chain.server.id == member.id)
+            listener
+                .chains
+                .iter()
+                .any(|chain| chain.server.id == member.id)
         });
-        found.map(|(workload, listener)| (workload.full_name(), listener.name())).collect()
+        found
+            .map(|(workload, listener)| (workload.full_name(), listener.name()))
+            .collect()
     };
     let target = places(&group.target);
-    let other = group.absorbed.iter().find(|member| places(member) != target)?;
+    let other = group
+        .absorbed
+        .iter()
+        .find(|member| places(member) != target)?;
     Some(Obstacle::new(
         Reason::Pods,
-        format!("{} and {} are on different pods or ports", group.target.id, other.id),
+        format!(
+            "{} and {} are on different pods or ports",
+            group.target.id, other.id
+        ),
         format!("give their Gateways the same selector first, or {GUARD}"),
     ))
 }
@@ -155,8 +179,13 @@ fn unknown_age(group: &Group<'_>, state: &State) -> Option<Obstacle> {
 }
 
 /// What says where the certificate is; all other settings must be the same.
-const CREDENTIALS: [&str; 5] =
-    ["credentialName", "credentialNames", "privateKey", "serverCertificate", "tlsCertificates"];
+const CREDENTIALS: [&str; 5] = [
+    "credentialName",
+    "credentialNames",
+    "privateKey",
+    "serverCertificate",
+    "tlsCertificates",
+];
 
 fn tls_settings(group: &Group<'_>, state: &State) -> Option<Obstacle> {
     let settings = |member: &Member| {
@@ -167,10 +196,16 @@ fn tls_settings(group: &Group<'_>, state: &State) -> Option<Obstacle> {
         tls
     };
     let target = settings(&group.target);
-    let other = group.absorbed.iter().find(|member| settings(member) != target)?;
+    let other = group
+        .absorbed
+        .iter()
+        .find(|member| settings(member) != target)?;
     Some(Obstacle::new(
         Reason::TlsSettings,
-        format!("the TLS settings of {} and {} differ", group.target.id, other.id),
+        format!(
+            "the TLS settings of {} and {} differ",
+            group.target.id, other.id
+        ),
         format!("decide which of them all hosts are to have, or {GUARD}"),
     ))
 }

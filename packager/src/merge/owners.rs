@@ -23,15 +23,22 @@ const OWNERS: [(&str, &str); 9] = [
 pub(super) fn warnings(resources: &Resources, steps: &[Step]) -> Vec<String> {
     let writes = steps.iter().flat_map(|step| &step.writes);
     let changed: BTreeSet<&ResourceName> = writes.map(super::Write::resource).collect();
-    let gateways = resources.gateways.iter().map(|gateway| ("Gateway", &gateway.metadata));
-    let services =
-        resources.virtual_services.iter().map(|service| ("VirtualService", &service.metadata));
+    let gateways = resources
+        .gateways
+        .iter()
+        .map(|gateway| ("Gateway", &gateway.metadata));
+    let services = resources
+        .virtual_services
+        .iter()
+        .map(|service| ("VirtualService", &service.metadata));
     let mut warnings: Vec<String> = gateways
         .chain(services)
         .filter_map(|(kind, metadata)| {
             let resource = metadata.resource(kind);
             let owner = changed.contains(&resource).then(|| owner(metadata))??;
-            Some(format!("{resource} is written by {owner}: change its source instead"))
+            Some(format!(
+                "{resource} is written by {owner}: change its source instead"
+            ))
         })
         .collect();
     warnings.sort_unstable();
@@ -39,11 +46,20 @@ pub(super) fn warnings(resources: &Resources, steps: &[Step]) -> Vec<String> {
 }
 
 fn owner(metadata: &Metadata) -> Option<String> {
-    let Metadata { labels, annotations, owner_references, .. } = metadata;
+    let Metadata {
+        labels,
+        annotations,
+        owner_references,
+        ..
+    } = metadata;
     let value = |key: &str| labels.get(key).or_else(|| annotations.get(key));
     let named = OWNERS.iter().find_map(|(key, owner)| {
         let value = value(key)?;
-        Some(if owner.is_empty() { value.clone() } else { (*owner).to_owned() })
+        Some(if owner.is_empty() {
+            value.clone()
+        } else {
+            (*owner).to_owned()
+        })
     });
     named.or_else(|| {
         let owner = owner_references.first()?;

@@ -87,7 +87,9 @@ pub fn prove<'w>(
         let step = at + 1;
         let before_step = Rc::clone(&before);
         for write in *writes {
-            state.apply(write).map_err(|Inapplicable| Flaw::Inapplicable { step })?;
+            state
+                .apply(write)
+                .map_err(|Inapplicable| Flaw::Inapplicable { step })?;
             let after = state.model();
             questions.settled(&after, step)?;
             if strictness == Strictness::Passing {
@@ -127,7 +129,10 @@ impl<'c> Questions<'c> {
             let answers = names(&patterns).into_iter().map(answer).collect();
             listeners.insert((workload.full_name(), listener.name()), answers);
         }
-        Self { listeners, certificates }
+        Self {
+            listeners,
+            certificates,
+        }
     }
 
     /// Every host that was served, when chains and tables are of one state.
@@ -171,8 +176,15 @@ impl<'c> Questions<'c> {
                 if !is_right(before, &after) {
                     let (workload, listener) = place.clone();
                     let (host, before) = (host.clone(), before.clone());
-                    let broken =
-                        Broken { workload, listener, host, step, before, after, is_passing };
+                    let broken = Broken {
+                        workload,
+                        listener,
+                        host,
+                        step,
+                        before,
+                        after,
+                        is_passing,
+                    };
                     return Err(Flaw::Broken(Box::new(broken)));
                 }
             }
@@ -186,12 +198,17 @@ type ByName<'m> = HashMap<(String, String), &'m Listener>;
 
 fn by_name(model: &Model) -> ByName<'_> {
     let key = |workload: &Workload, listener: &Listener| (workload.full_name(), listener.name());
-    tls_listeners(model).map(|(workload, listener)| (key(workload, listener), listener)).collect()
+    tls_listeners(model)
+        .map(|(workload, listener)| (key(workload, listener), listener))
+        .collect()
 }
 
 fn tls_listeners(model: &Model) -> impl Iterator<Item = (&Workload, &Listener)> {
     model.workloads.iter().flat_map(|workload| {
-        let listeners = workload.listeners.iter().filter(|listener| listener.is_tls());
+        let listeners = workload
+            .listeners
+            .iter()
+            .filter(|listener| listener.is_tls());
         listeners.map(move |listener| (workload, listener))
     })
 }
@@ -200,15 +217,22 @@ fn tls_listeners(model: &Model) -> impl Iterator<Item = (&Workload, &Listener)> 
 fn added_hosts(steps: &[&[Write]]) -> Vec<HostPattern> {
     let mut hosts = BTreeSet::new();
     for write in steps.iter().flat_map(|writes| writes.iter()) {
-        let Write::Patch { edits, .. } = write else { continue };
+        let Write::Patch { edits, .. } = write else {
+            continue;
+        };
         for edit in edits {
-            let Edit::Replace { path, new, .. } = edit else { continue };
+            let Edit::Replace { path, new, .. } = edit else {
+                continue;
+            };
             let list = new.as_array().filter(|_| path.ends_with("/hosts"));
             let texts = list.into_iter().flatten().filter_map(|host| host.as_str());
             hosts.extend(texts.map(|host| host.rsplit('/').next().unwrap_or(host).to_owned()));
         }
     }
-    hosts.iter().filter_map(|host| HostPattern::try_from(host.as_str()).ok()).collect()
+    hosts
+        .iter()
+        .filter_map(|host| HostPattern::try_from(host.as_str()).ok())
+        .collect()
 }
 
 /// The route tables of a listener, as the filter chains that have them, by name.
@@ -217,7 +241,13 @@ struct Tables<'m>(HashMap<&'m str, &'m FilterChain>);
 
 impl<'m> Tables<'m> {
     fn of(listener: &'m Listener) -> Self {
-        Self(listener.chains.iter().map(|chain| (chain.name.as_str(), chain)).collect())
+        Self(
+            listener
+                .chains
+                .iter()
+                .map(|chain| (chain.name.as_str(), chain))
+                .collect(),
+        )
     }
 }
 
@@ -232,7 +262,9 @@ fn fresh(
     if listener.is_rejected() {
         return reset();
     }
-    let Some(chain) = listener.chain(host.as_bytes()) else { return reset() };
+    let Some(chain) = listener.chain(host.as_bytes()) else {
+        return reset();
+    };
     let table = match (&chain.service, tables.0.get(chain.name.as_str())) {
         (Service::Https(_), Some(table)) => Some(*table),
         (Service::Https(_), None) => None,
@@ -242,7 +274,9 @@ fn fresh(
     let virtual_host = answer.as_ref().and_then(|answer| answer.virtual_host);
     Fresh {
         outcome: answer.map_or(Outcome::NotFound, |answer| answer.outcome),
-        routes: virtual_host.map(|host| host.routes.clone()).unwrap_or_default(),
+        routes: virtual_host
+            .map(|host| host.routes.clone())
+            .unwrap_or_default(),
         demands_certificate: chain.tls.is_some_and(TlsMode::demands_client_certificate),
         is_certified: certifies(chain, host, certificates),
     }
@@ -258,7 +292,10 @@ fn reset() -> Fresh {
 }
 
 fn is_served(fresh: &Fresh) -> bool {
-    matches!(fresh.outcome, Outcome::Served | Outcome::Passthrough | Outcome::Tcp)
+    matches!(
+        fresh.outcome,
+        Outcome::Served | Outcome::Passthrough | Outcome::Tcp
+    )
 }
 
 /// Nothing that was served is lost: a certificate may become good for more, and what is not known is

@@ -73,11 +73,26 @@ pub(super) const GUARD: &str =
 
 impl Obstacle {
     pub(super) fn new(reason: Reason, message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { reason, message: message.into(), hint: hint.into() }
+        Self {
+            reason,
+            message: message.into(),
+            hint: hint.into(),
+        }
     }
 
     pub(super) fn on(self, workload: String, listener: String, servers: Vec<String>) -> Refusal {
-        let Self { reason, message, hint } = self;
-        Refusal { reason, workload, listener, servers, message, hint }
+        let Self {
+            reason,
+            message,
+            hint,
+        } = self;
+        Refusal {
+            reason,
+            workload,
+            listener,
+            servers,
+            message,
+            hint,
+        }
     }
 }

@@ -36,7 +36,10 @@ impl State {
     /// A Gateway.
     #[must_use]
     pub fn gateway(&self, name: &ResourceName) -> Option<&Gateway> {
-        self.0.gateways.iter().find(|gateway| is(&gateway.metadata, name))
+        self.0
+            .gateways
+            .iter()
+            .find(|gateway| is(&gateway.metadata, name))
     }
 
     /// A manifest that was kept.
@@ -65,10 +68,14 @@ impl State {
         let is_new = matches!(write, Write::Create { .. });
         if resource.kind == "Gateway" {
             let gateways = &mut self.0.gateways;
-            set(gateways, resource, manifest.as_ref(), is_new, |gateway| &mut gateway.metadata)?;
+            set(gateways, resource, manifest.as_ref(), is_new, |gateway| {
+                &mut gateway.metadata
+            })?;
         } else {
             let services = &mut self.0.virtual_services;
-            set(services, resource, manifest.as_ref(), is_new, |service| &mut service.metadata)?;
+            set(services, resource, manifest.as_ref(), is_new, |service| {
+                &mut service.metadata
+            })?;
         }
         self.0.manifests.set(resource, manifest);
         Ok(())
@@ -91,10 +98,17 @@ fn set<T: DeserializeOwned>(
         Some(manifest) => Some(T::deserialize(manifest).map_err(|_| Inapplicable)?),
         None => None,
     };
-    let known = list.iter_mut().map(&metadata).find(|metadata| is(metadata, name));
+    let known = list
+        .iter_mut()
+        .map(&metadata)
+        .find(|metadata| is(metadata, name));
     let known_age = known.and_then(|metadata| metadata.creation_timestamp);
     if let Some(found) = &mut found {
-        let age = if is_new { Some(DateTime::<Utc>::MAX_UTC) } else { known_age };
+        let age = if is_new {
+            Some(DateTime::<Utc>::MAX_UTC)
+        } else {
+            known_age
+        };
         metadata(found).creation_timestamp = age;
     }
     list.retain_mut(|entry| !is(metadata(entry), name));

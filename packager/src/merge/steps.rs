@@ -76,7 +76,11 @@ impl<'g> Steps<'g> {
         for member in &absorbed {
             let hosts = member.hosts(&self.state);
             let hosts = hosts.iter().map(|host| split(host).1);
-            covers.push(hosts.map(|host| held.cover(host)).collect::<Result<_, _>>()?);
+            covers.push(
+                hosts
+                    .map(|host| held.cover(host))
+                    .collect::<Result<_, _>>()?,
+            );
         }
         held.take(covers.iter().flatten());
         self.present(presenter)?;
@@ -89,8 +93,10 @@ impl<'g> Steps<'g> {
             self.remove(std::slice::from_ref(&member.id))?;
         }
         let own: Vec<String> = own.into_iter().flatten().collect();
-        let left: Vec<String> =
-            own.into_iter().filter(|host| !includes(&target_hosts, host)).collect();
+        let left: Vec<String> = own
+            .into_iter()
+            .filter(|host| !includes(&target_hosts, host))
+            .collect();
         if !wildcards.is_empty() {
             let purpose = "name the hosts in the place of the wildcards";
             self.grow("name-hosts", purpose.into(), &wildcards, &left)?;
@@ -106,10 +112,14 @@ impl<'g> Steps<'g> {
         let absorbed = self.group.absorbed.clone();
         self.present(presenter)?;
         self.bind()?;
-        let hosts: Vec<String> =
-            absorbed.iter().flat_map(|member| member.hosts(&self.state)).collect();
-        let purpose =
-            format!("have {} serve all hosts, which drops the other servers", self.group.target.id);
+        let hosts: Vec<String> = absorbed
+            .iter()
+            .flat_map(|member| member.hosts(&self.state))
+            .collect();
+        let purpose = format!(
+            "have {} serve all hosts, which drops the other servers",
+            self.group.target.id
+        );
         self.grow("take-over", purpose, &[], &hosts)?;
         let ids: Vec<_> = absorbed.iter().map(|member| member.id.clone()).collect();
         self.remove(&ids)?;
@@ -127,7 +137,11 @@ impl<'g> Steps<'g> {
             self.state.apply(write)?;
         }
         if !writes.is_empty() {
-            self.made.push(Step { name, purpose, writes });
+            self.made.push(Step {
+                name,
+                purpose,
+                writes,
+            });
         }
         Ok(())
     }
@@ -138,17 +152,39 @@ impl<'g> Steps<'g> {
         if presenter.id == target.id {
             return Ok(());
         }
-        let value = |member: &Member| member.field(&self.state, "tls").cloned().ok_or(Inapplicable);
+        let value = |member: &Member| {
+            member
+                .field(&self.state, "tls")
+                .cloned()
+                .ok_or(Inapplicable)
+        };
         let (old, new) = (value(target)?, value(presenter)?);
-        let purpose = format!("have {} show the certificate of {}", target.id, presenter.id);
-        let edit = Edit::Replace { path: target.path("tls"), old, new };
+        let purpose = format!(
+            "have {} show the certificate of {}",
+            target.id, presenter.id
+        );
+        let edit = Edit::Replace {
+            path: target.path("tls"),
+            old,
+            new,
+        };
         let resource = target.gateway.clone();
-        self.step("certificate", purpose, vec![Write::Patch { resource, edits: vec![edit] }])
+        self.step(
+            "certificate",
+            purpose,
+            vec![Write::Patch {
+                resource,
+                edits: vec![edit],
+            }],
+        )
     }
 
     fn bind(&mut self) -> Result<(), Inapplicable> {
         let writes = bindings::bind(&self.group, &self.state);
-        self.bound = writes.iter().map(|write| write.resource().clone()).collect();
+        self.bound = writes
+            .iter()
+            .map(|write| write.resource().clone())
+            .collect();
         let purpose = format!("bind the routes to {} too", self.group.target.gateway);
         self.step("bind-routes", purpose, writes)
     }
@@ -166,8 +202,10 @@ impl<'g> Steps<'g> {
                 wildcards.extend(in_namespaces_of(std::slice::from_ref(host), cover));
             }
         }
-        let new: Vec<String> =
-            wildcards.into_iter().filter(|wildcard| !includes(&known, wildcard)).collect();
+        let new: Vec<String> = wildcards
+            .into_iter()
+            .filter(|wildcard| !includes(&known, wildcard))
+            .collect();
         if !new.is_empty() {
             let target = &self.group.target.id;
             let purpose =
@@ -185,12 +223,25 @@ impl<'g> Steps<'g> {
         let wildcard = held.park(&hosts, covers)?;
         let edit = Edit::Replace {
             path: member.path("hosts"),
-            old: member.field(&self.state, "hosts").cloned().ok_or(Inapplicable)?,
+            old: member
+                .field(&self.state, "hosts")
+                .cloned()
+                .ok_or(Inapplicable)?,
             new: texts(&in_namespaces_of(&hosts, &wildcard)),
         };
-        let purpose = format!("move the hosts of {} to {}", member.id, self.group.target.id);
+        let purpose = format!(
+            "move the hosts of {} to {}",
+            member.id, self.group.target.id
+        );
         let resource = member.gateway;
-        self.step("hand-over", purpose, vec![Write::Patch { resource, edits: vec![edit] }])?;
+        self.step(
+            "hand-over",
+            purpose,
+            vec![Write::Patch {
+                resource,
+                edits: vec![edit],
+            }],
+        )?;
         Ok(())
     }
 
@@ -204,8 +255,11 @@ impl<'g> Steps<'g> {
     ) -> Result<(), Inapplicable> {
         let target = &self.group.target;
         let written = target.written_hosts(&self.state);
-        let mut hosts: Vec<String> =
-            written.iter().filter(|host| !without.contains(host)).cloned().collect();
+        let mut hosts: Vec<String> = written
+            .iter()
+            .filter(|host| !without.contains(host))
+            .cloned()
+            .collect();
         for host in with {
             let known = target.hosts(&self.state);
             let is_known = known.contains(host) && !without.contains(host);
@@ -215,24 +269,41 @@ impl<'g> Steps<'g> {
         }
         let edit = Edit::Replace {
             path: target.path("hosts"),
-            old: target.field(&self.state, "hosts").cloned().ok_or(Inapplicable)?,
+            old: target
+                .field(&self.state, "hosts")
+                .cloned()
+                .ok_or(Inapplicable)?,
             new: texts(&hosts),
         };
         let resource = target.gateway.clone();
-        self.step(name, purpose, vec![Write::Patch { resource, edits: vec![edit] }])
+        self.step(
+            name,
+            purpose,
+            vec![Write::Patch {
+                resource,
+                edits: vec![edit],
+            }],
+        )
     }
 
     /// Takes servers out of their Gateways; a Gateway of which nothing is left is deleted.
     fn remove(&mut self, ids: &[ServerId]) -> Result<(), Inapplicable> {
-        let mut members: Vec<Member> =
-            ids.iter().filter_map(|id| self.member(id)).cloned().collect();
+        let mut members: Vec<Member> = ids
+            .iter()
+            .filter_map(|id| self.member(id))
+            .cloned()
+            .collect();
         members.sort_by(|a, b| (&a.gateway, b.index).cmp(&(&b.gateway, a.index)));
-        let gateways: BTreeSet<ResourceName> =
-            members.iter().map(|member| member.gateway.clone()).collect();
+        let gateways: BTreeSet<ResourceName> = members
+            .iter()
+            .map(|member| member.gateway.clone())
+            .collect();
         let mut writes = Vec::new();
         for gateway in gateways {
-            let going: Vec<&Member> =
-                members.iter().filter(|member| member.gateway == gateway).collect();
+            let going: Vec<&Member> = members
+                .iter()
+                .filter(|member| member.gateway == gateway)
+                .collect();
             writes.push(self.removal(&gateway, &going)?);
         }
         let names: Vec<String> = members.iter().map(|member| member.id.to_string()).collect();
@@ -259,7 +330,10 @@ impl<'g> Steps<'g> {
         if servers.is_some_and(|servers| servers.len() == going.len()) {
             self.deleted.push(gateway.clone());
             let manifest = manifest.clone();
-            return Ok(Write::Delete { resource: gateway.clone(), manifest });
+            return Ok(Write::Delete {
+                resource: gateway.clone(),
+                manifest,
+            });
         }
         let edit = |member: &&Member| {
             let path = member.server_path();
@@ -267,12 +341,19 @@ impl<'g> Steps<'g> {
             Ok(Edit::Remove { path, old })
         };
         let edits = going.iter().map(edit).collect::<Result<_, _>>()?;
-        Ok(Write::Patch { resource: gateway.clone(), edits })
+        Ok(Write::Patch {
+            resource: gateway.clone(),
+            edits,
+        })
     }
 
     fn unbind(&mut self) -> Result<(), Inapplicable> {
         let writes = bindings::unbind(&self.state, &self.bound, &self.deleted);
-        self.step("unbind-routes", "drop the names of deleted Gateways".into(), writes)
+        self.step(
+            "unbind-routes",
+            "drop the names of deleted Gateways".into(),
+            writes,
+        )
     }
 
     fn member(&self, id: &ServerId) -> Option<&Member> {

@@ -32,20 +32,36 @@ impl Held {
     pub(super) fn of(group: &Group<'_>, state: &State) -> Self {
         let hosts = |members: &[Member]| {
             let hosts = members.iter().flat_map(|member| member.hosts(state));
-            hosts.map(|host| split(&host).1.to_owned()).collect::<BTreeSet<String>>()
+            hosts
+                .map(|host| split(&host).1.to_owned())
+                .collect::<BTreeSet<String>>()
         };
         let is_member = |id| group.members().any(|member| member.id == id);
-        let chains =
-            group.listener.chains.iter().filter(|chain| !is_member(chain.server.id.clone()));
+        let chains = group
+            .listener
+            .chains
+            .iter()
+            .filter(|chain| !is_member(chain.server.id.clone()));
         let of_chains = chains.flat_map(|chain| {
-            let hosts = chain.server.hosts.iter().map(|host| split(host).1.to_owned());
+            let hosts = chain
+                .server
+                .hosts
+                .iter()
+                .map(|host| split(host).1.to_owned());
             hosts.chain(chain.server_names.iter().map(ToString::to_string))
         });
         // A server that does not terminate HTTPS may have no chain, and has its hosts all the same.
-        let servers = state.resources().gateways.iter().flat_map(|gateway| &gateway.spec.servers);
+        let servers = state
+            .resources()
+            .gateways
+            .iter()
+            .flat_map(|gateway| &gateway.spec.servers);
         let opaque = servers.filter(|server| {
             let protocol = Protocol::parse(&server.port.protocol);
-            let is_passed = server.tls.as_ref().is_some_and(|tls| !tls.mode.terminates());
+            let is_passed = server
+                .tls
+                .as_ref()
+                .is_some_and(|tls| !tls.mode.terminates());
             server.tls.is_some()
                 && protocol != Protocol::Http
                 && (is_passed || protocol != Protocol::Https)
@@ -81,7 +97,9 @@ impl Held {
                 Some(Holder::Another) => break,
             }
         }
-        Err(NoWildcard { host: host.to_owned() })
+        Err(NoWildcard {
+            host: host.to_owned(),
+        })
     }
 
     /// Gives wildcards to the growing server.
@@ -92,9 +110,15 @@ impl Held {
     /// A wildcard for the hosts of a server that leaves: shorter than those by which they are known
     /// elsewhere.
     pub(super) fn park(&self, hosts: &[String], covers: &[String]) -> Result<String, NoWildcard> {
-        let shortest = covers.iter().min_by_key(|cover| cover.len()).cloned().unwrap_or_default();
+        let shortest = covers
+            .iter()
+            .min_by_key(|cover| cover.len())
+            .cloned()
+            .unwrap_or_default();
         let is_over = |wildcard: &String| {
-            hosts.iter().all(|host| IstioHost(split(host).1).is_subset_of(IstioHost(wildcard)))
+            hosts
+                .iter()
+                .all(|host| IstioHost(split(host).1).is_subset_of(IstioHost(wildcard)))
         };
         let free =
             wider(&shortest).find(|wildcard| is_over(wildcard) && self.holder(wildcard).is_none());
@@ -113,7 +137,9 @@ fn wider(host: &str) -> impl Iterator<Item = String> {
     // Of `*.example.com` the first dot is its own.
     let text = host.strip_prefix("*.").unwrap_or(host).to_owned();
     let dots: Vec<usize> = text.match_indices('.').map(|(at, _)| at).collect();
-    let below = dots.into_iter().filter_map(move |at| Some(format!("*{}", text.get(at..)?)));
+    let below = dots
+        .into_iter()
+        .filter_map(move |at| Some(format!("*{}", text.get(at..)?)));
     let end = (host != "*").then(|| "*".to_owned());
     below.chain(end)
 }
@@ -121,7 +147,10 @@ fn wider(host: &str) -> impl Iterator<Item = String> {
 /// The same wildcard for every namespace that hosts have.
 pub(super) fn in_namespaces_of(hosts: &[String], wildcard: &str) -> Vec<String> {
     let namespaces: BTreeSet<Option<&str>> = hosts.iter().map(|host| split(host).0).collect();
-    namespaces.into_iter().map(|namespace| join(namespace, wildcard)).collect()
+    namespaces
+        .into_iter()
+        .map(|namespace| join(namespace, wildcard))
+        .collect()
 }
 
 /// Whether one of some hosts has all names of a host, for the same routes.

@@ -87,9 +87,10 @@ impl Write {
     #[must_use]
     pub fn undo(&self) -> Self {
         match self.clone() {
-            Self::Patch { resource, edits } => {
-                Self::Patch { resource, edits: edits.iter().rev().map(Edit::undo).collect() }
-            }
+            Self::Patch { resource, edits } => Self::Patch {
+                resource,
+                edits: edits.iter().rev().map(Edit::undo).collect(),
+            },
             Self::Delete { resource, manifest } => Self::Create { resource, manifest },
             Self::Create { resource, manifest } => Self::Delete { resource, manifest },
         }
@@ -109,7 +110,11 @@ impl Write {
 impl Edit {
     fn undo(&self) -> Self {
         match self.clone() {
-            Self::Replace { path, old, new } => Self::Replace { path, old: new, new: old },
+            Self::Replace { path, old, new } => Self::Replace {
+                path,
+                old: new,
+                new: old,
+            },
             Self::Remove { path, old } => Self::Insert { path, new: old },
             Self::Insert { path, new } => Self::Remove { path, old: new },
         }
@@ -123,10 +128,16 @@ impl Edit {
         };
         match self {
             Self::Replace { path, old, new } => {
-                vec![operation("test", path, Some(old)), operation("replace", path, Some(new))]
+                vec![
+                    operation("test", path, Some(old)),
+                    operation("replace", path, Some(new)),
+                ]
             }
             Self::Remove { path, old } => {
-                vec![operation("test", path, Some(old)), operation("remove", path, None)]
+                vec![
+                    operation("test", path, Some(old)),
+                    operation("remove", path, None),
+                ]
             }
             Self::Insert { path, new } => vec![operation("add", path, Some(new))],
         }
@@ -161,7 +172,10 @@ impl Edit {
 /// The list and the place in it that a pointer names.
 fn item<'m>(manifest: &'m mut Value, path: &str) -> Option<(&'m mut Vec<Value>, usize)> {
     let (list, index) = path.rsplit_once('/')?;
-    Some((manifest.pointer_mut(list)?.as_array_mut()?, index.parse().ok()?))
+    Some((
+        manifest.pointer_mut(list)?.as_array_mut()?,
+        index.parse().ok()?,
+    ))
 }
 
 /// A manifest as it is to be made anew: without what the API server writes.
@@ -172,8 +186,13 @@ pub fn without_status(manifest: &Value) -> Value {
         fields.remove("status");
     }
     if let Some(metadata) = manifest.get_mut("metadata").and_then(Value::as_object_mut) {
-        for field in ["creationTimestamp", "generation", "managedFields", "resourceVersion", "uid"]
-        {
+        for field in [
+            "creationTimestamp",
+            "generation",
+            "managedFields",
+            "resourceVersion",
+            "uid",
+        ] {
             metadata.remove(field);
         }
     }

@@ -18,7 +18,11 @@ pub fn signature(module: &str, name: &str, abi_version: &str) -> Option<Signatur
     match module {
         ENV => {
             let name = name.strip_prefix("proxy_")?;
-            if is_offered(name, abi_version) { proxy(name) } else { None }
+            if is_offered(name, abi_version) {
+                proxy(name)
+            } else {
+                None
+            }
         }
         WASI => wasi(name),
         _ => None,
@@ -28,7 +32,9 @@ pub fn signature(module: &str, name: &str, abi_version: &str) -> Option<Signatur
 /// Every function that Envoy offers to modules of a version of the ABI, as module, name, signature.
 pub fn all(abi_version: &str) -> impl Iterator<Item = (&'static str, String, Signature)> {
     let counted = PROXY.iter().map(|(name, _)| *name);
-    let proxy = counted.chain(OTHERS).map(|name| (ENV, format!("proxy_{name}")));
+    let proxy = counted
+        .chain(OTHERS)
+        .map(|name| (ENV, format!("proxy_{name}")));
     let wasi = WASI_FUNCTIONS.iter().map(|name| (WASI, (*name).to_owned()));
     proxy.chain(wasi).filter_map(move |(module, name)| {
         let signature = signature(module, &name, abi_version)?;
@@ -93,7 +99,11 @@ const PROXY: [(&str, usize); 40] = [
 ];
 
 /// The others.
-const OTHERS: [&str; 3] = ["increment_metric", "record_metric", "set_tick_period_milliseconds"];
+const OTHERS: [&str; 3] = [
+    "increment_metric",
+    "record_metric",
+    "set_tick_period_milliseconds",
+];
 
 fn proxy(name: &str) -> Option<Signature> {
     let parameters = match name {

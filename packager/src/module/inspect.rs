@@ -46,7 +46,10 @@ pub const MAX_SIZE: usize = 256 << 20;
 /// The bytes are no core module at all. A module that Envoy refuses is a report with problems.
 pub fn inspect(wasm: &[u8]) -> Result<Report> {
     if Parser::is_component(wasm) {
-        bail!(Hinted::new("it is a component", "Envoy loads core modules, for wasm32-wasip1"));
+        bail!(Hinted::new(
+            "it is a component",
+            "Envoy loads core modules, for wasm32-wasip1"
+        ));
     }
     if !wasm.starts_with(&CORE_MODULE) {
         bail!("it is not a WebAssembly module");
@@ -106,7 +109,11 @@ impl Inspection {
                 for import in imports.into_imports() {
                     let import = import?;
                     let (module, name) = (import.module.to_owned(), import.name.to_owned());
-                    self.imports.push(Import { module, name, kind: import.ty });
+                    self.imports.push(Import {
+                        module,
+                        name,
+                        kind: import.ty,
+                    });
                 }
             }
             Payload::ExportSection(exports) => {
@@ -126,8 +133,10 @@ impl Inspection {
     fn check_imports(&mut self) {
         // A module says one; without any there is a problem anyway.
         let abi_version = self.abi_versions().into_iter().next().unwrap_or_default();
-        let problems =
-            self.imports.iter().filter_map(|import| self.problem_of(import, &abi_version));
+        let problems = self
+            .imports
+            .iter()
+            .filter_map(|import| self.problem_of(import, &abi_version));
         let problems: Vec<String> = problems.collect();
         self.problems.extend(problems);
     }
@@ -140,13 +149,19 @@ impl Inspection {
         else {
             return Some(format!("import {import} is nothing that Envoy offers"));
         };
-        let declared = usize::try_from(index).ok().and_then(|index| self.types.get(index));
+        let declared = usize::try_from(index)
+            .ok()
+            .and_then(|index| self.types.get(index));
         (declared != Some(&signature))
             .then(|| format!("import {import} has another signature than Envoy's"))
     }
 
     fn check_exports(&mut self) {
-        if !self.abi_versions().iter().any(|version| ABI_VERSIONS.contains(&version.as_str())) {
+        if !self
+            .abi_versions()
+            .iter()
+            .any(|version| ABI_VERSIONS.contains(&version.as_str()))
+        {
             let known = ABI_VERSIONS.map(|version| format!("proxy_abi_version_{version}"));
             self.problem(format!("it exports none of {}", known.join(", ")));
         }
@@ -154,7 +169,10 @@ impl Inspection {
             self.problem("it exports no function proxy_on_memory_allocate or malloc");
         }
         // Envoy takes a module without these, and finds out when it has the first request.
-        let memories = self.exports.iter().filter(|(_, kind)| *kind == ExternalKind::Memory);
+        let memories = self
+            .exports
+            .iter()
+            .filter(|(_, kind)| *kind == ExternalKind::Memory);
         if memories.count() != 1 {
             self.problem("it does not export one memory");
         }
@@ -169,12 +187,18 @@ impl Inspection {
     }
 
     fn exports_one_of(&self, functions: &[&str]) -> bool {
-        let mut exports = self.exports.iter().filter(|(_, kind)| *kind == ExternalKind::Func);
+        let mut exports = self
+            .exports
+            .iter()
+            .filter(|(_, kind)| *kind == ExternalKind::Func);
         exports.any(|(name, _)| functions.contains(&name.as_str()))
     }
 
     fn abi_versions(&self) -> Vec<String> {
-        let functions = self.exports.iter().filter(|(_, kind)| *kind == ExternalKind::Func);
+        let functions = self
+            .exports
+            .iter()
+            .filter(|(_, kind)| *kind == ExternalKind::Func);
         functions
             .filter_map(|(name, _)| name.strip_prefix("proxy_abi_version_").map(str::to_owned))
             .collect()
@@ -203,7 +227,9 @@ fn target_features(data: &[u8]) -> Vec<String> {
     let mut reader = wasmparser::BinaryReader::new(data, 0);
     let mut features = Vec::new();
     for _ in 0..reader.read_var_u32().unwrap_or_default() {
-        let (Ok(prefix), Ok(name)) = (reader.read_u8(), reader.read_string()) else { break };
+        let (Ok(prefix), Ok(name)) = (reader.read_u8(), reader.read_string()) else {
+            break;
+        };
         if prefix == b'+' {
             features.push(name.to_owned());
         }

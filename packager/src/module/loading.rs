@@ -18,7 +18,10 @@ impl Problem {
     /// A reason and a remedy.
     #[must_use]
     pub fn new(reason: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { reason: reason.into(), remedy: remedy.into() }
+        Self {
+            reason: reason.into(),
+            remedy: remedy.into(),
+        }
     }
 }
 
@@ -37,7 +40,10 @@ pub enum Consumer {
 }
 
 /// The newest that this knows.
-pub const NEWEST: Consumer = Consumer::Istio { minor: 31, patch: None };
+pub const NEWEST: Consumer = Consumer::Istio {
+    minor: 31,
+    patch: None,
+};
 const OLDEST_MINOR: u16 = 12;
 
 impl FromStr for Consumer {
@@ -55,7 +61,9 @@ impl FromStr for Consumer {
         };
         let minor = minor.parse().map_err(|_| wrong())?;
         if minor < OLDEST_MINOR {
-            return Err(format!("Istio 1.{minor} pulls no images, 1.{OLDEST_MINOR} is the first"));
+            return Err(format!(
+                "Istio 1.{minor} pulls no images, 1.{OLDEST_MINOR} is the first"
+            ));
         }
         Ok(Self::Istio { minor, patch })
     }
@@ -65,7 +73,10 @@ impl fmt::Display for Consumer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Istio { minor, patch: None } => write!(f, "istio@1.{minor}"),
-            Self::Istio { minor, patch: Some(patch) } => write!(f, "istio@1.{minor}.{patch}"),
+            Self::Istio {
+                minor,
+                patch: Some(patch),
+            } => write!(f, "istio@1.{minor}.{patch}"),
             Self::EnvoyGateway => f.write_str("envoy-gateway"),
         }
     }
@@ -76,7 +87,9 @@ impl Consumer {
     /// `pkg/wasm/imagefetcher.go`, `validateRealmURL`, since 1.27.9, 1.28.5, 1.29.1 and 1.30).
     #[must_use]
     pub fn checks_realms(self) -> bool {
-        let Self::Istio { minor, patch } = self else { return false };
+        let Self::Istio { minor, patch } = self else {
+            return false;
+        };
         let first = match minor {
             ..=26 => return false,
             27 => 9,

@@ -18,8 +18,12 @@ const PROCESSED_BY: &str = "processed-by";
 pub fn producers(wasm: &[u8]) -> Result<Vec<(String, String)>> {
     let mut programs = Vec::new();
     for payload in Parser::new(0).parse_all(wasm) {
-        let Payload::CustomSection(section) = payload? else { continue };
-        let KnownCustom::Producers(fields) = section.as_known() else { continue };
+        let Payload::CustomSection(section) = payload? else {
+            continue;
+        };
+        let KnownCustom::Producers(fields) = section.as_known() else {
+            continue;
+        };
         for field in fields {
             let field = field?;
             if field.name == PROCESSED_BY {

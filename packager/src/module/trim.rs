@@ -37,9 +37,20 @@ impl Reencode for Trim {
     ) -> Result<(), wasm_encoder::reencode::Error<Self::Error>> {
         if let Some(callback) = export.name.strip_prefix(OWN) {
             let name = format!("{ENVOYS}{callback}");
-            return utils::parse_export(self, exports, Export { name: &name, ..export });
+            return utils::parse_export(
+                self,
+                exports,
+                Export {
+                    name: &name,
+                    ..export
+                },
+            );
         }
         let kept = KEPT.contains(&export.name) || export.name.starts_with("proxy_abi_version_");
-        if kept { utils::parse_export(self, exports, export) } else { Ok(()) }
+        if kept {
+            utils::parse_export(self, exports, export)
+        } else {
+            Ok(())
+        }
     }
 }

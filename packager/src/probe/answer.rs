@@ -112,7 +112,9 @@ pub fn is_told(name: &str) -> bool {
 /// What two answers can differ in, beside the status and the client certificate, which are always
 /// compared.
 fn aspects(answers: &[&Answer]) -> BTreeSet<String> {
-    let headers = answers.iter().flat_map(|answer| answer.headers.keys().cloned());
+    let headers = answers
+        .iter()
+        .flat_map(|answer| answer.headers.keys().cloned());
     headers.chain(["body".to_owned()]).collect()
 }
 
@@ -128,7 +130,10 @@ fn value<'a>(answer: &'a Answer, aspect: &str) -> Option<&'a str> {
 /// The aspects in which no two of several answers agree.
 pub(super) fn changing(answers: &[&Answer]) -> Vec<String> {
     let changes = |aspect: &String| {
-        let values: Vec<_> = answers.iter().filter_map(|answer| value(answer, aspect)).collect();
+        let values: Vec<_> = answers
+            .iter()
+            .filter_map(|answer| value(answer, aspect))
+            .collect();
         values.len() > 1 && values.iter().collect::<BTreeSet<_>>().len() == values.len()
     };
     aspects(answers).into_iter().filter(changes).collect()
@@ -136,7 +141,9 @@ pub(super) fn changing(answers: &[&Answer]) -> Vec<String> {
 
 /// In what the most alike of answers differ, beside what is ignored.
 pub(super) fn compare(reused: &[&Answer], fresh: &[&Answer], ignored: &[String]) -> Vec<String> {
-    let pairs = reused.iter().flat_map(|one| fresh.iter().map(move |other| (*one, *other)));
+    let pairs = reused
+        .iter()
+        .flat_map(|one| fresh.iter().map(move |other| (*one, *other)));
     let differences = pairs.map(|(one, other)| {
         let status = (one.status != other.status).then(|| "status".to_owned());
         // Whoever reuses the connection is not asked for one.
@@ -147,7 +154,11 @@ pub(super) fn compare(reused: &[&Answer], fresh: &[&Answer], ignored: &[String])
             !ignored.contains(aspect) && values.is_some_and(|(one, other)| one != other)
         };
         let others = aspects(&[one, other]).into_iter().filter(differs);
-        status.into_iter().chain(skipped).chain(others).collect::<Vec<_>>()
+        status
+            .into_iter()
+            .chain(skipped)
+            .chain(others)
+            .collect::<Vec<_>>()
     });
     differences.min_by_key(Vec::len).unwrap_or_default()
 }

@@ -83,11 +83,15 @@ impl Row {
 
     /// What could not be told, with the kind of connection.
     pub fn troubles(&self) -> impl Iterator<Item = (&'static str, &Trouble)> {
-        let seen = [("the reused connection", &self.reused), ("a new connection", &self.fresh)];
-        seen.into_iter().filter_map(|(connection, seen)| match seen {
-            Seen::Unknown(trouble) => Some((connection, trouble)),
-            Seen::Answer(_) | Seen::Reset | Seen::ClientCertificate => None,
-        })
+        let seen = [
+            ("the reused connection", &self.reused),
+            ("a new connection", &self.fresh),
+        ];
+        seen.into_iter()
+            .filter_map(|(connection, seen)| match seen {
+                Seen::Unknown(trouble) => Some((connection, trouble)),
+                Seen::Answer(_) | Seen::Reset | Seen::ClientCertificate => None,
+            })
     }
 
     /// Whether another round showed the same. What belongs to one answer, such as a body that holds

@@ -37,39 +37,57 @@ impl<'m> Site<'m> {
     /// Its workload and listener.
     #[must_use]
     pub fn name(&self) -> String {
-        format!("workload {}, listener {}", self.workload.full_name(), self.listener.name())
+        format!(
+            "workload {}, listener {}",
+            self.workload.full_name(),
+            self.listener.name()
+        )
     }
 
     /// The server that has a name.
     #[must_use]
     pub fn server(&self, host: &str) -> Option<&'m ServerId> {
-        self.listener.chain(host.as_bytes()).map(|chain| &chain.server.id)
+        self.listener
+            .chain(host.as_bytes())
+            .map(|chain| &chain.server.id)
     }
 
     /// Whether a connection for a name and one for an authority's own host end at one server, which
     /// serves the authority.
     #[must_use]
     pub fn has_one_server(&self, sni: &str, authority: &str) -> bool {
-        let Some(host) = Host::from_authority(authority.as_bytes()) else { return false };
+        let Some(host) = Host::from_authority(authority.as_bytes()) else {
+            return false;
+        };
         let host = host.to_string();
         let answers =
             [sni, &host].map(|name| self.listener.answer(name.as_bytes(), authority.as_bytes()));
-        let are_served = answers.iter().all(|answer| answer.outcome == Outcome::Served);
+        let are_served = answers
+            .iter()
+            .all(|answer| answer.outcome == Outcome::Served);
         are_served && self.server(sni) == self.server(&host)
     }
 
     fn has_port(&self, port: u16) -> bool {
         let servers = self.listener.chains.iter().map(|chain| chain.server.port);
-        servers.chain([self.listener.port]).any(|found| found == port)
+        servers
+            .chain([self.listener.port])
+            .any(|found| found == port)
     }
 
     /// Whether the server of a name has a certificate.
     fn shows(&self, place: Place<'_>, certificates: &Certificates) -> bool {
         let chain = self.listener.chain(place.sni.as_bytes());
-        let credentials = chain.map(|chain| chain.credentials.as_slice()).unwrap_or_default();
-        let known = credentials.iter().filter_map(|credential| certificates.known(credential));
+        let credentials = chain
+            .map(|chain| chain.credentials.as_slice())
+            .unwrap_or_default();
+        let known = credentials
+            .iter()
+            .filter_map(|credential| certificates.known(credential));
         let mut fingerprints = known.map(|found| found.fingerprint.as_str());
-        place.fingerprint.is_some_and(|own| fingerprints.any(|found| found == own))
+        place
+            .fingerprint
+            .is_some_and(|own| fingerprints.any(|found| found == own))
     }
 }
 
@@ -79,7 +97,10 @@ impl<'m> Site<'m> {
 #[must_use]
 pub fn choose<'m>(model: &'m Model, certificates: &Certificates, place: Place<'_>) -> Choice<'m> {
     let all = model.workloads.iter().flat_map(|workload| {
-        workload.listeners.iter().map(move |listener| Site { workload, listener })
+        workload
+            .listeners
+            .iter()
+            .map(move |listener| Site { workload, listener })
     });
     let has_name = |site: &Site<'_>| {
         let chain = site.listener.chain(place.sni.as_bytes());
@@ -88,7 +109,10 @@ pub fn choose<'m>(model: &'m Model, certificates: &Certificates, place: Place<'_
     let found: Vec<Site<'m>> = all.filter(has_name).collect();
     let found = narrowed(found, |site| site.shows(place, certificates));
     let mut found = narrowed(found, |site| site.has_port(place.port)).into_iter();
-    Choice { site: found.next(), others: found.collect() }
+    Choice {
+        site: found.next(),
+        others: found.collect(),
+    }
 }
 
 /// Those of which something holds; all, where it holds of none.

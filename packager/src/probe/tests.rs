@@ -5,7 +5,12 @@ fn answer(text: &str) -> Answer {
     let mut words = text.split(' ');
     let status = words.next().unwrap().parse().unwrap();
     let body = Body::Whole(String::new());
-    let mut answer = Answer { status, headers: [].into(), body, client_certificate: false };
+    let mut answer = Answer {
+        status,
+        headers: [].into(),
+        body,
+        client_certificate: false,
+    };
     for word in words {
         match word.split_once('=') {
             None if word == "shown" => answer.client_certificate = true,
@@ -25,7 +30,10 @@ fn seen(text: &str) -> Seen {
     match text {
         "-" => Seen::Reset,
         "cert" => Seen::ClientCertificate,
-        "?" => Seen::Unknown(Trouble { message: "no answer".into(), hint: "wait".into() }),
+        "?" => Seen::Unknown(Trouble {
+            message: "no answer".into(),
+            hint: "wait".into(),
+        }),
         text => Seen::Answer(answer(text)),
     }
 }
@@ -84,7 +92,10 @@ fn verdicts() {
     ] {
         let evidence = evidence(&[reused], &[fresh]);
         assert_eq!(name(&evidence), expected, "{reused}, {fresh}");
-        let foreign = Evidence { is_coalescible: false, ..evidence };
+        let foreign = Evidence {
+            is_coalescible: false,
+            ..evidence
+        };
         assert_eq!(name(&foreign), "not-coalescible", "{reused}, {fresh}");
         assert!(!foreign.wants_more(), "{reused}, {fresh}");
     }
@@ -102,7 +113,10 @@ fn one_server_makes_a_421_needless_and_nothing_else() {
         ("200 b", "200 b", "fixed-by-merge"),
         ("200 x", "200 b", "wrong-route"),
     ] {
-        let evidence = Evidence { has_one_server: true, ..evidence(&[reused], &[fresh]) };
+        let evidence = Evidence {
+            has_one_server: true,
+            ..evidence(&[reused], &[fresh])
+        };
         assert_eq!(name(&evidence), expected, "{reused}, {fresh}");
     }
 }
@@ -112,11 +126,35 @@ fn one_server_makes_a_421_needless_and_nothing_else() {
 fn answers_that_vary() {
     for (reused, fresh, verdict, differences, changing) in [
         // Two versions of a backend.
-        (&["200 v2"][..], &["200 v1", "200 v2"][..], "fixed-by-merge", "", ""),
-        (&["200 v2", "200 v1"], &["200 v1", "200 v1"], "fixed-by-merge", "", ""),
-        (&["200 x", "200 x"], &["200 v1", "200 v2", "200 v1"], "wrong-route", "body", ""),
+        (
+            &["200 v2"][..],
+            &["200 v1", "200 v2"][..],
+            "fixed-by-merge",
+            "",
+            "",
+        ),
+        (
+            &["200 v2", "200 v1"],
+            &["200 v1", "200 v1"],
+            "fixed-by-merge",
+            "",
+            "",
+        ),
+        (
+            &["200 x", "200 x"],
+            &["200 v1", "200 v2", "200 v1"],
+            "wrong-route",
+            "body",
+            "",
+        ),
         // An identifier for each request.
-        (&["200 i1", "200 i2"], &["200 i3", "200 i4"], "fixed-by-merge", "", "body"),
+        (
+            &["200 i1", "200 i2"],
+            &["200 i3", "200 i4"],
+            "fixed-by-merge",
+            "",
+            "body",
+        ),
         (
             &["200 via=1 x", "200 via=2 x"],
             &["200 via=3 b", "200 via=4 b"],
@@ -132,15 +170,30 @@ fn answers_that_vary() {
             "body",
         ),
         // A status is never ignored.
-        (&["200 i1"], &["503 i3", "500 i4"], "wrong-route", "status", "body"),
+        (
+            &["200 i1"],
+            &["503 i3", "500 i4"],
+            "wrong-route",
+            "status",
+            "body",
+        ),
         (&["503 b"], &["200 b", "503 b"], "fixed-by-merge", "", ""),
         // The time in seconds.
-        (&["200 t1", "200 t2"], &["200 t2", "200 t2"], "fixed-by-merge", "", ""),
+        (
+            &["200 t1", "200 t2"],
+            &["200 t2", "200 t2"],
+            "fixed-by-merge",
+            "",
+            "",
+        ),
         (&["200 …"], &["200 …", "200 …"], "fixed-by-merge", "", ""),
     ] {
         let evidence = evidence(reused, fresh);
-        let found =
-            (name(&evidence), evidence.differences().join(" "), evidence.changing().join(" "));
+        let found = (
+            name(&evidence),
+            evidence.differences().join(" "),
+            evidence.changing().join(" "),
+        );
         let expected = (verdict, differences.to_owned(), changing.to_owned());
         assert_eq!(found, expected, "{reused:?}, {fresh:?}");
     }
@@ -159,7 +212,11 @@ fn more_is_asked_for_while_it_may_show_something() {
         (&["200 x"], &["cert"], false),
         (&["-"], &["200 b"], false),
     ] {
-        assert_eq!(evidence(reused, fresh).wants_more(), expected, "{reused:?}, {fresh:?}");
+        assert_eq!(
+            evidence(reused, fresh).wants_more(),
+            expected,
+            "{reused:?}, {fresh:?}"
+        );
     }
 }
 
@@ -210,9 +267,18 @@ fn ends() {
 
 #[test]
 fn changes() {
-    let before = report(&[("a.example.com", "200 a", "200 a"), ("b.example.com", "404", "200 b")]);
-    let same = report(&[("a.example.com", "200 x", "200 x"), ("b.example.com", "404", "200 c")]);
-    let after = report(&[("a.example.com", "200 a", "200 a"), ("b.example.com", "200 b", "200 b")]);
+    let before = report(&[
+        ("a.example.com", "200 a", "200 a"),
+        ("b.example.com", "404", "200 b"),
+    ]);
+    let same = report(&[
+        ("a.example.com", "200 x", "200 x"),
+        ("b.example.com", "404", "200 c"),
+    ]);
+    let after = report(&[
+        ("a.example.com", "200 a", "200 a"),
+        ("b.example.com", "200 b", "200 b"),
+    ]);
     assert!(before.is_unchanged(&same));
     assert!(!before.is_unchanged(&after));
     let mut text = Vec::new();
@@ -221,7 +287,10 @@ fn changes() {
         String::from_utf8(text).unwrap(),
         "1.0 s b.example.com: fixed-by-merge, was not-fixed (reused 200, was 404; fresh 200, was 200)\n"
     );
-    let renewed = Report { sans: vec!["a.example.com".into()], ..before.clone() };
+    let renewed = Report {
+        sans: vec!["a.example.com".into()],
+        ..before.clone()
+    };
     assert!(!before.is_unchanged(&renewed));
     let mut text = Vec::new();
     text::write_changes(&before, &renewed, "1.0 s", &mut text).unwrap();

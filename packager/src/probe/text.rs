@@ -18,7 +18,11 @@ pub fn write(report: &Report, sink: &mut dyn Write) -> io::Result<()> {
     for row in &report.results {
         write_differences(row, sink)?;
     }
-    let verdicts: BTreeSet<Verdict> = report.results.iter().filter_map(|row| row.verdict).collect();
+    let verdicts: BTreeSet<Verdict> = report
+        .results
+        .iter()
+        .filter_map(|row| row.verdict)
+        .collect();
     for verdict in verdicts {
         writeln!(sink, "{}: {}", verdict.name(), verdict.meaning())?;
     }
@@ -58,33 +62,51 @@ fn write_connection(report: &Report, sink: &mut dyn Write) -> io::Result<()> {
     write!(sink, "{} with SNI {}: ", report.connect, report.sni)?;
     if report.connected {
         let alpn = report.alpn.as_deref().unwrap_or("no protocol agreed on");
-        let names = if report.sans.is_empty() { "no host".into() } else { report.sans.join(", ") };
+        let names = if report.sans.is_empty() {
+            "no host".into()
+        } else {
+            report.sans.join(", ")
+        };
         write!(sink, "{alpn}, certificate for {names}")?;
     } else {
         write!(sink, "the server ends the connection")?;
     }
-    let server = report.connection.as_ref().map(|server| format!(", {server}"));
+    let server = report
+        .connection
+        .as_ref()
+        .map(|server| format!(", {server}"));
     writeln!(sink, "{}", server.unwrap_or_default())
 }
 
 fn write_table(rows: &[Row], sink: &mut dyn Write) -> io::Result<()> {
     let has_owners = rows.iter().any(|row| row.owner.is_some());
-    let head = ["AUTHORITY", "COVERED", "REUSED", "FRESH", "VERDICT"].map(str::to_owned).to_vec();
+    let head = ["AUTHORITY", "COVERED", "REUSED", "FRESH", "VERDICT"]
+        .map(str::to_owned)
+        .to_vec();
     let mut lines = vec![head];
     lines.extend(rows.iter().map(cells));
     if has_owners {
         let owners = rows.iter().map(|row| row.owner.clone().unwrap_or_default());
-        for (line, owner) in lines.iter_mut().zip(["SERVER".to_owned()].into_iter().chain(owners)) {
+        for (line, owner) in lines
+            .iter_mut()
+            .zip(["SERVER".to_owned()].into_iter().chain(owners))
+        {
             line.push(owner);
         }
     }
     let width = |column| {
-        let cells = lines.iter().filter_map(|line| line.get(column)).map(String::len);
+        let cells = lines
+            .iter()
+            .filter_map(|line| line.get(column))
+            .map(String::len);
         cells.max().unwrap_or_default()
     };
     let widths: Vec<usize> = (0..6).map(width).collect();
     for line in &lines {
-        let cells = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        let cells = line
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:width$}"));
         writeln!(sink, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
     }
     Ok(())
@@ -102,11 +124,20 @@ fn cells(row: &Row) -> Vec<String> {
 
 fn write_differences(row: &Row, sink: &mut dyn Write) -> io::Result<()> {
     if row.verdict == Some(Verdict::WrongRoute) && !row.differences.is_empty() {
-        writeln!(sink, "{}: the answers differ in {}", row.authority, row.differences.join(", "))?;
+        writeln!(
+            sink,
+            "{}: the answers differ in {}",
+            row.authority,
+            row.differences.join(", ")
+        )?;
     }
     if !row.changing.is_empty() {
         let changing = row.changing.join(", ");
-        writeln!(sink, "{}: not compared, it changes each time: {changing}", row.authority)?;
+        writeln!(
+            sink,
+            "{}: not compared, it changes each time: {changing}",
+            row.authority
+        )?;
     }
     Ok(())
 }

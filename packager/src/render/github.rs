@@ -13,14 +13,21 @@ pub(super) fn write(report: &Report, sink: &mut dyn Write) -> io::Result<()> {
         };
         let title = format!("{} {}", finding.code, finding.name);
         let text = format!("{}\nhint: {}", finding.message, finding.hint);
-        writeln!(sink, "::{command} title={}::{}", property(&title), escape(&text))?;
+        writeln!(
+            sink,
+            "::{command} title={}::{}",
+            property(&title),
+            escape(&text)
+        )?;
     }
     Ok(())
 }
 
 /// What a command's text may not have as it is (GitHub `actions/toolkit`, `escapeData`).
 fn escape(text: &str) -> String {
-    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+    text.replace('%', "%25")
+        .replace('\r', "%0D")
+        .replace('\n', "%0A")
 }
 
 /// The same for a property (`escapeProperty`).

@@ -27,7 +27,10 @@ const TOLD: usize = 3;
 pub(super) fn write(report: &Report, sink: &mut dyn Write) -> io::Result<()> {
     write_head(sink)?;
     write_summary(report, sink)?;
-    writeln!(sink, "<main>\n<section class=\"pictures\" aria-labelledby=\"servers\">")?;
+    writeln!(
+        sink,
+        "<main>\n<section class=\"pictures\" aria-labelledby=\"servers\">"
+    )?;
     writeln!(sink, "<h2 id=\"servers\">Servers</h2>")?;
     let sites = graph::sites(report);
     if sites.is_empty() {
@@ -75,7 +78,14 @@ fn digest(text: &str) -> String {
 }
 
 fn write_summary(report: &Report, sink: &mut dyn Write) -> io::Result<()> {
-    let Summary { errors, warnings, infos, gateways, servers, suppressed } = report.summary;
+    let Summary {
+        errors,
+        warnings,
+        infos,
+        gateways,
+        servers,
+        suppressed,
+    } = report.summary;
     writeln!(
         sink,
         "<header>\n<h1>{}</h1>\n<p>{} with {}, checked by sni-guard {}{}.</p>\n<ul class=\"totals\">",
@@ -83,11 +93,17 @@ fn write_summary(report: &Report, sink: &mut dyn Write) -> io::Result<()> {
         count(gateways, "Gateway"),
         count(servers, "server"),
         env!("CARGO_PKG_VERSION"),
-        if suppressed == 0 { String::new() } else { format!("; {suppressed} suppressed") }
+        if suppressed == 0 {
+            String::new()
+        } else {
+            format!("; {suppressed} suppressed")
+        }
     )?;
-    for (severity, number) in
-        [(Severity::Error, errors), (Severity::Warning, warnings), (Severity::Info, infos)]
-    {
+    for (severity, number) in [
+        (Severity::Error, errors),
+        (Severity::Warning, warnings),
+        (Severity::Info, infos),
+    ] {
         let (name, mark) = (severity.name(), mark(severity));
         let total = count(number, name);
         writeln!(
@@ -110,7 +126,11 @@ fn title(report: &Report) -> &'static str {
 }
 
 fn write_site(site: &Site<'_>, open: &mut usize, sink: &mut dyn Write) -> io::Result<()> {
-    let Site { listener, components, apart } = site;
+    let Site {
+        listener,
+        components,
+        apart,
+    } = site;
     writeln!(
         sink,
         "<section class=\"listener\">\n<h3>Listener <code>{}</code> of <code>{}</code></h3>",
@@ -135,10 +155,20 @@ fn write_site(site: &Site<'_>, open: &mut usize, sink: &mut dyn Write) -> io::Re
 }
 
 fn write_component(component: &Component<'_>, state: &str, sink: &mut dyn Write) -> io::Result<()> {
-    let Component { nodes, edges, grouped_pairs } = component;
-    let singles = edges.iter().filter(|edge| edge.finding.group.is_none()).count();
+    let Component {
+        nodes,
+        edges,
+        grouped_pairs,
+    } = component;
+    let singles = edges
+        .iter()
+        .filter(|edge| edge.finding.group.is_none())
+        .count();
     let pairs = singles + grouped_pairs;
-    let hosts = nodes.iter().flat_map(|node| &node.server.hosts).map(String::as_str);
+    let hosts = nodes
+        .iter()
+        .flat_map(|node| &node.server.hosts)
+        .map(String::as_str);
     let hosts: Vec<&str> = hosts.take(TOLD).collect();
     writeln!(
         sink,
@@ -162,10 +192,17 @@ fn write_component(component: &Component<'_>, state: &str, sink: &mut dyn Write)
 
 /// Servers by name, each with the way to its findings.
 fn write_list(nodes: &[Node<'_>], sink: &mut dyn Write) -> io::Result<()> {
-    writeln!(sink, "<div class=\"roll\" tabindex=\"0\"><ul class=\"servers\">")?;
+    writeln!(
+        sink,
+        "<div class=\"roll\" tabindex=\"0\"><ul class=\"servers\">"
+    )?;
     for Node { server, findings } in nodes {
         let name = Escaped(&server.name);
-        write!(sink, "<li><code>{}</code> ", Escaped(&server.hosts.join(", ")))?;
+        write!(
+            sink,
+            "<li><code>{}</code> ",
+            Escaped(&server.hosts.join(", "))
+        )?;
         match findings.first() {
             None => writeln!(sink, "<span>{name}</span></li>")?,
             Some(first) => writeln!(
@@ -201,7 +238,10 @@ const TABLE: &str = "\
 <tbody role=\"rowgroup\">";
 
 fn write_findings(report: &Report, sink: &mut dyn Write) -> io::Result<()> {
-    writeln!(sink, "<section class=\"findings\" aria-labelledby=\"findings\" tabindex=\"0\">")?;
+    writeln!(
+        sink,
+        "<section class=\"findings\" aria-labelledby=\"findings\" tabindex=\"0\">"
+    )?;
     writeln!(sink, "<h2 id=\"findings\">Findings</h2>")?;
     if report.findings.is_empty() {
         return writeln!(sink, "<p>None.</p>\n</section>");
@@ -214,7 +254,14 @@ fn write_findings(report: &Report, sink: &mut dyn Write) -> io::Result<()> {
 }
 
 fn write_finding(place: usize, finding: &Finding, sink: &mut dyn Write) -> io::Result<()> {
-    let Finding { code, name, severity, message, hint, .. } = finding;
+    let Finding {
+        code,
+        name,
+        severity,
+        message,
+        hint,
+        ..
+    } = finding;
     let (class, mark) = (severity.name(), mark(*severity));
     writeln!(
         sink,
@@ -225,7 +272,15 @@ fn write_finding(place: usize, finding: &Finding, sink: &mut dyn Write) -> io::R
         Escaped(hint)
     )?;
     writeln!(sink, "<td role=\"cell\"><dl>")?;
-    let Finding { workload, listener, sni, authority, connection, owner, .. } = finding;
+    let Finding {
+        workload,
+        listener,
+        sni,
+        authority,
+        connection,
+        owner,
+        ..
+    } = finding;
     for (term, value) in [
         ("connection to", connection),
         ("its SNI", sni),
@@ -235,16 +290,28 @@ fn write_finding(place: usize, finding: &Finding, sink: &mut dyn Write) -> io::R
         ("workload", workload),
     ] {
         if let Some(value) = value {
-            write!(sink, "<dt>{term}</dt><dd><code>{}</code></dd>", Escaped(value))?;
+            write!(
+                sink,
+                "<dt>{term}</dt><dd><code>{}</code></dd>",
+                Escaped(value)
+            )?;
         }
     }
     if let Some(Group { servers, pairs }) = &finding.group {
         let servers = count(servers.len(), "server");
-        write!(sink, "<dt>stands for</dt><dd>{servers}, {}</dd>", count(*pairs, "broken pair"))?;
+        write!(
+            sink,
+            "<dt>stands for</dt><dd>{servers}, {}</dd>",
+            count(*pairs, "broken pair")
+        )?;
     }
     for origin in finding.origins.iter().filter(|origin| origin.line > 0) {
         let file = Escaped(&origin.file);
-        write!(sink, "<dt>in</dt><dd><code>{file}:{}</code></dd>", origin.line)?;
+        write!(
+            sink,
+            "<dt>in</dt><dd><code>{file}:{}</code></dd>",
+            origin.line
+        )?;
     }
     writeln!(sink, "</dl></td></tr>")
 }

@@ -9,10 +9,19 @@ pub(super) fn write(report: &Report, sink: &mut dyn Write) -> io::Result<()> {
     let failures = report.summary.errors + report.summary.warnings;
     let cases = report.findings.len().max(1);
     writeln!(sink, r#"<?xml version="1.0" encoding="UTF-8"?>"#)?;
-    writeln!(sink, r#"<testsuites tests="{cases}" failures="{failures}">"#)?;
-    writeln!(sink, r#"  <testsuite name="sni-guard" tests="{cases}" failures="{failures}">"#)?;
+    writeln!(
+        sink,
+        r#"<testsuites tests="{cases}" failures="{failures}">"#
+    )?;
+    writeln!(
+        sink,
+        r#"  <testsuite name="sni-guard" tests="{cases}" failures="{failures}">"#
+    )?;
     if report.findings.is_empty() {
-        writeln!(sink, r#"    <testcase classname="sni-guard" name="check"/>"#)?;
+        writeln!(
+            sink,
+            r#"    <testcase classname="sni-guard" name="check"/>"#
+        )?;
     }
     for finding in &report.findings {
         write_case(finding, sink)?;
@@ -21,8 +30,21 @@ pub(super) fn write(report: &Report, sink: &mut dyn Write) -> io::Result<()> {
 }
 
 fn write_case(finding: &Finding, sink: &mut dyn Write) -> io::Result<()> {
-    let Finding { code, name, severity, message, hint, connection, owner, .. } = finding;
-    let places: Vec<&str> = [connection, owner].into_iter().flatten().map(String::as_str).collect();
+    let Finding {
+        code,
+        name,
+        severity,
+        message,
+        hint,
+        connection,
+        owner,
+        ..
+    } = finding;
+    let places: Vec<&str> = [connection, owner]
+        .into_iter()
+        .flatten()
+        .map(String::as_str)
+        .collect();
     let title = escape(&format!("{name} {}", places.join(" -> ")));
     let title = title.trim_end();
     if *severity == Severity::Info {

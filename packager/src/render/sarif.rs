@@ -46,8 +46,10 @@ fn rule(code: Code) -> Value {
 fn result(finding: &Finding) -> Value {
     let places = [&finding.connection, &finding.owner, &finding.workload];
     let named: BTreeSet<&String> = places.into_iter().flatten().collect();
-    let locations: Vec<Value> =
-        named.iter().map(|name| json!({"fullyQualifiedName": name, "kind": "resource"})).collect();
+    let locations: Vec<Value> = named
+        .iter()
+        .map(|name| json!({"fullyQualifiedName": name, "kind": "resource"}))
+        .collect();
     let mut places: Vec<Value> = finding.origins.iter().filter_map(physical).collect();
     if places.is_empty() {
         places.push(json!({}));

@@ -76,7 +76,10 @@ fn nothing_named(kind: Kind) -> Hinted {
              or say --mesh-wide",
         );
     }
-    Hinted::new("the resource names no gateway", "name it with --target-ref Gateway/NAME")
+    Hinted::new(
+        "the resource names no gateway",
+        "name it with --target-ref Gateway/NAME",
+    )
 }
 
 fn parse_targets(kind: Kind, texts: &[String]) -> Result<Vec<PolicyTarget>> {
@@ -84,12 +87,21 @@ fn parse_targets(kind: Kind, texts: &[String]) -> Result<Vec<PolicyTarget>> {
     for (index, text) in texts.iter().enumerate() {
         let path = format!("spec.targetRefs[{index}]");
         match ObjectName::parse(gateway_name(kind, &path, text)?) {
-            Err(problem) => faults.push(Fault { path: format!("{path}.name"), problem }),
+            Err(problem) => faults.push(Fault {
+                path: format!("{path}.name"),
+                problem,
+            }),
             Ok(name) => {
-                let target =
-                    PolicyTarget { group: "gateway.networking.k8s.io", kind: "Gateway", name };
+                let target = PolicyTarget {
+                    group: "gateway.networking.k8s.io",
+                    kind: "Gateway",
+                    name,
+                };
                 if targets.contains(&target) {
-                    faults.push(Fault { path, problem: format!("{text} is given twice") });
+                    faults.push(Fault {
+                        path,
+                        problem: format!("{text} is given twice"),
+                    });
                 }
                 targets.push(target);
             }
@@ -97,7 +109,10 @@ fn parse_targets(kind: Kind, texts: &[String]) -> Result<Vec<PolicyTarget>> {
     }
     if kind.is_istio() && targets.len() > MOST_TARGETS {
         let problem = format!("expected at most {MOST_TARGETS}, found {}", targets.len());
-        faults.push(Fault { path: "spec.targetRefs".into(), problem });
+        faults.push(Fault {
+            path: "spec.targetRefs".into(),
+            problem,
+        });
     }
     refuse(kind, faults)?;
     Ok(targets)
@@ -127,7 +142,10 @@ fn gateway_name<'t>(kind: Kind, path: &str, text: &'t str) -> Result<&'t str> {
     } else {
         "name a Gateway of the Gateway API"
     };
-    bail!(Hinted::new(format!("{path}: target {text}: {reason}"), remedy))
+    bail!(Hinted::new(
+        format!("{path}: target {text}: {reason}"),
+        remedy
+    ))
 }
 
 /// Nothing, or the faults of a resource as the console prints them.

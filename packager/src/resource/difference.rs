@@ -9,12 +9,21 @@ use super::{Resource, to_yaml};
 use crate::settings::{Settings, one_line};
 
 /// What the API server keeps in `metadata`.
-const SERVERS_METADATA: [&str; 6] =
-    ["creationTimestamp", "generation", "managedFields", "resourceVersion", "selfLink", "uid"];
+const SERVERS_METADATA: [&str; 6] = [
+    "creationTimestamp",
+    "generation",
+    "managedFields",
+    "resourceVersion",
+    "selfLink",
+    "uid",
+];
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 /// Where the kinds have the filter's configuration.
-const CONFIGURATIONS: [&str; 3] =
-    ["/spec/pluginConfig", "/spec/wasm/pluginConfig", "/spec/wasm/0/config"];
+const CONFIGURATIONS: [&str; 3] = [
+    "/spec/pluginConfig",
+    "/spec/wasm/pluginConfig",
+    "/spec/wasm/0/config",
+];
 
 /// What to change in `text`, YAML or JSON, to get the resource, as a unified diff; `None` when it
 /// is there. `origin` is what the diff calls the text. Of several resources it is about the one with
@@ -27,7 +36,9 @@ pub fn difference(resource: &Resource, text: &str, origin: &str) -> Result<Optio
     let documents: Vec<Value> = documents(text)?.into_iter().map(normal).collect();
     let found = match documents.as_slice() {
         [only] => Some(only),
-        many => many.iter().find(|found| identity(found) == identity(&expected)),
+        many => many
+            .iter()
+            .find(|found| identity(found) == identity(&expected)),
     };
     if found == Some(&expected) {
         return Ok(None);
@@ -35,7 +46,11 @@ pub fn difference(resource: &Resource, text: &str, origin: &str) -> Result<Optio
     let old = found.map(to_yaml).transpose()?.unwrap_or_default();
     let new = to_yaml(&expected)?;
     let diff = TextDiff::from_lines(&old, &new);
-    Ok(Some(diff.unified_diff().header(origin, "packager manifest").to_string()))
+    Ok(Some(
+        diff.unified_diff()
+            .header(origin, "packager manifest")
+            .to_string(),
+    ))
 }
 
 /// The resources of a text: its documents, and the items of lists.

@@ -65,14 +65,21 @@ impl From<Request> for EnvoyExtensionPolicy {
             Attachment::Targets(targets) => targets,
             Attachment::Selector(_) | Attachment::Everything => vec![],
         };
-        let secret = |name| SecretReference { group: "", kind: "Secret", name };
+        let secret = |name| SecretReference {
+            group: "",
+            kind: "Secret",
+            name,
+        };
         let image = Image {
             url: request.image.url(),
             sha256: request.image.sha256().map(str::to_owned),
             pull_secret_ref: request.image_pull_secret.map(secret),
         };
         let extension = Extension {
-            code: Code { r#type: "Image", image },
+            code: Code {
+                r#type: "Image",
+                image,
+            },
             fail_open: request.fail_strategy == FailStrategy::FailOpen,
             config: request.settings.into_configured(),
         };
@@ -80,7 +87,10 @@ impl From<Request> for EnvoyExtensionPolicy {
             api_version: "gateway.envoyproxy.io/v1alpha1",
             kind: request.kind.name(),
             metadata: request.metadata,
-            spec: Spec { target_refs, wasm: [extension] },
+            spec: Spec {
+                target_refs,
+                wasm: [extension],
+            },
         }
     }
 }

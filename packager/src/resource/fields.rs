@@ -74,5 +74,10 @@ pub(super) fn matches(ports: Vec<u16>) -> Vec<Match> {
     if ports.is_empty() {
         return vec![];
     }
-    vec![Match { ports: ports.into_iter().map(|number| PortSelector { number }).collect() }]
+    vec![Match {
+        ports: ports
+            .into_iter()
+            .map(|number| PortSelector { number })
+            .collect(),
+    }]
 }

@@ -35,11 +35,18 @@ impl ImageReference {
             )
         })?;
         let registry = registry(text, reference)?;
-        let digest = parsed.digest().map(|digest| hex_digest(text, digest)).transpose()?;
+        let digest = parsed
+            .digest()
+            .map(|digest| hex_digest(text, digest))
+            .transpose()?;
         if !mutable {
             refuse_mutable(text, parsed.tag(), digest.as_ref())?;
         }
-        Ok(Self { reference: reference.to_owned(), registry, digest })
+        Ok(Self {
+            reference: reference.to_owned(),
+            registry,
+            digest,
+        })
     }
 
     /// The reference with its scheme. Without one the API server takes `host:port/…` for a scheme.

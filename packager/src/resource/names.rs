@@ -64,13 +64,22 @@ impl Labels {
                 let problem = format!(
                     "{key:?} is not a label: {NAME_PART}, after a DNS name and \"/\" or without"
                 );
-                faults.push(Fault { path: path.to_owned(), problem });
+                faults.push(Fault {
+                    path: path.to_owned(),
+                    problem,
+                });
             } else if !(value.is_empty() || is_name_part(value)) {
                 let problem = format!("{value:?} is not the value of a label: {NAME_PART}");
-                faults.push(Fault { path: format!("{path}[{key}]"), problem });
+                faults.push(Fault {
+                    path: format!("{path}[{key}]"),
+                    problem,
+                });
             } else if labels.insert(key.clone(), value.clone()).is_some() {
                 let problem = "it is given twice, and a pod has one value for it".into();
-                faults.push(Fault { path: format!("{path}[{key}]"), problem });
+                faults.push(Fault {
+                    path: format!("{path}[{key}]"),
+                    problem,
+                });
             }
         }
         (Self(labels), faults)
@@ -78,7 +87,9 @@ impl Labels {
 
     /// Keys and values.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+        self.0
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_str()))
     }
 }
 
@@ -110,7 +121,11 @@ fn is_qualified_name(text: &str) -> bool {
 }
 
 fn is_lower_word(text: &str) -> bool {
-    is_word(text, |octet| octet.is_ascii_lowercase() || octet.is_ascii_digit(), b"-")
+    is_word(
+        text,
+        |octet| octet.is_ascii_lowercase() || octet.is_ascii_digit(),
+        b"-",
+    )
 }
 
 fn is_name_part(text: &str) -> bool {
@@ -122,5 +137,7 @@ fn is_word(text: &str, is_letter: impl Fn(u8) -> bool, others: &[u8]) -> bool {
     let at_end = |octet: Option<u8>| octet.is_some_and(&is_letter);
     at_end(text.bytes().next())
         && at_end(text.bytes().last())
-        && text.bytes().all(|octet| is_letter(octet) || others.contains(&octet))
+        && text
+            .bytes()
+            .all(|octet| is_letter(octet) || others.contains(&octet))
 }

@@ -48,14 +48,23 @@ fn targets(request: &Request) -> Option<String> {
 /// What may hurt: said to whoever writes the resource, too.
 #[must_use]
 pub fn warnings(request: &Request) -> Vec<String> {
-    let checks = [mutable(request), everything(request), failure(request), routes_only(request)];
+    let checks = [
+        mutable(request),
+        everything(request),
+        failure(request),
+        routes_only(request),
+    ];
     checks.into_iter().flatten().collect()
 }
 
 fn mutable(request: &Request) -> Option<String> {
     let path = request.kind.url_path();
     let text = "the tag may move, and then pods that start later run another module.";
-    request.image.sha256().is_none().then(|| format!("{path}: {text}"))
+    request
+        .image
+        .sha256()
+        .is_none()
+        .then(|| format!("{path}: {text}"))
 }
 
 fn everything(request: &Request) -> Option<String> {

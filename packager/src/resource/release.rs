@@ -38,7 +38,10 @@ impl Release {
         };
         if release < Self::OLDEST {
             bail!(Hinted::new(
-                format!("Istio {release} is older than {}, the oldest supported", Self::OLDEST),
+                format!(
+                    "Istio {release} is older than {}, the oldest supported",
+                    Self::OLDEST
+                ),
                 "`istioctl version` tells which release runs"
             ));
         }

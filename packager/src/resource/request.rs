@@ -112,8 +112,16 @@ fn refuse_foreign(draft: &Draft) -> Result<()> {
     let name = draft.kind.name();
     let foreign = [
         ("--istio", draft.release.is_some(), "it is not Istio's"),
-        ("--port", !draft.ports.is_empty(), "it is for all listeners of the Gateway"),
-        ("--phase", draft.phase.is_some(), "spec.filterOrder of the EnvoyProxy sets the order"),
+        (
+            "--port",
+            !draft.ports.is_empty(),
+            "it is for all listeners of the Gateway",
+        ),
+        (
+            "--phase",
+            draft.phase.is_some(),
+            "spec.filterOrder of the EnvoyProxy sets the order",
+        ),
         (
             "--priority",
             draft.priority.is_some(),
@@ -164,8 +172,16 @@ fn refuse_too_new(draft: &Draft, release: Release) -> Result<()> {
 fn names(draft: &Draft) -> Result<(Metadata, Option<ObjectName>)> {
     let mut faults = repeated_ports(&draft.ports);
     let name = noted(&mut faults, "metadata.name", ObjectName::parse(&draft.name));
-    let namespace = noted(&mut faults, "metadata.namespace", Namespace::parse(&draft.namespace));
-    let secret = draft.image_pull_secret.as_deref().map(ObjectName::parse).transpose();
+    let namespace = noted(
+        &mut faults,
+        "metadata.namespace",
+        Namespace::parse(&draft.namespace),
+    );
+    let secret = draft
+        .image_pull_secret
+        .as_deref()
+        .map(ObjectName::parse)
+        .transpose();
     let secret = noted(&mut faults, draft.kind.secret_path(), secret);
     refuse(draft.kind, faults)?;
     match (name, namespace, secret) {
@@ -179,7 +195,10 @@ fn noted<T>(faults: &mut Vec<Fault>, path: &str, parsed: Result<T, String>) -> O
     match parsed {
         Ok(value) => Some(value),
         Err(problem) => {
-            faults.push(Fault { path: path.to_owned(), problem });
+            faults.push(Fault {
+                path: path.to_owned(),
+                problem,
+            });
             None
         }
     }
@@ -192,5 +211,10 @@ fn repeated_ports(ports: &[u16]) -> Vec<Fault> {
         path: format!("spec.match[0].ports[{index}]"),
         problem: format!("{port} is given twice"),
     };
-    ports.iter().enumerate().filter(is_repeated).map(fault).collect()
+    ports
+        .iter()
+        .enumerate()
+        .filter(is_repeated)
+        .map(fault)
+        .collect()
 }

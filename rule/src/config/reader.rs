@@ -19,17 +19,35 @@ const GRPC: &str = "grpc";
 const MISSING_SNI: &str = "missingSni";
 const UNLISTED_SNI: &str = "unlistedSni";
 const TRUSTED_SNI: &str = "trustedSni";
-pub(super) const KEYS: [&str; 9] =
-    [RULE, ACTION, HOSTS, SERVERS, PROTOCOLS, GRPC, MISSING_SNI, UNLISTED_SNI, TRUSTED_SNI];
+pub(super) const KEYS: [&str; 9] = [
+    RULE,
+    ACTION,
+    HOSTS,
+    SERVERS,
+    PROTOCOLS,
+    GRPC,
+    MISSING_SNI,
+    UNLISTED_SNI,
+    TRUSTED_SNI,
+];
 
-const RULES: [(&str, RuleName); 3] =
-    [("servers", RuleName::Servers), ("unrouted", RuleName::Unrouted), ("exact", RuleName::Exact)];
-const ACTIONS: [(&str, Action); 3] =
-    [("enforce", Action::Enforce), ("report", Action::Report), ("off", Action::Off)];
+const RULES: [(&str, RuleName); 3] = [
+    ("servers", RuleName::Servers),
+    ("unrouted", RuleName::Unrouted),
+    ("exact", RuleName::Exact),
+];
+const ACTIONS: [(&str, Action); 3] = [
+    ("enforce", Action::Enforce),
+    ("report", Action::Report),
+    ("off", Action::Off),
+];
 const TREATMENTS: [(&str, Treatment); 2] =
     [("pass", Treatment::Pass), ("reject", Treatment::Reject)];
-const PROTOCOL_NAMES: [(&str, Protocol); 3] =
-    [("h1", Protocol::Http1), ("h2", Protocol::Http2), ("h3", Protocol::Http3)];
+const PROTOCOL_NAMES: [(&str, Protocol); 3] = [
+    ("h1", Protocol::Http1),
+    ("h2", Protocol::Http2),
+    ("h3", Protocol::Http3),
+];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum RuleName {
@@ -81,7 +99,10 @@ impl Reader {
         // As in Kubernetes, an explicit null is a field that is not set.
         let field = |key| {
             let mut values = entries.iter().filter(|(name, _)| name == key);
-            values.next().map(|(_, value)| value).filter(|value| **value != Document::Null)
+            values
+                .next()
+                .map(|(_, value)| value)
+                .filter(|value| **value != Document::Null)
         };
         Config {
             rule: self.rule(field(RULE), field(SERVERS)),
@@ -103,7 +124,10 @@ impl Reader {
         let mut previous = None;
         for (key, _) in entries {
             if !KEYS.contains(&key.as_str()) {
-                self.fault(key, format!("unknown key, expected one of {}", KEYS.join(", ")));
+                self.fault(
+                    key,
+                    format!("unknown key, expected one of {}", KEYS.join(", ")),
+                );
             } else if previous == Some(key) {
                 self.fault(key, "given twice".into());
             }
@@ -117,7 +141,10 @@ impl Reader {
         match (name, servers) {
             (None | Some(Some(RuleName::Servers)), Some(servers)) => Rule::Servers(servers),
             (Some(Some(RuleName::Servers)), None) => {
-                self.fault(RULE, "servers needs the key servers, with the hosts of each".into());
+                self.fault(
+                    RULE,
+                    "servers needs the key servers, with the hosts of each".into(),
+                );
                 Rule::Unrouted
             }
             (Some(Some(RuleName::Unrouted | RuleName::Exact)), Some(_)) => {
@@ -155,8 +182,12 @@ impl Reader {
         }
         for (index, host) in hosts_of_server.iter().enumerate() {
             let path = format!("{path}[{index}]");
-            let Some(text) = self.text(&path, host) else { continue };
-            let Some(pattern) = self.pattern(&path, text, istio_pattern(text)) else { continue };
+            let Some(text) = self.text(&path, host) else {
+                continue;
+            };
+            let Some(pattern) = self.pattern(&path, text, istio_pattern(text)) else {
+                continue;
+            };
             if let Err(owner) = servers.assign(pattern, server) {
                 let owner = servers.label(owner).unwrap_or_default();
                 let problem =
@@ -173,7 +204,9 @@ impl Reader {
             let path = format!("{HOSTS}[{key:?}]");
             let action = self.action(&path, action);
             let pattern = HostPattern::try_from(key.as_str());
-            let Some(pattern) = self.pattern(&path, key, pattern) else { continue };
+            let Some(pattern) = self.pattern(&path, key, pattern) else {
+                continue;
+            };
             if table.get(&pattern).is_some() {
                 let same = |(key, _): &&(String, _)| {
                     HostPattern::try_from(key.as_str()).as_ref() == Ok(&pattern)
@@ -199,7 +232,9 @@ impl Reader {
         let mut table = HostTable::default();
         for (index, item) in self.list(TRUSTED_SNI, value).iter().enumerate() {
             let path = format!("{TRUSTED_SNI}[{index}]");
-            let Some(text) = self.text(&path, item) else { continue };
+            let Some(text) = self.text(&path, item) else {
+                continue;
+            };
             if let Some(pattern) = self.pattern(&path, text, HostPattern::try_from(text)) {
                 table.insert(pattern, ());
             }
@@ -208,7 +243,9 @@ impl Reader {
     }
 
     fn treatment(&mut self, path: &str, value: Option<&Document>) -> Treatment {
-        value.and_then(|value| self.choice(path, value, &TREATMENTS)).unwrap_or(Treatment::Pass)
+        value
+            .and_then(|value| self.choice(path, value, &TREATMENTS))
+            .unwrap_or(Treatment::Pass)
     }
 
     /// kubectl reads YAML 1.1, where an unquoted `off` is a boolean before anyone else sees it.
@@ -231,7 +268,11 @@ impl Reader {
         {
             return Some(*choice);
         }
-        self.expected(path, &format!("one of {}", names(choices).join(", ")), value);
+        self.expected(
+            path,
+            &format!("one of {}", names(choices).join(", ")),
+            value,
+        );
         None
     }
 
@@ -241,7 +282,9 @@ impl Reader {
         text: &str,
         pattern: Result<HostPattern, PatternError>,
     ) -> Option<HostPattern> {
-        pattern.map_err(|error| self.fault(path, format!("{text:?} is not a host: {error}"))).ok()
+        pattern
+            .map_err(|error| self.fault(path, format!("{text:?} is not a host: {error}")))
+            .ok()
     }
 
     fn text<'d>(&mut self, path: &str, value: &'d Document) -> Option<&'d str> {
@@ -277,6 +320,9 @@ impl Reader {
     }
 
     fn fault(&mut self, path: &str, problem: String) {
-        self.faults.push(Fault { path: path.into(), problem });
+        self.faults.push(Fault {
+            path: path.into(),
+            problem,
+        });
     }
 }

@@ -40,7 +40,8 @@ impl HostPattern {
 }
 
 fn is_below(host: Host<'_>, suffix: &Name) -> bool {
-    host.suffixes(suffix.0.len()).any(|found| found == suffix.host())
+    host.suffixes(suffix.0.len())
+        .any(|found| found == suffix.host())
 }
 
 /// Values by hosts, to be found by a name of a certificate.
@@ -52,14 +53,19 @@ pub struct CertifiedHosts<V> {
 
 impl<V> Default for CertifiedHosts<V> {
     fn default() -> Self {
-        Self { exact: HashMap::default(), by_parent: HashMap::default() }
+        Self {
+            exact: HashMap::default(),
+            by_parent: HashMap::default(),
+        }
     }
 }
 
 impl<V: Copy> CertifiedHosts<V> {
     /// Adds a host. A wildcard is none, and is left out.
     pub fn insert(&mut self, host: &HostPattern, value: V) {
-        let HostPattern::Exact(name) = host else { return };
+        let HostPattern::Exact(name) = host else {
+            return;
+        };
         if let Some(parent) = name.host().parent() {
             self.by_parent.entry(parent.into()).or_default().push(value);
         }
@@ -118,7 +124,11 @@ mod tests {
             assert_eq!(pattern.certifies(found), expected, "{name} {host}");
             let mut hosts = CertifiedHosts::default();
             hosts.insert(&HostPattern::try_from(host).unwrap(), ());
-            assert_eq!(!hosts.certified_by(&pattern).is_empty(), expected, "{name} {host}");
+            assert_eq!(
+                !hosts.certified_by(&pattern).is_empty(),
+                expected,
+                "{name} {host}"
+            );
         }
     }
 }

@@ -74,7 +74,12 @@ pub struct IstioHosts<V> {
 impl<V> Default for IstioHosts<V> {
     fn default() -> Self {
         let (same, wildcards, below) = (HashMap::default(), HashMap::default(), HashMap::default());
-        Self { entries: Vec::new(), same, wildcards, below }
+        Self {
+            entries: Vec::new(),
+            same,
+            wildcards,
+            below,
+        }
     }
 }
 
@@ -103,11 +108,15 @@ impl<V> IstioHosts<V> {
             Some(suffix) => self.below.get(suffix),
         };
         let wider = host.covering().filter(move |suffix| Some(*suffix) != own);
-        let wider = wider.filter_map(|suffix| self.wildcards.get(suffix)).flatten();
+        let wider = wider
+            .filter_map(|suffix| self.wildcards.get(suffix))
+            .flatten();
         let entry = |at: &usize| self.entries.get(*at);
         let smaller = smaller.into_iter().flatten().filter_map(entry);
         let wider = wider.filter_map(entry);
-        smaller.map(|(text, value)| (&**text, value)).chain(wider.map(move |(_, v)| (host.0, v)))
+        smaller
+            .map(|(text, value)| (&**text, value))
+            .chain(wider.map(move |(_, v)| (host.0, v)))
     }
 }
 

@@ -40,7 +40,14 @@ fn main() -> Result<()> {
     run_in(
         &checkout(),
         "cargo",
-        &["build", "--locked", "--quiet", "--release", "--package", "packager"],
+        &[
+            "build",
+            "--locked",
+            "--quiet",
+            "--release",
+            "--package",
+            "packager",
+        ],
     )?;
     let packager = checkout().join("target/release/packager");
     let folder = tempfile::tempdir()?;
@@ -49,13 +56,26 @@ fn main() -> Result<()> {
     for size in SIZES {
         let [many, one] = [false, true].map(|one| write_input(folder.path(), size, one));
         let (many, one) = (many?, one?);
-        let own = best(&packager, &["check", &many, "--output", "json"], folder.path())?;
-        let single = best(&packager, &["check", &one, "--output", "json"], folder.path())?;
+        let own = best(
+            &packager,
+            &["check", &many, "--output", "json"],
+            folder.path(),
+        )?;
+        let single = best(
+            &packager,
+            &["check", &one, "--output", "json"],
+            folder.path(),
+        )?;
         check_report(folder.path(), size)?;
         let theirs = ["analyze", "--use-kube=false", "--all-namespaces", &many];
         let theirs = cost(&istioctl, &theirs, folder.path())?;
-        let told = fs::read_to_string(folder.path().join("out"))?.matches("IST0138").count();
-        ensure!(told > 0, "istioctl found no duplicate certificates: it did not do its work");
+        let told = fs::read_to_string(folder.path().join("out"))?
+            .matches("IST0138")
+            .count();
+        ensure!(
+            told > 0,
+            "istioctl found no duplicate certificates: it did not do its work"
+        );
         let part = own.seconds / theirs.seconds;
         writeln!(
             text,
@@ -69,12 +89,27 @@ fn main() -> Result<()> {
         )?;
         if let Some((many, one)) = before {
             judge(&mut missed, "growth", own.seconds / many, MOST_GROWTH);
-            judge(&mut missed, "growth with one certificate", single.seconds / one, MOST_GROWTH);
+            judge(
+                &mut missed,
+                "growth with one certificate",
+                single.seconds / one,
+                MOST_GROWTH,
+            );
         }
         before = Some((own.seconds, single.seconds));
         if Some(&size) == SIZES.last() {
-            judge(&mut missed, "part of istioctl's time", part, MOST_OF_ISTIOCTL);
-            judge(&mut missed, "MiB", own.mebibytes.max(single.mebibytes), MOST_MEBIBYTES);
+            judge(
+                &mut missed,
+                "part of istioctl's time",
+                part,
+                MOST_OF_ISTIOCTL,
+            );
+            judge(
+                &mut missed,
+                "MiB",
+                own.mebibytes.max(single.mebibytes),
+                MOST_MEBIBYTES,
+            );
             judge(
                 &mut missed,
                 "seconds with one certificate",
@@ -83,7 +118,11 @@ fn main() -> Result<()> {
             );
         }
     }
-    let verdict = if missed.is_empty() { "none".into() } else { missed.join("; ") };
+    let verdict = if missed.is_empty() {
+        "none".into()
+    } else {
+        missed.join("; ")
+    };
     writeln!(text, "\nTargets missed: {verdict}.")?;
     fs::write(checkout().join("bench/CHECK.md"), &text)?;
     std::io::stdout().write_all(text.as_bytes())?;
@@ -120,8 +159,14 @@ fn write_input(folder: &Path, size: usize, one: bool) -> Result<String> {
     let secrets = if one { 1 } else { size * 2 / 5 };
     let mut text = String::new();
     for n in 0..secrets {
-        let own = (n..size).step_by(secrets).map(|n| format!("h{n}.example.com"));
-        let names: Vec<String> = if one { vec!["*.example.com".into()] } else { own.collect() };
+        let own = (n..size)
+            .step_by(secrets)
+            .map(|n| format!("h{n}.example.com"));
+        let names: Vec<String> = if one {
+            vec!["*.example.com".into()]
+        } else {
+            own.collect()
+        };
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         text += &Pair::generate(&names, 2100)?.secret(&format!("istio-system/s{n}"))?;
     }
@@ -147,14 +192,22 @@ fn write_input(folder: &Path, size: usize, one: bool) -> Result<String> {
     }
     let path = folder.join(format!("input-{one}.yaml"));
     fs::write(&path, text)?;
-    Ok(path.to_str().context("the folder for temporary files is not UTF-8")?.to_owned())
+    Ok(path
+        .to_str()
+        .context("the folder for temporary files is not UTF-8")?
+        .to_owned())
 }
 
 /// The last report stands for all pairs, in one finding that a program can load.
 fn check_report(folder: &Path, size: usize) -> Result<()> {
     let report: Value = serde_json::from_str(&fs::read_to_string(folder.join("out"))?)?;
-    let pairs = report.pointer("/findings/0/group/pairs").and_then(Value::as_u64);
-    ensure!(pairs == Some((size * (size - 1)) as u64), "not all pairs: {pairs:?}");
+    let pairs = report
+        .pointer("/findings/0/group/pairs")
+        .and_then(Value::as_u64);
+    ensure!(
+        pairs == Some((size * (size - 1)) as u64),
+        "not all pairs: {pairs:?}"
+    );
     Ok(())
 }
 
@@ -196,8 +249,14 @@ fn cost(program: &Path, arguments: &[&str], folder: &Path) -> Result<Cost> {
     };
     let seconds = start.elapsed().as_secs_f64();
     let talk = fs::read_to_string(folder.join("talk"))?;
-    ensure!(matches!(status.code(), Some(0 | 1)), "{name}: {status}: {talk}");
-    Ok(Cost { seconds, mebibytes: f64::from(kibibytes) / 1024.0 })
+    ensure!(
+        matches!(status.code(), Some(0 | 1)),
+        "{name}: {status}: {talk}"
+    );
+    Ok(Cost {
+        seconds,
+        mebibytes: f64::from(kibibytes) / 1024.0,
+    })
 }
 
 /// The most memory that a process had, in KiB; 0 when it has ended.
@@ -205,5 +264,7 @@ fn resident(process: u32) -> u32 {
     let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let digits = line.and_then(|line| line.split_whitespace().next());
-    digits.and_then(|digits| digits.parse().ok()).unwrap_or_default()
+    digits
+        .and_then(|digits| digits.parse().ok())
+        .unwrap_or_default()
 }

@@ -42,8 +42,15 @@ fn main() -> Result<()> {
     let plans = plans(guard);
     let listeners: Vec<Listener> = plans.iter().map(|plan| plan.listener.clone()).collect();
     let envoy = Envoy::start(&listeners)?;
-    let states = plans.iter().map(|plan| carry_out(plan, &envoy)).collect::<Result<Vec<_>>>()?;
-    let demo = Demo { envoy: ENVOY_VERSION.into(), image, states };
+    let states = plans
+        .iter()
+        .map(|plan| carry_out(plan, &envoy))
+        .collect::<Result<Vec<_>>>()?;
+    let demo = Demo {
+        envoy: ENVOY_VERSION.into(),
+        image,
+        states,
+    };
     demo.write_text(&mut out)?;
     fs::create_dir_all("dist/demo")?;
     fs::write(PAGE, page(&demo)?).with_context(|| format!("writing {PAGE}"))?;
@@ -62,9 +69,20 @@ fn package(out: &mut impl Write) -> Result<(String, Guard)> {
     let config = json!({ "servers": { "server-a": [A], "server-b": [B] } });
     fs::create_dir_all("dist")?;
     fs::write("dist/plugin-config.json", config.to_string())?;
-    step(out, "Build the filter, as a module", &["build", "--out", MODULE])?;
-    let pushed = step(out, "Package it, as an image in a folder", &["push", "--module", MODULE])?;
-    let (_, digest) = pushed.trim().split_once('@').context("push printed no digest")?;
+    step(
+        out,
+        "Build the filter, as a module",
+        &["build", "--out", MODULE],
+    )?;
+    let pushed = step(
+        out,
+        "Package it, as an image in a folder",
+        &["push", "--module", MODULE],
+    )?;
+    let (_, digest) = pushed
+        .trim()
+        .split_once('@')
+        .context("push printed no digest")?;
     let image = format!("registry.example.com/sni-guard:0.1.0@{digest}");
     let resource = step(
         out,
@@ -81,17 +99,31 @@ fn package(out: &mut impl Write) -> Result<(String, Guard)> {
     )?;
     fs::write("dist/wasmplugin.yaml", resource)?;
     let module = checkout().join(MODULE).canonicalize()?;
-    Ok((image, Guard { module, config: GuardConfig::Inline(Some(config)) }))
+    Ok((
+        image,
+        Guard {
+            module,
+            config: GuardConfig::Inline(Some(config)),
+        },
+    ))
 }
 
 /// Runs the packager, shows how it was called, and returns what it printed.
 fn step(out: &mut impl Write, title: &str, arguments: &[&str]) -> Result<String> {
     writeln!(out, "{title}\n  $ packager {}", arguments.join(" "))?;
     let run = packager(arguments);
-    ensure!(run.status == 0, "packager {}: {}", arguments.join(" "), run.talk);
-    for line in
-        run.talk.lines().chain(run.out.lines().take(1).filter(|_| run.out.lines().count() == 1))
-    {
+    ensure!(
+        run.status == 0,
+        "packager {}: {}",
+        arguments.join(" "),
+        run.talk
+    );
+    for line in run.talk.lines().chain(
+        run.out
+            .lines()
+            .take(1)
+            .filter(|_| run.out.lines().count() == 1),
+    ) {
         writeln!(out, "    {line}")?;
     }
     writeln!(out)?;
@@ -138,8 +170,15 @@ fn plans(guard: Guard) -> [Plan; 3] {
 
 /// Opens the connections of a state and sends the requests; the answers must be the expected ones.
 fn carry_out(plan: &Plan, envoy: &Envoy) -> Result<State> {
-    let connections = plan.connections.iter().map(|requests| connection(plan, envoy, *requests));
-    let names = plan.listener.chains.iter().map(|chain| chain.server_names.clone());
+    let connections = plan
+        .connections
+        .iter()
+        .map(|requests| connection(plan, envoy, *requests));
+    let names = plan
+        .listener
+        .chains
+        .iter()
+        .map(|chain| chain.server_names.clone());
     Ok(State {
         title: plan.title.into(),
         outcome: plan.outcome.into(),
@@ -162,17 +201,38 @@ fn connection(plan: &Plan, envoy: &Envoy, (sni, requests): Requests) -> Result<C
         Ok(responses)
     })?;
     let mut answers = Vec::new();
-    for (((authority, expected), response), line) in
-        requests.iter().zip(responses).zip(logged_after(envoy, logged, requests.len())?)
+    for (((authority, expected), response), line) in requests
+        .iter()
+        .zip(responses)
+        .zip(logged_after(envoy, logged, requests.len())?)
     {
-        let asked = format!("{}: GET https://{authority}/ on a connection for {sni}", plan.title);
+        let asked = format!(
+            "{}: GET https://{authority}/ on a connection for {sni}",
+            plan.title
+        );
         let status = response.status;
-        ensure!(status == *expected, "{asked}: {status} in the place of {expected}");
-        ensure!(status != 200 || response.body == authority.as_bytes(), "{asked}: another's page");
-        ensure!((line.host(), line.status) == (*authority, status), "{asked}: logged as {line:?}");
-        answers.push(Answer { authority: (*authority).into(), status, details: line.details });
+        ensure!(
+            status == *expected,
+            "{asked}: {status} in the place of {expected}"
+        );
+        ensure!(
+            status != 200 || response.body == authority.as_bytes(),
+            "{asked}: another's page"
+        );
+        ensure!(
+            (line.host(), line.status) == (*authority, status),
+            "{asked}: logged as {line:?}"
+        );
+        answers.push(Answer {
+            authority: (*authority).into(),
+            status,
+            details: line.details,
+        });
     }
-    Ok(Connection { sni: sni.into(), answers })
+    Ok(Connection {
+        sni: sni.into(),
+        answers,
+    })
 }
 
 /// What the access log has after the first `known` requests, once there are so many.
@@ -183,7 +243,10 @@ fn logged_after(envoy: &Envoy, known: usize, count: usize) -> Result<Vec<Logged>
         if lines.len() >= known + count {
             return Ok(lines.split_off(known));
         }
-        ensure!(Instant::now() < deadline, "Envoy's access log has {lines:?}");
+        ensure!(
+            Instant::now() < deadline,
+            "Envoy's access log has {lines:?}"
+        );
         sleep(Duration::from_millis(20));
     }
 }
@@ -192,11 +255,20 @@ fn logged_after(envoy: &Envoy, known: usize, count: usize) -> Result<Vec<Logged>
 fn counters(listener: &Listener, envoy: &Envoy) -> Result<Vec<(String, u64)>> {
     let prefix = format!("http.{}.", listener.name);
     let text = envoy.admin("/stats?usedonly")?;
-    let shown = ["downstream_cx_total", "downstream_rq_2xx", "downstream_rq_4xx"];
+    let shown = [
+        "downstream_cx_total",
+        "downstream_rq_2xx",
+        "downstream_rq_4xx",
+    ];
     let mut counters = Vec::new();
     for line in text.lines() {
-        let Some((name, value)) = line.split_once(": ") else { continue };
-        if name.strip_prefix(&prefix).is_some_and(|rest| shown.contains(&rest)) {
+        let Some((name, value)) = line.split_once(": ") else {
+            continue;
+        };
+        if name
+            .strip_prefix(&prefix)
+            .is_some_and(|rest| shown.contains(&rest))
+        {
             counters.push((name.to_owned(), value.parse()?));
         }
     }

@@ -14,7 +14,10 @@ const HEAD: u32 = 54;
 
 /// The drawing of a state; `id` makes its identifiers unique in the page.
 pub(super) fn draw(state: &State, id: usize) -> Result<String, fmt::Error> {
-    let mut pen = Pen { y: HEAD + 16, drawn: String::new() };
+    let mut pen = Pen {
+        y: HEAD + 16,
+        drawn: String::new(),
+    };
     let mut retry = state.reaction.as_deref();
     for (number, connection) in state.connections.iter().enumerate() {
         let chain = state.chain_of(&connection.sni).unwrap_or_default();
@@ -39,9 +42,16 @@ fn description(state: &State) -> String {
     let told = state.connections.iter().map(|Connection { sni, answers }| {
         let answers: Vec<String> = answers
             .iter()
-            .map(|Answer { authority, status, .. }| {
-                format!("GET https://{authority}/ is answered {status} {}", meaning(*status))
-            })
+            .map(
+                |Answer {
+                     authority, status, ..
+                 }| {
+                    format!(
+                        "GET https://{authority}/ is answered {status} {}",
+                        meaning(*status)
+                    )
+                },
+            )
             .collect();
         format!("On a connection with SNI {sni}: {}.", answers.join("; "))
     });
@@ -61,12 +71,18 @@ fn lifelines(state: &State, height: u32) -> Result<String, fmt::Error> {
     let mut drawn = lifeline(CLIENT, 76, "client", "HTTP/2", true, height)?;
     let width = if state.chains.len() > 1 { 112 } else { 232 };
     for (number, names) in state.chains.iter().enumerate() {
-        let asked = state.connections.iter().any(|to| state.chain_of(&to.sni) == Some(number));
+        let asked = state
+            .connections
+            .iter()
+            .any(|to| state.chain_of(&to.sni) == Some(number));
         let x = place(state, number);
         drawn += &lifeline(x, width, "filter chain", &names.join(", "), asked, height)?;
         if !asked {
             let y = height - 12;
-            writeln!(drawn, "<text class=\"idle-note\" x=\"{x}\" y=\"{y}\">never asked</text>")?;
+            writeln!(
+                drawn,
+                "<text class=\"idle-note\" x=\"{x}\" y=\"{y}\">never asked</text>"
+            )?;
         }
     }
     Ok(drawn)
@@ -124,7 +140,11 @@ impl Pen {
 
     /// A request to the right and its answer to the left.
     fn answer(&mut self, answer: &Answer, x: u32) -> fmt::Result {
-        let Answer { authority, status, details } = answer;
+        let Answer {
+            authority,
+            status,
+            details,
+        } = answer;
         let (class, text) = (class(*status), CLIENT + 10);
         let (request, response) = (self.y, self.y + 26);
         writeln!(
@@ -157,7 +177,11 @@ impl Pen {
     /// A remark between two connections.
     fn note(&mut self, text: &str) -> fmt::Result {
         let (x, y) = (CLIENT - 30, self.y + 2);
-        writeln!(self.drawn, "<text class=\"note\" x=\"{x}\" y=\"{y}\">{}</text>", escape(text))?;
+        writeln!(
+            self.drawn,
+            "<text class=\"note\" x=\"{x}\" y=\"{y}\">{}</text>",
+            escape(text)
+        )?;
         self.y += 18;
         Ok(())
     }

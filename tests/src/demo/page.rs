@@ -12,8 +12,14 @@ const STYLE: &str = include_str!("page.css");
 /// # Errors
 /// None: writing to a text does not fail.
 pub fn page(demo: &Demo) -> Result<String, fmt::Error> {
-    let Demo { envoy, image, states } = demo;
-    let hosts = states.first().map(|state| state.chains.concat().join(" and "));
+    let Demo {
+        envoy,
+        image,
+        states,
+    } = demo;
+    let hosts = states
+        .first()
+        .map(|state| state.chains.concat().join(" and "));
     let (mut figures, mut rows, mut counters) = (String::new(), String::new(), String::new());
     for (id, state) in states.iter().enumerate() {
         write_figure(&mut figures, state, id)?;
@@ -47,7 +53,10 @@ pub fn page(demo: &Demo) -> Result<String, fmt::Error> {
 }
 
 fn write_figure(page: &mut String, state: &State, id: usize) -> fmt::Result {
-    let worst = state.answers().map(|(_, answer)| answer.status).find(|status| *status != 200);
+    let worst = state
+        .answers()
+        .map(|(_, answer)| answer.status)
+        .find(|status| *status != 200);
     writeln!(
         page,
         "<figure class=\"{}\">\n<h2>{}</h2>\n{}<figcaption>{}</figcaption>\n</figure>",
@@ -62,7 +71,15 @@ fn write_figure(page: &mut String, state: &State, id: usize) -> fmt::Result {
 fn write_rows(page: &mut String, state: &State) -> fmt::Result {
     writeln!(page, "<tbody>")?;
     let mut head = head(state, state.answers().count());
-    for (Connection { sni, .. }, Answer { authority, status, details }) in state.answers() {
+    for (
+        Connection { sni, .. },
+        Answer {
+            authority,
+            status,
+            details,
+        },
+    ) in state.answers()
+    {
         writeln!(
             page,
             "<tr>{}<td><code>{}</code></td><td><code>{}</code></td>\
@@ -94,11 +111,16 @@ fn write_counters(page: &mut String, state: &State) -> fmt::Result {
 
 /// The cell that names a state beside so many rows.
 fn head(state: &State, rows: usize) -> String {
-    format!("<th scope=\"rowgroup\" rowspan=\"{rows}\">{}</th>", escape(&capitalised(&state.title)))
+    format!(
+        "<th scope=\"rowgroup\" rowspan=\"{rows}\">{}</th>",
+        escape(&capitalised(&state.title))
+    )
 }
 
 fn capitalised(text: &str) -> String {
     let mut letters = text.chars();
-    let first = letters.next().map(|letter| letter.to_uppercase().to_string());
+    let first = letters
+        .next()
+        .map(|letter| letter.to_uppercase().to_string());
     first.unwrap_or_default() + letters.as_str()
 }

@@ -45,8 +45,17 @@ impl Logged {
 
     pub(super) fn parse(line: &str) -> Result<Self> {
         let values: Vec<&str> = line.split(' ').collect();
-        let [authority, status, details, connection, sni, protocol, method, path, received] =
-            values.as_slice()
+        let [
+            authority,
+            status,
+            details,
+            connection,
+            sni,
+            protocol,
+            method,
+            path,
+            received,
+        ] = values.as_slice()
         else {
             anyhow::bail!("the access log has the line {line:?}");
         };

@@ -1,6 +1,9 @@
 //! Envoy's configuration, in the shape that istiod gives a gateway.
 
-#![expect(clippy::indexing_slicing, reason = "indexing a JSON object with a text adds the key")]
+#![expect(
+    clippy::indexing_slicing,
+    reason = "indexing a JSON object with a text adds the key"
+)]
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -104,7 +107,12 @@ impl Listener {
             virtual_hosts: vec![VirtualHost::of(host)],
         };
         let chains = hosts.iter().map(chain).collect();
-        Self { name: name.into(), transport: Transport::Tls, chains, filter }
+        Self {
+            name: name.into(),
+            transport: Transport::Tls,
+            chains,
+            filter,
+        }
     }
 }
 
@@ -207,7 +215,11 @@ impl VirtualHost {
     }
 
     fn config(&self) -> Value {
-        let routes: Vec<Value> = self.prefix.iter().map(|prefix| self.route(prefix)).collect();
+        let routes: Vec<Value> = self
+            .prefix
+            .iter()
+            .map(|prefix| self.route(prefix))
+            .collect();
         json!({ "name": self.name, "domains": self.domains, "routes": routes })
     }
 
@@ -233,8 +245,9 @@ pub(super) fn clusters(listeners: &[Listener]) -> Vec<Value> {
         .iter()
         .flat_map(|listener| &listener.chains)
         .flat_map(|chain| &chain.virtual_hosts);
-    let backends: BTreeSet<SocketAddr> =
-        virtual_hosts.filter_map(|virtual_host| virtual_host.backend).collect();
+    let backends: BTreeSet<SocketAddr> = virtual_hosts
+        .filter_map(|virtual_host| virtual_host.backend)
+        .collect();
     backends.into_iter().map(cluster).collect()
 }
 
@@ -260,8 +273,10 @@ fn cluster(backend: SocketAddr) -> Value {
 impl Listener {
     /// As Envoy reads it.
     pub(super) fn config(&self, certificate: &Certificate, access_log: &Path) -> Value {
-        let (rest, named): (Vec<_>, Vec<_>) =
-            self.chains.iter().partition(|chain| chain.server_names.iter().any(|name| name == "*"));
+        let (rest, named): (Vec<_>, Vec<_>) = self
+            .chains
+            .iter()
+            .partition(|chain| chain.server_names.iter().any(|name| name == "*"));
         let chain = |chain: &Chain| self.chain(chain, certificate, access_log);
         let inspector = json!({
             "name": "envoy.filters.listener.tls_inspector",
@@ -333,8 +348,11 @@ impl Listener {
             "name": "router",
             "typed_config": { "@type": format!("{TYPE}.filters.http.router.v3.Router") },
         }));
-        let virtual_hosts: Vec<Value> =
-            chain.virtual_hosts.iter().map(VirtualHost::config).collect();
+        let virtual_hosts: Vec<Value> = chain
+            .virtual_hosts
+            .iter()
+            .map(VirtualHost::config)
+            .collect();
         json!({
             "@type": format!(
                 "{TYPE}.filters.network.http_connection_manager.v3.HttpConnectionManager"

@@ -1,6 +1,9 @@
 //! Where Envoy's listeners come from: its bootstrap, or a file that it watches.
 
-#![expect(clippy::indexing_slicing, reason = "indexing a JSON object with a text adds the key")]
+#![expect(
+    clippy::indexing_slicing,
+    reason = "indexing a JSON object with a text adds the key"
+)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -62,7 +65,10 @@ pub(super) fn deliver_listeners(listeners: &[Listener], files: &Files) -> Result
 }
 
 fn configs(listeners: &[Listener], certificate: &Certificate, access_log: &Path) -> Vec<Value> {
-    listeners.iter().map(|listener| listener.config(certificate, access_log)).collect()
+    listeners
+        .iter()
+        .map(|listener| listener.config(certificate, access_log))
+        .collect()
 }
 
 /// Moves a file of discovery resources into its place, which is when Envoy looks at it.

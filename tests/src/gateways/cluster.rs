@@ -30,9 +30,16 @@ impl Applied {
     pub fn apply(case: &Case, kubectl: &Kubectl) -> Result<Self> {
         let mut by_age: BTreeMap<String, Vec<String>> = BTreeMap::new();
         by_age.insert(String::new(), surroundings(case)?);
-        for document in case.text.split("\n---\n").filter(|document| is_applied(document)) {
+        for document in case
+            .text
+            .split("\n---\n")
+            .filter(|document| is_applied(document))
+        {
             let age = between(document, "creationTimestamp: \"", "\"").unwrap_or_default();
-            by_age.entry(age.to_owned()).or_default().push(with_port_names(document));
+            by_age
+                .entry(age.to_owned())
+                .or_default()
+                .push(with_port_names(document));
         }
         for (place, (age, documents)) in by_age.iter_mut().enumerate() {
             if !age.is_empty() {
@@ -55,8 +62,12 @@ impl Applied {
     /// The API server refuses.
     pub fn delete(self, kubectl: &Kubectl) -> Result<()> {
         let kept = |document: &String| document.contains("kind: Namespace");
-        let all: Vec<String> =
-            self.0.into_values().flatten().filter(|document| !kept(document)).collect();
+        let all: Vec<String> = self
+            .0
+            .into_values()
+            .flatten()
+            .filter(|document| !kept(document))
+            .collect();
         let folder = TempDir::new()?;
         let file = folder.path().join("resources.yaml");
         fs::write(&file, all.join("\n---\n"))?;
@@ -89,14 +100,18 @@ fn with_port_names(document: &str) -> String {
     let document = document.replace("targetPort: tls", "targetPort: 9443");
     let mut parts = document.split("{port: ").enumerate();
     let first = parts.next().map_or("", |(_, first)| first).to_owned();
-    parts.fold(first, |text, (n, part)| format!("{text}{{name: p{n}, port: {part}"))
+    parts.fold(first, |text, (n, part)| {
+        format!("{text}{{name: p{n}, port: {part}")
+    })
 }
 
 fn surroundings(case: &Case) -> Result<Vec<String>> {
     let folder = TempDir::new()?;
     let files = Certificate::generate(folder.path(), &["*.example.com"])?;
-    let (certificate, key) =
-        (fs::read_to_string(files.certificate)?, fs::read_to_string(files.key)?);
+    let (certificate, key) = (
+        fs::read_to_string(files.certificate)?,
+        fs::read_to_string(files.key)?,
+    );
     let namespaces = namespaces(case);
     let mut all: Vec<String> = Vec::new();
     all.extend(namespaces.iter().map(|namespace| {
@@ -139,8 +154,15 @@ fn namespaces(case: &Case) -> BTreeSet<&str> {
     let is_end = |c: char| !c.is_ascii_alphanumeric() && c != '-';
     let named = case.text.split("namespace: ").skip(1);
     let named = named.filter_map(|rest| rest.split(is_end).next());
-    let of_model = case.model.workloads.iter().map(|workload| workload.namespace.as_str());
-    named.chain(of_model).filter(|name| !name.is_empty()).collect()
+    let of_model = case
+        .model
+        .workloads
+        .iter()
+        .map(|workload| workload.namespace.as_str());
+    named
+        .chain(of_model)
+        .filter(|name| !name.is_empty())
+        .collect()
 }
 
 /// The Secrets of the case, by namespace and name; one in every namespace when it has none.
@@ -148,11 +170,17 @@ fn secrets<'c>(case: &'c Case, namespaces: &BTreeSet<&'c str>) -> Vec<(&'c str, 
     let metadata = case.text.split("kind: Secret\nmetadata: ").skip(1);
     let secrets: Vec<_> = metadata
         .filter_map(|text| {
-            Some((between(text, "namespace: ", "}")?, between(text, "name: ", ",")?))
+            Some((
+                between(text, "namespace: ", "}")?,
+                between(text, "name: ", ",")?,
+            ))
         })
         .collect();
     if secrets.is_empty() {
-        return namespaces.iter().map(|namespace| (*namespace, "w")).collect();
+        return namespaces
+            .iter()
+            .map(|namespace| (*namespace, "w"))
+            .collect();
     }
     secrets
 }
@@ -165,7 +193,11 @@ fn service(case: &Case, workload: &Workload, gateway: &str) -> Result<String> {
         .with_context(|| format!("{}: no Gateway {gateway}", case.name))?;
     let class =
         between(written, "gatewayClassName: ", "\n").context("a Gateway without a class")?;
-    let ports: BTreeSet<u16> = workload.listeners.iter().map(|listener| listener.port).collect();
+    let ports: BTreeSet<u16> = workload
+        .listeners
+        .iter()
+        .map(|listener| listener.port)
+        .collect();
     let port = |port: &u16| json!({ "name": format!("p{port}"), "port": port });
     let service = json!({
         "apiVersion": "v1",

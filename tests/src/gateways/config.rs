@@ -57,7 +57,13 @@ pub fn free_backends(listener: &Listener) -> Result<Vec<Option<u16>>> {
 pub fn bootstrap(listening: &[Listening<'_>], certificate: &Certificate) -> Result<Value> {
     let mut listeners = Vec::new();
     let mut clusters = Vec::new();
-    for Listening { name, listener, filter, backends } in listening {
+    for Listening {
+        name,
+        listener,
+        filter,
+        backends,
+    } in listening
+    {
         let mut chains = Vec::new();
         for (chain, backend) in listener.chains.iter().zip(backends) {
             let forwards = backend.map(|port| (cluster_name(port), port));
@@ -104,18 +110,33 @@ fn listener_config(name: &str, port: u16, chains: &[Value]) -> Value {
 /// which the server has them.
 fn chain_config(chain: &FilterChain, filter: &Value, certificate: &Certificate) -> Value {
     let written = |name: String| {
-        let hosts = chain.server.hosts.iter().filter_map(|host| host.rsplit('/').next());
+        let hosts = chain
+            .server
+            .hosts
+            .iter()
+            .filter_map(|host| host.rsplit('/').next());
         let mut same = hosts.filter(|host| host.eq_ignore_ascii_case(&name));
         same.next().map_or(name.clone(), str::to_owned)
     };
-    let names: Vec<String> =
-        chain.server_names.iter().map(|name| written(name.to_string())).collect();
-    let condition = if names == ["*"] { json!({}) } else { json!({ "server_names": names }) };
+    let names: Vec<String> = chain
+        .server_names
+        .iter()
+        .map(|name| written(name.to_string()))
+        .collect();
+    let condition = if names == ["*"] {
+        json!({})
+    } else {
+        json!({ "server_names": names })
+    };
     let mut config = json!({ "filter_chain_match": condition, "filters": [filter] });
     let terminates = matches!(chain.service, Service::Https(_) | Service::Tcp);
     if let (true, Some(config)) = (terminates, config.as_object_mut()) {
         let is_https = matches!(chain.service, Service::Https(_));
-        let socket = tls(certificate, chain.tls, if is_https { &["h2", "http/1.1"] } else { &[] });
+        let socket = tls(
+            certificate,
+            chain.tls,
+            if is_https { &["h2", "http/1.1"] } else { &[] },
+        );
         config.insert("transport_socket".into(), socket);
     }
     config

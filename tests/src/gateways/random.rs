@@ -30,7 +30,17 @@ const APART: [&[&str]; 8] = [
     &["c.example.org", "*.b.example.com"],
 ];
 
-const PREFIXES: [&str; 9] = ["", "", "", "", "./", "*/", "shop/", "istio-system/", "team/"];
+const PREFIXES: [&str; 9] = [
+    "",
+    "",
+    "",
+    "",
+    "./",
+    "*/",
+    "shop/",
+    "istio-system/",
+    "team/",
+];
 
 /// Labels that pods of an input may have.
 const SELECTORS: [&[(&str, &str)]; 5] = [
@@ -63,9 +73,15 @@ impl RandomInput {
         for at in (1..all.len()).rev() {
             all.swap(at, random.below(at + 1));
         }
-        let young = if random.one_in(3) { all.split_off(all.len() / 2) } else { Vec::new() };
+        let young = if random.one_in(3) {
+            all.split_off(all.len() / 2)
+        } else {
+            Vec::new()
+        };
         all.splice(0..0, services(&mut random).into_iter().chain([known()]));
-        Self { batches: vec![all, young] }
+        Self {
+            batches: vec![all, young],
+        }
     }
 }
 
@@ -91,7 +107,12 @@ fn gateway(random: &mut Random, place: usize) -> Value {
     if !selector.is_empty() {
         put(&mut spec, "selector", labels(selector));
     }
-    resource("Gateway", &gateway_name(place), gateway_namespace(place), &spec)
+    resource(
+        "Gateway",
+        &gateway_name(place),
+        gateway_namespace(place),
+        &spec,
+    )
 }
 
 fn gateway_name(place: usize) -> String {
@@ -99,14 +120,18 @@ fn gateway_name(place: usize) -> String {
 }
 
 fn gateway_namespace(place: usize) -> &'static str {
-    NAMESPACES.get(place % NAMESPACES.len()).copied().unwrap_or_default()
+    NAMESPACES
+        .get(place % NAMESPACES.len())
+        .copied()
+        .unwrap_or_default()
 }
 
 /// Port names are unique in a Gateway.
 fn server(random: &mut Random, place: usize) -> Value {
     let count = 1 + random.below(3);
-    let mut hosts: Vec<String> =
-        (0..count).map(|_| format!("{}{}", random.pick(&PREFIXES), random.pick(&HOSTS))).collect();
+    let mut hosts: Vec<String> = (0..count)
+        .map(|_| format!("{}{}", random.pick(&PREFIXES), random.pick(&HOSTS)))
+        .collect();
     // istiod 1.31 ends in a panic where `./h` or `*/h` follows `*/*`, for which it leaves one host
     // (`pilot/pkg/model/gateway.go`, `sanitizeServerHostNamespace`).
     if let Some(everything) = hosts.iter().position(|host| host == "*/*") {
@@ -125,7 +150,11 @@ fn server(random: &mut Random, place: usize) -> Value {
         ("HTTP", ""),
     ]);
     // Plain text on the same port as TLS is rare, and takes everything with it.
-    let number = if mode.is_empty() && !random.one_in(4) { 80 } else { number };
+    let number = if mode.is_empty() && !random.one_in(4) {
+        80
+    } else {
+        number
+    };
     let mut server = json!({
         "port": { "number": number, "name": format!("p{place}"), "protocol": protocol },
         "hosts": hosts,
@@ -201,7 +230,11 @@ fn binding(random: &mut Random, gateways: usize) -> String {
 fn http_route(random: &mut Random, place: usize, bound: &[String]) -> Value {
     let mut matches = json!({});
     if random.one_in(2) {
-        put(&mut matches, "uri", json!({ "prefix": format!("/{place}") }));
+        put(
+            &mut matches,
+            "uri",
+            json!({ "prefix": format!("/{place}") }),
+        );
     }
     narrow(random, &mut matches, bound);
     let mut route = json!({ "route": [{ "destination": { "host": format!("s{place}") } }] });
@@ -265,7 +298,10 @@ fn services(random: &mut Random) -> Vec<Value> {
 }
 
 fn labels(pairs: &[(&str, &str)]) -> Value {
-    pairs.iter().map(|(key, value)| ((*key).to_owned(), json!(value))).collect()
+    pairs
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), json!(value)))
+        .collect()
 }
 
 fn resource(kind: &str, name: &str, namespace: &str, spec: &Value) -> Value {
@@ -306,10 +342,16 @@ impl Random {
     }
 
     fn pick<T: Copy + Default>(&mut self, choices: &[T]) -> T {
-        choices.get(self.below(choices.len())).copied().unwrap_or_default()
+        choices
+            .get(self.below(choices.len()))
+            .copied()
+            .unwrap_or_default()
     }
 
     fn pick_of(&mut self, choices: &[String]) -> String {
-        choices.get(self.below(choices.len())).cloned().unwrap_or_default()
+        choices
+            .get(self.below(choices.len()))
+            .cloned()
+            .unwrap_or_default()
     }
 }

@@ -50,7 +50,9 @@ impl Cluster {
     pub fn start_with(definitions: &[&str]) -> Result<Self> {
         let folder = TempDir::new()?;
         let ports = free_ports(3)?;
-        let [store, peers, api] = ports.as_slice() else { bail!("too few ports") };
+        let [store, peers, api] = ports.as_slice() else {
+            bail!("too few ports")
+        };
         let certificate =
             Certificate::generate(folder.path(), &["127.0.0.1", "kubernetes.default.svc"])?;
         let etcd = start_etcd(folder.path(), *store, *peers)?;
@@ -62,7 +64,14 @@ impl Cluster {
         api_server.wait_until(&log, || kubectl.run(&["get", "--raw", "/readyz"]).is_ok())?;
         install_resources(&kubectl, definitions)?;
         let port = *api;
-        Ok(Self { _api_server: api_server, _etcd: etcd, kubectl, port, certificate, folder })
+        Ok(Self {
+            _api_server: api_server,
+            _etcd: etcd,
+            kubectl,
+            port,
+            certificate,
+            folder,
+        })
     }
 
     /// Its client, as the administrator.
@@ -96,8 +105,10 @@ impl Cluster {
 }
 
 fn start_etcd(folder: &Path, port: u16, peers: u16) -> Result<Background> {
-    let (clients, peers) =
-        (format!("http://127.0.0.1:{port}"), format!("http://127.0.0.1:{peers}"));
+    let (clients, peers) = (
+        format!("http://127.0.0.1:{port}"),
+        format!("http://127.0.0.1:{peers}"),
+    );
     let data = folder.join("etcd");
     let log = folder.join("etcd.log");
     let arguments = [
@@ -122,7 +133,10 @@ fn start_api_server(
     let (key, public) = (text(&certificate.key)?, text(&certificate.certificate)?);
     let tokens = folder.join("tokens.csv");
     let users = USERS.map(|name| format!("{name},{name},{name}\n")).concat();
-    fs::write(&tokens, format!("{TOKEN},administrator,1,\"system:masters\"\n{users}"))?;
+    fs::write(
+        &tokens,
+        format!("{TOKEN},administrator,1,\"system:masters\"\n{users}"),
+    )?;
     let option = |name: &str, value: &str| format!("--{name}={value}");
     let arguments = [
         option("etcd-servers", &format!("http://127.0.0.1:{store}")),
@@ -163,14 +177,20 @@ fn install_resources(kubectl: &Kubectl, definitions: &[&str]) -> Result<()> {
         let file = istio_file(file)?;
         // Some are larger than what `kubectl apply` notes in an annotation otherwise.
         let arguments = ["apply", "--server-side", "-f", text(&file)?];
-        kubectl.run(&arguments).with_context(|| format!("installing {}", file.display()))
+        kubectl
+            .run(&arguments)
+            .with_context(|| format!("installing {}", file.display()))
     };
     // kubectl sends one at a time and waits, half the time for nothing when there are two.
     thread::scope(|scope| {
-        let running: Vec<_> =
-            definitions.iter().map(|file| scope.spawn(move || install(file))).collect();
+        let running: Vec<_> = definitions
+            .iter()
+            .map(|file| scope.spawn(move || install(file)))
+            .collect();
         running.into_iter().try_for_each(|run| {
-            run.join().map_err(|_| anyhow!("installing resource definitions panicked"))?.map(drop)
+            run.join()
+                .map_err(|_| anyhow!("installing resource definitions panicked"))?
+                .map(drop)
         })
     })?;
     kubectl.run(&["create", "namespace", "istio-system"])?;

@@ -29,7 +29,9 @@ impl ControlPlane {
     pub fn start(kubectl: &Kubectl) -> Result<Self> {
         let folder = TempDir::new()?;
         let ports = free_ports(3)?;
-        let [http, discovery, monitoring] = ports.as_slice() else { bail!("too few ports") };
+        let [http, discovery, monitoring] = ports.as_slice() else {
+            bail!("too few ports")
+        };
         let discovery = format!("127.0.0.1:{discovery}");
         let mesh = folder.path().join("mesh.yaml");
         let defaults = json!({
@@ -52,7 +54,11 @@ impl ControlPlane {
             .current_dir(folder.path());
         let mut istiod = Background::spawn(&mut command, &log)?;
         istiod.wait_until(&log, || is_ready(http))?;
-        Ok(Self { _istiod: istiod, discovery, _folder: folder })
+        Ok(Self {
+            _istiod: istiod,
+            discovery,
+            _folder: folder,
+        })
     }
 
     /// Where it listens for agents.

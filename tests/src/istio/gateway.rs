@@ -47,7 +47,14 @@ impl Gateway {
         stack.kubectl().apply(&resources)?;
         let pod = Pod::start(stack, name, 0)?;
         let (name, stack) = (name.to_owned(), Arc::clone(stack));
-        let gateway = Self { pod, name, port, pods: 1, _folder: folder, stack };
+        let gateway = Self {
+            pod,
+            name,
+            port,
+            pods: 1,
+            _folder: folder,
+            stack,
+        };
         gateway.wait_for(A, A, 200)?;
         Ok(gateway)
     }
@@ -66,7 +73,9 @@ impl Gateway {
     /// The status of a request on a connection of its own; none when nobody answers.
     #[must_use]
     pub fn status(&self, sni: &str, authority: &str) -> Option<u16> {
-        client::get(self.address(), sni, authority).ok().map(|response| response.status)
+        client::get(self.address(), sni, authority)
+            .ok()
+            .map(|response| response.status)
     }
 
     /// Waits until a request on a connection of its own is answered so, and tells how long that took.

@@ -23,7 +23,11 @@ impl Kubectl {
     /// It is not installed.
     pub fn new(kubeconfig: &Path, cache: &Path) -> Result<Self> {
         let program = kubernetes_program("kubectl")?;
-        Ok(Self { program, kubeconfig: kubeconfig.to_owned(), cache: cache.to_owned() })
+        Ok(Self {
+            program,
+            kubeconfig: kubeconfig.to_owned(),
+            cache: cache.to_owned(),
+        })
     }
 
     /// Its kubeconfig.
@@ -62,7 +66,11 @@ impl Kubectl {
     /// # Errors
     /// The API server refuses it; the error is what it said.
     pub fn patch(&self, namespace: &str, resource: &[&str], patch: &str) -> Result<String> {
-        let arguments = [&["-n", namespace, "patch"], resource, &["--type", "merge", "-p", patch]];
+        let arguments = [
+            &["-n", namespace, "patch"],
+            resource,
+            &["--type", "merge", "-p", patch],
+        ];
         self.run(&arguments.concat())
     }
 
@@ -80,7 +88,11 @@ impl Kubectl {
             .spawn()
             .context("running kubectl")?;
         // Dropped at the end of this line, so that kubectl sees the end of it.
-        child.stdin.take().context("kubectl's input")?.write_all(input.as_bytes())?;
+        child
+            .stdin
+            .take()
+            .context("kubectl's input")?
+            .write_all(input.as_bytes())?;
         let output = child.wait_with_output()?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);

@@ -79,7 +79,11 @@ impl Pod {
         agent.wait_until(&log, || {
             admin_get(admin, "/ready").is_ok_and(|body| body.trim() == "LIVE")
         })?;
-        Ok(Self { agent, admin, folder })
+        Ok(Self {
+            agent,
+            admin,
+            folder,
+        })
     }
 
     /// Where Envoy's admin interface is.
@@ -125,8 +129,15 @@ impl Pod {
 
 impl Ports {
     fn free() -> Result<Self> {
-        let [admin, agent, status, prometheus] = free_ports(4)?[..] else { bail!("too few ports") };
-        Ok(Self { admin, agent, status, prometheus })
+        let [admin, agent, status, prometheus] = free_ports(4)?[..] else {
+            bail!("too few ports")
+        };
+        Ok(Self {
+            admin,
+            agent,
+            status,
+            prometheus,
+        })
     }
 }
 
@@ -158,7 +169,9 @@ fn register(
         "conditions": [{ "type": "Ready", "status": "True" }],
     }});
     let resource = ["pod", name, "--subresource", "status"];
-    stack.kubectl().patch(namespace, &resource, &status.to_string())?;
+    stack
+        .kubectl()
+        .patch(namespace, &resource, &status.to_string())?;
     Ok(())
 }
 
@@ -204,7 +217,10 @@ fn environment(
         ("WASM_INSECURE_REGISTRIES", stack.registry().host()),
         ("ENVOY_STATUS_PORT", ports.status.to_string()),
         ("ENVOY_PROMETHEUS_PORT", ports.prometheus.to_string()),
-        ("PROXY_CONFIG", proxy_config(stack, ports, folder)?.to_string()),
+        (
+            "PROXY_CONFIG",
+            proxy_config(stack, ports, folder)?.to_string(),
+        ),
     ]))
 }
 

@@ -15,7 +15,12 @@ pub fn push(gateway: &Gateway) -> Result<String> {
     let reference = format!("{}:1", repository(gateway));
     let run = packager(&["push", &reference, "--module", text(&module::build()?)?]);
     ensure!(run.status == 0, "packager push: {}", run.talk);
-    Ok(run.out.lines().last().context("packager push printed nothing")?.to_owned())
+    Ok(run
+        .out
+        .lines()
+        .last()
+        .context("packager push printed nothing")?
+        .to_owned())
 }
 
 /// An image that is not in the gateway's registry.

@@ -47,8 +47,10 @@ impl Tally {
             *kinds.entry(what.as_str()).or_default() += 1;
         }
         let times = || self.failures.iter().map(|(time, ..)| *time);
-        let between =
-            times().max().unwrap_or_default().saturating_sub(times().min().unwrap_or_default());
+        let between = times()
+            .max()
+            .unwrap_or_default()
+            .saturating_sub(times().min().unwrap_or_default());
         (kinds, between)
     }
 
@@ -170,6 +172,8 @@ impl Client {
     }
 
     fn fail(&mut self, what: String) {
-        self.tally.failures.push((self.start.elapsed(), self.host.clone(), what));
+        self.tally
+            .failures
+            .push((self.start.elapsed(), self.host.clone(), what));
     }
 }

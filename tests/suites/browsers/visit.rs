@@ -23,19 +23,30 @@ pub(crate) struct Visit {
 /// Opens a page of `a` on every row's gateway, each of which does something to a path of `b`, and waits
 /// until all have.
 pub(crate) fn visit(envoy: &Envoy, browser: Browser, rows: &[Row]) -> Vec<Visit> {
-    let ports: Vec<u16> =
-        rows.iter().map(|row| envoy.listener(&row.listener()).unwrap().port()).collect();
+    let ports: Vec<u16> = rows
+        .iter()
+        .map(|row| envoy.listener(&row.listener()).unwrap().port())
+        .collect();
     let page = |(row, port): (&Row, &u16)| {
-        format!("https://{A}:{port}/start?do={}&path={}", row.action, row.path)
+        format!(
+            "https://{A}:{port}/start?do={}&path={}",
+            row.action, row.path
+        )
     };
     let pages: Vec<String> = rows.iter().zip(&ports).map(page).collect();
     let window = browser.open(&pages, envoy.authority()).unwrap();
     let (start, mut changed, mut log) = (Instant::now(), Instant::now(), Vec::new());
     let is_done = |log: &[Logged]| {
-        rows.iter().zip(&ports).all(|(row, port)| log.iter().any(|line| row.ends_with(*port, line)))
+        rows.iter()
+            .zip(&ports)
+            .all(|(row, port)| log.iter().any(|line| row.ends_with(*port, line)))
     };
     while !is_done(&log) || changed.elapsed() < QUIET {
-        assert!(start.elapsed() < PATIENCE, "{browser:?}: {log:#?}\n{}", window.log());
+        assert!(
+            start.elapsed() < PATIENCE,
+            "{browser:?}: {log:#?}\n{}",
+            window.log()
+        );
         let now = envoy.access_log().unwrap();
         if now.len() > log.len() {
             (changed, log) = (Instant::now(), now);
@@ -43,7 +54,11 @@ pub(crate) fn visit(envoy: &Envoy, browser: Browser, rows: &[Row]) -> Vec<Visit>
         sleep(Duration::from_millis(50));
     }
     let of = |port: &u16| Visit {
-        log: log.iter().filter(|line| line.port() == Some(*port)).cloned().collect(),
+        log: log
+            .iter()
+            .filter(|line| line.port() == Some(*port))
+            .cloned()
+            .collect(),
     };
     ports.iter().map(of).collect()
 }
@@ -66,20 +81,31 @@ impl Visit {
             let owner = line.sni.trim_end_matches(".example.com");
             format!("{} on {owner}", line.status)
         };
-        let answers: Vec<String> =
-            self.log.iter().filter(|line| line.host() == B).map(answer).collect();
+        let answers: Vec<String> = self
+            .log
+            .iter()
+            .filter(|line| line.host() == B)
+            .map(answer)
+            .collect();
         answers.join(", ")
     }
 
     /// How many connections with the SNI of this host had requests.
     pub(crate) fn connections_for(&self, host: &str) -> usize {
         let lines = self.log.iter().filter(|line| line.sni == host);
-        lines.map(|line| line.connection).collect::<BTreeSet<_>>().len()
+        lines
+            .map(|line| line.connection)
+            .collect::<BTreeSet<_>>()
+            .len()
     }
 
     /// What the page could read of it.
     pub(crate) fn read(&self) -> String {
         let saw = |line: &Logged| line.path.strip_prefix("/saw?").map(str::to_owned);
-        self.log.iter().find_map(saw).unwrap_or_default().replace("%20", " ")
+        self.log
+            .iter()
+            .find_map(saw)
+            .unwrap_or_default()
+            .replace("%20", " ")
     }
 }

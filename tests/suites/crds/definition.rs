@@ -38,7 +38,9 @@ fn load() -> Vec<Definition> {
     };
     let definitions: Vec<Definition> = files.iter().flat_map(|path| read(path)).collect();
     for kind in kinds {
-        let known = definitions.iter().any(|definition| definition.kind == *kind);
+        let known = definitions
+            .iter()
+            .any(|definition| definition.kind == *kind);
         assert!(known, "no definition of {kind} in {files:?}");
     }
     definitions
@@ -48,7 +50,10 @@ fn yaml_files(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder)
         .unwrap_or_else(|error| panic!("reading $ISTIO_CRDS, {}: {error}", folder.display()));
     let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
-    files.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
+    files.retain(|path| {
+        path.extension()
+            .is_some_and(|extension| extension == "yaml")
+    });
     files.sort();
     files
 }
@@ -70,7 +75,9 @@ fn cached_files() -> Vec<PathBuf> {
     );
     // Past the test harness, which keeps what a passing test prints to itself.
     let note = "ISTIO_CRDS is not set: nothing is validated but by the definitions in";
-    std::io::stderr().write_all(format!("{note} {files:?}\n").as_bytes()).unwrap();
+    std::io::stderr()
+        .write_all(format!("{note} {files:?}\n").as_bytes())
+        .unwrap();
     files
 }
 
@@ -83,21 +90,39 @@ fn read(path: &Path) -> Vec<Definition> {
     let documents: Vec<Value> = serde_saphyr::from_multiple(&text)
         .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let documents = documents.into_iter().filter(|document| {
-        KINDS.iter().any(|kind| document.pointer("/spec/names/kind") == Some(&json!(kind)))
+        KINDS
+            .iter()
+            .any(|kind| document.pointer("/spec/names/kind") == Some(&json!(kind)))
     });
-    documents.map(|document| Definition::new(path, &document)).collect()
+    documents
+        .map(|document| Definition::new(path, &document))
+        .collect()
 }
 
 impl Definition {
     fn new(path: &Path, document: &Value) -> Self {
-        let text = |pointer: &str| document.pointer(pointer).unwrap().as_str().unwrap().to_owned();
+        let text = |pointer: &str| {
+            document
+                .pointer(pointer)
+                .unwrap()
+                .as_str()
+                .unwrap()
+                .to_owned()
+        };
         let (group, kind) = (text("/spec/group"), text("/spec/names/kind"));
         let version = document.pointer("/spec/versions/0").unwrap();
         assert_eq!(version["served"], true);
-        let schema = version.pointer("/schema/openAPIV3Schema/properties/spec").unwrap().clone();
+        let schema = version
+            .pointer("/schema/openAPIV3Schema/properties/spec")
+            .unwrap()
+            .clone();
         let mut closed = schema.clone();
         close(&mut closed);
-        let release = if group.ends_with("istio.io") { release(path) } else { 0 };
+        let release = if group.ends_with("istio.io") {
+            release(path)
+        } else {
+            0
+        };
         Self {
             kind,
             release,
@@ -113,7 +138,10 @@ impl Definition {
         let mut faults = Vec::new();
         for (key, expected) in [("kind", &self.kind), ("apiVersion", &self.api_version)] {
             if resource[key] != **expected {
-                faults.push(format!("{key}: expected {expected}, found {}", resource[key]));
+                faults.push(format!(
+                    "{key}: expected {expected}, found {}",
+                    resource[key]
+                ));
             }
         }
         let spec = &resource["spec"];
@@ -135,7 +163,9 @@ impl fmt::Display for Definition {
 /// keeps are of the branch 1.31, whatever they are called.
 fn release(path: &Path) -> u16 {
     let path = path.to_string_lossy();
-    let minor = path.rsplit_once("istio-1.").and_then(|(_, rest)| rest.split('.').next());
+    let minor = path
+        .rsplit_once("istio-1.")
+        .and_then(|(_, rest)| rest.split('.').next());
     minor.and_then(|minor| minor.parse().ok()).unwrap_or(31)
 }
 

@@ -40,7 +40,11 @@ fn folders_are_rendered() {
     for (folder, resources) in folders {
         let path = checkout().join("manifests").join(folder);
         let rendered = tools::run(kubectl, &["kustomize", path.to_str().unwrap()]).unwrap();
-        assert_eq!(rendered.matches("\nkind: ").count(), resources, "{folder}: {rendered}");
+        assert_eq!(
+            rendered.matches("\nkind: ").count(),
+            resources,
+            "{folder}: {rendered}"
+        );
         let has_secrets = rendered.contains("- secrets\n");
         assert_eq!(has_secrets, folder == "audit/with-secrets", "{folder}");
     }
@@ -54,7 +58,13 @@ fn components_of_a_plan_are_rendered() {
     let folder = TempDir::new().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     fs::write(path("base.yaml"), input(&case).unwrap()).unwrap();
-    let run = packager(&["merge", &path("base.yaml"), "--kustomize", "--into", &path("plan")]);
+    let run = packager(&[
+        "merge",
+        &path("base.yaml"),
+        "--kustomize",
+        "--into",
+        &path("plan"),
+    ]);
     assert_eq!(run.status, 0, "{}", run.talk);
     let mut steps: Vec<String> = fs::read_dir(path("plan"))
         .unwrap()
@@ -74,8 +84,14 @@ fn components_of_a_plan_are_rendered() {
     assert_eq!(before.matches("kind: Gateway\n").count(), 2, "{before}");
     let after = render(&steps);
     assert_eq!(after.matches("kind: Gateway\n").count(), 1, "{after}");
-    assert!(after.contains("  - hosts:\n    - a.example.com\n    - b.example.com\n"), "{after}");
-    assert!(after.contains("  gateways:\n  - gw-a\n  hosts:\n  - b.example.com\n"), "{after}");
+    assert!(
+        after.contains("  - hosts:\n    - a.example.com\n    - b.example.com\n"),
+        "{after}"
+    );
+    assert!(
+        after.contains("  gateways:\n  - gw-a\n  hosts:\n  - b.example.com\n"),
+        "{after}"
+    );
 }
 
 #[test]
@@ -110,7 +126,11 @@ fn rows_have_every_field() {
             .filter(|(kind, since, _)| *kind == definition.kind && *since <= definition.release)
             .flat_map(|(_, _, arguments)| fields(&written(definition, arguments)))
             .collect();
-        let expected = FIELDS.iter().find(|(kind, _)| *kind == definition.kind).unwrap().1;
+        let expected = FIELDS
+            .iter()
+            .find(|(kind, _)| *kind == definition.kind)
+            .unwrap()
+            .1;
         let expected: BTreeSet<String> = expected.iter().map(|field| (*field).into()).collect();
         assert_eq!(fields, expected, "{definition}");
     }
@@ -138,28 +158,160 @@ fn definitions_refuse_what_the_packager_does_not_write() {
     let ports = json!([{ "number": 8443 }, { "number": 8443 }]);
     let secret = "/spec/wasm/0/code/image/pullSecretRef";
     let rows = [
-        ("WasmPlugin", 0..99, "/spec/url", json!(null), "\"url\" is a required property"),
-        ("WasmPlugin", 0..99, "/spec/url", json!("registry.example.com:5000/x"), "url must have"),
-        ("WasmPlugin", 0..99, "/spec/url", json!("ftp://registry.example.com/x"), "url must have"),
-        ("WasmPlugin", 0..99, "/spec/sha256", json!("sha256:00"), "does not match"),
-        ("WasmPlugin", 0..99, "/spec/phase", json!("authn"), "is not one of"),
-        ("WasmPlugin", 0..99, "/spec/priority", json!("1000"), "is not of type"),
-        ("WasmPlugin", 0..28, "/spec/failStrategy", json!("FAIL_RELOAD"), "is not one of"),
-        ("WasmPlugin", 0..99, "/spec/imagePullSecret", json!(""), "shorter than"),
-        ("WasmPlugin", 0..99, "/spec/selector", selector.clone(), "only one of targetRefs"),
-        ("WasmPlugin", 0..99, "/spec/targetRefs/0/namespace", json!("x"), "cross namespace"),
-        ("WasmPlugin", 0..28, "/spec/targetRefs", target("GatewayClass"), "Support kinds are"),
-        ("WasmPlugin", 0..99, "/spec/match/0/ports/0/number", json!(0), "less than the minimum"),
-        ("WasmPlugin", 0..99, "/spec/match/0/ports", ports, "ports[1]: repeats"),
-        ("WasmPlugin", 0..99, "/spec/match/0/mode", json!("server"), "is not one of"),
-        ("WasmPlugin", 0..99, "/spec/config", json!({}), "Additional properties"),
-        ("WasmPlugin", 0..99, "/spec/pluginConfig", json!("text"), "is not of type"),
-        ("WasmPlugin", 0..99, "/kind", json!("TrafficExtension"), "kind"),
-        ("WasmPlugin", 0..99, "/apiVersion", json!("extensions.istio.io/v1"), "apiVersion"),
-        ("TrafficExtension", 0..99, "/spec/wasm", json!(null), "exactly one of wasm or lua"),
-        ("TrafficExtension", 0..99, "/spec/wasm/url", json!(null), "\"url\" is a required"),
-        ("TrafficExtension", 0..99, "/spec/wasm/url", json!("a.example.com:80/x"), "url must have"),
-        ("TrafficExtension", 0..99, "/spec/url", json!("oci://x"), "Additional properties"),
+        (
+            "WasmPlugin",
+            0..99,
+            "/spec/url",
+            json!(null),
+            "\"url\" is a required property",
+        ),
+        (
+            "WasmPlugin",
+            0..99,
+            "/spec/url",
+            json!("registry.example.com:5000/x"),
+            "url must have",
+        ),
+        (
+            "WasmPlugin",
+            0..99,
+            "/spec/url",
+            json!("ftp://registry.example.com/x"),
+            "url must have",
+        ),
+        (
+            "WasmPlugin",
+            0..99,
+            "/spec/sha256",
+            json!("sha256:00"),
+            "does not match",
+        ),
+        (
+            "WasmPlugin",
+            0..99,
+            "/spec/phase",
+            json!("authn"),
+            "is not one of",
+        ),
+        (
+            "WasmPlugin",
+            0..99,
+            "/spec/priority",
+            json!("1000"),
+            "is not of type",
+        ),
+        (
+            "WasmPlugin",
+            0..28,
+            "/spec/failStrategy",
+            json!("FAIL_RELOAD"),
+            "is not one of",
+        ),
+        (
+            "WasmPlugin",
+            0..99,
+            "/spec/imagePullSecret",
+            json!(""),
+            "shorter than",
+        ),
+        (
+            "WasmPlugin",
+            0..99,
+            "/spec/selector",
+            selector.clone(),
+            "only one of targetRefs",
+        ),
+        (
+            "WasmPlugin",
+            0..99,
+            "/spec/targetRefs/0/namespace",
+            json!("x"),
+            "cross namespace",
+        ),
+        (
+            "WasmPlugin",
+            0..28,
+            "/spec/targetRefs",
+            target("GatewayClass"),
+            "Support kinds are",
+        ),
+        (
+            "WasmPlugin",
+            0..99,
+            "/spec/match/0/ports/0/number",
+            json!(0),
+            "less than the minimum",
+        ),
+        (
+            "WasmPlugin",
+            0..99,
+            "/spec/match/0/ports",
+            ports,
+            "ports[1]: repeats",
+        ),
+        (
+            "WasmPlugin",
+            0..99,
+            "/spec/match/0/mode",
+            json!("server"),
+            "is not one of",
+        ),
+        (
+            "WasmPlugin",
+            0..99,
+            "/spec/config",
+            json!({}),
+            "Additional properties",
+        ),
+        (
+            "WasmPlugin",
+            0..99,
+            "/spec/pluginConfig",
+            json!("text"),
+            "is not of type",
+        ),
+        (
+            "WasmPlugin",
+            0..99,
+            "/kind",
+            json!("TrafficExtension"),
+            "kind",
+        ),
+        (
+            "WasmPlugin",
+            0..99,
+            "/apiVersion",
+            json!("extensions.istio.io/v1"),
+            "apiVersion",
+        ),
+        (
+            "TrafficExtension",
+            0..99,
+            "/spec/wasm",
+            json!(null),
+            "exactly one of wasm or lua",
+        ),
+        (
+            "TrafficExtension",
+            0..99,
+            "/spec/wasm/url",
+            json!(null),
+            "\"url\" is a required",
+        ),
+        (
+            "TrafficExtension",
+            0..99,
+            "/spec/wasm/url",
+            json!("a.example.com:80/x"),
+            "url must have",
+        ),
+        (
+            "TrafficExtension",
+            0..99,
+            "/spec/url",
+            json!("oci://x"),
+            "Additional properties",
+        ),
         (
             "TrafficExtension",
             0..99,
@@ -167,12 +319,48 @@ fn definitions_refuse_what_the_packager_does_not_write() {
             target("Gateway"),
             "only one of targetRefs",
         ),
-        ("TrafficExtension", 0..99, "/spec/selector", label("a*", "b"), "label key match"),
-        ("TrafficExtension", 0..99, "/spec/selector", label("a", "*"), "label value match"),
-        ("TrafficExtension", 0..99, "/spec/selector", label("", "b"), "key must not be empty"),
-        ("TrafficExtension", 0..99, "/spec/selector", label("a", &"b".repeat(64)), "longer than"),
-        ("TrafficExtension", 0..99, "/spec/phase", json!("UNSPECIFIED_PHASE"), "is not one of"),
-        ("EnvoyExtensionPolicy", 0..99, "/spec/targetRefs", json!(null), "either targetRef or"),
+        (
+            "TrafficExtension",
+            0..99,
+            "/spec/selector",
+            label("a*", "b"),
+            "label key match",
+        ),
+        (
+            "TrafficExtension",
+            0..99,
+            "/spec/selector",
+            label("a", "*"),
+            "label value match",
+        ),
+        (
+            "TrafficExtension",
+            0..99,
+            "/spec/selector",
+            label("", "b"),
+            "key must not be empty",
+        ),
+        (
+            "TrafficExtension",
+            0..99,
+            "/spec/selector",
+            label("a", &"b".repeat(64)),
+            "longer than",
+        ),
+        (
+            "TrafficExtension",
+            0..99,
+            "/spec/phase",
+            json!("UNSPECIFIED_PHASE"),
+            "is not one of",
+        ),
+        (
+            "EnvoyExtensionPolicy",
+            0..99,
+            "/spec/targetRefs",
+            json!(null),
+            "either targetRef or",
+        ),
         (
             "EnvoyExtensionPolicy",
             0..99,
@@ -187,7 +375,13 @@ fn definitions_refuse_what_the_packager_does_not_write() {
             json!("x"),
             "targetRefs[*].group",
         ),
-        ("EnvoyExtensionPolicy", 0..99, "/spec/mergeType", json!("Replace"), "mergeType can only"),
+        (
+            "EnvoyExtensionPolicy",
+            0..99,
+            "/spec/mergeType",
+            json!("Replace"),
+            "mergeType can only",
+        ),
         (
             "EnvoyExtensionPolicy",
             0..99,
@@ -195,8 +389,20 @@ fn definitions_refuse_what_the_packager_does_not_write() {
             json!("Replace"),
             "not a valid MergeType",
         ),
-        ("EnvoyExtensionPolicy", 0..99, "/spec/wasm/0/code/type", json!("HTTP"), "If type is HTTP"),
-        ("EnvoyExtensionPolicy", 0..99, "/spec/wasm/0/code/image", json!(null), "If type is Image"),
+        (
+            "EnvoyExtensionPolicy",
+            0..99,
+            "/spec/wasm/0/code/type",
+            json!("HTTP"),
+            "If type is HTTP",
+        ),
+        (
+            "EnvoyExtensionPolicy",
+            0..99,
+            "/spec/wasm/0/code/image",
+            json!(null),
+            "If type is Image",
+        ),
         (
             "EnvoyExtensionPolicy",
             0..99,
@@ -204,7 +410,13 @@ fn definitions_refuse_what_the_packager_does_not_write() {
             json!({ "kind": "X", "name": "x" }),
             "only support Secret",
         ),
-        ("EnvoyExtensionPolicy", 0..99, "/spec/wasm/0/failOpen", json!("yes"), "is not of type"),
+        (
+            "EnvoyExtensionPolicy",
+            0..99,
+            "/spec/wasm/0/failOpen",
+            json!("yes"),
+            "is not of type",
+        ),
         (
             "EnvoyExtensionPolicy",
             0..99,
@@ -228,18 +440,29 @@ fn check_refusal(definition: &Definition, path: &str, value: &Value, fault: &str
         "TrafficExtension" => "--image IMAGE --selector a=b --port 8443",
         _ => "--image IMAGE --target-ref Gateway/public --config CONFIG",
     };
-    let ports = if definition.kind == "WasmPlugin" { " --port 8443" } else { "" };
+    let ports = if definition.kind == "WasmPlugin" {
+        " --port 8443"
+    } else {
+        ""
+    };
     let mut resource = written(definition, &format!("{arguments}{ports}"));
     put(&mut resource, path, value);
     let faults = definition.faults(&resource);
     let found = faults.iter().any(|text| text.contains(fault));
-    assert!(found, "{definition}: {path} {value}: expected {fault:?} in {faults:?}");
+    assert!(
+        found,
+        "{definition}: {path} {value}: expected {fault:?} in {faults:?}"
+    );
 }
 
 /// Puts a value at a path, and nothing for null.
 fn put(resource: &mut Value, path: &str, value: &Value) {
     let (parent, key) = path.rsplit_once('/').unwrap();
-    let parent = resource.pointer_mut(parent).unwrap().as_object_mut().unwrap();
+    let parent = resource
+        .pointer_mut(parent)
+        .unwrap()
+        .as_object_mut()
+        .unwrap();
     if value.is_null() {
         parent.remove(key);
     } else {
@@ -256,7 +479,10 @@ fn written(definition: &Definition, arguments: &str) -> Value {
 
 fn run(definition: &Definition, arguments: &str) -> Run {
     let config = checkout().join("manifests/plugin-config.yaml");
-    let image = format!("registry.example.com/sni-guard:1@sha256:{}", "0123456789abcdef".repeat(4));
+    let image = format!(
+        "registry.example.com/sni-guard:1@sha256:{}",
+        "0123456789abcdef".repeat(4)
+    );
     let release = format!("1.{}", definition.release);
     let mut command = vec!["manifest", "--kind", &definition.kind];
     command.extend(arguments.split_whitespace().map(|argument| match argument {

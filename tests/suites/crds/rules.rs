@@ -8,7 +8,11 @@ const ROUTES: [&str; 5] = ["HTTPRoute", "GRPCRoute", "UDPRoute", "TCPRoute", "TL
 
 /// Adds the messages of all rules that a value breaks, at every depth.
 pub(crate) fn check(schema: &Value, value: &Value, path: &str, faults: &mut Vec<String>) {
-    for rule in schema["x-kubernetes-validations"].as_array().into_iter().flatten() {
+    for rule in schema["x-kubernetes-validations"]
+        .as_array()
+        .into_iter()
+        .flatten()
+    {
         let message = rule["message"].as_str().unwrap();
         if !holds(message, value) {
             faults.push(format!("{path}: {message}"));
@@ -27,7 +31,10 @@ pub(crate) fn check(schema: &Value, value: &Value, path: &str, faults: &mut Vec<
             for (index, item) in items.iter().enumerate() {
                 let path = format!("{path}[{index}]");
                 check(&schema["items"], item, &path, faults);
-                if items[..index].iter().any(|earlier| same_keys(schema, earlier, item)) {
+                if items[..index]
+                    .iter()
+                    .any(|earlier| same_keys(schema, earlier, item))
+                {
                     faults.push(format!("{path}: repeats an earlier one"));
                 }
             }
@@ -40,7 +47,9 @@ pub(crate) fn check(schema: &Value, value: &Value, path: &str, faults: &mut Vec<
 fn same_keys(schema: &Value, one: &Value, other: &Value) -> bool {
     let keys = schema["x-kubernetes-list-map-keys"].as_array();
     keys.is_some_and(|keys| {
-        keys.iter().filter_map(Value::as_str).all(|key| one.get(key) == other.get(key))
+        keys.iter()
+            .filter_map(Value::as_str)
+            .all(|key| one.get(key) == other.get(key))
     })
 }
 
@@ -55,7 +64,11 @@ fn holds(message: &str, value: &Value) -> bool {
         "cross namespace referencing is not currently supported" => text.is_empty(),
         "url must have schema one of [http, https, file, oci]" => has_known_scheme(text),
         "only one of targetRefs or selector can be set" => {
-            ["selector", "targetRef", "targetRefs"].into_iter().filter(|key| has(key)).count() <= 1
+            ["selector", "targetRef", "targetRefs"]
+                .into_iter()
+                .filter(|key| has(key))
+                .count()
+                <= 1
         }
         "exactly one of wasm or lua must be set" => has("wasm") != has("lua"),
         "Support kinds are core/Service, networking.istio.io/ServiceEntry, \
@@ -109,7 +122,9 @@ fn is_route(target: &Value) -> bool {
 }
 
 fn is_gateway(target: &Value) -> bool {
-    ["Gateway", "ListenerSet"].iter().any(|kind| target["kind"] == *kind)
+    ["Gateway", "ListenerSet"]
+        .iter()
+        .any(|kind| target["kind"] == *kind)
 }
 
 fn is_supported_by_istio(target: &Value) -> bool {
@@ -119,16 +134,23 @@ fn is_supported_by_istio(target: &Value) -> bool {
         (GATEWAY_API, "Gateway"),
         ("networking.istio.io", "ServiceEntry"),
     ];
-    supported.iter().any(|(group, kind)| target["group"] == *group && target["kind"] == *kind)
+    supported
+        .iter()
+        .any(|(group, kind)| target["group"] == *group && target["kind"] == *kind)
 }
 
 /// What Go's `url.ParseRequestURI` takes for a scheme ends at a colon that only letters, digits,
 /// `+`, `-` and `.` are before, a letter first. Without one `http://` is tried in front.
 fn has_known_scheme(url: &str) -> bool {
-    let scheme = url.split_once(':').map(|(scheme, _)| scheme).filter(|scheme| {
-        scheme.starts_with(|first: char| first.is_ascii_alphabetic())
-            && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
-    });
+    let scheme = url
+        .split_once(':')
+        .map(|(scheme, _)| scheme)
+        .filter(|scheme| {
+            scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+                && scheme
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+        });
     let known = ["http", "https", "oci", "file"];
     scheme.is_none_or(|scheme| known.contains(&scheme.to_ascii_lowercase().as_str()))
 }

@@ -16,7 +16,9 @@ fn what_the_packager_writes_is_accepted() {
     let written = written();
     assert!(written.len() >= 4, "{written:?}");
     for (command, resource) in written {
-        let namespace = command.split_once("--namespace ").map_or("istio-system", |(_, rest)| rest);
+        let namespace = command
+            .split_once("--namespace ")
+            .map_or("istio-system", |(_, rest)| rest);
         let namespace = namespace.split(' ').next().unwrap();
         let namespace = json!({
             "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace },
@@ -30,12 +32,18 @@ fn what_the_packager_writes_is_accepted() {
 /// The commands of `cli/`, and what they write, but for Envoy Gateway's kind, which no Istio knows.
 fn written() -> Vec<(String, String)> {
     let mut written = Vec::new();
-    for case in fs::read_dir("cli").unwrap().map(|entry| entry.unwrap().path()) {
+    for case in fs::read_dir("cli")
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+    {
         if case.extension().is_none_or(|extension| extension != "yaml") {
             continue;
         }
         let input = fs::read_to_string(&case).unwrap();
-        for command in input.lines().filter_map(|line| line.strip_prefix("# RUN: ")) {
+        for command in input
+            .lines()
+            .filter_map(|line| line.strip_prefix("# RUN: "))
+        {
             let command = command.replace('%', case.to_str().unwrap());
             let run = packager(&command.split(' ').collect::<Vec<_>>());
             let is_resource = command.starts_with("manifest ") && run.status == 0;
@@ -57,28 +65,75 @@ fn what_the_packager_refuses_is_refused() {
     let resource = accepted_resource();
     let target = |kind: &str| json!([{ "kind": kind, "name": "x" }]);
     let ports = |numbers: &[u32]| {
-        let numbers: Vec<_> = numbers.iter().map(|number| json!({ "number": number })).collect();
+        let numbers: Vec<_> = numbers
+            .iter()
+            .map(|number| json!({ "number": number }))
+            .collect();
         json!([{ "ports": numbers }])
     };
     let host_value = json!({ "env": [{ "name": "X", "value": "y", "valueFrom": "HOST" }] });
     for (pointer, value, refusal) in [
-        ("/spec/url", json!("registry.example.com:5000/x:1"), "url must have schema one of"),
-        ("/spec/url", json!("ftp://registry.example.com/x:1"), "url must have schema one of"),
+        (
+            "/spec/url",
+            json!("registry.example.com:5000/x:1"),
+            "url must have schema one of",
+        ),
+        (
+            "/spec/url",
+            json!("ftp://registry.example.com/x:1"),
+            "url must have schema one of",
+        ),
         ("/spec/url", json!(""), "spec.url"),
         ("/spec/sha256", json!("0123"), "spec.sha256"),
-        ("/spec/targetRefs", target("Gateway"), "only one of targetRefs or selector can be set"),
-        ("/spec/phase", json!("LATE"), "spec.phase: Unsupported value"),
-        ("/spec/phase", json!("authn"), "spec.phase: Unsupported value"),
-        ("/spec/failStrategy", json!("FAIL"), "spec.failStrategy: Unsupported value"),
+        (
+            "/spec/targetRefs",
+            target("Gateway"),
+            "only one of targetRefs or selector can be set",
+        ),
+        (
+            "/spec/phase",
+            json!("LATE"),
+            "spec.phase: Unsupported value",
+        ),
+        (
+            "/spec/phase",
+            json!("authn"),
+            "spec.phase: Unsupported value",
+        ),
+        (
+            "/spec/failStrategy",
+            json!("FAIL"),
+            "spec.failStrategy: Unsupported value",
+        ),
         ("/spec/priority", json!("high"), "spec.priority"),
         ("/spec/match", ports(&[0]), "spec.match[0].ports[0].number"),
-        ("/spec/match", ports(&[65536]), "spec.match[0].ports[0].number"),
-        ("/spec/match", ports(&[8443, 8443]), "spec.match[0].ports[1]: Duplicate value"),
+        (
+            "/spec/match",
+            ports(&[65536]),
+            "spec.match[0].ports[0].number",
+        ),
+        (
+            "/spec/match",
+            ports(&[8443, 8443]),
+            "spec.match[0].ports[1]: Duplicate value",
+        ),
         ("/spec/imagePullSecret", json!(""), "spec.imagePullSecret"),
-        ("/spec/selector/matchLabels", json!({ "*": "x" }), "wildcard not allowed in label key"),
+        (
+            "/spec/selector/matchLabels",
+            json!({ "*": "x" }),
+            "wildcard not allowed in label key",
+        ),
         ("/spec/vmConfig", host_value, "spec.vmConfig.env[0]"),
-        ("/spec/vmConfig", json!({ "env": [{ "value": "y" }] }), "spec.vmConfig.env[0].name"),
-        ("/spec/pluginConfg", json!({}), "unknown field \"spec.pluginConfg\""),
+        (
+            "/spec/vmConfig",
+            json!({ "env": [{ "value": "y" }] }),
+            "spec.vmConfig.env[0].name",
+        ),
+        (
+            "/spec/pluginConfg",
+            json!({}),
+            "unknown field \"spec.pluginConfg\"",
+        ),
         ("/spec/pluginConfig", json!("off"), "spec.pluginConfig"),
         ("/metadata/name", json!("Sni_Guard"), "metadata.name"),
         ("/kind", json!("Wasmplugin"), "no matches for kind"),
@@ -88,7 +143,10 @@ fn what_the_packager_refuses_is_refused() {
             Ok(_) => panic!("accepted: {changed}"),
             Err(error) => error.to_string(),
         };
-        assert!(said.contains(refusal), "{pointer}, expected {refusal}: {said}");
+        assert!(
+            said.contains(refusal),
+            "{pointer}, expected {refusal}: {said}"
+        );
     }
 }
 
@@ -105,11 +163,18 @@ fn not_all_that_fails_is_refused() {
         ("/spec/pluginConfig", json!({ "hots": {} })),
     ] {
         let changed = with(&resource, pointer, value).to_string();
-        stack.kubectl().try_apply(&changed).unwrap_or_else(|error| panic!("{changed}: {error}"));
+        stack
+            .kubectl()
+            .try_apply(&changed)
+            .unwrap_or_else(|error| panic!("{changed}: {error}"));
     }
     resource["spec"].as_object_mut().unwrap().remove("selector");
     for kind in ["GatewayClass", "Service", "Secret"] {
-        let changed = with(&resource, "/spec/targetRefs", json!([{ "kind": kind, "name": "x" }]));
+        let changed = with(
+            &resource,
+            "/spec/targetRefs",
+            json!([{ "kind": kind, "name": "x" }]),
+        );
         stack.kubectl().try_apply(&changed.to_string()).unwrap();
     }
 }
@@ -139,13 +204,21 @@ fn istioctl_finds_nothing_wrong() {
     let resource = manifest(&gateway, &push(&gateway).unwrap(), &[]).unwrap();
     gateway.kubectl().apply(&resource).unwrap();
     let kubeconfig = gateway.kubectl().kubeconfig().to_str().unwrap();
-    assert_eq!(findings(&["--kubeconfig", kubeconfig, "--namespace", "analyze"]), [""; 0]);
+    assert_eq!(
+        findings(&["--kubeconfig", kubeconfig, "--namespace", "analyze"]),
+        [""; 0]
+    );
 
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("sni-guard.yaml");
     for (text, found) in [(resource.clone(), 0), (resource.replace("oci:", "ftp:"), 1)] {
         fs::write(&file, text).unwrap();
-        let arguments = ["--use-kube=false", "--namespace", "analyze", file.to_str().unwrap()];
+        let arguments = [
+            "--use-kube=false",
+            "--namespace",
+            "analyze",
+            file.to_str().unwrap(),
+        ];
         let findings = findings(&arguments);
         assert_eq!(findings.len(), found, "{findings:?}");
     }
@@ -154,7 +227,9 @@ fn istioctl_finds_nothing_wrong() {
 /// What `istioctl analyze` finds about the resources of the filter.
 fn findings(arguments: &[&str]) -> Vec<String> {
     let mut command = Command::new(istio_file("istioctl").unwrap());
-    command.args(["analyze", "--output", "json"]).args(arguments);
+    command
+        .args(["analyze", "--output", "json"])
+        .args(arguments);
     // Its exit status depends on other findings too.
     let output = command.output().unwrap();
     let printed = String::from_utf8(output.stdout).unwrap();
@@ -162,5 +237,7 @@ fn findings(arguments: &[&str]) -> Vec<String> {
     let messages: Result<Vec<Value>, _> = serde_json::from_str(&printed);
     assert!(messages.is_ok(), "{printed}{talk}");
     let messages = messages.iter().flatten().map(Value::to_string);
-    messages.filter(|message| message.contains("sni-guard")).collect()
+    messages
+        .filter(|message| message.contains("sni-guard"))
+        .collect()
 }

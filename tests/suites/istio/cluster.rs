@@ -1,7 +1,11 @@
 //! The packager on a cluster: what it reads of a real API server, and what it says when it may not,
 //! or cannot.
 
-#![expect(clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 mod failures;
 
@@ -33,7 +37,9 @@ fn shared() -> Arc<Cluster> {
 
 fn apply_gateways(cluster: &Cluster) {
     let case = fs::read_to_string("gateways/01-one-secret.yaml").unwrap();
-    let documents = case.split("\n---\n").filter(|text| !text.contains("kind: Secret\n"));
+    let documents = case
+        .split("\n---\n")
+        .filter(|text| !text.contains("kind: Secret\n"));
     let case = documents
         .collect::<Vec<_>>()
         .join("\n---\n")
@@ -41,7 +47,10 @@ fn apply_gateways(cluster: &Cluster) {
     let case = case.replace("{port: 443, ", "{name: https, port: 443, ");
     let pair = Pair::generate(&["*.example.com"], 2100).unwrap();
     let secret = pair.secret("istio-system/w").unwrap();
-    cluster.kubectl().apply(&format!("{case}\n{secret}\n{OTHERS}")).unwrap();
+    cluster
+        .kubectl()
+        .apply(&format!("{case}\n{secret}\n{OTHERS}"))
+        .unwrap();
 }
 
 /// A pod, and a server whose Secret is not there.
@@ -66,16 +75,30 @@ spec:
 const RIGHTS: &str = include_str!("../../istio/rights.yaml");
 
 fn run(kubeconfig: &Path, arguments: &[&str]) -> Run {
-    packager_program(arguments, &[("KUBECONFIG", kubeconfig.to_str().unwrap())], "").unwrap()
+    packager_program(
+        arguments,
+        &[("KUBECONFIG", kubeconfig.to_str().unwrap())],
+        "",
+    )
+    .unwrap()
 }
 
 /// The codes that `check` finds, and all that it said.
 #[track_caller]
 fn codes(kubeconfig: &Path, arguments: &[&str]) -> (Vec<String>, Run) {
-    let run = run(kubeconfig, &[&["check", "--output", "json"], arguments].concat());
+    let run = run(
+        kubeconfig,
+        &[&["check", "--output", "json"], arguments].concat(),
+    );
     let report: Value = serde_json::from_str(&run.out).unwrap_or_else(|_| panic!("{run:?}"));
     let findings = report["findings"].as_array().unwrap();
-    (findings.iter().map(|found| found["code"].as_str().unwrap().to_owned()).collect(), run)
+    (
+        findings
+            .iter()
+            .map(|found| found["code"].as_str().unwrap().to_owned())
+            .collect(),
+        run,
+    )
 }
 
 #[test]
@@ -83,7 +106,10 @@ fn a_cluster_says_what_its_files_say() {
     let cluster = shared();
     let kubeconfig = cluster.kubectl().kubeconfig();
     let kinds = "gateways.networking.istio.io,virtualservices,services,pods,secrets";
-    let listed = cluster.kubectl().run(&["get", kinds, "-A", "-o", "yaml"]).unwrap();
+    let listed = cluster
+        .kubectl()
+        .run(&["get", kinds, "-A", "-o", "yaml"])
+        .unwrap();
     let file = tempfile::NamedTempFile::new().unwrap();
     fs::write(file.path(), listed).unwrap();
     let file = file.path().to_str().unwrap();
@@ -98,13 +124,27 @@ fn a_cluster_says_what_its_files_say() {
     let report: Value = serde_json::from_str(&of_cluster.out).unwrap();
     let of_cluster = report["findings"].as_array().unwrap().iter();
     // Of files nobody knows whether they are all.
-    let of_cluster: Vec<&Value> = of_cluster.filter(|found| found["code"] != "SG303").collect();
+    let of_cluster: Vec<&Value> = of_cluster
+        .filter(|found| found["code"] != "SG303")
+        .collect();
     assert_eq!(of_cluster, of_file);
 
     let image = format!("registry.example.com/x:1@sha256:{}", "0".repeat(64));
     for command in [
-        &["explain", "--sni", "a.example.com", "--authority", "b.example.com"][..],
-        &["manifest", "--image", &image, "--selector", "istio=ingressgateway"],
+        &[
+            "explain",
+            "--sni",
+            "a.example.com",
+            "--authority",
+            "b.example.com",
+        ][..],
+        &[
+            "manifest",
+            "--image",
+            &image,
+            "--selector",
+            "istio=ingressgateway",
+        ],
     ] {
         let of_file = packager(&[command, &["--from", file]].concat());
         let of_cluster = run(kubeconfig, &[command, &["--cluster"]].concat());
@@ -117,8 +157,15 @@ fn a_cluster_says_what_its_files_say() {
     let of_file = packager(&["merge", file]);
     let of_cluster = run(kubeconfig, &["merge", "--cluster"]);
     assert_eq!(of_cluster.status, 0, "{of_cluster:?}");
-    assert_eq!((&of_cluster.out, of_cluster.talk.as_str()), (&of_file.out, ""));
-    assert!(of_cluster.out.contains("step 6, unbind-routes"), "{}", of_cluster.out);
+    assert_eq!(
+        (&of_cluster.out, of_cluster.talk.as_str()),
+        (&of_file.out, "")
+    );
+    assert!(
+        of_cluster.out.contains("step 6, unbind-routes"),
+        "{}",
+        of_cluster.out
+    );
 }
 
 /// The account of `manifests/audit` reads all that `check` asks for, and Secrets where it may.
@@ -128,16 +175,24 @@ fn the_audit_may_read_what_it_needs() {
     let kubectl = cluster.kubectl();
     let folder = checkout().join("manifests/audit");
     let install = |name: &str| {
-        let rendered = kubectl.run(&["kustomize", folder.join(name).to_str().unwrap()]).unwrap();
+        let rendered = kubectl
+            .run(&["kustomize", folder.join(name).to_str().unwrap()])
+            .unwrap();
         kubectl.apply(&rendered).unwrap();
     };
     install("base");
     let account = "sni-guard-audit";
-    let token = kubectl.run(&["-n", account, "create", "token", account]).unwrap();
+    let token = kubectl
+        .run(&["-n", account, "create", "token", account])
+        .unwrap();
     let kubeconfig = cluster.kubeconfig_with("audit", token.trim()).unwrap();
     let (found, run) = codes(&kubeconfig, &[]);
     assert_eq!(found, ["SG104", "SG104", "SG203"]);
-    assert!(run.talk.starts_with("note: certificates are guessed"), "{}", run.talk);
+    assert!(
+        run.talk.starts_with("note: certificates are guessed"),
+        "{}",
+        run.talk
+    );
     assert_eq!(run.talk.lines().count(), 1, "{}", run.talk);
     install("with-secrets");
     let (found, run) = codes(&kubeconfig, &[]);
@@ -165,7 +220,10 @@ fn what_may_not_be_read_is_told() {
          \"networking.istio.io\" at the cluster scope\nhint: ask for a role that lists them, or name \
          the namespaces that you may read with --namespace\n"
     );
-    assert_eq!((refused.status, refused.talk, refused.out), (2, expected, String::new()));
+    assert_eq!(
+        (refused.status, refused.talk, refused.out),
+        (2, expected, String::new())
+    );
 }
 
 #[test]
@@ -184,11 +242,18 @@ fn a_namespace_is_read_alone() {
         "selectors of namespaces select none: namespaces is forbidden",
     ];
     for note in notes {
-        assert!(told.talk.contains(&format!("note: {note}")), "{note}: {}", told.talk);
+        assert!(
+            told.talk.contains(&format!("note: {note}")),
+            "{note}: {}",
+            told.talk
+        );
     }
     let kubeconfig = cluster.kubectl().kubeconfig();
     let namespaces = ["--namespace", "default", "--namespace", "istio-system"];
-    assert_eq!(codes(kubeconfig, &namespaces).0, ["SG101", "SG101", "SG203"]);
+    assert_eq!(
+        codes(kubeconfig, &namespaces).0,
+        ["SG101", "SG101", "SG203"]
+    );
     let elsewhere = run(kubeconfig, &["check", "--namespace", "default"]);
     let expected = "error: the cluster has no server of a gateway in these namespaces\n";
     assert_eq!(elsewhere.status, 2);
@@ -201,12 +266,25 @@ fn a_pod_reads_its_own_cluster() {
     let cluster = shared();
     let kubectl = cluster.kubectl();
     kubectl.run(&["create", "serviceaccount", "pod"]).unwrap();
-    let binding = ["create", "clusterrolebinding", "pod", "--clusterrole", "all-but-secrets"];
-    kubectl.run(&[&binding[..], &["--serviceaccount", "default:pod"]].concat()).unwrap();
+    let binding = [
+        "create",
+        "clusterrolebinding",
+        "pod",
+        "--clusterrole",
+        "all-but-secrets",
+    ];
+    kubectl
+        .run(&[&binding[..], &["--serviceaccount", "default:pod"]].concat())
+        .unwrap();
     let token = kubectl.run(&["create", "token", "pod"]).unwrap();
     // It builds the program, too.
     run(kubectl.kubeconfig(), &["check"]);
-    let program = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("packager");
+    let program = std::env::current_exe()
+        .unwrap()
+        .ancestors()
+        .nth(2)
+        .unwrap()
+        .join("packager");
     let folder = "/run/secrets/kubernetes.io/serviceaccount";
     let script = format!(
         "mount -t tmpfs tmpfs /run && mkdir -p {folder} && cd {folder} && printf %s \"$TOKEN\" >token \
@@ -250,9 +328,17 @@ fn long_lists_are_read_to_the_end() {
     }
     let file = tempfile::NamedTempFile::with_suffix(".yaml").unwrap();
     fs::write(file.path(), gateways).unwrap();
-    let arguments = ["create", "--validate=false", "-f", file.path().to_str().unwrap()];
+    let arguments = [
+        "create",
+        "--validate=false",
+        "-f",
+        file.path().to_str().unwrap(),
+    ];
     cluster.kubectl().run(&arguments).unwrap();
-    let run = run(cluster.kubectl().kubeconfig(), &["check", "--output", "json"]);
+    let run = run(
+        cluster.kubectl().kubeconfig(),
+        &["check", "--output", "json"],
+    );
     let report: Value = serde_json::from_str(&run.out).unwrap_or_else(|_| panic!("{run:?}"));
     assert_eq!(report["summary"]["gateways"], COUNT);
     assert_eq!(report["summary"]["servers"], COUNT);

@@ -29,7 +29,9 @@ impl Web {
         let port = *free_ports(1).unwrap().first().unwrap();
         let kubectl = stack.kubectl();
         let service = include_str!("../../istio/quickstart.yaml");
-        kubectl.apply(&service.replace("$PORT", &port.to_string())).unwrap();
+        kubectl
+            .apply(&service.replace("$PORT", &port.to_string()))
+            .unwrap();
         let status = r#"{"status": {"loadBalancer": {"ingress": [{"ip": "127.0.0.1"}]}}}"#;
         let resource = ["service", "istio-ingressgateway", "--subresource", "status"];
         kubectl.patch("istio-system", &resource, status).unwrap();
@@ -46,7 +48,12 @@ impl Web {
         }
         let labels = BTreeMap::from([("istio".to_owned(), "ingressgateway".to_owned())]);
         let pod = Pod::start_labelled(&stack, "istio-system", "ingressgateway-0", &labels).unwrap();
-        let web = Self { stack, pod, address: ([127, 0, 0, 1], port).into(), _folder: folder };
+        let web = Self {
+            stack,
+            pod,
+            address: ([127, 0, 0, 1], port).into(),
+            _folder: folder,
+        };
         for host in [A, B] {
             wait_for(host, &Some(200), || web.status(host, host)).unwrap();
         }
@@ -54,17 +61,28 @@ impl Web {
     }
 
     fn status(&self, sni: &str, authority: &str) -> Option<u16> {
-        client::get(self.address, sni, authority).ok().map(|response| response.status)
+        client::get(self.address, sni, authority)
+            .ok()
+            .map(|response| response.status)
     }
 
     /// Waits until the gateway does what a command is for.
     fn settle(&self, command: &str) {
-        let is_there = || self.pod.metric("sni_guard.config_invalid").unwrap().is_some();
+        let is_there = || {
+            self.pod
+                .metric("sni_guard.config_invalid")
+                .unwrap()
+                .is_some()
+        };
         if command.starts_with("kubectl apply") {
             wait_for(command, &true, is_there).unwrap();
         }
-        let effects =
-            [("\"enforce\"", 421), ("\"off\"", 404), (":null}", 421), ("delete wasmplugin", 404)];
+        let effects = [
+            ("\"enforce\"", 421),
+            ("\"off\"", 404),
+            (":null}", 421),
+            ("delete wasmplugin", 404),
+        ];
         for (_, expected) in effects.iter().filter(|(part, _)| command.contains(part)) {
             wait_for(command, &Some(*expected), || self.status(A, B)).unwrap();
         }
@@ -79,7 +97,10 @@ fn the_quickstart_prints_what_it_says() {
         folder: &folder,
         environment: vec![
             ("PATH", path()),
-            ("KUBECONFIG", web.stack.kubectl().kubeconfig().display().to_string()),
+            (
+                "KUBECONFIG",
+                web.stack.kubectl().kubeconfig().display().to_string(),
+            ),
         ],
         words: vec![
             (web.stack.registry().host(), "registry.example.com"),

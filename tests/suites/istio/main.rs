@@ -22,14 +22,21 @@ fn gateway(name: &str) -> (Gateway, String) {
 #[track_caller]
 fn guarded_gateway(name: &str, options: &[&str]) -> (Gateway, String) {
     let (gateway, image) = gateway(name);
-    gateway.kubectl().apply(&manifest(&gateway, &image, options).unwrap()).unwrap();
+    gateway
+        .kubectl()
+        .apply(&manifest(&gateway, &image, options).unwrap())
+        .unwrap();
     gateway.wait_for(A, B, 421).unwrap();
     (gateway, image)
 }
 
 /// What it answers to its own hosts and to a host on the other's connection.
 fn statuses(gateway: &Gateway) -> [Option<u16>; 3] {
-    [gateway.status(A, A), gateway.status(A, B), gateway.status(B, B)]
+    [
+        gateway.status(A, A),
+        gateway.status(A, B),
+        gateway.status(B, B),
+    ]
 }
 
 const UNGUARDED: [Option<u16>; 3] = [Some(200), Some(404), Some(200)];
@@ -43,32 +50,49 @@ fn wait_for_statuses(gateway: &Gateway, what: &str, expected: [Option<u16>; 3]) 
 
 #[track_caller]
 fn wait_for_metric(gateway: &Gateway, name: &str, expected: u64) {
-    wait_for(name, &Some(expected), || gateway.pod().metric(name).unwrap()).unwrap();
+    wait_for(name, &Some(expected), || {
+        gateway.pod().metric(name).unwrap()
+    })
+    .unwrap();
 }
 
 /// Changes the resource of the filter, in YAML as operators type it.
 fn patch(gateway: &Gateway, patch: &str) {
-    gateway.kubectl().patch(gateway.name(), &["wasmplugin", "sni-guard"], patch).unwrap();
+    gateway
+        .kubectl()
+        .patch(gateway.name(), &["wasmplugin", "sni-guard"], patch)
+        .unwrap();
 }
 
 #[test]
 fn a_reused_connection_is_answered_421_once_the_resource_is_applied() {
     let (gateway, image) = gateway("reuse");
     assert_eq!(statuses(&gateway), UNGUARDED);
-    gateway.kubectl().apply(&manifest(&gateway, &image, &[]).unwrap()).unwrap();
+    gateway
+        .kubectl()
+        .apply(&manifest(&gateway, &image, &[]).unwrap())
+        .unwrap();
     gateway.wait_for(A, B, 421).unwrap();
     assert_eq!(statuses(&gateway), GUARDED);
     assert_eq!(gateway.status(B, A), Some(421));
 
     let pod = gateway.pod();
-    let counted = pod.metric("sni_guard.enforced.other_server").unwrap().unwrap();
+    let counted = pod
+        .metric("sni_guard.enforced.other_server")
+        .unwrap()
+        .unwrap();
     assert!(counted >= 3, "{counted}");
     let exposed = pod.admin("/stats/prometheus").unwrap();
-    assert!(exposed.contains(&format!("\nsni_guard_enforced_other_server{{}} {counted}\n")));
+    assert!(exposed.contains(&format!(
+        "\nsni_guard_enforced_other_server{{}} {counted}\n"
+    )));
     let name = "extensions.istio.io/trafficextension/reuse.sni-guard~istio-translated-wasmplugin";
     assert!(pod.admin("/config_dump").unwrap().contains(name));
 
-    gateway.kubectl().run(&["-n", "reuse", "delete", "wasmplugin", "sni-guard"]).unwrap();
+    gateway
+        .kubectl()
+        .run(&["-n", "reuse", "delete", "wasmplugin", "sni-guard"])
+        .unwrap();
     gateway.wait_for(A, B, 404).unwrap();
 }
 
@@ -76,7 +100,13 @@ fn a_reused_connection_is_answered_421_once_the_resource_is_applied() {
 #[test]
 fn one_host_is_switched_without_a_restart() {
     let (gateway, _) = guarded_gateway("switch", &[]);
-    let reports = || gateway.pod().metric("sni_guard.reported.other_server").unwrap().unwrap();
+    let reports = || {
+        gateway
+            .pod()
+            .metric("sni_guard.reported.other_server")
+            .unwrap()
+            .unwrap()
+    };
     for (action, expected) in [
         ("\"off\"", 404),
         ("enforce", 421),
@@ -88,8 +118,13 @@ fn one_host_is_switched_without_a_restart() {
         ("on", 421),
     ] {
         let before = reports();
-        patch(&gateway, &format!("spec: {{pluginConfig: {{hosts: {{{B}: {action}}}}}}}"));
-        gateway.wait_for(A, B, expected).unwrap_or_else(|error| panic!("{action}: {error:#}"));
+        patch(
+            &gateway,
+            &format!("spec: {{pluginConfig: {{hosts: {{{B}: {action}}}}}}}"),
+        );
+        gateway
+            .wait_for(A, B, expected)
+            .unwrap_or_else(|error| panic!("{action}: {error:#}"));
         assert_eq!(gateway.status(B, B), Some(200), "{action}");
         if expected == 404 {
             assert_eq!(reports() > before, action == "report", "{action}");
@@ -101,7 +136,10 @@ fn one_host_is_switched_without_a_restart() {
 #[test]
 fn an_invalid_configuration_passes_every_request() {
     let (mut gateway, _) = guarded_gateway("invalid", &[]);
-    assert_eq!(gateway.pod().metric("sni_guard.config_invalid").unwrap(), Some(0));
+    assert_eq!(
+        gateway.pod().metric("sni_guard.config_invalid").unwrap(),
+        Some(0)
+    );
     patch(&gateway, "spec: {pluginConfig: {hots: {}}}");
     gateway.wait_for(A, B, 404).unwrap();
     assert_eq!(statuses(&gateway), UNGUARDED);
@@ -109,7 +147,10 @@ fn an_invalid_configuration_passes_every_request() {
 
     gateway.replace_pod().unwrap();
     wait_for_statuses(&gateway, "a new pod", UNGUARDED);
-    assert_eq!(gateway.pod().metric("sni_guard.config_invalid").unwrap(), Some(1));
+    assert_eq!(
+        gateway.pod().metric("sni_guard.config_invalid").unwrap(),
+        Some(1)
+    );
     let log = gateway.pod().log().unwrap();
     assert!(log.contains("every request passes: hots"), "{log}");
 
@@ -125,13 +166,23 @@ fn an_image_that_cannot_be_pulled_does_what_the_fail_strategy_says() {
     let missing = missing_image(&gateway);
     for (strategy, expected) in [("FAIL_OPEN", UNGUARDED), ("FAIL_CLOSE", REFUSED)] {
         let options = ["--fail-strategy", strategy];
-        gateway.kubectl().apply(&manifest(&gateway, &missing, &options).unwrap()).unwrap();
+        gateway
+            .kubectl()
+            .apply(&manifest(&gateway, &missing, &options).unwrap())
+            .unwrap();
         wait_for_statuses(&gateway, &format!("{strategy}, a pod that runs"), expected);
         gateway.replace_pod().unwrap();
         wait_for_statuses(&gateway, &format!("{strategy}, a new pod"), expected);
 
-        gateway.kubectl().apply(&manifest(&gateway, &image, &options).unwrap()).unwrap();
-        wait_for_statuses(&gateway, &format!("{strategy}, an image that is there"), GUARDED);
+        gateway
+            .kubectl()
+            .apply(&manifest(&gateway, &image, &options).unwrap())
+            .unwrap();
+        wait_for_statuses(
+            &gateway,
+            &format!("{strategy}, an image that is there"),
+            GUARDED,
+        );
     }
 }
 
@@ -145,7 +196,10 @@ fn a_traffic_extension_does_the_same() {
     assert_eq!(statuses(&gateway), GUARDED);
     let resource = ["trafficextension", "sni-guard"];
     let off = format!("spec: {{wasm: {{pluginConfig: {{hosts: {{{B}: off}}}}}}}}");
-    gateway.kubectl().patch("extension", &resource, &off).unwrap();
+    gateway
+        .kubectl()
+        .patch("extension", &resource, &off)
+        .unwrap();
     gateway.wait_for(A, B, 404).unwrap();
     let dump = gateway.pod().admin("/config_dump").unwrap();
     assert!(dump.contains("extensions.istio.io/trafficextension/extension.sni-guard"));
@@ -159,6 +213,8 @@ fn a_port_is_the_one_that_envoy_listens_on() {
     for (port, expected) in [(port.as_str(), 421), ("443", 404), (&port, 421)] {
         let resource = manifest(&gateway, &image, &["--port", port]).unwrap();
         gateway.kubectl().apply(&resource).unwrap();
-        gateway.wait_for(A, B, expected).unwrap_or_else(|error| panic!("{port}: {error:#}"));
+        gateway
+            .wait_for(A, B, expected)
+            .unwrap_or_else(|error| panic!("{port}: {error:#}"));
     }
 }

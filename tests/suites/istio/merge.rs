@@ -41,8 +41,10 @@ impl Shop {
     fn open(name: &'static str, labels: &[&str]) -> Self {
         let stack = Stack::shared().unwrap();
         let folder = TempDir::new().unwrap();
-        let hosts: Vec<String> =
-            labels.iter().map(|label| format!("{label}.example.com")).collect();
+        let hosts: Vec<String> = labels
+            .iter()
+            .map(|label| format!("{label}.example.com"))
+            .collect();
         let names: Vec<&str> = hosts.iter().map(String::as_str).collect();
         let certificate = Certificate::generate(folder.path(), &names).unwrap();
         let port = *free_ports(1).unwrap().first().unwrap();
@@ -54,15 +56,28 @@ impl Shop {
                 .replace("$CERTIFICATE", certificate.certificate.to_str().unwrap())
                 .replace("$KEY", certificate.key.to_str().unwrap())
         };
-        stack.kubectl().apply(&filled(include_str!("../../istio/shop.yaml"), "")).unwrap();
+        stack
+            .kubectl()
+            .apply(&filled(include_str!("../../istio/shop.yaml"), ""))
+            .unwrap();
         for label in labels {
-            stack.kubectl().apply(&filled(include_str!("../../istio/host.yaml"), label)).unwrap();
+            stack
+                .kubectl()
+                .apply(&filled(include_str!("../../istio/host.yaml"), label))
+                .unwrap();
             // The API server's clock has seconds, and age decides.
             sleep(Duration::from_millis(1100));
         }
         let pod = Pod::start(&stack, name, 0).unwrap();
         let address = SocketAddr::from(([127, 0, 0, 1], port));
-        let shop = Self { stack, name, hosts, address, folder, pod };
+        let shop = Self {
+            stack,
+            name,
+            hosts,
+            address,
+            folder,
+            pod,
+        };
         for host in &shop.hosts {
             wait_for(host, &Some(200), || shop.status(host, host)).unwrap();
         }
@@ -74,7 +89,9 @@ impl Shop {
     }
 
     fn status(&self, sni: &str, authority: &str) -> Option<u16> {
-        client::get(self.address, sni, authority).ok().map(|response| response.status)
+        client::get(self.address, sni, authority)
+            .ok()
+            .map(|response| response.status)
     }
 
     fn traffic(&self) -> Traffic {
@@ -85,7 +102,9 @@ impl Shop {
     /// The Gateways and VirtualServices as the cluster has them.
     fn resources(&self) -> String {
         let kinds = "gateways.networking.istio.io,virtualservices,services,pods";
-        self.kubectl().run(&["get", kinds, "-n", self.name, "-o", "json"]).unwrap()
+        self.kubectl()
+            .run(&["get", kinds, "-n", self.name, "-o", "json"])
+            .unwrap()
     }
 
     /// Their manifests, without what the API server writes.
@@ -93,7 +112,9 @@ impl Shop {
         let list: Value = serde_json::from_str(&self.resources()).unwrap();
         let items = list.get("items").unwrap().as_array().unwrap().iter();
         let is_planned = |item: &&Value| {
-            ["Gateway", "VirtualService"].map(Value::from).contains(item.get("kind").unwrap())
+            ["Gateway", "VirtualService"]
+                .map(Value::from)
+                .contains(item.get("kind").unwrap())
         };
         items.filter(is_planned).map(without_status).collect()
     }
@@ -163,20 +184,32 @@ impl Shop {
     /// Every host on a connection for every other.
     fn reused(&self) -> Vec<Option<u16>> {
         let hosts = &self.hosts;
-        let pairs = hosts.iter().flat_map(|sni| hosts.iter().map(move |other| (sni, other)));
-        pairs.map(|(sni, authority)| self.status(sni, authority)).collect()
+        let pairs = hosts
+            .iter()
+            .flat_map(|sni| hosts.iter().map(move |other| (sni, other)));
+        pairs
+            .map(|(sni, authority)| self.status(sni, authority))
+            .collect()
     }
 }
 
 /// Where `kubectl` and `packager` are found.
 pub(super) fn path() -> String {
-    let programs = [kubernetes_program("kubectl").unwrap(), built_packager().unwrap().to_owned()];
+    let programs = [
+        kubernetes_program("kubectl").unwrap(),
+        built_packager().unwrap().to_owned(),
+    ];
     let folders = programs.map(|program| program.parent().unwrap().display().to_string());
     format!("{}:{}", folders.join(":"), std::env::var("PATH").unwrap())
 }
 
 fn told(what: &str, tally: &Tally) -> String {
-    let Tally { fresh, kept, closed, .. } = tally;
+    let Tally {
+        fresh,
+        kept,
+        closed,
+        ..
+    } = tally;
     let (kinds, between) = tally.outage();
     format!(
         "{what}: {fresh} fresh, {kept} kept, {closed} closed, failures {kinds:?} in {between:?}"
@@ -196,7 +229,11 @@ fn check_seamless(name: &'static str, labels: &[&str]) -> String {
     let seen = told(&format!("{name}, {steps} steps"), &merged);
     assert!(merged.failures.is_empty(), "{seen}: {:?}", merged.failures);
     assert!(merged.fresh > 500 && merged.kept > 500, "{merged:?}");
-    assert!(shop.reused().iter().all(|status| *status == Some(200)), "{:?}", shop.reused());
+    assert!(
+        shop.reused().iter().all(|status| *status == Some(200)),
+        "{:?}",
+        shop.reused()
+    );
 
     let traffic = shop.traffic();
     shop.carry_out(&plan, "undo.sh", true);
@@ -205,8 +242,16 @@ fn check_seamless(name: &'static str, labels: &[&str]) -> String {
     // A connection that was opened for a host on the growing server may be kept until that loses
     // its routes: it is answered 404 once, and closed.
     let is_kept = |(_, _, what): &(_, _, String)| what == "kept 404";
-    assert!(undone.failures.iter().all(is_kept), "{seen}: {:?}", undone.failures);
-    assert!(undone.failures.len() < labels.len(), "{seen}: {:?}", undone.failures);
+    assert!(
+        undone.failures.iter().all(is_kept),
+        "{seen}: {:?}",
+        undone.failures
+    );
+    assert!(
+        undone.failures.len() < labels.len(),
+        "{seen}: {:?}",
+        undone.failures
+    );
     for (now, before) in shop.manifests().iter().zip(&before) {
         assert_eq!(now, before);
     }
@@ -237,7 +282,11 @@ fn a_short_plan_ends_well() {
     let (kinds, between) = tally.outage();
     assert!(kinds.keys().all(|kind| kind.ends_with(" 404")), "{kinds:?}");
     assert!(between < Duration::from_secs(1), "{between:?}");
-    assert!(shop.reused().iter().all(|status| *status == Some(200)), "{:?}", shop.reused());
+    assert!(
+        shop.reused().iter().all(|status| *status == Some(200)),
+        "{:?}",
+        shop.reused()
+    );
 }
 
 /// A unified Gateway, the routes bound to it alone, the old Gateways deleted.
@@ -256,21 +305,39 @@ fn the_published_recipe_is_an_outage() {
     for label in ["a", "b"] {
         let bind = r#"{"spec": {"gateways": ["unified"]}}"#;
         shop.kubectl()
-            .patch("recipe", &["virtualservices.networking.istio.io", label], bind)
+            .patch(
+                "recipe",
+                &["virtualservices.networking.istio.io", label],
+                bind,
+            )
             .unwrap();
     }
     shop.settle();
     // As long as nobody goes on.
     sleep(Duration::from_secs(2));
-    let delete = ["delete", "gateways.networking.istio.io", "gw-a", "gw-b", "-n", "recipe"];
+    let delete = [
+        "delete",
+        "gateways.networking.istio.io",
+        "gw-a",
+        "gw-b",
+        "-n",
+        "recipe",
+    ];
     shop.kubectl().run(&delete).unwrap();
     shop.settle();
     let tally = traffic.end().unwrap();
     println!("{}", told("recipe", &tally));
     let (kinds, between) = tally.outage();
-    assert!(kinds.get("fresh 404").is_some_and(|count| *count > 100), "{kinds:?}");
+    assert!(
+        kinds.get("fresh 404").is_some_and(|count| *count > 100),
+        "{kinds:?}"
+    );
     assert!(between > Duration::from_secs(1), "{between:?}");
-    assert!(shop.reused().iter().all(|status| *status == Some(200)), "{:?}", shop.reused());
+    assert!(
+        shop.reused().iter().all(|status| *status == Some(200)),
+        "{:?}",
+        shop.reused()
+    );
 }
 
 #[test]
@@ -281,7 +348,10 @@ fn the_walkthrough_prints_what_it_says() {
         folder: work.path(),
         environment: vec![
             ("PATH", path()),
-            ("KUBECONFIG", shop.kubectl().kubeconfig().display().to_string()),
+            (
+                "KUBECONFIG",
+                shop.kubectl().kubeconfig().display().to_string(),
+            ),
             ("GATEWAY", shop.address.to_string()),
         ],
         words: vec![(shop.address.port().to_string(), "8443")],

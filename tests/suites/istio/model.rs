@@ -39,14 +39,24 @@ fn istiod_makes_what_the_model_says() {
     let runs: Vec<Child> = (0..SHARES).map(run_share).collect();
     let ended = runs.into_iter().map(|mut run| run.wait().unwrap());
     let failed = ended.filter(|status| !status.success()).count();
-    assert_eq!(failed, 0, "shares of the cases in which istiod and the model differ");
+    assert_eq!(
+        failed, 0,
+        "shares of the cases in which istiod and the model differ"
+    );
 }
 
 /// Runs the test below in namespaces of its own; all that it starts ends with it.
 fn run_share(share: usize) -> Child {
     let test = "model::in_a_network_of_its_own";
     Command::new("unshare")
-        .args(["--map-root-user", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"])
+        .args([
+            "--map-root-user",
+            "--net",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "--mount-proc",
+        ])
         .args([
             "sh",
             "-c",
@@ -64,15 +74,26 @@ fn run_share(share: usize) -> Child {
 fn in_a_network_of_its_own() {
     let share: usize = env::var(SHARE).unwrap().parse().unwrap();
     let stack = Stack::start().unwrap();
-    let mut pods = Pods { stack: &stack, running: BTreeMap::new() };
+    let mut pods = Pods {
+        stack: &stack,
+        running: BTreeMap::new(),
+    };
     let mut differences = Vec::new();
     let mut compared = 0;
     let only = env::var(SEEDS).ok().map(|seeds| {
         let (first, last) = seeds.split_once('-').unwrap_or((&seeds, &seeds));
         first.parse::<u64>().unwrap()..=last.parse().unwrap()
     });
-    let cases = if only.is_some() { Vec::new() } else { cases().unwrap() };
-    for (_, case) in cases.iter().enumerate().filter(|(n, _)| n % SHARES == share) {
+    let cases = if only.is_some() {
+        Vec::new()
+    } else {
+        cases().unwrap()
+    };
+    for (_, case) in cases
+        .iter()
+        .enumerate()
+        .filter(|(n, _)| n % SHARES == share)
+    {
         differences.extend(pods.check(case));
         compared += 1;
     }
@@ -96,14 +117,24 @@ fn in_a_network_of_its_own() {
 #[test]
 fn istio_accepts_the_random_inputs() {
     let inputs = (0..RANDOM).flat_map(|seed| RandomInput::new(seed).batches);
-    let resources = inputs.flatten().filter(|resource| text(resource, "/kind") != "Service");
+    let resources = inputs
+        .flatten()
+        .filter(|resource| text(resource, "/kind") != "Service");
     let all: Vec<String> = resources.map(|resource| resource.to_string()).collect();
     assert!(all.len() > 500, "{}", all.len());
     let file = tempfile::NamedTempFile::with_suffix(".yaml").unwrap();
     fs::write(file.path(), all.join("\n---\n")).unwrap();
     let mut command = Command::new(istio_file("istioctl").unwrap());
-    let output = command.args(["validate", "-f"]).arg(file.path()).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let output = command
+        .args(["validate", "-f"])
+        .arg(file.path())
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 /// The pods that run, by namespace and labels.
@@ -130,7 +161,9 @@ impl Pods<'_> {
             let found = wait(self.of(workload), &expected);
             let told =
                 |whose, line| format!("{} {}: {whose}: {line}", case.name, workload.full_name());
-            let of_model = expected.difference(&found).map(|line| told("the model", line));
+            let of_model = expected
+                .difference(&found)
+                .map(|line| told("the model", line));
             let of_istiod = found.difference(&expected).map(|line| told("istiod", line));
             differences.extend(of_model.chain(of_istiod));
         }
@@ -167,7 +200,10 @@ impl Pods<'_> {
         other.insert("app".into(), "edge".into());
         self.start("istio-system", &home);
         self.start("shop", &other);
-        [("istio-system".to_owned(), home), ("shop".to_owned(), other)]
+        [
+            ("istio-system".to_owned(), home),
+            ("shop".to_owned(), other),
+        ]
     }
 
     /// Applies a random input, and tells how much istiod makes of it and in what the model differs.
@@ -180,7 +216,11 @@ impl Pods<'_> {
         let kubectl = self.stack.kubectl();
         let file = tempfile::NamedTempFile::with_suffix(".yaml").unwrap();
         let batches = RandomInput::new(seed).batches;
-        for (place, batch) in batches.iter().enumerate().filter(|(_, batch)| !batch.is_empty()) {
+        for (place, batch) in batches
+            .iter()
+            .enumerate()
+            .filter(|(_, batch)| !batch.is_empty())
+        {
             if place > 0 {
                 // The API server's clock has seconds.
                 sleep(Duration::from_millis(1050));
@@ -191,7 +231,9 @@ impl Pods<'_> {
         let model = of_cluster(kubectl);
         let (mut count, mut differences) = (0, Vec::new());
         for key @ (namespace, labels) in gateways {
-            let Some(pod) = self.running.get(key) else { continue };
+            let Some(pod) = self.running.get(key) else {
+                continue;
+            };
             let mut workloads = model.workloads.iter();
             let own = workloads.find(|own| own.namespace == *namespace && own.labels == *labels);
             let expected = own.map(of_model).unwrap_or_default();
@@ -199,12 +241,16 @@ impl Pods<'_> {
             count += expected.len();
             let told =
                 |whose, line| format!("SEEDS={seed} {namespace} {labels:?}: {whose}: {line}");
-            let of_model = expected.difference(&found).map(|line| told("the model", line));
+            let of_model = expected
+                .difference(&found)
+                .map(|line| told("the model", line));
             let of_istiod = found.difference(&expected).map(|line| told("istiod", line));
             differences.extend(of_model.chain(of_istiod));
         }
         let file = file.path().to_str().unwrap();
-        kubectl.run(&["delete", "--wait=false", "-f", file]).unwrap();
+        kubectl
+            .run(&["delete", "--wait=false", "-f", file])
+            .unwrap();
         for pod in self.running.values() {
             let left = wait(pod, &Lines::new());
             assert!(left.is_empty(), "SEEDS={seed} is deleted: {left:#?}");
@@ -240,8 +286,17 @@ pub(super) fn wait(pod: &Pod, expected: &Lines) -> Lines {
 
 pub(super) fn of_model(workload: &Workload) -> Lines {
     let mut lines = Lines::new();
-    for listener in workload.listeners.iter().filter(|listener| listener.is_tls()) {
-        lines.extend(listener.chains.iter().flat_map(|chain| of_chain(listener, chain)));
+    for listener in workload
+        .listeners
+        .iter()
+        .filter(|listener| listener.is_tls())
+    {
+        lines.extend(
+            listener
+                .chains
+                .iter()
+                .flat_map(|chain| of_chain(listener, chain)),
+        );
         if listener.is_rejected() {
             lines.insert(format!("{} rejected", listener.name()));
         }
@@ -270,7 +325,11 @@ fn of_chain(listener: &Listener, chain: &FilterChain) -> Lines {
 }
 
 fn joined(names: impl Iterator<Item = String>) -> String {
-    names.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(" ")
+    names
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 fn of_envoy(pod: &Pod) -> Lines {
@@ -294,8 +353,11 @@ fn of_envoy(pod: &Pod) -> Lines {
 fn of_listener(dynamic: &Value, tables: &BTreeMap<String, &Value>) -> Lines {
     let mut lines = Lines::new();
     // One that Envoy refuses may replace another, which stays in force until Envoy ends.
-    let states =
-        ["/error_state/failed_configuration", "/warming_state/listener", "/active_state/listener"];
+    let states = [
+        "/error_state/failed_configuration",
+        "/warming_state/listener",
+        "/active_state/listener",
+    ];
     let Some(listener) = states.iter().find_map(|state| dynamic.pointer(state)) else {
         return lines;
     };
@@ -329,7 +391,11 @@ fn of_listener(dynamic: &Value, tables: &BTreeMap<String, &Value>) -> Lines {
         if !details.is_empty() {
             continue;
         }
-        for host in tables.get(&table).into_iter().flat_map(|table| list(table, "/virtual_hosts")) {
+        for host in tables
+            .get(&table)
+            .into_iter()
+            .flat_map(|table| list(table, "/virtual_hosts"))
+        {
             let domains = joined(list(host, "/domains").map(|d| d.as_str().unwrap().to_owned()));
             lines.insert(format!("{table} {} = {domains}", text(host, "/name")));
         }
@@ -338,9 +404,17 @@ fn of_listener(dynamic: &Value, tables: &BTreeMap<String, &Value>) -> Lines {
 }
 
 fn list<'v>(value: &'v Value, path: &str) -> impl Iterator<Item = &'v Value> {
-    value.pointer(path).and_then(Value::as_array).into_iter().flatten()
+    value
+        .pointer(path)
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
 }
 
 fn text(value: &Value, path: &str) -> String {
-    value.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned()
+    value
+        .pointer(path)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned()
 }

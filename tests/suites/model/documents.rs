@@ -18,7 +18,11 @@ fn faults_of_documents() {
     );
     for (text, gateways, expected) in [
         (good.clone(), 1, vec![]),
-        (format!("---\n{good}---\n# nothing\n---\n{good}..."), 2, vec![]),
+        (
+            format!("---\n{good}---\n# nothing\n---\n{good}..."),
+            2,
+            vec![],
+        ),
         (good.replace("v1beta1", "v1alpha3"), 1, vec![]),
         (
             list,
@@ -33,13 +37,20 @@ fn faults_of_documents() {
             ],
         ),
         (
-            format!("{good}---\n\n{}", gateway("{port: {number: 1}, hosts: ['*a.com']}")),
+            format!(
+                "{good}---\n\n{}",
+                gateway("{port: {number: 1}, hosts: ['*a.com']}")
+            ),
             1,
             vec![
                 "f:9: Gateway g: spec.servers[0].hosts[0]: \"*a.com\" is not a host: a wildcard is",
             ],
         ),
-        (format!("{good}---\na: [\n---\n{good}"), 2, vec!["f:8: it is no YAML: "]),
+        (
+            format!("{good}---\na: [\n---\n{good}"),
+            2,
+            vec!["f:8: it is no YAML: "],
+        ),
         (
             format!("{good}---\na: 1\n"),
             1,
@@ -84,13 +95,19 @@ fn secrets_keep_their_certificates_alone() {
          ---\napiVersion: v1\nkind: Secret\nmetadata: {name: g}\nstringData: {cert: plain}\n",
     );
     let told = format!("{:?}", resources.secrets);
-    assert!(!told.contains("a2V5") && !told.contains("107, 101, 121"), "{told}");
+    assert!(
+        !told.contains("a2V5") && !told.contains("107, 101, 121"),
+        "{told}"
+    );
     let found: Vec<_> = resources
         .secrets
         .iter()
         .map(|secret| (secret.certificate.as_deref(), secret.has_key))
         .collect();
-    assert_eq!(found, [(Some(&b"cert"[..]), true), (Some(&b"plain"[..]), false)]);
+    assert_eq!(
+        found,
+        [(Some(&b"cert"[..]), true), (Some(&b"plain"[..]), false)]
+    );
 }
 
 /// Where the certificates come from, for the workload of the listener.
@@ -102,17 +119,35 @@ fn credentials() {
     };
     for (tls, expected) in [
         ("credentialName: w", vec![secret("istio-system", "w")]),
-        ("credentialName: 'kubernetes://w'", vec![secret("istio-system", "w")]),
-        ("credentialName: istio-system/w", vec![secret("istio-system", "w")]),
+        (
+            "credentialName: 'kubernetes://w'",
+            vec![secret("istio-system", "w")],
+        ),
+        (
+            "credentialName: istio-system/w",
+            vec![secret("istio-system", "w")],
+        ),
         ("credentialName: other/w", vec![secret("other", "w")]),
-        ("credentialNames: [w, x]", vec![secret("istio-system", "w"), secret("istio-system", "x")]),
+        (
+            "credentialNames: [w, x]",
+            vec![secret("istio-system", "w"), secret("istio-system", "x")],
+        ),
         ("credentialName: 'builtin://'", vec![Credential::Workload]),
-        ("credentialName: 'sds://x'", vec![Credential::Unknown("sds://x".into())]),
-        ("serverCertificate: /etc/a.pem", vec![Credential::File("/etc/a.pem".into())]),
+        (
+            "credentialName: 'sds://x'",
+            vec![Credential::Unknown("sds://x".into())],
+        ),
+        (
+            "serverCertificate: /etc/a.pem",
+            vec![Credential::File("/etc/a.pem".into())],
+        ),
         ("{}", vec![]),
     ] {
-        let settings =
-            if tls == "{}" { "{mode: SIMPLE}".into() } else { format!("{{mode: SIMPLE, {tls}}}") };
+        let settings = if tls == "{}" {
+            "{mode: SIMPLE}".into()
+        } else {
+            format!("{{mode: SIMPLE, {tls}}}")
+        };
         let text = format!(
             "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {{name: g, namespace: shop}}\n\
              spec:\n  selector: {{istio: ingressgateway}}\n  servers:\n  - hosts: [a.example.com]\n    \
@@ -120,7 +155,13 @@ fn credentials() {
         );
         let model = Model::of(&resources(&text));
         let listener = &model.workloads.first().unwrap().listeners;
-        let found = &listener.first().unwrap().chains.first().unwrap().credentials;
+        let found = &listener
+            .first()
+            .unwrap()
+            .chains
+            .first()
+            .unwrap()
+            .credentials;
         assert_eq!(*found, expected, "{tls}");
     }
 }

@@ -57,7 +57,15 @@ fn explain_tells_for_each_listener() {
         ),
     ] {
         let path = format!("gateways/{case}.yaml");
-        let run = packager(&["explain", "--from", &path, "--sni", sni, "--authority", authority]);
+        let run = packager(&[
+            "explain",
+            "--from",
+            &path,
+            "--sni",
+            sni,
+            "--authority",
+            authority,
+        ]);
         assert_eq!(run.status, 0, "{case}: {}", run.talk);
         let lines: Vec<&str> = run.out.lines().collect();
         assert_eq!(lines.len(), expected.len(), "{case}: {}", run.out);
@@ -71,7 +79,13 @@ fn explain_tells_for_each_listener() {
 fn explain_has_every_key() {
     let case = r#"{"sni":"b.example.com","authority":"a.example.com"}"#;
     let run = packager_with_input(
-        &["explain", "--from", "gateways/01-one-secret.yaml", "--cases", "-"],
+        &[
+            "explain",
+            "--from",
+            "gateways/01-one-secret.yaml",
+            "--cases",
+            "-",
+        ],
         case,
     );
     let expected = concat!(
@@ -81,9 +95,15 @@ fn explain_has_every_key() {
         r#""outcome":"not_found","status":421,"reason":"other_server"}"#,
         "\n"
     );
-    assert_eq!((run.out.as_str(), run.status), (expected, 0), "{}", run.talk);
+    assert_eq!(
+        (run.out.as_str(), run.status),
+        (expected, 0),
+        "{}",
+        run.talk
+    );
     assert!(
-        run.talk.contains("note: no pods of istio-system/istio=ingressgateway"),
+        run.talk
+            .contains("note: no pods of istio-system/istio=ingressgateway"),
         "{}",
         run.talk
     );
@@ -103,16 +123,31 @@ fn explain_reads_files_folders_and_standard_input() {
         packager_with_input(&[&["explain", "--from"], from, &request].concat(), input)
     };
     let run = explain(&[path], "");
-    assert_eq!((run.out.lines().count(), run.status), (1, 0), "{}", run.talk);
+    assert_eq!(
+        (run.out.lines().count(), run.status),
+        (1, 0),
+        "{}",
+        run.talk
+    );
     let run = explain(&["-"], &text);
-    assert_eq!((run.out.lines().count(), run.status), (1, 0), "{}", run.talk);
+    assert_eq!(
+        (run.out.lines().count(), run.status),
+        (1, 0),
+        "{}",
+        run.talk
+    );
     fs::write(
         folder.path().join("broken.yaml"),
         "a: 1\nkind: [\n---\nkind: ConfigMap\napiVersion: v1\n",
     )
     .unwrap();
     let run = explain(&[path], "");
-    assert_eq!((run.out.lines().count(), run.status), (1, 2), "{}", run.talk);
+    assert_eq!(
+        (run.out.lines().count(), run.status),
+        (1, 2),
+        "{}",
+        run.talk
+    );
     assert!(
         run.talk.contains("broken.yaml:2") || run.talk.contains("broken.yaml:3"),
         "{}",

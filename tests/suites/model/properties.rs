@@ -12,8 +12,16 @@ use serde_json::{Value, json};
 /// The namespace of the pods.
 const HOME: &str = "istio-system";
 
-const HOSTS: [&str; 8] =
-    ["*", "*.com", "*.b.com", "a.com", "A.com", "x.b.com", "b.com", "y.x.b.com"];
+const HOSTS: [&str; 8] = [
+    "*",
+    "*.com",
+    "*.b.com",
+    "a.com",
+    "A.com",
+    "x.b.com",
+    "b.com",
+    "y.x.b.com",
+];
 
 #[derive(Clone, Debug)]
 struct Gateway {
@@ -43,9 +51,16 @@ fn gateway() -> impl Strategy<Value = Gateway> {
 }
 
 fn routes() -> impl Strategy<Value = Routes> {
-    let shared = (any::<bool>(), any::<bool>(), vec(select(HOSTS.to_vec()), 1..3));
-    let bound =
-        (vec(0..4_usize, 1..3), proptest::option::of(0..4_usize), select(vec![0, 0, 443, 8443]));
+    let shared = (
+        any::<bool>(),
+        any::<bool>(),
+        vec(select(HOSTS.to_vec()), 1..3),
+    );
+    let bound = (
+        vec(0..4_usize, 1..3),
+        proptest::option::of(0..4_usize),
+        select(vec![0, 0, 443, 8443]),
+    );
     (shared, bound).prop_map(|((home, exported, hosts), (gateways, only, port))| Routes {
         home,
         exported,
@@ -155,9 +170,17 @@ fn chains(gateways: &[Gateway]) -> Vec<Chain> {
             let mut written: Vec<&str> = hosts.iter().map(|(_, host)| host.as_str()).collect();
             written.sort_unstable();
             written.dedup();
-            let names = if written.contains(&"*") { vec!["*"] } else { written };
+            let names = if written.contains(&"*") {
+                vec!["*"]
+            } else {
+                written
+            };
             let names = names.iter().map(|name| name.to_lowercase()).collect();
-            chains.push(Chain { gateway, hosts, names });
+            chains.push(Chain {
+                gateway,
+                hosts,
+                names,
+            });
         }
     }
     chains
@@ -193,14 +216,25 @@ fn outcome(gateways: &[Gateway], routes: &[Routes], sni: &str, authority: &str) 
     names.sort_unstable();
     let is_rejected = names.windows(2).any(|pair| pair[0] == pair[1]);
     let ranked = chains.iter().filter_map(|chain| {
-        let best = chain.names.iter().filter_map(|name| rank(name, sni)).max()?;
+        let best = chain
+            .names
+            .iter()
+            .filter_map(|name| rank(name, sni))
+            .max()?;
         Some((best, chain))
     });
-    let Some((_, chain)) = ranked.max_by_key(|(rank, _)| *rank).filter(|_| !is_rejected) else {
+    let Some((_, chain)) = ranked
+        .max_by_key(|(rank, _)| *rank)
+        .filter(|_| !is_rejected)
+    else {
         return "reset";
     };
     let fits = |domain: &String| rank(domain, authority).is_some();
-    if domains(chain, routes).iter().any(fits) { "served" } else { "not_found" }
+    if domains(chain, routes).iter().any(fits) {
+        "served"
+    } else {
+        "not_found"
+    }
 }
 
 proptest! {

@@ -84,12 +84,21 @@ impl Gateways {
                 script => Filter::Lua(script.into()),
             });
             let backends = free_backends(listener).unwrap();
-            listening.push(Listening { name: name.into(), listener, filter, backends });
+            listening.push(Listening {
+                name: name.into(),
+                listener,
+                filter,
+                backends,
+            });
         }
         let mut config = bootstrap(&listening, &certificate).unwrap();
         speak_http_1_1(&mut config);
         let envoy = Envoy::start_with(config).unwrap();
-        Self { envoy, certificate, folder }
+        Self {
+            envoy,
+            certificate,
+            folder,
+        }
     }
 
     /// Where a listener is, as the command line has it.
@@ -113,8 +122,12 @@ fn guard(listener: &Listener) -> Filter {
 
 /// Has the listener `old` offer HTTP/1.1 alone.
 fn speak_http_1_1(config: &mut Value) {
-    let listeners = config["static_resources"]["listeners"].as_array_mut().unwrap();
-    let old = listeners.iter_mut().filter(|listener| listener["name"] == "old");
+    let listeners = config["static_resources"]["listeners"]
+        .as_array_mut()
+        .unwrap();
+    let old = listeners
+        .iter_mut()
+        .filter(|listener| listener["name"] == "old");
     for chain in old.flat_map(|listener| listener["filter_chains"].as_array_mut().unwrap()) {
         let context = &mut chain["transport_socket"]["typed_config"]["common_tls_context"];
         context["alpn_protocols"] = json!(["http/1.1"]);

@@ -23,17 +23,80 @@ fn verdicts_of_every_kind() {
     let (x, c) = ("x.example.com", "c.example.com");
     for (listener, sni, authority, from, reused, fresh, verdict, status) in [
         ("plain", A, B, &[][..], 404, 200, "not-fixed", 1),
-        ("plain", A, "B.Example.com.:443", &[], 404, 404, "unreachable-fresh", 1),
-        ("plain", A, "B.Example.com:443", &FROM_TWO_SERVERS, 404, 200, "not-fixed", 1),
+        (
+            "plain",
+            A,
+            "B.Example.com.:443",
+            &[],
+            404,
+            404,
+            "unreachable-fresh",
+            1,
+        ),
+        (
+            "plain",
+            A,
+            "B.Example.com:443",
+            &FROM_TWO_SERVERS,
+            404,
+            200,
+            "not-fixed",
+            1,
+        ),
         ("plain", A, A, &[], 200, 200, "fixed-by-merge", 0),
         ("guarded", A, B, &[], 421, 200, "fixed-by-421", 0),
-        ("guarded", A, B, &FROM_TWO_SERVERS, 421, 200, "fixed-by-421", 0),
-        ("guarded", A, A, &FROM_TWO_SERVERS, 200, 200, "fixed-by-merge", 0),
+        (
+            "guarded",
+            A,
+            B,
+            &FROM_TWO_SERVERS,
+            421,
+            200,
+            "fixed-by-421",
+            0,
+        ),
+        (
+            "guarded",
+            A,
+            A,
+            &FROM_TWO_SERVERS,
+            200,
+            200,
+            "fixed-by-merge",
+            0,
+        ),
         ("always", A, B, &[], 421, 421, "all-421", 1),
         ("merged", A, B, &[], 200, 200, "fixed-by-merge", 0),
-        ("merged", A, B, &FROM_ONE_SERVER, 200, 200, "fixed-by-merge", 0),
-        ("strict", A, B, &FROM_ONE_SERVER, 421, 200, "needless-421", 1),
-        ("strict", A, B, &FROM_TWO_SERVERS, 421, 200, "fixed-by-421", 0),
+        (
+            "merged",
+            A,
+            B,
+            &FROM_ONE_SERVER,
+            200,
+            200,
+            "fixed-by-merge",
+            0,
+        ),
+        (
+            "strict",
+            A,
+            B,
+            &FROM_ONE_SERVER,
+            421,
+            200,
+            "needless-421",
+            1,
+        ),
+        (
+            "strict",
+            A,
+            B,
+            &FROM_TWO_SERVERS,
+            421,
+            200,
+            "fixed-by-421",
+            0,
+        ),
         ("strict", A, B, &[], 421, 200, "fixed-by-421", 0),
         ("counting", A, B, &[], 200, 200, "fixed-by-merge", 0),
         ("two versions", A, B, &[], 200, 200, "fixed-by-merge", 0),
@@ -44,8 +107,26 @@ fn verdicts_of_every_kind() {
         ("unattached", A, B, &[], 404, 404, "unreachable-fresh", 1),
         ("plain", A, c, &[], 404, 0, "reset", 1),
         ("plain", c, A, &[], 0, 200, "reset", 1),
-        ("plain", A, "b.example.net", &[], 404, 0, "not-coalescible", 0),
-        ("plain", A, "x.a.example.com", &[], 404, 0, "not-coalescible", 0),
+        (
+            "plain",
+            A,
+            "b.example.net",
+            &[],
+            404,
+            0,
+            "not-coalescible",
+            0,
+        ),
+        (
+            "plain",
+            A,
+            "x.a.example.com",
+            &[],
+            404,
+            0,
+            "not-coalescible",
+            0,
+        ),
         ("old", A, B, &[], 404, 200, "not-coalescible", 0),
     ] {
         let (run, report) = report(&gateways.connect(listener), sni, &[authority], from);
@@ -54,7 +135,11 @@ fn verdicts_of_every_kind() {
         let statuses = [number(&result["status"]), number(&result["freshStatus"])];
         let what = format!("{listener}, {authority} on {sni}: {report} {}", run.talk);
         assert_eq!(statuses, [reused, fresh], "{what}");
-        assert_eq!((verdicts(&report), run.status), (vec![(authority, verdict)], status), "{what}");
+        assert_eq!(
+            (verdicts(&report), run.status),
+            (vec![(authority, verdict)], status),
+            "{what}"
+        );
     }
 }
 
@@ -63,7 +148,12 @@ fn json_for_programs() {
     let gateways = Gateways::start(&["plain"]);
     let connect = gateways.connect("plain");
     let (run, report) = report(&connect, A, &[A, B, "b.example.net"], &FROM_TWO_SERVERS);
-    assert_eq!((run.status, run.out.lines().count()), (1, 1), "{}", run.talk);
+    assert_eq!(
+        (run.status, run.out.lines().count()),
+        (1, 1),
+        "{}",
+        run.talk
+    );
     assert_eq!(report["alpn"], "h2");
     assert_eq!(report["sans"], json!(["*.b.example.com", "*.example.com"]));
     assert_eq!(report["connection"], "Gateway istio-system/gw-a servers[0]");
@@ -81,11 +171,18 @@ fn json_for_programs() {
     );
     assert_eq!(result["fresh"]["headers"]["date"], Value::Null);
     let foreign = &report["results"][2];
-    assert_eq!((&foreign["covered"], &foreign["owner"]), (&json!(false), &Value::Null));
+    assert_eq!(
+        (&foreign["covered"], &foreign["owner"]),
+        (&json!(false), &Value::Null)
+    );
     assert_eq!(foreign["fresh"], json!({ "failure": "reset" }));
     assert_eq!(
         verdicts(&report),
-        [(A, "fixed-by-merge"), (B, "not-fixed"), ("b.example.net", "not-coalescible")]
+        [
+            (A, "fixed-by-merge"),
+            (B, "not-fixed"),
+            ("b.example.net", "not-coalescible")
+        ]
     );
 }
 
@@ -121,15 +218,23 @@ reset: ended without an answer: no TLS server has the name, or it has no certifi
     );
     let run = probe(&connect, "c.example.com", &[A], &[]);
     assert!(
-        run.out.starts_with(&format!("{connect} with SNI c.example.com: the server ends")),
+        run.out.starts_with(&format!(
+            "{connect} with SNI c.example.com: the server ends"
+        )),
         "{}",
         run.out
     );
     let run = probe(&gateways.connect("wildcard"), "x.example.com", &[B], &[]);
-    assert!(run.out.contains("b.example.com: the answers differ in body, server\n"), "{}", run.out);
+    assert!(
+        run.out
+            .contains("b.example.com: the answers differ in body, server\n"),
+        "{}",
+        run.out
+    );
     let run = probe(&gateways.connect("counting"), A, &[B], &[]);
     assert!(
-        run.out.contains("b.example.com: not compared, it changes each time: body\n"),
+        run.out
+            .contains("b.example.com: not compared, it changes each time: body\n"),
         "{}",
         run.out
     );
@@ -163,11 +268,26 @@ fn the_listener_is_found() {
     let with_secret = without(&one) + &secret("istio-system");
     for (input, verdict, note) in [
         (format!("{others}\n---\n{at_port}"), "needless-421", false),
-        (format!("{others}\n---\n{with_secret}"), "needless-421", false),
+        (
+            format!("{others}\n---\n{with_secret}"),
+            "needless-421",
+            false,
+        ),
         (format!("{others}\n---\n{one}"), "fixed-by-421", true),
-        ("apiVersion: v1\nkind: List\nitems: []\n".into(), "fixed-by-421", true),
+        (
+            "apiVersion: v1\nkind: List\nitems: []\n".into(),
+            "fixed-by-421",
+            true,
+        ),
     ] {
-        let arguments = ["probe", "--insecure-skip-tls-verify", "--connect", &connect, "--sni", A];
+        let arguments = [
+            "probe",
+            "--insecure-skip-tls-verify",
+            "--connect",
+            &connect,
+            "--sni",
+            A,
+        ];
         let more = ["--authority", B, "--output", "json", "--from", "-"];
         let run = packager_with_input(&[arguments, more].concat(), &input);
         let report: Value = serde_json::from_str(&run.out).unwrap();
@@ -179,7 +299,12 @@ fn the_listener_is_found() {
     let from = ["--from", "check/broken-document.yaml"];
     let run = probe(&connect, A, &[B], &from);
     assert_eq!(run.status, 2, "{}", run.talk);
-    assert!(run.talk.contains("error: reading check/broken-document.yaml"), "{}", run.talk);
+    assert!(
+        run.talk
+            .contains("error: reading check/broken-document.yaml"),
+        "{}",
+        run.talk
+    );
 }
 
 #[test]
@@ -191,16 +316,38 @@ fn certificates_are_verified() {
     fs::create_dir_all(&folder).unwrap();
     let other = Certificate::generate(&folder, &["*.example.com"]).unwrap();
     let other = other.certificate.to_str().unwrap();
-    let arguments =
-        |sni| ["probe", "--connect", &connect, "--sni", sni, "--authority", B].map(str::to_owned);
+    let arguments = |sni| {
+        [
+            "probe",
+            "--connect",
+            &connect,
+            "--sni",
+            sni,
+            "--authority",
+            B,
+        ]
+        .map(str::to_owned)
+    };
     for (sni, ca_file, status, said) in [
         (A, Some(own), 0, ""),
-        (A, Some(other), 2, "hint: give the certificate of the authority"),
+        (
+            A,
+            Some(other),
+            2,
+            "hint: give the certificate of the authority",
+        ),
         (A, None, 2, "error: connecting to"),
     ] {
-        let ca_file: Vec<&str> = ca_file.into_iter().flat_map(|path| ["--ca-file", path]).collect();
+        let ca_file: Vec<&str> = ca_file
+            .into_iter()
+            .flat_map(|path| ["--ca-file", path])
+            .collect();
         let arguments = arguments(sni);
-        let arguments: Vec<&str> = arguments.iter().map(String::as_str).chain(ca_file).collect();
+        let arguments: Vec<&str> = arguments
+            .iter()
+            .map(String::as_str)
+            .chain(ca_file)
+            .collect();
         let run = packager(&arguments);
         assert_eq!(run.status, status, "{}", run.talk);
         assert!(run.talk.contains(said), "{}", run.talk);
@@ -214,7 +361,12 @@ fn client_certificates() {
     // The server closes while the client writes: what it says must not get lost, whoever is faster.
     for _ in 0..20 {
         let refused = probe(&connect, B, &[B], &[]);
-        assert_eq!((refused.status, refused.out.as_str()), (2, ""), "{}", refused.talk);
+        assert_eq!(
+            (refused.status, refused.out.as_str()),
+            (2, ""),
+            "{}",
+            refused.talk
+        );
         let said =
             "with SNI b.example.com: the server demands a client certificate\nhint: give one";
         assert!(refused.talk.contains(said), "{}", refused.talk);
@@ -223,10 +375,20 @@ fn client_certificates() {
     let [certificate, key] = [&pair.certificate, &pair.key].map(|path| path.to_str().unwrap());
     let own = ["--client-cert", certificate, "--client-key", key];
     let (run, report) = report(&connect, B, &[B], &own);
-    assert_eq!((run.status, verdicts(&report)), (0, vec![(B, "fixed-by-merge")]), "{}", run.talk);
+    assert_eq!(
+        (run.status, verdicts(&report)),
+        (0, vec![(B, "fixed-by-merge")]),
+        "{}",
+        run.talk
+    );
     // A client that reuses this connection is not asked for the certificate.
     let (run, report) = super::report(&connect, "x.example.com", &[B], &own);
-    assert_eq!((run.status, verdicts(&report)), (1, vec![(B, "wrong-route")]), "{}", run.talk);
+    assert_eq!(
+        (run.status, verdicts(&report)),
+        (1, vec![(B, "wrong-route")]),
+        "{}",
+        run.talk
+    );
     let differences = &report["results"][0]["differences"];
     assert_eq!(differences[0], "client certificate", "{report}");
     let folder = gateways.folder.path().join("stranger");
@@ -234,15 +396,32 @@ fn client_certificates() {
     let pair = Certificate::generate(&folder, &["stranger"]).unwrap();
     let [certificate, stranger_key] =
         [&pair.certificate, &pair.key].map(|path| path.to_str().unwrap());
-    let run =
-        probe(&connect, B, &[B], &["--client-cert", certificate, "--client-key", stranger_key]);
+    let run = probe(
+        &connect,
+        B,
+        &[B],
+        &["--client-cert", certificate, "--client-key", stranger_key],
+    );
     assert_eq!(run.status, 2, "{}{}", run.out, run.talk);
     assert!(run.talk.contains("TLS alert"), "{}", run.talk);
-    let run =
-        probe(&connect, B, &[B], &["--client-cert", certificate, "--client-key", certificate]);
+    let run = probe(
+        &connect,
+        B,
+        &[B],
+        &["--client-cert", certificate, "--client-key", certificate],
+    );
     assert_eq!(run.status, 2);
-    assert!(run.talk.contains("no private key in it\nhint: "), "{}", run.talk);
-    let run = probe(&connect, B, &[B], &["--client-cert", certificate, "--client-key", key]);
+    assert!(
+        run.talk.contains("no private key in it\nhint: "),
+        "{}",
+        run.talk
+    );
+    let run = probe(
+        &connect,
+        B,
+        &[B],
+        &["--client-cert", certificate, "--client-key", key],
+    );
     assert_eq!(run.status, 2);
     assert!(run.talk.starts_with("error: using "), "{}", run.talk);
 }
@@ -254,28 +433,117 @@ fn nobody_listens() {
     assert_eq!((run.status, run.out.as_str()), (2, ""));
     let expected =
         format!("error: connecting to 127.0.0.1:{port} with SNI a.example.com: Connection refused");
-    assert!(run.talk.starts_with(&expected) && run.talk.contains("\nhint: "), "{}", run.talk);
+    assert!(
+        run.talk.starts_with(&expected) && run.talk.contains("\nhint: "),
+        "{}",
+        run.talk
+    );
 }
 
 #[test]
 fn usage() {
     for (arguments, said) in [
-        (&["--connect", "127.0.0.1", "--sni", A, "--authority", B][..], "expected ADDRESS:PORT"),
-        (&["--connect", "::1:443", "--sni", A, "--authority", B], "in brackets"),
-        (&["--connect", "h:0", "--sni", A, "--authority", B], "expected ADDRESS:PORT"),
-        (&["--connect", "h:1", "--sni", "*.example.com", "--authority", B], "one host"),
-        (&["--connect", "h:1", "--sni", "127.0.0.1", "--authority", B], "names no addresses"),
-        (&["--connect", "h:1", "--sni", A, "--authority", "a b"], "expected a host"),
-        (&["--connect", "h:1", "--sni", A, "--authority", "[::1]:443"], "expected a name"),
-        (&["--connect", "h:1", "--sni", A], "--authority"),
-        (&["--connect", "h:1", "--sni", A, "--authority", B, "--path", "x"], "begins with /"),
         (
-            &["--connect", "h:1", "--sni", A, "--authority", B, "--method", "CONNECT"],
+            &["--connect", "127.0.0.1", "--sni", A, "--authority", B][..],
+            "expected ADDRESS:PORT",
+        ),
+        (
+            &["--connect", "::1:443", "--sni", A, "--authority", B],
+            "in brackets",
+        ),
+        (
+            &["--connect", "h:0", "--sni", A, "--authority", B],
+            "expected ADDRESS:PORT",
+        ),
+        (
+            &[
+                "--connect",
+                "h:1",
+                "--sni",
+                "*.example.com",
+                "--authority",
+                B,
+            ],
+            "one host",
+        ),
+        (
+            &["--connect", "h:1", "--sni", "127.0.0.1", "--authority", B],
+            "names no addresses",
+        ),
+        (
+            &["--connect", "h:1", "--sni", A, "--authority", "a b"],
+            "expected a host",
+        ),
+        (
+            &["--connect", "h:1", "--sni", A, "--authority", "[::1]:443"],
+            "expected a name",
+        ),
+        (&["--connect", "h:1", "--sni", A], "--authority"),
+        (
+            &[
+                "--connect",
+                "h:1",
+                "--sni",
+                A,
+                "--authority",
+                B,
+                "--path",
+                "x",
+            ],
+            "begins with /",
+        ),
+        (
+            &[
+                "--connect",
+                "h:1",
+                "--sni",
+                A,
+                "--authority",
+                B,
+                "--method",
+                "CONNECT",
+            ],
             "asks for no path",
         ),
-        (&["--connect", "h:1", "--sni", A, "--authority", B, "--timeout", "0"], "--timeout"),
-        (&["--connect", "h:1", "--sni", A, "--authority", B, "--for", "5"], "--watch"),
-        (&["--connect", "h:1", "--sni", A, "--authority", B, "--client-key", "k"], "--client-cert"),
+        (
+            &[
+                "--connect",
+                "h:1",
+                "--sni",
+                A,
+                "--authority",
+                B,
+                "--timeout",
+                "0",
+            ],
+            "--timeout",
+        ),
+        (
+            &[
+                "--connect",
+                "h:1",
+                "--sni",
+                A,
+                "--authority",
+                B,
+                "--for",
+                "5",
+            ],
+            "--watch",
+        ),
+        (
+            &[
+                "--connect",
+                "h:1",
+                "--sni",
+                A,
+                "--authority",
+                B,
+                "--client-key",
+                "k",
+            ],
+            "--client-cert",
+        ),
     ] {
         let run = packager(&[&["probe"], arguments].concat());
         assert_eq!((run.status, run.out.as_str()), (2, ""), "{arguments:?}");
@@ -290,7 +558,10 @@ fn paths_and_methods() {
         transport: Transport::Tls,
         chains: vec![Chain {
             server_names: vec![A.into(), B.into()],
-            virtual_hosts: vec![VirtualHost { prefix: Some("/page".into()), ..VirtualHost::of(A) }],
+            virtual_hosts: vec![VirtualHost {
+                prefix: Some("/page".into()),
+                ..VirtualHost::of(A)
+            }],
         }],
         filter: None,
     }]);
@@ -310,7 +581,12 @@ fn paths_and_methods() {
 fn rounds_are_told_once_where_nothing_changes() {
     let gateways = Gateways::start(&["plain"]);
     let connect = gateways.connect("plain");
-    let run = probe(&connect, A, &[B], &["--repeat", "3", "--interval", "0", "--output", "json"]);
+    let run = probe(
+        &connect,
+        A,
+        &[B],
+        &["--repeat", "3", "--interval", "0", "--output", "json"],
+    );
     assert_eq!((run.status, run.out.lines().count()), (1, 1), "{}", run.out);
     assert!(run.talk.starts_with("3 rounds in "), "{}", run.talk);
     assert!(run.talk.ends_with(" s, changes in 0\n"), "{}", run.talk);
@@ -326,7 +602,10 @@ fn a_merge_is_watched() {
         server_names: vec![A.into(), B.into()],
         virtual_hosts: vec![VirtualHost::of(A), VirtualHost::of(B)],
     };
-    let merged = Listener { chains: vec![chain], ..apart.clone() };
+    let merged = Listener {
+        chains: vec![chain],
+        ..apart.clone()
+    };
     let envoy = Envoy::start_discovering(std::slice::from_ref(&apart)).unwrap();
     let connect = envoy.listener("gateway").unwrap().to_string();
     let began = Instant::now();
@@ -339,7 +618,11 @@ fn a_merge_is_watched() {
     thread::sleep(Duration::from_millis(900));
     envoy.replace_listeners(&[merged]).unwrap();
     let (watched, counted) = (watched.join().unwrap(), counted.join().unwrap());
-    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        began.elapsed()
+    );
     assert_eq!(watched.status, 0, "{}{}", watched.out, watched.talk);
     let change =
         "b.example.com: fixed-by-merge, was not-fixed (reused 200, was 404; fresh 200, was 200)";
@@ -352,5 +635,8 @@ fn a_merge_is_watched() {
 }
 
 fn count(run: &Run, change: &str) -> usize {
-    run.out.lines().filter(|line| line.ends_with(change)).count()
+    run.out
+        .lines()
+        .filter(|line| line.ends_with(change))
+        .count()
 }

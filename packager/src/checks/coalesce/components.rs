@@ -36,7 +36,13 @@ pub(crate) fn components(
     }
     let mut members: BTreeMap<usize, Vec<ServerId>> = BTreeMap::new();
     for (number, server) in site.servers() {
-        members.entry(sets.first(number)).or_default().push(server.clone());
+        members
+            .entry(sets.first(number))
+            .or_default()
+            .push(server.clone());
     }
-    members.into_values().filter(|members| members.len() > 1).collect()
+    members
+        .into_values()
+        .filter(|members| members.len() > 1)
+        .collect()
 }

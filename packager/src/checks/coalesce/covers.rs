@@ -44,12 +44,16 @@ pub(super) fn covers(site: &Site<'_>, certificates: &Certificates) -> Vec<Cover>
             shown.push((place, names(chain, certificates)));
         }
     }
-    let known = sets::sets(site, shown).into_iter().map(|(names, connections)| Cover {
-        known: Known::Known,
-        connections,
-        hosts: hosts(site, &names),
-    });
-    let unknown = unknown.into_values().filter_map(|places| presumed(site, &places));
+    let known = sets::sets(site, shown)
+        .into_iter()
+        .map(|(names, connections)| Cover {
+            known: Known::Known,
+            connections,
+            hosts: hosts(site, &names),
+        });
+    let unknown = unknown
+        .into_values()
+        .filter_map(|places| presumed(site, &places));
     known.chain(unknown).collect()
 }
 
@@ -60,25 +64,41 @@ fn offers_requests(chain: &FilterChain) -> bool {
 
 /// The names of all certificates that a filter chain may show, each once and sorted.
 fn names(chain: &FilterChain, certificates: &Certificates) -> Vec<HostPattern> {
-    let found = chain.credentials.iter().filter_map(|credential| certificates.known(credential));
-    let mut names: Vec<HostPattern> = found.flat_map(|found| found.names.iter().cloned()).collect();
+    let found = chain
+        .credentials
+        .iter()
+        .filter_map(|credential| certificates.known(credential));
+    let mut names: Vec<HostPattern> = found
+        .flat_map(|found| found.names.iter().cloned())
+        .collect();
     names.sort_by_cached_key(ToString::to_string);
     names.dedup();
     names
 }
 
 fn hosts(site: &Site<'_>, names: &[HostPattern]) -> Vec<usize> {
-    let found = names.iter().flat_map(|name| site.certified_by(name)).copied();
+    let found = names
+        .iter()
+        .flat_map(|name| site.certified_by(name))
+        .copied();
     found.collect::<BTreeSet<usize>>().into_iter().collect()
 }
 
 fn presumed(site: &Site<'_>, places: &[usize]) -> Option<Cover> {
     let users: BTreeSet<usize> = places.iter().copied().collect();
-    let chains = || users.iter().filter_map(|place| Some((*place, site.chain(*place)?)));
-    let names: Vec<HostPattern> =
-        chains().flat_map(|(_, chain)| chain.server_names.iter().cloned()).collect();
+    let chains = || {
+        users
+            .iter()
+            .filter_map(|place| Some((*place, site.chain(*place)?)))
+    };
+    let names: Vec<HostPattern> = chains()
+        .flat_map(|(_, chain)| chain.server_names.iter().cloned())
+        .collect();
     let mut hosts = hosts(site, &names);
-    hosts.retain(|at| site.candidate(*at).is_some_and(|host| users.contains(&host.chain)));
+    hosts.retain(|at| {
+        site.candidate(*at)
+            .is_some_and(|host| users.contains(&host.chain))
+    });
     let connections =
         chains().filter(|(place, chain)| offers_requests(chain) && site.sni(*place).is_some());
     let connections: Vec<usize> = connections.map(|(place, _)| place).collect();

@@ -67,8 +67,12 @@ impl Relation {
             known: HashMap::new(),
         };
         for at in &cover.hosts {
-            let Some(host) = site.candidate(*at) else { continue };
-            let Some(owner) = site.server_of(host.chain) else { continue };
+            let Some(host) = site.candidate(*at) else {
+                continue;
+            };
+            let Some(owner) = site.server_of(host.chain) else {
+                continue;
+            };
             relation.owners.entry(owner).or_default().push(*at);
             for place in site.chains_with(&host.name) {
                 relation.meet(site, place, owner, *at);
@@ -84,13 +88,20 @@ impl Relation {
         let is_connection = site
             .server_of(place)
             .is_some_and(|server| server != owner && self.connections.get(&server) == Some(&place));
-        let (Some(chain), Some(host)) = (site.chain(place), site.candidate(at)) else { return };
+        let (Some(chain), Some(host)) = (site.chain(place), site.candidate(at)) else {
+            return;
+        };
         if !is_connection {
             return;
         }
         match defect(chain, host) {
             Some(Defect::NotFound) => return,
-            Some(defect) => self.special.push(Pair { connection: place, owner, host: at, defect }),
+            Some(defect) => self.special.push(Pair {
+                connection: place,
+                owner,
+                host: at,
+                defect,
+            }),
             None => {}
         }
         *self.known.entry((place, owner)).or_default() += 1;
@@ -106,7 +117,10 @@ impl Relation {
                 return false;
             }
             let servers = [site.server_of(pair.connection), Some(pair.owner)];
-            let mut servers = servers.into_iter().flatten().filter_map(|at| site.server(at));
+            let mut servers = servers
+                .into_iter()
+                .flatten()
+                .filter_map(|at| site.server(at));
             let is_ignored = servers.any(|server| findings.ignores(server, code));
             ignored += usize::from(is_ignored);
             !is_ignored
@@ -118,7 +132,8 @@ impl Relation {
     fn leave_out(&mut self, site: &Site<'_>, code: Code, findings: &mut Findings<'_>) {
         let before = self.count(|_| true, |_| true);
         let is_told = |number: &usize| {
-            site.server(*number).is_some_and(|server| !findings.ignores(server, code))
+            site.server(*number)
+                .is_some_and(|server| !findings.ignores(server, code))
         };
         self.connections.retain(|number, _| is_told(number));
         self.owners.retain(|number, _| is_told(number));
@@ -127,13 +142,20 @@ impl Relation {
 
     /// How many pairs of servers there are with a host that is not found.
     fn count(&self, connections: impl Fn(usize) -> bool, owners: impl Fn(usize) -> bool) -> usize {
-        let sources: Vec<usize> =
-            self.connections.keys().copied().filter(|server| connections(*server)).collect();
+        let sources: Vec<usize> = self
+            .connections
+            .keys()
+            .copied()
+            .filter(|server| connections(*server))
+            .collect();
         let targets = self.owners.keys().filter(|server| owners(**server)).count();
         let is_target = |server: usize| owners(server) && self.owners.contains_key(&server);
         let own = sources.iter().filter(|server| is_target(**server)).count();
-        let places: BTreeSet<usize> =
-            sources.iter().filter_map(|server| self.connections.get(server)).copied().collect();
+        let places: BTreeSet<usize> = sources
+            .iter()
+            .filter_map(|server| self.connections.get(server))
+            .copied()
+            .collect();
         let found = self.known.iter().filter(|((place, owner), known)| {
             places.contains(place) && is_target(*owner) && self.hosts_of(*owner) == **known
         });
@@ -152,26 +174,46 @@ impl Relation {
         let pairs = self.count(is_mutual, is_mutual);
         let has_mutual = mutual.len() > MANY && pairs > 0;
         let rest = self.count(|_| true, |_| true) - if has_mutual { pairs } else { 0 };
-        let everyone: BTreeSet<usize> =
-            self.connections.keys().chain(self.owners.keys()).copied().collect();
+        let everyone: BTreeSet<usize> = self
+            .connections
+            .keys()
+            .chain(self.owners.keys())
+            .copied()
+            .collect();
         let mut groups = Vec::new();
         let example = self.pairs(site, &mutual, &mutual).next();
         if let Some(example) = example.filter(|_| has_mutual) {
             let sides = (mutual.clone(), mutual.clone());
-            groups.push(Many { servers: mutual, pairs, example, sides, is_rest: false });
+            groups.push(Many {
+                servers: mutual,
+                pairs,
+                example,
+                sides,
+                is_rest: false,
+            });
         }
         let example = self.rest(site, &groups).next();
         if let Some(example) = example.filter(|_| rest > MANY * everyone.len()) {
             let connections = self.connections.keys().copied().collect();
             let sides = (connections, self.owners.keys().copied().collect());
-            groups.push(Many { servers: everyone, pairs: rest, example, sides, is_rest: true });
+            groups.push(Many {
+                servers: everyone,
+                pairs: rest,
+                example,
+                sides,
+                is_rest: true,
+            });
         }
         groups
     }
 
     /// The servers that are on both sides.
     fn mutual(&self) -> BTreeSet<usize> {
-        self.connections.keys().copied().filter(|at| self.owners.contains_key(at)).collect()
+        self.connections
+            .keys()
+            .copied()
+            .filter(|at| self.owners.contains_key(at))
+            .collect()
     }
 
     /// The pairs that no group stands for.
@@ -192,14 +234,23 @@ impl Relation {
         site: &'r Site<'_>,
         groups: &'r [Many],
     ) -> impl Iterator<Item = Pair> + 'r {
-        let grouped = groups.iter().find(|group| !group.is_rest).map(|group| &group.servers);
+        let grouped = groups
+            .iter()
+            .find(|group| !group.is_rest)
+            .map(|group| &group.servers);
         let is_grouped = move |server: &usize| grouped.is_some_and(|found| found.contains(server));
         let all: Vec<usize> = self.owners.keys().copied().collect();
         let others: Vec<usize> = all.iter().copied().filter(|at| !is_grouped(at)).collect();
         self.connections.keys().flat_map(move |connection| {
-            let owners = if is_grouped(connection) { others.clone() } else { all.clone() };
+            let owners = if is_grouped(connection) {
+                others.clone()
+            } else {
+                all.clone()
+            };
             let connection = *connection;
-            owners.into_iter().filter_map(move |owner| self.pair(site, connection, owner))
+            owners
+                .into_iter()
+                .filter_map(move |owner| self.pair(site, connection, owner))
         })
     }
 
@@ -218,7 +269,9 @@ impl Relation {
         owners: &'r BTreeSet<usize>,
     ) -> impl Iterator<Item = Pair> + 'r {
         connections.iter().flat_map(move |connection| {
-            owners.iter().filter_map(move |owner| self.pair(site, *connection, *owner))
+            owners
+                .iter()
+                .filter_map(move |owner| self.pair(site, *connection, *owner))
         })
     }
 
@@ -234,7 +287,12 @@ impl Relation {
             site.candidate(**at).and_then(|host| defect(chain, host)) == Some(Defect::NotFound)
         };
         let host = *self.owners.get(&owner)?.iter().find(is_lost)?;
-        Some(Pair { connection: place, owner, host, defect: Defect::NotFound })
+        Some(Pair {
+            connection: place,
+            owner,
+            host,
+            defect: Defect::NotFound,
+        })
     }
 }
 
@@ -244,12 +302,20 @@ fn defect(chain: &FilterChain, host: &Candidate<'_>) -> Option<Defect> {
     if answer.outcome == Outcome::NotFound {
         return Some(Defect::NotFound);
     }
-    let fresh = host.fresh.virtual_host.filter(|_| host.fresh.outcome == Outcome::Served);
-    if !answer.virtual_host.is_some_and(|reused| has_routes_of(reused, fresh)) {
+    let fresh = host
+        .fresh
+        .virtual_host
+        .filter(|_| host.fresh.outcome == Outcome::Served);
+    if !answer
+        .virtual_host
+        .is_some_and(|reused| has_routes_of(reused, fresh))
+    {
         return Some(Defect::WrongRoute);
     }
     let demands = |chain: Option<&FilterChain>| {
-        chain.and_then(|chain| chain.tls).is_some_and(TlsMode::demands_client_certificate)
+        chain
+            .and_then(|chain| chain.tls)
+            .is_some_and(TlsMode::demands_client_certificate)
     };
     let is_bypassed = demands(host.fresh.chain) && !demands(Some(chain));
     is_bypassed.then_some(Defect::TlsPolicy)

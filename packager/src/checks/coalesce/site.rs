@@ -75,12 +75,16 @@ impl<'m> Site<'m> {
     }
 
     fn add(&mut self, name: String) {
-        let Some(chain) = self.listener.chain_place(name.as_bytes()) else { return };
+        let Some(chain) = self.listener.chain_place(name.as_bytes()) else {
+            return;
+        };
         let fresh = self.listener.answer(name.as_bytes(), name.as_bytes());
         let at = self.candidates.len();
         self.first.entry(chain).or_insert(at);
-        if matches!(fresh.outcome, Outcome::Served | Outcome::Passthrough | Outcome::Tcp)
-            && let Ok(host) = HostPattern::try_from(name.as_str())
+        if matches!(
+            fresh.outcome,
+            Outcome::Served | Outcome::Passthrough | Outcome::Tcp
+        ) && let Ok(host) = HostPattern::try_from(name.as_str())
         {
             self.served.insert(&host, at);
         }
@@ -97,7 +101,8 @@ impl<'m> Site<'m> {
 
     /// The server name that leads to a filter chain; `None` where nothing does.
     pub(super) fn sni(&self, chain: usize) -> Option<&str> {
-        self.candidate(*self.first.get(&chain)?).map(|candidate| candidate.name.as_str())
+        self.candidate(*self.first.get(&chain)?)
+            .map(|candidate| candidate.name.as_str())
     }
 
     /// The number of the server that a filter chain comes from.
@@ -121,7 +126,10 @@ impl<'m> Site<'m> {
 
     /// The filter chains that have routes for a host.
     pub(super) fn chains_with(&self, name: &str) -> BTreeSet<usize> {
-        self.domains.intersections(IstioHost(name)).map(|(_, chain)| *chain).collect()
+        self.domains
+            .intersections(IstioHost(name))
+            .map(|(_, chain)| *chain)
+            .collect()
     }
 }
 
@@ -132,7 +140,11 @@ fn patterns(listener: &Listener, certificates: &Certificates) -> Vec<HostPattern
         patterns.extend(chain.domains().cloned());
         for credential in &chain.credentials {
             let known = certificates.known(credential);
-            patterns.extend(known.into_iter().flat_map(|found| found.names.iter().cloned()));
+            patterns.extend(
+                known
+                    .into_iter()
+                    .flat_map(|found| found.names.iter().cloned()),
+            );
         }
     }
     patterns

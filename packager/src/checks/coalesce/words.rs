@@ -24,8 +24,13 @@ impl<'s> Scene<'s> {
     pub(super) fn of(site: &'s Site<'_>, pair: Pair, certificates: &Certificates) -> Option<Self> {
         let host = site.candidate(pair.host)?;
         let connection = site.chain(pair.connection)?;
-        let mut known = connection.credentials.iter().filter_map(|found| certificates.known(found));
-        let name = known.find_map(|found| found.name_for(&host.name)).map(ToString::to_string);
+        let mut known = connection
+            .credentials
+            .iter()
+            .filter_map(|found| certificates.known(found));
+        let name = known
+            .find_map(|found| found.name_for(&host.name))
+            .map(ToString::to_string);
         Some(Self {
             sni: site.sni(pair.connection)?,
             authority: &host.name,
@@ -40,7 +45,13 @@ impl<'s> Scene<'s> {
     }
 
     pub(super) fn message(&self) -> String {
-        let Self { sni, authority, connection, owner, .. } = self;
+        let Self {
+            sni,
+            authority,
+            connection,
+            owner,
+            ..
+        } = self;
         let why = match &self.name {
             Some(name) => format!("its certificate is good for {authority} ({name})"),
             None => "its certificate is presumably good for both hosts (the same credential, \
@@ -96,7 +107,9 @@ impl<'s> Scene<'s> {
 
     /// Why the two servers cannot become one.
     fn obstacle(&self) -> Option<&'static str> {
-        let Self { connection, owner, .. } = self;
+        let Self {
+            connection, owner, ..
+        } = self;
         let is_classic =
             |chain: &FilterChain| matches!(chain.server.id.entry, Entry::Server { .. });
         if !matches!(owner.service, Service::Https(_)) {

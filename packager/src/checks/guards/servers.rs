@@ -14,7 +14,11 @@ pub(super) fn stale(guard: &Extension, listeners: &[&Listener]) -> Option<String
     let servers = guard.config()?.get("servers")?.as_object()?;
     let mut labels: BTreeMap<String, &str> = BTreeMap::new();
     for (label, hosts) in servers {
-        let hosts = hosts.as_array().into_iter().flatten().filter_map(Value::as_str);
+        let hosts = hosts
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str);
         let patterns = hosts.filter_map(|host| istio_pattern(host).ok());
         labels.extend(patterns.map(|pattern| (pattern.to_string(), label.as_str())));
     }
@@ -28,7 +32,9 @@ pub(super) fn stale(guard: &Extension, listeners: &[&Listener]) -> Option<String
             return Some(why);
         }
     }
-    unknown.first().map(|host| format!("no server has {host} any more"))
+    unknown
+        .first()
+        .map(|host| format!("no server has {host} any more"))
 }
 
 fn differs(

@@ -20,8 +20,20 @@ pub(super) fn compile(console: &mut Console<'_>) -> Result<Vec<u8>> {
     require_target(&workspace)?;
     console.say(format_args!("compiling the filter for {TARGET}"));
     let output = Command::new(cargo())
-        .args(["build", "--locked", "--package", "filter", "--profile", "module"])
-        .args(["--target", TARGET, "--message-format", "json-render-diagnostics"])
+        .args([
+            "build",
+            "--locked",
+            "--package",
+            "filter",
+            "--profile",
+            "module",
+        ])
+        .args([
+            "--target",
+            TARGET,
+            "--message-format",
+            "json-render-diagnostics",
+        ])
         .current_dir(&workspace)
         .env("CARGO_ENCODED_RUSTFLAGS", remapped_paths(&workspace)?)
         .env_remove("RUSTFLAGS")
@@ -41,9 +53,15 @@ fn cargo() -> OsString {
 /// The folder of the checkout.
 fn workspace() -> Result<PathBuf> {
     let arguments = ["locate-project", "--workspace", "--message-format", "plain"];
-    let output = Command::new(cargo()).args(arguments).output().map_err(|error| {
-        Hinted::new(format!("running cargo: {error}"), "install Rust: https://rustup.rs")
-    })?;
+    let output = Command::new(cargo())
+        .args(arguments)
+        .output()
+        .map_err(|error| {
+            Hinted::new(
+                format!("running cargo: {error}"),
+                "install Rust: https://rustup.rs",
+            )
+        })?;
     let manifest = PathBuf::from(first_line(&output));
     match manifest.parent() {
         Some(folder) if folder.join("filter/Cargo.toml").is_file() => Ok(folder.to_owned()),
@@ -68,15 +86,22 @@ fn require_target(workspace: &Path) -> Result<()> {
 /// Flags that keep the folders of this machine out of the module: without them it would have other
 /// octets, and so another digest, for everyone.
 fn remapped_paths(workspace: &Path) -> Result<String> {
-    let mut folders =
-        vec![(workspace.to_owned(), "/sni-guard".to_owned()), (cargo_home()?, "/cargo".to_owned())];
+    let mut folders = vec![
+        (workspace.to_owned(), "/sni-guard".to_owned()),
+        (cargo_home()?, "/cargo".to_owned()),
+    ];
     // Where a registry's sources lie depends on the registry, a mirror for one.
-    folders.extend(source_folders(workspace)?.into_iter().map(|path| (path, "/crates".to_owned())));
+    folders.extend(
+        source_folders(workspace)?
+            .into_iter()
+            .map(|path| (path, "/crates".to_owned())),
+    );
     // With rust-src installed, the standard library's paths are real ones.
     let sysroot = PathBuf::from(rustc(workspace, &["--print", "sysroot"])?);
     folders.push((sysroot.join("lib/rustlib/src/rust"), "/rustc".to_owned()));
-    let flags =
-        folders.iter().map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display()));
+    let flags = folders
+        .iter()
+        .map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display()));
     Ok(flags.collect::<Vec<_>>().join("\u{1f}"))
 }
 
@@ -84,7 +109,14 @@ fn remapped_paths(workspace: &Path) -> Result<String> {
 /// it tells about.
 fn source_folders(workspace: &Path) -> Result<BTreeSet<PathBuf>> {
     let output = Command::new(cargo())
-        .args(["metadata", "--locked", "--format-version", "1", "--filter-platform", TARGET])
+        .args([
+            "metadata",
+            "--locked",
+            "--format-version",
+            "1",
+            "--filter-platform",
+            TARGET,
+        ])
         .current_dir(workspace)
         .stderr(Stdio::inherit())
         .output()
@@ -94,7 +126,10 @@ fn source_folders(workspace: &Path) -> Result<BTreeSet<PathBuf>> {
     }
     let metadata: Metadata =
         serde_json::from_slice(&output.stdout).context("reading what cargo metadata says")?;
-    let manifests = metadata.packages.iter().filter(|package| package.source.is_some());
+    let manifests = metadata
+        .packages
+        .iter()
+        .filter(|package| package.source.is_some());
     Ok(manifests
         .filter_map(|package| Some(package.manifest_path.ancestors().nth(2)?.into()))
         .collect())
@@ -115,7 +150,10 @@ struct Package {
 
 fn cargo_home() -> Result<PathBuf> {
     let home = || env::home_dir().map(|home| home.join(".cargo"));
-    env::var_os("CARGO_HOME").map(PathBuf::from).or_else(home).context("finding cargo's home")
+    env::var_os("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(home)
+        .context("finding cargo's home")
 }
 
 fn rustc(workspace: &Path, arguments: &[&str]) -> Result<String> {
@@ -126,13 +164,21 @@ fn rustc(workspace: &Path, arguments: &[&str]) -> Result<String> {
         .output()
         .context("running rustc")?;
     if !output.status.success() {
-        bail!("rustc {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim());
+        bail!(
+            "rustc {}: {}",
+            arguments.join(" "),
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
     }
     Ok(first_line(&output))
 }
 
 fn first_line(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).lines().next().unwrap_or_default().to_owned()
+    String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .to_owned()
 }
 
 /// One of cargo's messages, as far as it matters here (cargo book, "External tools").
@@ -144,12 +190,17 @@ struct Message {
 }
 
 fn module_path(messages: &[u8]) -> Result<PathBuf> {
-    for line in messages.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+    for line in messages
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty())
+    {
         let message: Message =
             serde_json::from_slice(line).context("reading what cargo says it built")?;
         if message.reason == "compiler-artifact"
-            && let Some(module) =
-                message.filenames.iter().find(|path| path.ends_with("filter.wasm"))
+            && let Some(module) = message
+                .filenames
+                .iter()
+                .find(|path| path.ends_with("filter.wasm"))
         {
             return Ok(module.clone());
         }

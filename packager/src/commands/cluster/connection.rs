@@ -37,12 +37,19 @@ impl Server {
         config.connect_timeout = Some(CONNECTING);
         config.read_timeout = Some(ANSWERING);
         config.write_timeout = Some(ANSWERING);
-        let url = config.cluster_url.to_string().trim_end_matches('/').to_owned();
+        let url = config
+            .cluster_url
+            .to_string()
+            .trim_end_matches('/')
+            .to_owned();
         // It runs the command for credentials, where there is one.
         let client = tokio::task::spawn_blocking(move || Client::try_from(config));
         let failed = |problem: String| {
             let hint = "see whether kubectl gets them";
-            Hinted::new(format!("getting credentials for {url}, by {source}: {problem}"), hint)
+            Hinted::new(
+                format!("getting credentials for {url}, by {source}: {problem}"),
+                hint,
+            )
         };
         let client = match timeout(LOGGING_IN, client).await {
             Err(_) => bail!(failed(format!("nothing in {} s", LOGGING_IN.as_secs()))),
@@ -53,7 +60,11 @@ impl Server {
             },
             Ok(Ok(Ok(client))) => client,
         };
-        Ok(Self { client, url, source })
+        Ok(Self {
+            client,
+            url,
+            source,
+        })
     }
 
     /// What to say of a step that failed.
@@ -69,9 +80,10 @@ impl Server {
     ) -> Result<T, Failure> {
         match timeout(ANSWERING, request).await {
             Ok(answer) => answer.map_err(Failure::from),
-            Err(_) => {
-                Err(Failure::Unreachable(format!("no answer within {} s", ANSWERING.as_secs())))
-            }
+            Err(_) => Err(Failure::Unreachable(format!(
+                "no answer within {} s",
+                ANSWERING.as_secs()
+            ))),
         }
     }
 }
@@ -83,19 +95,37 @@ async fn config(context: Option<&str>) -> Result<(Config, String)> {
         Err(error) if is_missing(&error) && context.is_none() => return in_cluster(&error),
         Err(error) => bail!(Hinted::new(problem(&error), NAME_ONE)),
     };
-    let known: Vec<&str> = kubeconfig.contexts.iter().map(|known| known.name.as_str()).collect();
-    let known = if known.is_empty() { "it has none".into() } else { known.join(", ") };
+    let known: Vec<&str> = kubeconfig
+        .contexts
+        .iter()
+        .map(|known| known.name.as_str())
+        .collect();
+    let known = if known.is_empty() {
+        "it has none".into()
+    } else {
+        known.join(", ")
+    };
     let Some(context) = context.or(kubeconfig.current_context.as_deref()) else {
         let hint = format!("name one with --context: {known}");
-        bail!(Hinted::new("reading the kubeconfig: it has no current context", hint));
+        bail!(Hinted::new(
+            "reading the kubeconfig: it has no current context",
+            hint
+        ));
     };
     let context = context.to_owned();
-    if !kubeconfig.contexts.iter().any(|known| known.name == context) {
+    if !kubeconfig
+        .contexts
+        .iter()
+        .any(|known| known.name == context)
+    {
         let message = format!("reading the kubeconfig: it has no context {context:?}");
         bail!(Hinted::new(message, format!("its contexts: {known}")));
     }
     let has_proxy = has_proxy(&kubeconfig, &context);
-    let options = KubeConfigOptions { context: Some(context.clone()), ..Default::default() };
+    let options = KubeConfigOptions {
+        context: Some(context.clone()),
+        ..Default::default()
+    };
     let source = format!("context {context:?} of the kubeconfig");
     match Config::from_custom_kubeconfig(kubeconfig, &options).await {
         Ok(mut config) => {
@@ -116,9 +146,17 @@ async fn config(context: Option<&str>) -> Result<(Config, String)> {
 
 /// Whether a context says which proxy leads to its cluster.
 fn has_proxy(kubeconfig: &Kubeconfig, context: &str) -> bool {
-    let context = kubeconfig.contexts.iter().find(|named| named.name == context);
-    let name = context.and_then(|named| named.context.as_ref()).map(|context| &context.cluster);
-    let cluster = kubeconfig.clusters.iter().find(|named| Some(&named.name) == name);
+    let context = kubeconfig
+        .contexts
+        .iter()
+        .find(|named| named.name == context);
+    let name = context
+        .and_then(|named| named.context.as_ref())
+        .map(|context| &context.cluster);
+    let cluster = kubeconfig
+        .clusters
+        .iter()
+        .find(|named| Some(&named.name) == name);
     let cluster = cluster.and_then(|named| named.cluster.as_ref());
     cluster.is_some_and(|cluster| cluster.proxy_url.is_some())
 }
@@ -128,7 +166,10 @@ const NAME_ONE: &str = "name a kubeconfig with the environment variable KUBECONF
 /// What pods are told of their cluster.
 fn in_cluster(missing: &KubeconfigError) -> Result<(Config, String)> {
     if std::env::var_os("KUBERNETES_SERVICE_HOST").is_none() {
-        bail!(Hinted::new(format!("{}, and this runs in no cluster", problem(missing)), NAME_ONE));
+        bail!(Hinted::new(
+            format!("{}, and this runs in no cluster", problem(missing)),
+            NAME_ONE
+        ));
     }
     let source = "the service account of this pod".to_owned();
     match Config::incluster() {

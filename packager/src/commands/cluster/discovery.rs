@@ -28,12 +28,19 @@ pub(super) async fn discover(server: &Server) -> Result<Served> {
     const STEP: &str = "asking which resources there are";
     let mut versions = HashMap::new();
     let groups = server.bounded(server.client.list_api_groups()).await;
-    let groups = groups.map_err(|failure| server.failed(STEP, failure))?.groups;
-    for group in groups.iter().filter(|group| KINDS.iter().any(|kind| kind.group == group.name)) {
+    let groups = groups
+        .map_err(|failure| server.failed(STEP, failure))?
+        .groups;
+    for group in groups
+        .iter()
+        .filter(|group| KINDS.iter().any(|kind| kind.group == group.name))
+    {
         let preferred = group.preferred_version.iter();
         for version in preferred.chain(&group.versions) {
             let version = &version.group_version;
-            let found = server.bounded(server.client.list_api_group_resources(version)).await;
+            let found = server
+                .bounded(server.client.list_api_group_resources(version))
+                .await;
             let found = found.map_err(|failure| server.failed(STEP, failure))?;
             let number = version.rsplit('/').next().unwrap_or(version);
             for resource in found.resources {

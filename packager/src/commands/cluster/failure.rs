@@ -31,7 +31,10 @@ impl Failure {
     pub(super) fn explain(self, source: &str) -> (String, String) {
         match self {
             Self::Forbidden(problem) => (problem, "ask for a role that allows it".to_owned()),
-            Self::Absent => ("it has none".into(), "name an API server of Kubernetes".into()),
+            Self::Absent => (
+                "it has none".into(),
+                "name an API server of Kubernetes".into(),
+            ),
             Self::Expired => (
                 "the list changes faster than it can be read".into(),
                 "try again, or name the namespaces of the gateways with --namespace".into(),
@@ -40,9 +43,10 @@ impl Failure {
                 "it does not accept the credentials (401 Unauthorized)".into(),
                 format!("log in again, as for kubectl; these are those of {source}"),
             ),
-            Self::Unreachable(problem) => {
-                (problem, format!("see whether kubectl reaches it with {source}"))
-            }
+            Self::Unreachable(problem) => (
+                problem,
+                format!("see whether kubectl reaches it with {source}"),
+            ),
             Self::Other(problem) => (problem, "see what kubectl says to the same".into()),
         }
     }
@@ -71,7 +75,10 @@ pub(super) fn credentials(error: &AuthError) -> String {
     match error {
         AuthError::AuthExecRun { cmd, out } => {
             let said = String::from_utf8_lossy(&out.stderr);
-            format!("the command for credentials, {cmd}, failed: {}", one_line(said.trim()))
+            format!(
+                "the command for credentials, {cmd}, failed: {}",
+                one_line(said.trim())
+            )
         }
         AuthError::AuthExecParse(_) => {
             "the command for credentials printed something else".to_owned()

@@ -39,7 +39,14 @@ impl Kind {
     }
 
     const fn essential(group: &'static str, plural: &'static str, name: &'static str) -> Self {
-        Self { group, plural, name, is_namespaced: true, fields: "", need: Need::Essential }
+        Self {
+            group,
+            plural,
+            name,
+            is_namespaced: true,
+            fields: "",
+            need: Need::Essential,
+        }
     }
 
     const fn useful(
@@ -49,11 +56,21 @@ impl Kind {
         without: &'static str,
     ) -> Self {
         let need = Need::Useful { without };
-        Self { group, plural, name, is_namespaced: true, fields: "", need }
+        Self {
+            group,
+            plural,
+            name,
+            is_namespaced: true,
+            fields: "",
+            need,
+        }
     }
 
     const fn of_cluster(self) -> Self {
-        Self { is_namespaced: false, ..self }
+        Self {
+            is_namespaced: false,
+            ..self
+        }
     }
 
     const fn only(self, fields: &'static str) -> Self {
@@ -84,22 +101,64 @@ pub(super) const KINDS: [Kind; 18] = [
     Kind::essential(ISTIO, "virtualservices", "VirtualService"),
     Kind::useful(GATEWAY_API, "gateways", "Gateway", NO_GATEWAY_API),
     Kind::useful(GATEWAY_API, "listenersets", "ListenerSet", NO_GATEWAY_API),
-    Kind::useful(GATEWAY_API_EXPERIMENTAL, "xlistenersets", "XListenerSet", NO_GATEWAY_API),
+    Kind::useful(
+        GATEWAY_API_EXPERIMENTAL,
+        "xlistenersets",
+        "XListenerSet",
+        NO_GATEWAY_API,
+    ),
     Kind::useful(GATEWAY_API, "httproutes", "HTTPRoute", NO_GATEWAY_API),
     Kind::useful(GATEWAY_API, "grpcroutes", "GRPCRoute", NO_GATEWAY_API),
     Kind::useful(GATEWAY_API, "tlsroutes", "TLSRoute", NO_GATEWAY_API),
-    Kind::useful(GATEWAY_API, "referencegrants", "ReferenceGrant", NO_GATEWAY_API),
-    Kind::useful(GATEWAY_API, "gatewayclasses", "GatewayClass", NO_GATEWAY_API).of_cluster(),
+    Kind::useful(
+        GATEWAY_API,
+        "referencegrants",
+        "ReferenceGrant",
+        NO_GATEWAY_API,
+    ),
+    Kind::useful(
+        GATEWAY_API,
+        "gatewayclasses",
+        "GatewayClass",
+        NO_GATEWAY_API,
+    )
+    .of_cluster(),
     Kind::useful(KUBERNETES, "ingresses", "Ingress", NO_INGRESSES),
     Kind::useful(KUBERNETES, "ingressclasses", "IngressClass", NO_INGRESSES).of_cluster(),
-    Kind::useful("", "services", "Service", "ports are taken for those that Envoy listens on"),
-    Kind::useful("", "pods", "Pod", "pods are guessed from the selectors of Gateways")
-        .only(ENDED_PODS),
-    Kind::useful("", "secrets", "Secret", "certificates are guessed from the names of Secrets")
-        .only(OTHER_SECRETS),
-    Kind::useful("", "namespaces", "Namespace", "selectors of namespaces select none").of_cluster(),
+    Kind::useful(
+        "",
+        "services",
+        "Service",
+        "ports are taken for those that Envoy listens on",
+    ),
+    Kind::useful(
+        "",
+        "pods",
+        "Pod",
+        "pods are guessed from the selectors of Gateways",
+    )
+    .only(ENDED_PODS),
+    Kind::useful(
+        "",
+        "secrets",
+        "Secret",
+        "certificates are guessed from the names of Secrets",
+    )
+    .only(OTHER_SECRETS),
+    Kind::useful(
+        "",
+        "namespaces",
+        "Namespace",
+        "selectors of namespaces select none",
+    )
+    .of_cluster(),
     Kind::useful(ISTIO_EXTENSIONS, "wasmplugins", "WasmPlugin", NO_EXTENSIONS),
-    Kind::useful(ISTIO_EXTENSIONS, "trafficextensions", "TrafficExtension", NO_EXTENSIONS),
+    Kind::useful(
+        ISTIO_EXTENSIONS,
+        "trafficextensions",
+        "TrafficExtension",
+        NO_EXTENSIONS,
+    ),
 ];
 
 /// What a plan looks at beside those.

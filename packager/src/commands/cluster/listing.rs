@@ -50,9 +50,15 @@ pub(super) async fn list(
     empty: &Resources,
 ) -> Result<Listed, Failure> {
     let request = Request::new(path(kind, version, namespace));
-    let empty = || Listed { resources: empty.clone(), faults: Vec::new() };
+    let empty = || Listed {
+        resources: empty.clone(),
+        faults: Vec::new(),
+    };
     let mut listed = empty();
-    let mut parameters = ListParams { limit: Some(PAGE), ..ListParams::default() };
+    let mut parameters = ListParams {
+        limit: Some(PAGE),
+        ..ListParams::default()
+    };
     if !kind.fields.is_empty() {
         parameters.field_selector = Some(kind.fields.to_owned());
     }
@@ -80,8 +86,14 @@ pub(super) async fn list(
 }
 
 fn path(kind: &Kind, version: &str, namespace: Option<&str>) -> String {
-    let root = if kind.group.is_empty() { "/api".into() } else { format!("/apis/{}", kind.group) };
-    let namespace = namespace.map(|name| format!("/namespaces/{name}")).unwrap_or_default();
+    let root = if kind.group.is_empty() {
+        "/api".into()
+    } else {
+        format!("/apis/{}", kind.group)
+    };
+    let namespace = namespace
+        .map(|name| format!("/namespaces/{name}"))
+        .unwrap_or_default();
     format!("{root}/{version}{namespace}/{}", kind.plural)
 }
 
@@ -90,12 +102,16 @@ async fn page(
     request: &Request,
     parameters: &ListParams,
 ) -> Result<Page, Failure> {
-    let request = request.list(parameters).map_err(|error| Failure::other(&error))?;
+    let request = request
+        .list(parameters)
+        .map_err(|error| Failure::other(&error))?;
     // Not `Client::request`, which logs a text that it cannot read, and this may be one of Secrets.
     let text = server.bounded(server.client.request_text(request)).await?;
     serde_json::from_str(&text).map_err(|error| {
         let kind = error.classify();
-        Failure::Other(format!("it answers with what is no list of resources ({kind:?} error)"))
+        Failure::Other(format!(
+            "it answers with what is no list of resources ({kind:?} error)"
+        ))
     })
 }
 

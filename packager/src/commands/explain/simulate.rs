@@ -55,29 +55,41 @@ pub(super) fn run(
     inputs::tell_assumptions(model.workloads.iter().filter(has_tls), console);
     for case in cases {
         for place in &places {
-            writeln!(console.out, "{}", serde_json::to_string(&explain(place, case))?)?;
+            writeln!(
+                console.out,
+                "{}",
+                serde_json::to_string(&explain(place, case))?
+            )?;
         }
     }
     Ok(status)
 }
 
 fn places(model: &Model) -> Result<Vec<Place<'_>>> {
-    let listeners = model
-        .workloads
-        .iter()
-        .flat_map(|workload| workload.listeners.iter().map(move |listener| (workload, listener)));
+    let listeners = model.workloads.iter().flat_map(|workload| {
+        workload
+            .listeners
+            .iter()
+            .map(move |listener| (workload, listener))
+    });
     let tls = listeners.filter(|(_, listener)| listener.is_tls());
     tls.map(|(workload, listener)| {
         let settings = serde_json::json!({ "servers": listener.servers() });
         let config = Config::parse(&Document::deserialize(settings)?)?;
-        Ok(Place { workload, listener, config })
+        Ok(Place {
+            workload,
+            listener,
+            config,
+        })
     })
     .collect()
 }
 
 fn explain<'m>(place: &Place<'m>, case: &'m Case) -> Explanation<'m> {
     let sni = case.sni.as_deref().unwrap_or_default();
-    let answer = place.listener.answer(sni.as_bytes(), case.authority.as_bytes());
+    let answer = place
+        .listener
+        .answer(sni.as_bytes(), case.authority.as_bytes());
     let reads_requests = matches!(answer.outcome, Outcome::Served | Outcome::NotFound);
     let decision = reads_requests.then(|| decide(&place.config, case, answer.route()));
     Explanation {

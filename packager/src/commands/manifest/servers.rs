@@ -74,27 +74,50 @@ fn is_reached(workload: &Workload, namespace: &str, attachment: &Attachment) -> 
             is_in_scope && labels.iter().all(has)
         }
         Attachment::Targets(targets) => {
-            let gateway = workload.labels.get("gateway.networking.k8s.io/gateway-name");
+            let gateway = workload
+                .labels
+                .get("gateway.networking.k8s.io/gateway-name");
             is_here
-                && targets.iter().any(|target| gateway.is_some_and(|name| *name == target.name()))
+                && targets
+                    .iter()
+                    .any(|target| gateway.is_some_and(|name| *name == target.name()))
         }
     }
 }
 
-fn differ(Conflict { port, workloads: [one, other] }: Conflict) -> anyhow::Error {
+fn differ(
+    Conflict {
+        port,
+        workloads: [one, other],
+    }: Conflict,
+) -> anyhow::Error {
     if one == other {
         let message = format!("{one} has other servers on each of two addresses of port {port}");
-        return Hinted::new(message, "a resource is for all addresses: list the servers yourself")
-            .into();
+        return Hinted::new(
+            message,
+            "a resource is for all addresses: list the servers yourself",
+        )
+        .into();
     }
     let message = format!("on port {port} the servers of {one} are not those of {other}");
-    Hinted::new(message, "write a resource for each, with labels that only its pods have").into()
+    Hinted::new(
+        message,
+        "write a resource for each, with labels that only its pods have",
+    )
+    .into()
 }
 
 fn nothing_reached(source: Source<'_>, model: &Model, namespace: &str) -> Hinted {
     let found = model.workloads.iter().map(|workload| {
-        let labels = workload.labels.iter().map(|(key, value)| format!("{key}={value}"));
-        format!("{} ({})", workload.full_name(), labels.collect::<Vec<_>>().join(","))
+        let labels = workload
+            .labels
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"));
+        format!(
+            "{} ({})",
+            workload.full_name(),
+            labels.collect::<Vec<_>>().join(",")
+        )
     });
     let found: Vec<_> = found.collect();
     if found.is_empty() {
@@ -112,7 +135,11 @@ fn nothing_reached(source: Source<'_>, model: &Model, namespace: &str) -> Hinted
 fn tell(reached: &[&Workload], tables: &Tables, console: &mut Console<'_>) {
     for workload in reached {
         inputs::tell_assumed(workload, console);
-        for listener in workload.listeners.iter().filter(|listener| listener.is_rejected()) {
+        for listener in workload
+            .listeners
+            .iter()
+            .filter(|listener| listener.is_rejected())
+        {
             console.say(format_args!(
                 "warning: Envoy refuses listener {} of {}: two servers have one host",
                 listener.name(),

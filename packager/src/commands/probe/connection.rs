@@ -62,13 +62,21 @@ impl Connection {
         let stream = connector.connect(name.server_name.clone(), stream).await;
         let stream = stream.map_err(|error| Failure::of_handshake(&error))?;
         let (_, session) = stream.get_ref();
-        let alpn = session.alpn_protocol().map(|alpn| String::from_utf8_lossy(alpn).into_owned());
+        let alpn = session
+            .alpn_protocol()
+            .map(|alpn| String::from_utf8_lossy(alpn).into_owned());
         let first = session.peer_certificates().and_then(|chain| chain.first());
         let certificate = first.and_then(|der| Certificate::parse_der(der).ok());
         let ending = Arc::new(OnceLock::new());
         let stream = Observed::new(stream, Arc::clone(&ending));
         let http = Http::open(stream, alpn.as_deref() == Some("h2"), &ending).await?;
-        Ok(Self { http, alpn, certificate, shown, ending })
+        Ok(Self {
+            http,
+            alpn,
+            certificate,
+            shown,
+            ending,
+        })
     }
 
     /// Whether it carries several requests, so that clients may use it for other hosts.
@@ -78,7 +86,9 @@ impl Connection {
 
     /// The same connection for one more request; `None` where it can carry only one.
     pub(super) fn reuse(&self) -> Option<Self> {
-        let Http::H2(sender) = &self.http else { return None };
+        let Http::H2(sender) = &self.http else {
+            return None;
+        };
         Some(Self {
             http: Http::H2(sender.clone()),
             alpn: self.alpn.clone(),
@@ -100,7 +110,11 @@ impl Connection {
                     .map_err(late)?
                     .map_err(|error| Failure::of_h2(&error, &self.ending))?
                     .into_parts();
-                Ok(answer(&head, Reader::H2(body).read(deadline).await, &self.shown))
+                Ok(answer(
+                    &head,
+                    Reader::H2(body).read(deadline).await,
+                    &self.shown,
+                ))
             }
             Http::H1(sender) => {
                 let asked = timeout_at(deadline, ask_h1(sender, target, wanted));
@@ -109,7 +123,11 @@ impl Connection {
                     .map_err(late)?
                     .map_err(|error| Failure::of_h1(&error, &self.ending))?
                     .into_parts();
-                Ok(answer(&head, Reader::H1(body).read(deadline).await, &self.shown))
+                Ok(answer(
+                    &head,
+                    Reader::H1(body).read(deadline).await,
+                    &self.shown,
+                ))
             }
         }
     }
@@ -159,14 +177,19 @@ async fn ask_h1(
     let mut request = Request::new(String::new());
     *request.method_mut() = target.method.clone();
     *request.uri_mut() = wanted.path.clone();
-    request.headers_mut().insert(header::HOST, wanted.header.clone());
+    request
+        .headers_mut()
+        .insert(header::HOST, wanted.header.clone());
     request.headers_mut().insert(header::USER_AGENT, USER_AGENT);
     sender.ready().await?;
     sender.send_request(request).await
 }
 
 fn answer(head: &http::response::Parts, body: Body, shown: &AtomicBool) -> Answer {
-    let told = head.headers.iter().filter(|(name, _)| is_told(name.as_str()));
+    let told = head
+        .headers
+        .iter()
+        .filter(|(name, _)| is_told(name.as_str()));
     let headers = told.map(|(name, value)| {
         let value = value.as_bytes().escape_ascii().to_string();
         // What follows may hold secrets, and is often new each time.

@@ -26,13 +26,19 @@ const LIVE: &str =
 
 impl Failure {
     fn trouble(message: impl Into<String>, hint: &str) -> Self {
-        Self::Trouble(Trouble { message: message.into(), hint: hint.into() })
+        Self::Trouble(Trouble {
+            message: message.into(),
+            hint: hint.into(),
+        })
     }
 
     /// Nothing came in time.
     pub(super) fn timeout(timeout: Duration) -> Self {
         let message = format!("no answer within {} s", timeout.as_secs());
-        Self::trouble(message, "raise --timeout, or look whether something is in between")
+        Self::trouble(
+            message,
+            "raise --timeout, or look whether something is in between",
+        )
     }
 
     /// No connection came about.
@@ -42,7 +48,10 @@ impl Failure {
 
     /// TLS did not come about.
     pub(super) fn of_handshake(error: &io::Error) -> Self {
-        match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        match error
+            .get_ref()
+            .and_then(|inner| inner.downcast_ref::<rustls::Error>())
+        {
             Some(error) => Self::of_tls(error),
             None if Ending::of(error).is_some() => Self::Reset,
             None => Self::of_connecting(error),
@@ -101,7 +110,10 @@ impl Failure {
             return Self::trouble(format!("the server breaks HTTP/1.1: {error}"), LIVE);
         }
         Self::of_ending(ending).unwrap_or_else(|| {
-            let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+            let cause = error
+                .source()
+                .map(|cause| format!(": {cause}"))
+                .unwrap_or_default();
             Self::trouble(format!("{error}{cause}"), LIVE)
         })
     }

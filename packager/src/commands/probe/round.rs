@@ -25,7 +25,9 @@ pub(super) struct Round<'s> {
 /// Asks for everything once.
 pub(super) async fn run<'s>(target: &Target, sites: &'s Sites) -> Result<Round<'s>> {
     let shared = open(target).await?;
-    let certificate = shared.as_ref().and_then(|connection| connection.certificate.as_ref());
+    let certificate = shared
+        .as_ref()
+        .and_then(|connection| connection.certificate.as_ref());
     let choice = sites.choose(Place {
         port: target.endpoint.port,
         sni: &target.sni.text,
@@ -60,19 +62,21 @@ async fn gather(
     let reused = side_by_side(asks().map(|wanted| reuse(target, shared, wanted))).await;
     demand_certificate(target, &reused)?;
     let fresh = side_by_side(asks().map(|wanted| ask_anew(target, &wanted.host, wanted))).await;
-    let more = asks().zip(reused.into_iter().zip(fresh)).map(|(wanted, (reused, fresh))| {
-        let evidence = Evidence {
-            // Where there is no connection, nobody knows what it would be good for.
-            is_coalescible: shared
-                .is_none_or(|shared| shared.is_h2() && covers(Some(shared), wanted)),
-            has_one_server: site.is_some_and(|site| is_one(site, target, wanted)),
-            reused,
-            fresh,
-            reused_again: Vec::new(),
-            fresh_again: Vec::new(),
-        };
-        ask_more(target, shared, wanted, evidence)
-    });
+    let more = asks()
+        .zip(reused.into_iter().zip(fresh))
+        .map(|(wanted, (reused, fresh))| {
+            let evidence = Evidence {
+                // Where there is no connection, nobody knows what it would be good for.
+                is_coalescible: shared
+                    .is_none_or(|shared| shared.is_h2() && covers(Some(shared), wanted)),
+                has_one_server: site.is_some_and(|site| is_one(site, target, wanted)),
+                reused,
+                fresh,
+                reused_again: Vec::new(),
+                fresh_again: Vec::new(),
+            };
+            ask_more(target, shared, wanted, evidence)
+        });
     Ok(side_by_side(more).await)
 }
 
@@ -95,7 +99,10 @@ fn connecting(target: &Target) -> String {
 
 fn demanded(target: &Target) -> Hinted {
     Hinted::new(
-        format!("{}: the server demands a client certificate", connecting(target)),
+        format!(
+            "{}: the server demands a client certificate",
+            connecting(target)
+        ),
         "give one that it trusts with --client-cert and --client-key",
     )
 }
@@ -117,7 +124,9 @@ async fn side_by_side<F: Future>(asked: impl Iterator<Item = F>) -> Vec<F::Outpu
 /// Asks on the connection that is reused, or, where it carries only one request, on another with its
 /// server name.
 async fn reuse(target: &Target, shared: Option<&Connection>, wanted: &Ask) -> Seen {
-    let Some(shared) = shared else { return Seen::Reset };
+    let Some(shared) = shared else {
+        return Seen::Reset;
+    };
     match shared.reuse() {
         Some(connection) => seen(connection.ask(target, wanted).await),
         None => ask_anew(target, &target.sni, wanted).await,

@@ -43,7 +43,14 @@ pub(super) struct Rounds {
 
 impl Rounds {
     pub(super) fn new(args: RoundsArgs, output: ReportFormat) -> Self {
-        Self { args, output, began: Instant::now(), told: None, done: 0, changes: 0 }
+        Self {
+            args,
+            output,
+            began: Instant::now(),
+            told: None,
+            done: 0,
+            changes: 0,
+        }
     }
 
     /// Runs them. With `--watch` the last round says how the command ends, else the worst one.
@@ -57,11 +64,18 @@ impl Rounds {
         while self.goes_on() {
             sleep(Duration::from_secs(self.args.interval)).await;
             let latest = self.next(target, sites, console).await?;
-            status = if self.args.watch { latest } else { worse(status, latest) };
+            status = if self.args.watch {
+                latest
+            } else {
+                worse(status, latest)
+            };
         }
         if self.done > 1 {
             let Self { done, changes, .. } = self;
-            console.say(format_args!("{done} rounds in {}, changes in {changes}", self.when()));
+            console.say(format_args!(
+                "{done} rounds in {}, changes in {changes}",
+                self.when()
+            ));
         }
         Ok(status)
     }
@@ -101,7 +115,11 @@ impl Rounds {
             }
         };
         let status = status(&report);
-        if let Some(before) = self.told.as_ref().filter(|before| !before.is_unchanged(&report)) {
+        if let Some(before) = self
+            .told
+            .as_ref()
+            .filter(|before| !before.is_unchanged(&report))
+        {
             match self.output {
                 ReportFormat::Text => {
                     text::write_changes(before, &report, &self.when(), console.out)?;
@@ -165,5 +183,8 @@ fn status(report: &Report) -> ExitStatus {
 
 fn worse(one: ExitStatus, other: ExitStatus) -> ExitStatus {
     let order = [ExitStatus::Unable, ExitStatus::No];
-    order.into_iter().find(|status| [one, other].contains(status)).unwrap_or(ExitStatus::Yes)
+    order
+        .into_iter()
+        .find(|status| [one, other].contains(status))
+        .unwrap_or(ExitStatus::Yes)
 }

@@ -28,19 +28,25 @@ impl Sites {
         let inputs = inputs::read(paths, console)?;
         let model = Model::of(&inputs.resources);
         let certificates = Certificates::of(&inputs.resources);
-        Ok(Self(Some(Read { inputs, model, certificates })))
+        Ok(Self(Some(Read {
+            inputs,
+            model,
+            certificates,
+        })))
     }
 
     /// Says what could not be read, and how a command ends that did well otherwise.
     pub(super) fn finish(&self, console: &mut Console<'_>) -> ExitStatus {
-        self.0.as_ref().map_or(ExitStatus::Yes, |read| read.inputs.finish(console))
+        self.0
+            .as_ref()
+            .map_or(ExitStatus::Yes, |read| read.inputs.finish(console))
     }
 
     /// The listener that is probed.
     pub(super) fn choose(&self, place: Place<'_>) -> Choice<'_> {
-        self.0
-            .as_ref()
-            .map_or_else(Choice::default, |read| choose(&read.model, &read.certificates, place))
+        self.0.as_ref().map_or_else(Choice::default, |read| {
+            choose(&read.model, &read.certificates, place)
+        })
     }
 
     /// Says which listener was taken, where that is not plain.

@@ -35,22 +35,35 @@ impl FromStr for Endpoint {
 
     fn from_str(text: &str) -> Result<Self> {
         let (host, port) = text.rsplit_once(':').context("expected ADDRESS:PORT")?;
-        let port = port.parse().ok().filter(|port| *port != 0).context("expected ADDRESS:PORT")?;
-        let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let port = port
+            .parse()
+            .ok()
+            .filter(|port| *port != 0)
+            .context("expected ADDRESS:PORT")?;
+        let bracketed = host
+            .strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'));
         let host = bracketed.unwrap_or(host);
         ensure!(!host.is_empty(), "expected ADDRESS:PORT");
         ensure!(
             bracketed.is_some() || !host.contains(':'),
             "write an IPv6 address in brackets, [::1]:443"
         );
-        Ok(Self { host: host.to_owned(), port })
+        Ok(Self {
+            host: host.to_owned(),
+            port,
+        })
     }
 }
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { host, port } = self;
-        if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
+        if host.contains(':') {
+            write!(f, "[{host}]:{port}")
+        } else {
+            write!(f, "{host}:{port}")
+        }
     }
 }
 
@@ -68,14 +81,19 @@ impl FromStr for HostName {
         let HostPattern::Exact(_) = HostPattern::try_from(text).map_err(Error::msg)? else {
             bail!("give one host of the wildcard");
         };
-        let host = Host::from_authority(text.as_bytes()).context("expected a name")?.to_string();
+        let host = Host::from_authority(text.as_bytes())
+            .context("expected a name")?
+            .to_string();
         let server_name =
             ServerName::try_from(host.clone()).context("TLS does not take it as a server name")?;
         ensure!(
             matches!(server_name, ServerName::DnsName(_)),
             "expected a name such as a.example.com: TLS names no addresses"
         );
-        Ok(Self { text: host, server_name })
+        Ok(Self {
+            text: host,
+            server_name,
+        })
     }
 }
 
@@ -98,8 +116,13 @@ impl FromStr for Authority {
     fn from_str(text: &str) -> Result<Self> {
         let host = Host::from_authority(text.as_bytes())
             .context("expected a host such as a.example.com, with a port or without")?;
-        let authority = text.parse().context("expected a host such as a.example.com:443")?;
-        Ok(Self { authority, host: host.to_string().parse()? })
+        let authority = text
+            .parse()
+            .context("expected a host such as a.example.com:443")?;
+        Ok(Self {
+            authority,
+            host: host.to_string().parse()?,
+        })
     }
 }
 
@@ -112,14 +135,20 @@ impl FromStr for Path {
 
     fn from_str(text: &str) -> Result<Self> {
         ensure!(text.starts_with('/'), "a path begins with /");
-        Ok(Self(text.parse().context("expected a path such as /status?full=1")?))
+        Ok(Self(
+            text.parse()
+                .context("expected a path such as /status?full=1")?,
+        ))
     }
 }
 
 /// Reads a method.
 pub(super) fn method(text: &str) -> Result<Method> {
     let method: Method = text.parse().context("expected a method such as GET")?;
-    ensure!(method != Method::CONNECT, "CONNECT asks for no path, take another");
+    ensure!(
+        method != Method::CONNECT,
+        "CONNECT asks for no path, take another"
+    );
     Ok(method)
 }
 
@@ -141,7 +170,9 @@ pub(super) struct Ask {
 impl Ask {
     /// What is asked for with an authority and a path.
     pub(super) fn new(authority: &Authority, path: &Path) -> Result<Self> {
-        let uri = Uri::builder().scheme("https").authority(authority.authority.clone());
+        let uri = Uri::builder()
+            .scheme("https")
+            .authority(authority.authority.clone());
         Ok(Self {
             authority: authority.authority.to_string(),
             host: authority.host.clone(),

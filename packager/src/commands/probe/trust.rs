@@ -61,7 +61,10 @@ impl TrustArgs {
         if self.insecure_skip_tls_verify {
             return Ok(Arc::new(AnyCertificate(Arc::clone(provider))));
         }
-        let own = self.ca_file.as_deref().map_or(Ok(Vec::new()), files::read_certificates)?;
+        let own = self
+            .ca_file
+            .as_deref()
+            .map_or(Ok(Vec::new()), files::read_certificates)?;
         match Verifier::new_with_extra_roots(own, Arc::clone(provider)) {
             Ok(verifier) => Ok(Arc::new(verifier)),
             Err(error) => bail!(Hinted::new(
@@ -93,8 +96,10 @@ fn no_key(path: &Path, problem: &str) -> Hinted {
 pub(super) fn noting_certificate(config: &ClientConfig) -> (Arc<ClientConfig>, Arc<AtomicBool>) {
     let shown = Arc::new(AtomicBool::new(false));
     let mut config = config.clone();
-    config.client_auth_cert_resolver =
-        Arc::new(Noting { resolver: config.client_auth_cert_resolver, shown: Arc::clone(&shown) });
+    config.client_auth_cert_resolver = Arc::new(Noting {
+        resolver: config.client_auth_cert_resolver,
+        shown: Arc::clone(&shown),
+    });
     (Arc::new(config), shown)
 }
 

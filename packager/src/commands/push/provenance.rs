@@ -15,8 +15,14 @@ pub(super) fn annotations(wasm: &[u8], overrides: &[String]) -> Result<Annotatio
     let mut annotations = Annotations::new();
     let mut set = |key: &str, value: String| annotations.insert(key.to_owned(), value);
     set("org.opencontainers.image.title", "sni-guard".into());
-    set("org.opencontainers.image.version", env!("CARGO_PKG_VERSION").into());
-    set("org.opencontainers.image.licenses", env!("CARGO_PKG_LICENSE").into());
+    set(
+        "org.opencontainers.image.version",
+        env!("CARGO_PKG_VERSION").into(),
+    );
+    set(
+        "org.opencontainers.image.licenses",
+        env!("CARGO_PKG_LICENSE").into(),
+    );
     // The name by which consumers know that the layer is a tar with one module.
     set("module.wasm.image/variant", "compat".into());
     set("sni-guard.plugin.sha256", sha256(wasm));
@@ -28,7 +34,10 @@ pub(super) fn annotations(wasm: &[u8], overrides: &[String]) -> Result<Annotatio
     if let Some(revision) = git(&["rev-parse", "HEAD"]) {
         let dirty = git(&["status", "--porcelain"]).is_some_and(|changes| !changes.is_empty());
         let suffix = if dirty { "-dirty" } else { "" };
-        set("org.opencontainers.image.revision", format!("{revision}{suffix}"));
+        set(
+            "org.opencontainers.image.revision",
+            format!("{revision}{suffix}"),
+        );
     }
     if let Some(source) = git(&["remote", "get-url", "origin"]).filter(|url| is_public(url)) {
         set("org.opencontainers.image.source", source);

@@ -68,7 +68,10 @@ impl ConnectionArgs {
 
 fn password(console: &mut Console<'_>) -> Result<String> {
     let mut text = String::new();
-    console.input.read_to_string(&mut text).context("reading the password from standard input")?;
+    console
+        .input
+        .read_to_string(&mut text)
+        .context("reading the password from standard input")?;
     let password = text.trim_end_matches(['\r', '\n']);
     if password.is_empty() {
         bail!(Hinted::new(
@@ -103,12 +106,18 @@ impl Connection {
     /// `http` or `https`.
     pub(super) fn scheme(&self, reference: &Reference) -> &'static str {
         let wants_tls = self.any_certificate || !self.certificates.is_empty();
-        if self.plain_http || (is_local(reference) && !wants_tls) { "http" } else { "https" }
+        if self.plain_http || (is_local(reference) && !wants_tls) {
+            "http"
+        } else {
+            "https"
+        }
     }
 
     /// Who the registry of a reference is told that we are.
     pub(super) fn credentials(&self, reference: &Reference) -> Result<Credentials> {
-        self.user.clone().map_or_else(|| Credentials::find(reference), Ok)
+        self.user
+            .clone()
+            .map_or_else(|| Credentials::find(reference), Ok)
     }
 }
 
@@ -116,6 +125,8 @@ impl Connection {
 fn is_local(reference: &Reference) -> bool {
     let registry = reference.resolve_registry();
     let host = registry.rsplit_once(':').map_or(registry, |(host, _)| host);
-    let loopback = host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback());
+    let loopback = host
+        .parse()
+        .is_ok_and(|ip: std::net::IpAddr| ip.is_loopback());
     host == "localhost" || loopback
 }

@@ -34,13 +34,19 @@ impl fmt::Display for Credentials {
 impl Credentials {
     /// None: the registry is read and written by everybody.
     pub(super) fn anonymous() -> Self {
-        Self { auth: RegistryAuth::Anonymous, source: "no credentials".into() }
+        Self {
+            auth: RegistryAuth::Anonymous,
+            source: "no credentials".into(),
+        }
     }
 
     /// Those of the command line.
     pub(super) fn of_user(name: &str, password: &str) -> Self {
         let auth = RegistryAuth::Basic(name.to_owned(), password.to_owned());
-        Self { auth, source: "the credentials of --username".into() }
+        Self {
+            auth,
+            source: "the credentials of --username".into(),
+        }
     }
 
     /// Those that the files of podman and docker have for a reference, else none.
@@ -74,15 +80,24 @@ fn files_to_read() -> Result<Vec<PathBuf>> {
         && !Path::new(path).is_file()
     {
         bail!(Hinted::new(
-            format!("REGISTRY_AUTH_FILE names {}, which is no file", Path::new(path).display()),
+            format!(
+                "REGISTRY_AUTH_FILE names {}, which is no file",
+                Path::new(path).display()
+            ),
             "take the variable away, or have `podman login` write the file"
         ));
     }
-    let variable = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let variable = |name| {
+        env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
     let podman = variable("XDG_RUNTIME_DIR").map(|path| path.join("containers/auth.json"));
     let docker = variable("DOCKER_CONFIG").or_else(|| Some(env::home_dir()?.join(".docker")));
     let docker = docker.map(|path| path.join("config.json"));
-    let files = [named.map(PathBuf::from), podman, docker].into_iter().flatten();
+    let files = [named.map(PathBuf::from), podman, docker]
+        .into_iter()
+        .flatten();
     Ok(files.filter(|path| path.is_file()).collect())
 }
 
@@ -90,10 +105,16 @@ fn files_to_read() -> Result<Vec<PathBuf>> {
 fn read(path: &Path, reference: &Reference) -> Result<Option<RegistryAuth>> {
     // Its content stays out of the error: it is full of secrets.
     let config: Value = serde_json::from_slice(&files::read(path)?).map_err(|error| {
-        anyhow::anyhow!("it is not JSON, line {} column {}", error.line(), error.column())
+        anyhow::anyhow!(
+            "it is not JSON, line {} column {}",
+            error.line(),
+            error.column()
+        )
     })?;
     let keys = keys(reference);
-    let Some((key, entry)) = entry(&config, &keys) else { return Ok(None) };
+    let Some((key, entry)) = entry(&config, &keys) else {
+        return Ok(None);
+    };
     // The library takes the first key that looks alike; given one alone it cannot choose wrongly.
     let found = get_credential_from_reader(entry.to_string().as_bytes(), &key);
     match found {
@@ -144,7 +165,9 @@ fn entry(config: &Value, keys: &[String]) -> Option<(String, Value)> {
             return Some((key.clone(), json!({ "auths": one(key, found) })));
         }
     }
-    let helper = config.get("credsStore").filter(|helper| **helper != json!(""))?;
+    let helper = config
+        .get("credsStore")
+        .filter(|helper| **helper != json!(""))?;
     let hub = keys.iter().find(|key| *key == DOCKER_HUB_KEY);
     let registry = keys.iter().find(|key| !key.contains('/'));
     Some((hub.or(registry)?.clone(), json!({ "credsStore": helper })))
@@ -154,7 +177,9 @@ fn entry(config: &Value, keys: &[String]) -> Option<(String, Value)> {
 fn explain(error: &CredentialRetrievalError, key: &str) -> Result<Option<RegistryAuth>> {
     match error {
         CredentialRetrievalError::HelperFailure { stdout, stderr, .. }
-            if [stdout, stderr].iter().any(|text| text.contains("credentials not found")) =>
+            if [stdout, stderr]
+                .iter()
+                .any(|text| text.contains("credentials not found")) =>
         {
             Ok(None)
         }

@@ -43,41 +43,69 @@ enum Kind {
 impl From<&OciDistributionError> for Failure {
     fn from(error: &OciDistributionError) -> Self {
         match error {
-            OciDistributionError::UnauthorizedError { url } => {
-                Self { status: Some(401), url: Some(url.clone()), ..Self::default() }
-            }
+            OciDistributionError::UnauthorizedError { url } => Self {
+                status: Some(401),
+                url: Some(url.clone()),
+                ..Self::default()
+            },
             OciDistributionError::AuthenticationFailure(reason) => {
                 let message = format!("no token: {}", own_words(reason));
-                Self { status: Some(401), message, ..Self::default() }
+                Self {
+                    status: Some(401),
+                    message,
+                    ..Self::default()
+                }
             }
-            OciDistributionError::RegistryError { envelope, url } => {
-                Self { url: Some(url.clone()), ..Self::from(envelope) }
-            }
+            OciDistributionError::RegistryError { envelope, url } => Self {
+                url: Some(url.clone()),
+                ..Self::from(envelope)
+            },
             OciDistributionError::ServerError { code, url, message } => {
                 let envelope = serde_json::from_str::<OciEnvelope>(message);
                 let told = envelope.as_ref().map(Self::from).unwrap_or_default();
                 let message = own_words(message);
-                Self { status: Some(*code), url: Some(url.clone()), message, ..told }
+                Self {
+                    status: Some(*code),
+                    url: Some(url.clone()),
+                    message,
+                    ..told
+                }
             }
             OciDistributionError::RequestError(error) => Self::of_request(error),
-            OciDistributionError::DigestError(error) => {
-                Self { kind: Kind::WrongBytes, message: error.to_string(), ..Self::default() }
-            }
+            OciDistributionError::DigestError(error) => Self {
+                kind: Kind::WrongBytes,
+                message: error.to_string(),
+                ..Self::default()
+            },
             // Its own message may quote the answer, which holds the token.
             OciDistributionError::RegistryTokenDecodeError(_) => {
                 let message = "the token service answered something else than a token".into();
-                Self { message, ..Self::default() }
+                Self {
+                    message,
+                    ..Self::default()
+                }
             }
-            other => Self { message: other.to_string(), ..Self::default() },
+            other => Self {
+                message: other.to_string(),
+                ..Self::default()
+            },
         }
     }
 }
 
 impl From<&OciEnvelope> for Failure {
     fn from(envelope: &OciEnvelope) -> Self {
-        let messages: Vec<_> = envelope.errors.iter().map(|error| error.message.clone()).collect();
+        let messages: Vec<_> = envelope
+            .errors
+            .iter()
+            .map(|error| error.message.clone())
+            .collect();
         let codes = envelope.errors.iter().map(|error| name(&error.code));
-        Self { codes: codes.collect(), message: messages.join("; "), ..Self::default() }
+        Self {
+            codes: codes.collect(),
+            message: messages.join("; "),
+            ..Self::default()
+        }
     }
 }
 
@@ -93,7 +121,11 @@ impl Failure {
         let status = error.status().map(|status| status.as_u16());
         let url = error.url().map(ToString::to_string);
         if status.is_some() {
-            return Self { status, url, ..Self::default() };
+            return Self {
+                status,
+                url,
+                ..Self::default()
+            };
         }
         let mut kind = Kind::Connection;
         let mut message = String::new();
@@ -108,7 +140,12 @@ impl Failure {
         if error.is_timeout() {
             message = "no answer in time, see --timeout".into();
         }
-        Self { message, url, kind, ..Self::default() }
+        Self {
+            message,
+            url,
+            kind,
+            ..Self::default()
+        }
     }
 
     /// Whether the registry says that the manifest, the blob or the whole repository is not there. A
@@ -124,7 +161,9 @@ impl Failure {
     /// Whether the same request may do better later.
     pub(super) fn is_passing(&self) -> bool {
         self.kind == Kind::Connection
-            || self.status.is_some_and(|status| matches!(status, 408 | 429) || status >= 500)
+            || self
+                .status
+                .is_some_and(|status| matches!(status, 408 | 429) || status >= 500)
             || self.told(&["TOOMANYREQUESTS"])
     }
 
@@ -189,7 +228,9 @@ impl Failure {
                 return Some(denied(repository, operation, credentials));
             }
             _ if self.is_unknown() && operation == RegistryOperation::Push => {
-                return Some(format!("create the repository {repository} in the registry first"));
+                return Some(format!(
+                    "create the repository {repository} in the registry first"
+                ));
             }
             Some(413) => "the registry, or a proxy in front of it, takes only smaller uploads",
             _ if self.status == Some(415) || self.told(&["MANIFEST_INVALID"]) => {

@@ -21,7 +21,9 @@ pub(crate) fn unusable_realm(challenge: &str) -> Option<String> {
 }
 
 fn unusable(realm: &str) -> Option<&'static str> {
-    let Ok(url) = Url::parse(realm) else { return Some("is no URL") };
+    let Ok(url) = Url::parse(realm) else {
+        return Some("is no URL");
+    };
     if !["http", "https"].contains(&url.scheme()) {
         return Some("is no http or https URL");
     }
@@ -30,7 +32,9 @@ fn unusable(realm: &str) -> Option<&'static str> {
         return Some("is not public");
     }
     let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
-    address.is_ok_and(is_private).then_some("has an address that is not public")
+    address
+        .is_ok_and(is_private)
+        .then_some("has an address that is not public")
 }
 
 /// Private, loopback or link-local, as Go's `net.IP` has it.

@@ -29,7 +29,11 @@ pub(super) fn add(resources: &mut Resources, origin: &Origin, value: Value) -> R
     };
     // The version may be any: those that the API server serves have the same fields.
     let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
-    let document = Document { origin, kind: &kind, value };
+    let document = Document {
+        origin,
+        kind: &kind,
+        value,
+    };
     match (group, kind.as_str()) {
         (ISTIO, "Gateway") => {
             document.push(&mut resources.gateways, |r| &mut r.metadata)?;
@@ -112,7 +116,11 @@ fn add_route(
 ) -> Result<(), String> {
     let RouteText { mut metadata, spec } = document.parse()?;
     document.locate(&mut metadata);
-    resources.routes.push(Route { kind, metadata, spec });
+    resources.routes.push(Route {
+        kind,
+        metadata,
+        spec,
+    });
     Ok(())
 }
 
@@ -121,7 +129,10 @@ fn add_extension(
     document: &Document<'_>,
     kind: &'static str,
 ) -> Result<(), String> {
-    let mut extension = Extension { kind, ..document.parse()? };
+    let mut extension = Extension {
+        kind,
+        ..document.parse()?
+    };
     document.locate(&mut extension.metadata);
     resources.extensions.push(extension);
     Ok(())
@@ -153,7 +164,11 @@ impl Document<'_> {
     fn parse<T: DeserializeOwned>(&self) -> Result<T, String> {
         serde_path_to_error::deserialize(&self.value).map_err(|error| {
             let path = error.path().to_string();
-            let at = if path == "." { String::new() } else { format!("{path}: ") };
+            let at = if path == "." {
+                String::new()
+            } else {
+                format!("{path}: ")
+            };
             self.problem(&format!("{at}{}", error.inner()))
         })
     }
@@ -162,7 +177,9 @@ impl Document<'_> {
     fn keep(&self, kind: &'static str, resources: &mut Resources) -> Result<(), String> {
         if resources.manifests.are_kept() {
             let WithMetadata { metadata } = self.parse()?;
-            resources.manifests.set(&metadata.resource(kind), Some(self.value.clone()));
+            resources
+                .manifests
+                .set(&metadata.resource(kind), Some(self.value.clone()));
         }
         Ok(())
     }
@@ -171,7 +188,11 @@ impl Document<'_> {
         let text = |path| self.value.pointer(path).and_then(Value::as_str);
         let name = text("/metadata/name").unwrap_or("without a name");
         let namespace = text("/metadata/namespace").map(|namespace| format!("{namespace}/"));
-        format!("{} {}{name}: {problem}", self.kind, namespace.unwrap_or_default())
+        format!(
+            "{} {}{name}: {problem}",
+            self.kind,
+            namespace.unwrap_or_default()
+        )
     }
 
     fn locate(&self, metadata: &mut Metadata) {

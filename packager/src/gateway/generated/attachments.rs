@@ -18,7 +18,11 @@ pub(super) fn bindings(routes: &[Route], parents: &Parents) -> Vec<Binding> {
     let mut sorted: Vec<&Route> = routes.iter().collect();
     sorted.sort_by_key(|route| {
         let metadata = &route.metadata;
-        (metadata.creation_timestamp, &metadata.namespace, &metadata.name)
+        (
+            metadata.creation_timestamp,
+            &metadata.namespace,
+            &metadata.name,
+        )
     });
     let mut of_requests: BTreeMap<(String, String), Binding> = BTreeMap::new();
     let mut of_connections = Vec::new();
@@ -61,11 +65,23 @@ fn hosts(route: &Route) -> Vec<&str> {
 fn accepted<'p>(route: &Route, parents: &'p Parents) -> Vec<(&'p Parent, &'p [Parent])> {
     let mut found = Vec::new();
     for reference in &route.spec.parent_refs {
-        let Some(kind) = parent_kind(reference) else { continue };
-        let namespace = reference.namespace.as_ref().unwrap_or(&route.metadata.namespace).clone();
-        let key = ParentKey { kind, namespace, name: reference.name.clone() };
+        let Some(kind) = parent_kind(reference) else {
+            continue;
+        };
+        let namespace = reference
+            .namespace
+            .as_ref()
+            .unwrap_or(&route.metadata.namespace)
+            .clone();
+        let key = ParentKey {
+            kind,
+            namespace,
+            name: reference.name.clone(),
+        };
         let siblings = parents.get(&key).map_or(&[][..], Vec::as_slice);
-        let fitting = siblings.iter().filter(|parent| attaches(route, reference, parent));
+        let fitting = siblings
+            .iter()
+            .filter(|parent| attaches(route, reference, parent));
         found.extend(fitting.map(|parent| (parent, siblings)));
     }
     found
@@ -82,7 +98,10 @@ fn parent_kind(reference: &Reference) -> Option<&'static str> {
 /// Istio `referenceAllowed`.
 fn attaches(route: &Route, reference: &Reference, parent: &Parent) -> bool {
     let right_port = reference.port.is_none_or(|port| port == parent.port);
-    let right_name = reference.section_name.as_ref().is_none_or(|name| *name == parent.listener);
+    let right_name = reference
+        .section_name
+        .as_ref()
+        .is_none_or(|name| *name == parent.listener);
     let fits = |host: &str| {
         parent.hosts.iter().any(|text| {
             let (namespace, own) = text.split_once('/').unwrap_or(("*", text));
@@ -125,19 +144,36 @@ fn http_binding(route: &Route, parent: &Parent, host: &str) -> Binding {
 
 /// With the hosts that route and listener have in common (Istio `constrainTLSRoutesToListenerHost`).
 fn tls_binding(route: &Route, parent: &Parent, resource: &Arc<ResourceName>) -> Option<Binding> {
-    let own = if parent.hostname.is_empty() { "*" } else { &parent.hostname };
+    let own = if parent.hostname.is_empty() {
+        "*"
+    } else {
+        &parent.hostname
+    };
     let common = hosts(route)
         .into_iter()
         .filter_map(|host| IstioHost(host).intersection(IstioHost(own)))
         .map(|host| host.0.to_owned());
     let hosts: Vec<String> = common.collect();
-    let sni_hosts: Vec<HostText> =
-        hosts.iter().filter_map(|host| HostText::try_from(host.clone()).ok()).collect();
-    let matches = vec![TlsMatch { sni_hosts, ..TlsMatch::default() }];
-    let tls = vec![TlsRoute { matches, route: vec![Destination {}] }];
+    let sni_hosts: Vec<HostText> = hosts
+        .iter()
+        .filter_map(|host| HostText::try_from(host.clone()).ok())
+        .collect();
+    let matches = vec![TlsMatch {
+        sni_hosts,
+        ..TlsMatch::default()
+    }];
+    let tls = vec![TlsRoute {
+        matches,
+        route: vec![Destination {}],
+    }];
     let base = empty(route, parent, BindingOrigin::GatewayApiTls);
     let sources = vec![Arc::clone(resource)];
-    (!hosts.is_empty()).then_some(Binding { sources, hosts, tls, ..base })
+    (!hosts.is_empty()).then_some(Binding {
+        sources,
+        hosts,
+        tls,
+        ..base
+    })
 }
 
 fn empty(route: &Route, parent: &Parent, origin: BindingOrigin) -> Binding {

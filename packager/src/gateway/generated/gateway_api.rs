@@ -57,11 +57,17 @@ struct Placed<'r> {
 impl Placed<'_> {
     fn id(&self) -> ServerId {
         let entry = Entry::Listener(self.listener.name.clone());
-        ServerId { resource: self.owner.resource(self.kind), entry }
+        ServerId {
+            resource: self.owner.resource(self.kind),
+            entry,
+        }
     }
 
     fn host(&self) -> &str {
-        self.listener.hostname.as_ref().map_or("*", |host| host.as_str())
+        self.listener
+            .hostname
+            .as_ref()
+            .map_or("*", |host| host.as_str())
     }
 }
 
@@ -73,14 +79,23 @@ pub(super) fn listeners(resources: &Resources, generated: &mut Generated) -> Par
     for set in &resources.listener_sets {
         let parent = &set.spec.parent_ref;
         let namespace = parent.namespace.as_ref().unwrap_or(&set.metadata.namespace);
-        sets.entry((namespace.clone(), parent.name.clone())).or_default().push(set);
+        sets.entry((namespace.clone(), parent.name.clone()))
+            .or_default()
+            .push(set);
     }
     let mut parents = Parents::new();
     for gateway in ours(resources, generated) {
-        let key = (gateway.metadata.namespace.clone(), gateway.metadata.name.clone());
+        let key = (
+            gateway.metadata.namespace.clone(),
+            gateway.metadata.name.clone(),
+        );
         let mut sets = sets.remove(&key).unwrap_or_default();
         sets.sort_by_key(|set| {
-            (set.metadata.creation_timestamp, &set.metadata.namespace, &set.metadata.name)
+            (
+                set.metadata.creation_timestamp,
+                &set.metadata.namespace,
+                &set.metadata.name,
+            )
         });
         let placed = allowed(gateway, &sets, &admission, generated);
         for placed in distinct(placed, generated) {
@@ -95,17 +110,26 @@ fn ours<'r>(resources: &'r Resources, generated: &mut Generated) -> Vec<&'r ApiG
     let controllers: HashMap<&str, &str> = resources
         .gateway_classes
         .iter()
-        .map(|class| (class.metadata.name.as_str(), class.spec.controller_name.as_str()))
+        .map(|class| {
+            (
+                class.metadata.name.as_str(),
+                class.spec.controller_name.as_str(),
+            )
+        })
         .collect();
     let is_ours = |gateway: &&ApiGateway| {
         let class = gateway.spec.gateway_class_name.as_str();
-        controllers.get(class).map_or(class == CLASS, |controller| *controller == CONTROLLER)
+        controllers
+            .get(class)
+            .map_or(class == CLASS, |controller| *controller == CONTROLLER)
     };
     let (ours, others): (Vec<_>, Vec<_>) = resources.api_gateways.iter().partition(is_ours);
-    generated.ignored.extend(others.into_iter().map(|gateway| Ignored {
-        resource: gateway.metadata.resource("Gateway"),
-        class: gateway.spec.gateway_class_name.clone(),
-    }));
+    generated
+        .ignored
+        .extend(others.into_iter().map(|gateway| Ignored {
+            resource: gateway.metadata.resource("Gateway"),
+            class: gateway.spec.gateway_class_name.clone(),
+        }));
     ours
 }
 
@@ -118,11 +142,18 @@ fn allowed<'r>(
 ) -> Vec<Placed<'r>> {
     let place = |owner, kind, listener: &'r Listener| {
         let port = port(listener);
-        Placed { gateway, owner, kind, listener, port }
+        Placed {
+            gateway,
+            owner,
+            kind,
+            listener,
+            port,
+        }
     };
     let own = gateway.spec.listeners.iter();
-    let mut placed: Vec<Placed<'r>> =
-        own.map(|listener| place(&gateway.metadata, "Gateway", listener)).collect();
+    let mut placed: Vec<Placed<'r>> = own
+        .map(|listener| place(&gateway.metadata, "Gateway", listener))
+        .collect();
     for set in sets {
         let listeners = set.spec.listeners.iter();
         let listeners = listeners.map(|listener| place(&set.metadata, "ListenerSet", listener));
@@ -131,8 +162,10 @@ fn allowed<'r>(
         } else {
             let gateway = gateway.metadata.resource("Gateway");
             let reason = UnprogrammedReason::NotAllowed { gateway };
-            let refused =
-                |placed: Placed<'_>| Unprogrammed { server: placed.id(), reason: reason.clone() };
+            let refused = |placed: Placed<'_>| Unprogrammed {
+                server: placed.id(),
+                reason: reason.clone(),
+            };
             generated.unprogrammed.extend(listeners.map(refused));
         }
     }
@@ -156,11 +189,21 @@ fn distinct<'r>(placed: Vec<Placed<'r>>, generated: &mut Generated) -> Vec<Place
     for placed in placed {
         // Connections have no host, and share a port with nothing.
         let is_raw = matches!(placed.listener.protocol.as_str(), "TCP" | "UDP");
-        let host = if is_raw { String::new() } else { placed.host().to_owned() };
+        let host = if is_raw {
+            String::new()
+        } else {
+            placed.host().to_owned()
+        };
         let key = (placed.port, host.clone());
         if let Some(winner) = accepted.get(&key) {
-            let reason = UnprogrammedReason::SameHost { host, winner: winner.clone() };
-            generated.unprogrammed.push(Unprogrammed { server: placed.id(), reason });
+            let reason = UnprogrammedReason::SameHost {
+                host,
+                winner: winner.clone(),
+            };
+            generated.unprogrammed.push(Unprogrammed {
+                server: placed.id(),
+                reason,
+            });
         } else {
             accepted.insert(key, placed.id());
             kept.push(placed);
@@ -171,23 +214,39 @@ fn distinct<'r>(placed: Vec<Placed<'r>>, generated: &mut Generated) -> Vec<Place
 
 /// The Services that a Gateway runs on (Istio `extractGatewayServices` and `IsManaged`).
 fn attachments(gateway: &ApiGateway) -> Vec<Attachment> {
-    let Metadata { namespace, name, .. } = &gateway.metadata;
+    let Metadata {
+        namespace, name, ..
+    } = &gateway.metadata;
     let is_hostname = |kind: &Option<String>| kind.as_deref() == Some("Hostname");
     let addresses = &gateway.spec.addresses;
     if addresses.len() < 2 && !addresses.iter().any(|address| is_hostname(&address.kind)) {
-        return vec![Attachment::Managed { namespace: namespace.clone(), gateway: name.clone() }];
+        return vec![Attachment::Managed {
+            namespace: namespace.clone(),
+            gateway: name.clone(),
+        }];
     }
-    let hostnames = addresses.iter().filter(|a| a.kind.is_none() || is_hostname(&a.kind));
+    let hostnames = addresses
+        .iter()
+        .filter(|a| a.kind.is_none() || is_hostname(&a.kind));
     let service = |value: &str| {
         let (name, rest) = value.split_once('.').unwrap_or((value, namespace));
         // A Service of another namespace is none that the Gateway may use.
         let own = rest.split('.').next() == Some(namespace);
-        own.then(|| Attachment::Service { namespace: namespace.clone(), name: name.into() })
+        own.then(|| Attachment::Service {
+            namespace: namespace.clone(),
+            name: name.into(),
+        })
     };
-    hostnames.filter_map(|address| service(&address.value)).collect()
+    hostnames
+        .filter_map(|address| service(&address.value))
+        .collect()
 }
 
 /// The name of a Secret in messages.
 fn secret_name(namespace: &str, name: &str) -> ResourceName {
-    ResourceName { kind: "Secret", namespace: namespace.into(), name: name.into() }
+    ResourceName {
+        kind: "Secret",
+        namespace: namespace.into(),
+        name: name.into(),
+    }
 }

@@ -8,7 +8,9 @@ use rule::HostPattern;
 /// fare alike. `*` alone has none.
 #[must_use]
 pub fn names(patterns: &[HostPattern]) -> BTreeSet<String> {
-    let exact = patterns.iter().filter(|pattern| matches!(pattern, HostPattern::Exact(_)));
+    let exact = patterns
+        .iter()
+        .filter(|pattern| matches!(pattern, HostPattern::Exact(_)));
     let mut names: BTreeSet<String> = exact.map(ToString::to_string).collect();
     let suffixes: BTreeSet<String> = patterns
         .iter()

@@ -96,13 +96,19 @@ impl Extension {
     /// Where the module is.
     #[must_use]
     pub fn url(&self) -> &str {
-        self.spec.wasm.as_ref().map_or(&self.spec.url, |module| &module.url)
+        self.spec
+            .wasm
+            .as_ref()
+            .map_or(&self.spec.url, |module| &module.url)
     }
 
     /// What the module is told.
     #[must_use]
     pub fn config(&self) -> Option<&Value> {
         let own = self.spec.plugin_config.as_ref();
-        self.spec.wasm.as_ref().map_or(own, |module| module.plugin_config.as_ref())
+        self.spec
+            .wasm
+            .as_ref()
+            .map_or(own, |module| module.plugin_config.as_ref())
     }
 }

@@ -85,16 +85,26 @@ struct ContainerPort {
 
 impl PodSpec {
     fn named_ports(&self) -> BTreeMap<String, u16> {
-        let ports = self.containers.iter().flat_map(|container| &container.ports);
+        let ports = self
+            .containers
+            .iter()
+            .flat_map(|container| &container.ports);
         let named = ports.filter(|port| !port.name.is_empty());
-        named.map(|port| (port.name.clone(), port.container_port)).collect()
+        named
+            .map(|port| (port.name.clone(), port.container_port))
+            .collect()
     }
 }
 
 impl From<PodText> for Pods {
     fn from(pod: PodText) -> Self {
         let labels = pod.metadata.labels.clone();
-        Self { kind: "Pod", metadata: pod.metadata, labels, named_ports: pod.spec.named_ports() }
+        Self {
+            kind: "Pod",
+            metadata: pod.metadata,
+            labels,
+            named_ports: pod.spec.named_ports(),
+        }
     }
 }
 
@@ -102,7 +112,12 @@ impl WorkloadText {
     pub(in crate::gateway) fn into_pods(self, kind: &'static str) -> Pods {
         let Template { metadata, spec } = self.spec.template;
         let named_ports = spec.named_ports();
-        Pods { kind, metadata: self.metadata, labels: metadata.labels, named_ports }
+        Pods {
+            kind,
+            metadata: self.metadata,
+            labels: metadata.labels,
+            named_ports,
+        }
     }
 }
 
@@ -204,20 +219,36 @@ impl TryFrom<SecretText> for Secret {
     type Error = NotBase64;
 
     fn try_from(text: SecretText) -> Result<Self, NotBase64> {
-        let SecretText { metadata, data, string_data } = text;
-        let certificate =
-            value(string_data.tls_crt.or(string_data.cert), data.tls_crt.or(data.cert))?;
-        let key = value(string_data.tls_key.or(string_data.key), data.tls_key.or(data.key))?;
+        let SecretText {
+            metadata,
+            data,
+            string_data,
+        } = text;
+        let certificate = value(
+            string_data.tls_crt.or(string_data.cert),
+            data.tls_crt.or(data.cert),
+        )?;
+        let key = value(
+            string_data.tls_key.or(string_data.key),
+            data.tls_key.or(data.key),
+        )?;
         let pair = certificate.as_deref().zip(key.as_deref());
         let key_fits = pair.and_then(|(certificate, key)| key_fits(certificate, key));
-        Ok(Self { metadata, certificate, has_key: key.is_some(), key_fits })
+        Ok(Self {
+            metadata,
+            certificate,
+            has_key: key.is_some(),
+            key_fits,
+        })
     }
 }
 
 /// What is written as it is goes before what is in base64 (Kubernetes `Secret.stringData`).
 fn value(plain: Option<String>, encoded: Option<String>) -> Result<Option<Vec<u8>>, NotBase64> {
     let decoded = encoded.map(|text| STANDARD.decode(text)).transpose();
-    Ok(plain.map(String::into_bytes).or(decoded.map_err(|_| NotBase64)?))
+    Ok(plain
+        .map(String::into_bytes)
+        .or(decoded.map_err(|_| NotBase64)?))
 }
 
 /// An Ingress (`networking.k8s.io/v1`).

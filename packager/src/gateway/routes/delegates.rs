@@ -13,12 +13,19 @@ pub(in crate::gateway) struct Delegates<'r> {
 
 impl<'r> Delegates<'r> {
     pub(in crate::gateway) fn new(services: &'r [VirtualService]) -> Self {
-        let delegates = services.iter().filter(|service| service.spec.hosts.is_empty());
+        let delegates = services
+            .iter()
+            .filter(|service| service.spec.hosts.is_empty());
         let named = delegates.map(|delegate| {
             let metadata = &delegate.metadata;
-            ((metadata.namespace.as_str(), metadata.name.as_str()), delegate)
+            (
+                (metadata.namespace.as_str(), metadata.name.as_str()),
+                delegate,
+            )
         });
-        Self { by_name: named.collect() }
+        Self {
+            by_name: named.collect(),
+        }
     }
 
     /// The rules of a VirtualService, with those of delegates in their places. A delegate that is not
@@ -32,7 +39,11 @@ impl<'r> Delegates<'r> {
                 merged.push(route);
                 continue;
             };
-            let of = if named.namespace.is_empty() { namespace } else { &named.namespace };
+            let of = if named.namespace.is_empty() {
+                namespace
+            } else {
+                &named.namespace
+            };
             let Some(delegate) = self.by_name.get(&(of.as_str(), named.name.as_str())) else {
                 continue;
             };
@@ -47,7 +58,11 @@ impl<'r> Delegates<'r> {
 
 fn resolved(route: &HttpRoute, namespace: &str) -> HttpRoute {
     let mut route = route.clone();
-    for gateway in route.matches.iter_mut().flat_map(|found| &mut found.gateways) {
+    for gateway in route
+        .matches
+        .iter_mut()
+        .flat_map(|found| &mut found.gateways)
+    {
         *gateway = resolve_gateway(gateway, namespace);
     }
     route
@@ -88,7 +103,10 @@ fn merge_match(outer: &HttpMatch, own: &HttpMatch) -> HttpMatch {
         merged.source_namespace.clone_from(&outer.source_namespace);
     }
     for (key, value) in &outer.source_labels {
-        merged.source_labels.entry(key.clone()).or_insert_with(|| value.clone());
+        merged
+            .source_labels
+            .entry(key.clone())
+            .or_insert_with(|| value.clone());
     }
     merged
 }
@@ -101,10 +119,14 @@ fn conflicts(outer: &HttpMatch, own: &HttpMatch) -> bool {
         (&outer.method, &own.method),
         (&outer.authority, &own.authority),
     ];
-    let mut texts =
-        texts.into_iter().map(|(outer, own)| text_conflicts(outer.as_ref(), own.as_ref()));
+    let mut texts = texts
+        .into_iter()
+        .map(|(outer, own)| text_conflicts(outer.as_ref(), own.as_ref()));
     let labels = |key: &String, value: &String| {
-        outer.source_labels.get(key).is_some_and(|outer| outer != value)
+        outer
+            .source_labels
+            .get(key)
+            .is_some_and(|outer| outer != value)
     };
     texts.any(|conflict| conflict)
         || map_conflicts(&outer.headers, &own.headers)
@@ -113,7 +135,10 @@ fn conflicts(outer: &HttpMatch, own: &HttpMatch) -> bool {
         || outer.ignore_uri_case != own.ignore_uri_case
         || (outer.port != 0 && own.port != 0 && outer.port != own.port)
         || (!outer.source_namespace.is_empty() && outer.source_namespace != own.source_namespace)
-        || own.source_labels.iter().any(|(key, value)| labels(key, value))
+        || own
+            .source_labels
+            .iter()
+            .any(|(key, value)| labels(key, value))
         || gateways_conflict(&outer.gateways, &own.gateways)
 }
 
@@ -126,12 +151,15 @@ fn map_conflicts(
     outer: &BTreeMap<String, StringMatch>,
     own: &BTreeMap<String, StringMatch>,
 ) -> bool {
-    own.iter().any(|(key, text)| text_conflicts(outer.get(key), Some(text)))
+    own.iter()
+        .any(|(key, text)| text_conflicts(outer.get(key), Some(text)))
 }
 
 /// Istio `stringMatchConflict`: the delegate's text is to be a part of the root's.
 fn text_conflicts(outer: Option<&StringMatch>, own: Option<&StringMatch>) -> bool {
-    let (Some(outer), Some(own)) = (outer, own) else { return false };
+    let (Some(outer), Some(own)) = (outer, own) else {
+        return false;
+    };
     let has_any = |text: &StringMatch| {
         !(text.regex.is_empty() && text.prefix.is_empty() && text.exact.is_empty())
     };

@@ -34,13 +34,20 @@ pub(in crate::gateway) fn resolve(
             // istiod takes the first that it finds, whichever that is.
             match found.first().copied() {
                 None => fallback(!target.services.is_empty()),
-                Some(found) => vec![Resolved { certain: found.certain && agreed, ..found }],
+                Some(found) => vec![Resolved {
+                    certain: found.certain && agreed,
+                    ..found
+                }],
             }
         }
         // What istiod makes for the Gateway has the same port on both sides.
         Attachment::Managed { .. } => {
             let found = translated(port, target.services.iter().copied(), target);
-            if found.is_empty() { fallback(true) } else { distinct(found) }
+            if found.is_empty() {
+                fallback(true)
+            } else {
+                distinct(found)
+            }
         }
         Attachment::Service { name, .. } => {
             let named = |service: &&Service| service.metadata.name == *name;
@@ -54,7 +61,11 @@ pub(in crate::gateway) fn resolve(
 }
 
 fn distinct(found: Vec<Resolved>) -> Vec<Resolved> {
-    found.into_iter().collect::<BTreeSet<_>>().into_iter().collect()
+    found
+        .into_iter()
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect()
 }
 
 fn translated<'s>(
@@ -64,17 +75,30 @@ fn translated<'s>(
 ) -> Vec<Resolved> {
     let ports = services.flat_map(|service| &service.spec.ports);
     let same = ports.filter(|candidate| candidate.port == port);
-    same.map(|service_port| target_port(service_port, target)).collect()
+    same.map(|service_port| target_port(service_port, target))
+        .collect()
 }
 
 fn target_port(service_port: &ServicePort, target: &Target<'_>) -> Resolved {
     let same = service_port.port;
     match &service_port.target_port {
-        None | Some(TargetPort::Number(0)) => Resolved { port: same, certain: true },
-        Some(TargetPort::Number(port)) => Resolved { port: *port, certain: true },
+        None | Some(TargetPort::Number(0)) => Resolved {
+            port: same,
+            certain: true,
+        },
+        Some(TargetPort::Number(port)) => Resolved {
+            port: *port,
+            certain: true,
+        },
         Some(TargetPort::Name(name)) => match target.named_ports.get(name) {
-            Some(port) => Resolved { port: *port, certain: true },
-            None => Resolved { port: same, certain: false },
+            Some(port) => Resolved {
+                port: *port,
+                certain: true,
+            },
+            None => Resolved {
+                port: same,
+                certain: false,
+            },
         },
     }
 }

@@ -19,12 +19,20 @@ impl<'s, V: Copy> Selectors<'s, V> {
         for label in values.iter().flat_map(|(selector, _)| pairs(selector)) {
             *counts.entry(label).or_default() += 1;
         }
-        let mut filed = Self { by_label: HashMap::new(), empty: Vec::new(), first: HashMap::new() };
+        let mut filed = Self {
+            by_label: HashMap::new(),
+            empty: Vec::new(),
+            first: HashMap::new(),
+        };
         for (selector, value) in values {
             filed.first.entry(selector).or_insert(value);
             match pairs(selector).min_by_key(|label| counts.get(label)) {
                 None => filed.empty.push(value),
-                Some(label) => filed.by_label.entry(label).or_default().push((selector, value)),
+                Some(label) => filed
+                    .by_label
+                    .entry(label)
+                    .or_default()
+                    .push((selector, value)),
             }
         }
         filed
@@ -40,9 +48,15 @@ impl<'s, V: Copy> Selectors<'s, V> {
         let filed = labels
             .iter()
             .filter_map(|(key, value)| self.by_label.get(&(key.as_str(), value.as_str())));
-        let is_subset =
-            |selector: &Labels| selector.iter().all(|(key, value)| labels.get(key) == Some(value));
-        filed.flatten().filter(move |(selector, _)| is_subset(selector)).map(|(_, value)| value)
+        let is_subset = |selector: &Labels| {
+            selector
+                .iter()
+                .all(|(key, value)| labels.get(key) == Some(value))
+        };
+        filed
+            .flatten()
+            .filter(move |(selector, _)| is_subset(selector))
+            .map(|(_, value)| value)
     }
 
     /// The first value that has just this selector.
@@ -52,5 +66,7 @@ impl<'s, V: Copy> Selectors<'s, V> {
 }
 
 fn pairs(labels: &Labels) -> impl Iterator<Item = (&str, &str)> {
-    labels.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+    labels
+        .iter()
+        .map(|(key, value)| (key.as_str(), value.as_str()))
 }

@@ -17,12 +17,16 @@ const NAMES: [&str; 3] = [
 
 /// One that is about a member: it would be about more, or nothing, afterwards.
 pub(super) fn find(group: &Group<'_>, state: &State) -> Option<Obstacle> {
-    let ours: Vec<String> =
-        group.members().flat_map(|member| names(group, state, member)).collect();
+    let ours: Vec<String> = group
+        .members()
+        .flat_map(|member| names(group, state, member))
+        .collect();
     let filters = state.resources().manifests.iter();
     let mut filters = filters.filter(|(resource, _)| resource.kind == "EnvoyFilter");
     let (resource, named) = filters.find_map(|(resource, manifest)| {
-        let named = named(manifest).into_iter().find(|named| ours.contains(named))?;
+        let named = named(manifest)
+            .into_iter()
+            .find(|named| ours.contains(named))?;
         Some((resource, named))
     })?;
     Some(obstacle(resource, &named))
@@ -47,9 +51,16 @@ fn names(group: &Group<'_>, state: &State, member: &Member) -> Vec<String> {
 }
 
 fn named(manifest: &Value) -> Vec<String> {
-    let patches = manifest.pointer("/spec/configPatches").and_then(Value::as_array);
+    let patches = manifest
+        .pointer("/spec/configPatches")
+        .and_then(Value::as_array);
     let patches = patches.map(Vec::as_slice).unwrap_or_default();
-    let text = |patch: &Value, path| patch.pointer(path).and_then(Value::as_str).map(str::to_owned);
+    let text = |patch: &Value, path| {
+        patch
+            .pointer(path)
+            .and_then(Value::as_str)
+            .map(str::to_owned)
+    };
     patches
         .iter()
         .flat_map(|patch| NAMES.iter().filter_map(move |path| text(patch, path)))

@@ -15,25 +15,31 @@ use crate::merge::state::State;
 pub(super) fn find(group: &Group<'_>, state: &State) -> Option<Obstacle> {
     let gateway = state.gateway(&group.target.gateway)?;
     let bound = bindings::bound(group, state);
-    gateway.spec.servers.iter().enumerate().find_map(|(index, server)| {
-        let manifest = state.manifest(&group.target.gateway)?;
-        let redirect = manifest.pointer(&format!("/spec/servers/{index}/tls/httpsRedirect"));
-        let is_http = Protocol::parse(&server.port.protocol) == Protocol::Http;
-        let is_open = server.tls.is_none() || is_http;
-        if !is_open || redirect.and_then(Value::as_bool) == Some(true) {
-            return None;
-        }
-        let found =
-            bound.iter().find(|bound| serves(server, &gateway.metadata.namespace, bound))?;
-        Some(Obstacle::new(
-            Reason::RoutesStart,
-            format!(
-                "{} would be served in plain text too, by {} servers[{index}]",
-                found.resource, group.target.gateway
-            ),
-            format!("let that server redirect to HTTPS or have fewer hosts first, or {GUARD}"),
-        ))
-    })
+    gateway
+        .spec
+        .servers
+        .iter()
+        .enumerate()
+        .find_map(|(index, server)| {
+            let manifest = state.manifest(&group.target.gateway)?;
+            let redirect = manifest.pointer(&format!("/spec/servers/{index}/tls/httpsRedirect"));
+            let is_http = Protocol::parse(&server.port.protocol) == Protocol::Http;
+            let is_open = server.tls.is_none() || is_http;
+            if !is_open || redirect.and_then(Value::as_bool) == Some(true) {
+                return None;
+            }
+            let found = bound
+                .iter()
+                .find(|bound| serves(server, &gateway.metadata.namespace, bound))?;
+            Some(Obstacle::new(
+                Reason::RoutesStart,
+                format!(
+                    "{} would be served in plain text too, by {} servers[{index}]",
+                    found.resource, group.target.gateway
+                ),
+                format!("let that server redirect to HTTPS or have fewer hosts first, or {GUARD}"),
+            ))
+        })
 }
 
 fn serves(server: &istio::Server, namespace: &str, bound: &Bound<'_>) -> bool {
@@ -45,6 +51,9 @@ fn serves(server: &istio::Server, namespace: &str, bound: &Bound<'_>) -> bool {
         let (within, host) = split(host);
         let is_visible = within.is_none_or(|within| within == bound.resource.namespace);
         is_visible
-            && spec.hosts.iter().any(|name| IstioHost(name.as_str()).overlaps(IstioHost(host)))
+            && spec
+                .hosts
+                .iter()
+                .any(|name| IstioHost(name.as_str()).overlaps(IstioHost(host)))
     })
 }

@@ -56,7 +56,11 @@ impl Component<'_> {
         let edge = self.edges.binary_search_by_key(&place, |edge| edge.place);
         let edge = edge.ok().and_then(|at| self.edges.get(at));
         edge.is_none_or(|edge| {
-            let end = if side == Side::Connection { edge.from } else { edge.to };
+            let end = if side == Side::Connection {
+                edge.from
+            } else {
+                edge.to
+            };
             end == node || edge.finding.group.is_some()
         })
     }
@@ -71,7 +75,10 @@ pub(super) fn sites(report: &Report) -> Vec<Site<'_>> {
     let mut anywhere: HashMap<&str, Vec<usize>> = HashMap::new();
     for (place, finding) in report.findings.iter().enumerate() {
         if let (Some(workload), Some(listener)) = (&finding.workload, &finding.listener) {
-            by_site.entry((workload, listener)).or_default().push((place, finding));
+            by_site
+                .entry((workload, listener))
+                .or_default()
+                .push((place, finding));
         } else {
             named(finding).for_each(|name| anywhere.entry(name).or_default().push(place));
         }
@@ -86,7 +93,12 @@ pub(super) fn sites(report: &Report) -> Vec<Site<'_>> {
 
 /// The servers that a finding names.
 fn named(finding: &Finding) -> impl Iterator<Item = &str> {
-    let Finding { connection, owner, group, .. } = finding;
+    let Finding {
+        connection,
+        owner,
+        group,
+        ..
+    } = finding;
     let members = group.iter().flat_map(|group| &group.servers);
     members.chain(connection).chain(owner).map(String::as_str)
 }
@@ -99,26 +111,46 @@ fn site<'r>(
     let servers = listener.servers.iter().enumerate();
     let places: HashMap<&str, usize> = servers.map(|(at, it)| (it.name.as_str(), at)).collect();
     let of = |server: &CheckedServer| anywhere.get(server.name.as_str()).cloned();
-    let own = listener.servers.iter().map(|server| of(server).unwrap_or_default());
-    let mut joined =
-        Joined { sets: DisjointSets::of(listener.servers.len()), findings: own.collect() };
+    let own = listener
+        .servers
+        .iter()
+        .map(|server| of(server).unwrap_or_default());
+    let mut joined = Joined {
+        sets: DisjointSets::of(listener.servers.len()),
+        findings: own.collect(),
+    };
     for (place, finding) in told {
         let ends = named(finding).filter_map(|name| places.get(name).copied());
         joined.add(*place, finding, &ends.collect::<Vec<_>>());
     }
-    let edges =
-        told.iter().filter(|(_, finding)| finding.code.is_between_servers()).filter_map(|told| {
+    let edges = told
+        .iter()
+        .filter(|(_, finding)| finding.code.is_between_servers())
+        .filter_map(|told| {
             let end = |name: &Option<String>| places.get(name.as_deref()?).copied();
             let (place, finding) = *told;
             let (from, to) = (end(&finding.connection)?, end(&finding.owner)?);
-            Some(Edge { from, to, place, finding })
+            Some(Edge {
+                from,
+                to,
+                place,
+                finding,
+            })
         });
     let components = joined.components(&listener.servers, edges);
-    let (mut broken, apart): (Vec<_>, Vec<_>) =
-        components.into_iter().partition(|component| !component.edges.is_empty());
+    let (mut broken, apart): (Vec<_>, Vec<_>) = components
+        .into_iter()
+        .partition(|component| !component.edges.is_empty());
     broken.sort_by_key(|component| Reverse(component.edges.len() + component.grouped_pairs));
-    let apart = apart.into_iter().flat_map(|component| component.nodes).collect();
-    Site { listener, components: broken, apart }
+    let apart = apart
+        .into_iter()
+        .flat_map(|component| component.nodes)
+        .collect();
+    Site {
+        listener,
+        components: broken,
+        apart,
+    }
 }
 
 /// The servers of a listener, by their places in it.
@@ -163,9 +195,15 @@ impl Joined {
         }
         let place = |server: usize| places.get(server).copied().unwrap_or_default();
         for edge in edges {
-            let Some(component) = components.get_mut(&self.sets.first(edge.from)) else { continue };
+            let Some(component) = components.get_mut(&self.sets.first(edge.from)) else {
+                continue;
+            };
             component.grouped_pairs += edge.finding.group.as_ref().map_or(0, |group| group.pairs);
-            component.edges.push(Edge { from: place(edge.from), to: place(edge.to), ..edge });
+            component.edges.push(Edge {
+                from: place(edge.from),
+                to: place(edge.to),
+                ..edge
+            });
         }
         components.into_values().collect()
     }

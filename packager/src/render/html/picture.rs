@@ -13,8 +13,14 @@ const FEW: usize = 12;
 
 /// Sizes in pixels.
 const WIDTH: usize = 820;
-const NODE: Size = Size { width: 228, height: 46 };
-const LABEL: Size = Size { width: 212, height: 56 };
+const NODE: Size = Size {
+    width: 228,
+    height: 46,
+};
+const LABEL: Size = Size {
+    width: 212,
+    height: 56,
+};
 const LABEL_LEFT: usize = (WIDTH - LABEL.width) / 2;
 const RIGHT: usize = WIDTH - NODE.width;
 const GAP: usize = 10;
@@ -57,9 +63,16 @@ pub(super) fn draw(component: &Component<'_>, sink: &mut dyn Write) -> io::Resul
     let height = height.into_iter().max().unwrap_or_default();
     let rows = |set: &BTreeSet<usize>| -> BTreeMap<usize, usize> {
         let column = Column::new(set.len(), NODE, height);
-        set.iter().enumerate().map(|(row, node)| (*node, column.middle(row))).collect()
+        set.iter()
+            .enumerate()
+            .map(|(row, node)| (*node, column.middle(row)))
+            .collect()
     };
-    let (from, to, labels) = (rows(&from), rows(&to), Column::new(bundles.len(), LABEL, height));
+    let (from, to, labels) = (
+        rows(&from),
+        rows(&to),
+        Column::new(bundles.len(), LABEL, height),
+    );
     write_head(height + HEAD, sink)?;
     for (row, bundle) in bundles.iter().enumerate() {
         wires(bundle, labels.middle(row), &from, &to, sink)?;
@@ -94,8 +107,15 @@ fn bundles<'c, 'r>(component: &'c Component<'r>) -> Vec<Bundle<'c, 'r>> {
     edges.sort_by_key(|edge| (edge.from, edge.to, edge.place));
     let mut bundles: BTreeMap<(usize, usize, Code), Vec<&Edge<'_>>> = BTreeMap::new();
     for edge in edges {
-        let to = if component.edges.len() <= FEW { edge.to } else { 0 };
-        bundles.entry((edge.from, to, edge.finding.code)).or_default().push(edge);
+        let to = if component.edges.len() <= FEW {
+            edge.to
+        } else {
+            0
+        };
+        bundles
+            .entry((edge.from, to, edge.finding.code))
+            .or_default()
+            .push(edge);
     }
     let bundle = |((from, _, code), edges)| Bundle { from, code, edges };
     bundles.into_iter().map(bundle).collect()
@@ -104,7 +124,10 @@ fn bundles<'c, 'r>(component: &'c Component<'r>) -> Vec<Bundle<'c, 'r>> {
 impl Column {
     fn new(rows: usize, size: Size, height: usize) -> Self {
         let own = rows * (size.height + GAP);
-        Self { rows: rows.max(1), height: if height <= SCREEN { height } else { own } }
+        Self {
+            rows: rows.max(1),
+            height: if height <= SCREEN { height } else { own },
+        }
     }
 
     /// Where the middle of a row is.
@@ -152,7 +175,9 @@ fn write_node(
     y: usize,
     sink: &mut dyn Write,
 ) -> io::Result<()> {
-    let Some(Node { server, findings }) = component.nodes.get(at) else { return Ok(()) };
+    let Some(Node { server, findings }) = component.nodes.get(at) else {
+        return Ok(());
+    };
     let (x, role) = match side {
         Side::Connection => (0, "connection to"),
         Side::Request => (RIGHT, "request for"),
@@ -187,7 +212,9 @@ fn write_node(
 }
 
 fn write_label(bundle: &Bundle<'_, '_>, y: usize, sink: &mut dyn Write) -> io::Result<()> {
-    let Some(first) = bundle.edges.first() else { return Ok(()) };
+    let Some(first) = bundle.edges.first() else {
+        return Ok(());
+    };
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     let (sni, authority) = (text(&first.finding.sni), text(&first.finding.authority));
     let more = match bundle.edges.len() {

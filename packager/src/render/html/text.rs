@@ -57,5 +57,7 @@ pub(super) fn shortened(text: &str, most: usize) -> String {
     }
     let tail = most / 2;
     let head = text.chars().take(most - tail - 1);
-    head.chain(['\u{2026}']).chain(text.chars().skip(length - tail)).collect()
+    head.chain(['\u{2026}'])
+        .chain(text.chars().skip(length - tail))
+        .collect()
 }

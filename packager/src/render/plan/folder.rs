@@ -45,11 +45,18 @@ pub(super) fn files(outlook: &Outlook, start: &State, form: Form) -> Result<Vec<
     let plan = serde_json::to_string_pretty(&report::outlook(outlook))?;
     let mut files = vec![file("plan.json", plan + "\n")];
     let mut state = start.clone();
-    let steps =
-        outlook.plans.iter().flat_map(|plan| plan.steps.iter().map(move |step| (plan, step)));
+    let steps = outlook
+        .plans
+        .iter()
+        .flat_map(|plan| plan.steps.iter().map(move |step| (plan, step)));
     for (at, (plan, step)) in steps.enumerate() {
         let folder = name(at + 1, step);
-        let place = Place { plan, step, folder, form };
+        let place = Place {
+            plan,
+            step,
+            folder,
+            form,
+        };
         place.files(&mut state, &mut files)?;
     }
     Ok(files)
@@ -61,14 +68,20 @@ pub(super) fn name(number: usize, step: &Step) -> String {
 }
 
 fn file(path: &str, text: String) -> File {
-    File { path: path.into(), text, is_program: false }
+    File {
+        path: path.into(),
+        text,
+        is_program: false,
+    }
 }
 
 impl Place<'_> {
     fn files(&self, state: &mut State, files: &mut Vec<File>) -> Result<()> {
         if self.form == Form::Kustomize {
-            files
-                .push(file(&format!("{}/kustomization.yaml", self.folder), self.component(state)?));
+            files.push(file(
+                &format!("{}/kustomization.yaml", self.folder),
+                self.component(state)?,
+            ));
             for write in &self.step.writes {
                 self.apply(write, state)?;
             }
@@ -80,7 +93,10 @@ impl Place<'_> {
             self.apply(write, state)?;
             let after = state.manifest(write.resource()).map(without_status);
             apply.push(self.write("", at, write, after.as_ref(), files)?);
-            undo.insert(0, self.write("undo-", at, &write.undo(), before.as_ref(), files)?);
+            undo.insert(
+                0,
+                self.write("undo-", at, &write.undo(), before.as_ref(), files)?,
+            );
         }
         let purpose = &self.step.purpose;
         self.program("apply.sh", &format!("Step: {purpose}."), &apply, files);
@@ -108,8 +124,16 @@ impl Place<'_> {
         manifest: Option<&Value>,
         files: &mut Vec<File>,
     ) -> Result<String> {
-        let ResourceName { kind, namespace, name } = write.resource();
-        let stem = format!("{prefix}{}-{}-{namespace}-{name}", at + 1, kind.to_ascii_lowercase());
+        let ResourceName {
+            kind,
+            namespace,
+            name,
+        } = write.resource();
+        let stem = format!(
+            "{prefix}{}-{}-{namespace}-{name}",
+            at + 1,
+            kind.to_ascii_lowercase()
+        );
         let (name, text) = match (write, manifest) {
             (Write::Delete { .. }, _) => return Ok(kubectl::command(write, None)),
             (Write::Create { manifest, .. }, _) => {
@@ -126,7 +150,11 @@ impl Place<'_> {
         };
         files.push(file(&format!("{}/{name}", self.folder), text));
         let replaces = self.form == Form::Full && matches!(write, Write::Patch { .. });
-        Ok(if replaces { kubectl::replace(&name) } else { kubectl::command(write, Some(&name)) })
+        Ok(if replaces {
+            kubectl::replace(&name)
+        } else {
+            kubectl::command(write, Some(&name))
+        })
     }
 
     fn program(&self, name: &str, says: &str, commands: &[String], files: &mut Vec<File>) {
@@ -135,7 +163,11 @@ impl Place<'_> {
             let _ = writeln!(text, "{command}");
         }
         let path = PathBuf::from(format!("{}/{name}", self.folder));
-        files.push(File { path, text, is_program: true });
+        files.push(File {
+            path,
+            text,
+            is_program: true,
+        });
     }
 
     /// A component changes what comes before it: one after the other is added to the list of an
@@ -147,12 +179,20 @@ impl Place<'_> {
             "kind": "Component",
             "patches": patches.collect::<Result<Vec<_>>>()?,
         });
-        Ok(format!("# Step: {}.\n{}", self.step.purpose, to_yaml(&component)?))
+        Ok(format!(
+            "# Step: {}.\n{}",
+            self.step.purpose,
+            to_yaml(&component)?
+        ))
     }
 }
 
 fn patch(write: &Write, state: &State) -> Result<Value> {
-    let ResourceName { kind, namespace, name } = write.resource();
+    let ResourceName {
+        kind,
+        namespace,
+        name,
+    } = write.resource();
     if let Write::Patch { .. } = write {
         let target = json!({
             "group": "networking.istio.io",
@@ -163,7 +203,9 @@ fn patch(write: &Write, state: &State) -> Result<Value> {
         let patch = serde_json::to_string(&write.operations())?;
         return Ok(json!({ "target": target, "patch": patch }));
     }
-    let version = state.manifest(write.resource()).and_then(|found| found.get("apiVersion"));
+    let version = state
+        .manifest(write.resource())
+        .and_then(|found| found.get("apiVersion"));
     let deletion = json!({
         "$patch": "delete",
         "apiVersion": version,

@@ -7,7 +7,11 @@ use crate::merge::{Plan, Write};
 
 /// A command that makes a write, with the patch or manifest in it or read from a file.
 pub(super) fn command(write: &Write, file: Option<&str>) -> String {
-    let ResourceName { kind, namespace, name } = write.resource();
+    let ResourceName {
+        kind,
+        namespace,
+        name,
+    } = write.resource();
     let plural = plural(kind);
     match (write, file) {
         (Write::Patch { .. }, Some(file)) => format!(
@@ -21,12 +25,18 @@ pub(super) fn command(write: &Write, file: Option<&str>) -> String {
             format!("kubectl delete {plural} {name} --namespace {namespace}")
         }
         (Write::Create { manifest, .. }, Some(file)) => {
-            format!("kubectl create --raw {} --filename {file}", path(write, manifest))
+            format!(
+                "kubectl create --raw {} --filename {file}",
+                path(write, manifest)
+            )
         }
         (Write::Create { manifest, .. }, None) => {
             let text = serde_json::to_string(&crate::merge::without_status(manifest));
             let text = quoted(&text.unwrap_or_default());
-            format!("echo {text} | kubectl create --raw {} --filename -", path(write, manifest))
+            format!(
+                "echo {text} | kubectl create --raw {} --filename -",
+                path(write, manifest)
+            )
         }
     }
 }
@@ -41,16 +51,23 @@ pub(super) fn probe(plan: &Plan) -> Option<String> {
     let sni = plan.hosts.first()?;
     let authorities = plan.hosts.iter().map(|host| format!(" --authority {host}"));
     let authorities: String = authorities.collect();
-    Some(format!("packager probe --connect \"$GATEWAY\" --sni {sni}{authorities}"))
+    Some(format!(
+        "packager probe --connect \"$GATEWAY\" --sni {sni}{authorities}"
+    ))
 }
 
 /// Where resources of a kind are made. What is sent there arrives as it is, where `kubectl create`
 /// would change the annotation that `kubectl apply` keeps its last input in.
 fn path(write: &Write, manifest: &Value) -> String {
-    let ResourceName { kind, namespace, .. } = write.resource();
+    let ResourceName {
+        kind, namespace, ..
+    } = write.resource();
     let version = manifest.get("apiVersion").and_then(Value::as_str);
     let version = version.unwrap_or("networking.istio.io/v1");
-    format!("/apis/{version}/namespaces/{namespace}/{}s", kind.to_ascii_lowercase())
+    format!(
+        "/apis/{version}/namespaces/{namespace}/{}s",
+        kind.to_ascii_lowercase()
+    )
 }
 
 /// The resource as kubectl names it (Kubernetes: the plural and the group of a definition).

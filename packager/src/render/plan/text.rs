@@ -31,14 +31,21 @@ pub(super) fn write(
         write_refusal(refusal, sink)?;
     }
     if outlook.plans.is_empty() && outlook.refusals.is_empty() {
-        writeln!(sink, "there is nothing to merge: no servers break each other")?;
+        writeln!(
+            sink,
+            "there is nothing to merge: no servers break each other"
+        )?;
     }
     Ok(())
 }
 
 fn write_head(plan: &Plan, sink: &mut dyn Write) -> io::Result<()> {
     writeln!(sink, "merge into {}", plan.target)?;
-    writeln!(sink, "  at: workload {}, listener {}", plan.workload, plan.listener)?;
+    writeln!(
+        sink,
+        "  at: workload {}, listener {}",
+        plan.workload, plan.listener
+    )?;
     for absorbed in &plan.absorbed {
         writeln!(sink, "  absorbs: {absorbed}")?;
     }
@@ -92,7 +99,14 @@ fn described(plan: &Plan) -> String {
 }
 
 fn write_refusal(refusal: &Refusal, sink: &mut dyn Write) -> io::Result<()> {
-    let Refusal { workload, listener, servers, message, hint, .. } = refusal;
+    let Refusal {
+        workload,
+        listener,
+        servers,
+        message,
+        hint,
+        ..
+    } = refusal;
     writeln!(sink, "refused: {message}")?;
     writeln!(sink, "  at: workload {workload}, listener {listener}")?;
     writeln!(sink, "  servers: {}", servers.join(", "))?;

@@ -26,8 +26,16 @@ impl CountedEnvoy {
         let dumps = TempDir::new()?;
         let out = format!("--callgrind-out-file={}/dump", dumps.path().display());
         // V8 writes the code that it runs.
-        let callgrind = ["valgrind", "--tool=callgrind", "--smc-check=all-non-file", &out];
-        Ok(Self { envoy: Envoy::start_under(&callgrind, listeners)?, dumps })
+        let callgrind = [
+            "valgrind",
+            "--tool=callgrind",
+            "--smc-check=all-non-file",
+            &out,
+        ];
+        Ok(Self {
+            envoy: Envoy::start_under(&callgrind, listeners)?,
+            dumps,
+        })
     }
 
     /// Sends so many requests that V8 has compiled what it will compile.
@@ -50,7 +58,10 @@ impl CountedEnvoy {
 
     /// The instructions since it was last asked.
     fn count(&self) -> Result<f64> {
-        run("callgrind_control", &["--dump", &self.envoy.id().to_string()])?;
+        run(
+            "callgrind_control",
+            &["--dump", &self.envoy.id().to_string()],
+        )?;
         let mut dumps: Vec<PathBuf> = fs::read_dir(self.dumps.path())?
             .map(|entry| Ok(entry?.path()))
             .collect::<Result<_>>()?;
@@ -60,7 +71,10 @@ impl CountedEnvoy {
         let dump = dumps.first().context("no dump")?;
         let text = fs::read_to_string(dump)?;
         fs::remove_file(dump)?;
-        let total = text.lines().rev().find_map(|line| line.strip_prefix("totals: "));
+        let total = text
+            .lines()
+            .rev()
+            .find_map(|line| line.strip_prefix("totals: "));
         Ok(total.context("callgrind tells no total")?.trim().parse()?)
     }
 }
@@ -82,6 +96,10 @@ fn load(variant: &Variant, address: SocketAddr, requests: u32) -> Result<()> {
         .context("running h2load: `make setup` installs it")?;
     let output = String::from_utf8_lossy(&output.stdout);
     let expected = format!("{requests} {}xx", variant.status / 100);
-    ensure!(output.contains(&expected), "{}: not {expected}:\n{output}", variant.name);
+    ensure!(
+        output.contains(&expected),
+        "{}: not {expected}:\n{output}",
+        variant.name
+    );
     Ok(())
 }

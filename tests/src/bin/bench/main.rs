@@ -25,7 +25,9 @@ const REQUESTS: u32 = 1_000;
 
 fn main() -> Result<()> {
     let module = checkout().join("dist/sni-guard.wasm");
-    let out = module.to_str().context("the path of the checkout is not UTF-8")?;
+    let out = module
+        .to_str()
+        .context("the path of the checkout is not UTF-8")?;
     let build = packager(&["build", "--out", out]);
     ensure!(build.status == 0, "packager build: {}", build.talk);
 
@@ -44,7 +46,10 @@ fn measure(variants: &[Variant]) -> Result<BTreeMap<&'static str, Vec<f64>>> {
     let mut costs: BTreeMap<_, Vec<f64>> = BTreeMap::new();
     let mut variants = variants.to_vec();
     for _ in 0..ROUNDS {
-        let listeners: Vec<_> = variants.iter().map(|variant| variant.listener.clone()).collect();
+        let listeners: Vec<_> = variants
+            .iter()
+            .map(|variant| variant.listener.clone())
+            .collect();
         let envoy = CountedEnvoy::start(&listeners)?;
         for variant in &variants {
             envoy.warm_up(variant)?;

@@ -35,11 +35,20 @@ pub(crate) fn write(
         let (cost, most) = (least(costs, variant.name), greatest(costs, variant.name));
         let added = cost - least(costs, variant.baseline);
         let ratio = added / lua;
-        let target = variant.target.map_or_else(String::new, |target| format!("{target}"));
+        let target = variant
+            .target
+            .map_or_else(String::new, |target| format!("{target}"));
         let is_baseline = variant.name == variant.baseline;
-        let shown = if is_baseline { String::new() } else { format!("{ratio:.2}") };
+        let shown = if is_baseline {
+            String::new()
+        } else {
+            format!("{ratio:.2}")
+        };
         let name = variant.name;
-        writeln!(text, "| {name} | {cost:.0} | {most:.0} | {added:.0} | {shown} | {target} |")?;
+        writeln!(
+            text,
+            "| {name} | {cost:.0} | {most:.0} | {added:.0} | {shown} | {target} |"
+        )?;
         if let Some(target) = variant.target.filter(|target| ratio > *target) {
             failures.push(format!("{name}: {ratio:.2}, at most {target}"));
         }
@@ -49,10 +58,17 @@ pub(crate) fn write(
         "\nA request costs what it cost in the best round: whatever disturbs a round adds to it.\n"
     )?;
     comparisons(&mut text, &mut failures, costs)?;
-    writeln!(text, "\nTo start Envoy with one listener, and the memory it then has:\n")?;
+    writeln!(
+        text,
+        "\nTo start Envoy with one listener, and the memory it then has:\n"
+    )?;
     writeln!(text, "| servers | seconds | MiB |\n|---:|---:|---:|")?;
     for (servers, seconds, memory) in loading {
-        let servers = if *servers == 0 { "no filter".into() } else { servers.to_string() };
+        let servers = if *servers == 0 {
+            "no filter".into()
+        } else {
+            servers.to_string()
+        };
         writeln!(
             text,
             "| {servers} | {seconds:.2} | {:.0} |",
@@ -65,7 +81,11 @@ pub(crate) fn write(
 /// Prints the table; fails when a target is missed.
 pub(crate) fn print(results: &Results) -> Result<()> {
     std::io::stdout().write_all(results.text.as_bytes())?;
-    ensure!(results.failures.is_empty(), "missed: {}", results.failures.join("; "));
+    ensure!(
+        results.failures.is_empty(),
+        "missed: {}",
+        results.failures.join("; ")
+    );
     Ok(())
 }
 
@@ -100,7 +120,10 @@ const MOST_FOR_REUSE: f64 = 2_500.0;
 fn comparisons(text: &mut String, failures: &mut Vec<String>, costs: &Costs) -> Result<()> {
     for (many, few) in [(FAST_MANY, FAST), (FULL_MANY, FULL)] {
         let ratio = least(costs, many) / least(costs, few);
-        let line = format!("{many} against {few}: {:+.1} % of a request", (ratio - 1.0) * 100.0);
+        let line = format!(
+            "{many} against {few}: {:+.1} % of a request",
+            (ratio - 1.0) * 100.0
+        );
         writeln!(text, "- {line}")?;
         if ratio > MOST_FOR_SERVERS {
             failures.push(line);

@@ -67,16 +67,32 @@ pub(crate) fn variants(module: &Path) -> Vec<Variant> {
         not_found(reused(NONE_NOT_FOUND, None, 404)),
         variant(LUA, Some(Filter::Lua(SCRIPT.into())), None),
         variant("fast path, rule unrouted", guard(json!({})), Some(0.75)),
-        variant(FAST, guard(json!({ "servers": servers(5, false) })), Some(0.75)),
-        variant(FAST_MANY, guard(json!({ "servers": servers(5_000, false) })), Some(0.75)),
+        variant(
+            FAST,
+            guard(json!({ "servers": servers(5, false) })),
+            Some(0.75),
+        ),
+        variant(
+            FAST_MANY,
+            guard(json!({ "servers": servers(5_000, false) })),
+            Some(0.75),
+        ),
         Variant {
             listener: listener(named, guard(json!({})), Some("shop.public.0")),
             ..variant(named, None, Some(1.3))
         },
         variant(FULL, guard(overlapping.clone()), Some(1.85)),
-        variant(FULL_MANY, guard(json!({ "servers": servers(5_000, true) })), Some(1.85)),
+        variant(
+            FULL_MANY,
+            guard(json!({ "servers": servers(5_000, true) })),
+            Some(1.85),
+        ),
         reused(WILDCARD, guard(overlapping), 200),
-        not_found(reused("report on a mismatch", guard(json!({ "action": "report" })), 404)),
+        not_found(reused(
+            "report on a mismatch",
+            guard(json!({ "action": "report" })),
+            404,
+        )),
         not_found(reused("421", guard(json!({})), 421)),
     ]
 }
@@ -97,7 +113,10 @@ fn not_found(mut variant: Variant) -> Variant {
 }
 
 fn guard(module: &Path, config: Option<Value>) -> Filter {
-    Filter::Guard(Guard { module: module.into(), config: GuardConfig::Inline(config) })
+    Filter::Guard(Guard {
+        module: module.into(),
+        config: GuardConfig::Inline(config),
+    })
 }
 
 fn listener(name: &str, filter: Option<Filter>, route_name: Option<&str>) -> Listener {
@@ -105,9 +124,16 @@ fn listener(name: &str, filter: Option<Filter>, route_name: Option<&str>) -> Lis
         route_name: route_name.map(str::to_owned),
         ..VirtualHost::of("*.example.com")
     };
-    let chain =
-        Chain { server_names: vec!["*.example.com".into()], virtual_hosts: vec![virtual_host] };
-    Listener { name: name.into(), transport: envoy::Transport::Tls, chains: vec![chain], filter }
+    let chain = Chain {
+        server_names: vec!["*.example.com".into()],
+        virtual_hosts: vec![virtual_host],
+    };
+    Listener {
+        name: name.into(),
+        transport: envoy::Transport::Tls,
+        chains: vec![chain],
+        filter,
+    }
 }
 
 /// So many servers, one of them with the wildcard; with an overlap, another has a host under it.

@@ -20,10 +20,16 @@ fn what_cannot_be_reached_is_one_line() {
     let port = free_ports(1).unwrap()[0];
     let closed = cluster.kubeconfig_with("closed", "administrator").unwrap();
     let text = fs::read_to_string(&closed).unwrap();
-    fs::write(&closed, text.replace(&url, &format!("https://127.0.0.1:{port}"))).unwrap();
+    fs::write(
+        &closed,
+        text.replace(&url, &format!("https://127.0.0.1:{port}")),
+    )
+    .unwrap();
     let wrong = cluster.kubeconfig_with("wrong", "wrong").unwrap();
     let broken = cluster.kubeconfig_with("broken", "\"secret").unwrap();
-    let untrusted = cluster.kubeconfig_with("untrusted", "administrator").unwrap();
+    let untrusted = cluster
+        .kubeconfig_with("untrusted", "administrator")
+        .unwrap();
     let other = Pair::generate(&["127.0.0.1"], 2100).unwrap();
     let authority = untrusted.with_extension("pem");
     fs::write(&authority, other.certificate).unwrap();
@@ -55,14 +61,21 @@ fn what_cannot_be_reached_is_one_line() {
             "test",
             format!("asking which resources there are of {url}: invalid peer certificate: "),
         ),
-        (&broken, "test", "reading the kubeconfig: it is no YAML".to_owned()),
+        (
+            &broken,
+            "test",
+            "reading the kubeconfig: it is no YAML".to_owned(),
+        ),
         (
             Path::new("/no/such"),
             "test",
             "reading the kubeconfig: /no/such: No such file or directory (os error 2)".to_owned(),
         ),
     ] {
-        check_error(&run(kubeconfig, &["check", "--context", context]), &expected);
+        check_error(
+            &run(kubeconfig, &["check", "--context", context]),
+            &expected,
+        );
     }
     let nowhere = run(Path::new("/no/such"), &["check"]);
     check_error(
@@ -76,8 +89,13 @@ fn what_cannot_be_reached_is_one_line() {
 fn check_error(run: &Run, expected: &str) {
     assert_eq!((run.status, run.out.as_str()), (2, ""), "{expected}");
     let lines: Vec<&str> = run.talk.lines().collect();
-    let [error, hint] = lines.as_slice() else { panic!("{expected}: {}", run.talk) };
-    assert!(error.starts_with(&format!("error: {expected}")), "{expected}: {error}");
+    let [error, hint] = lines.as_slice() else {
+        panic!("{expected}: {}", run.talk)
+    };
+    assert!(
+        error.starts_with(&format!("error: {expected}")),
+        "{expected}: {error}"
+    );
     assert!(hint.starts_with("hint: "), "{hint}");
     assert!(!run.talk.contains("secret"), "{}", run.talk);
 }
@@ -87,9 +105,19 @@ fn check_error(run: &Run, expected: &str) {
 fn an_expired_token_is_one_line() {
     let cluster = shared();
     let kubectl = cluster.kubectl();
-    kubectl.run(&["create", "serviceaccount", "visitor"]).unwrap();
-    let binding = ["create", "clusterrolebinding", "visitor", "--clusterrole", "all-but-secrets"];
-    kubectl.run(&[&binding[..], &["--serviceaccount", "default:visitor"]].concat()).unwrap();
+    kubectl
+        .run(&["create", "serviceaccount", "visitor"])
+        .unwrap();
+    let binding = [
+        "create",
+        "clusterrolebinding",
+        "visitor",
+        "--clusterrole",
+        "all-but-secrets",
+    ];
+    kubectl
+        .run(&[&binding[..], &["--serviceaccount", "default:visitor"]].concat())
+        .unwrap();
     let token = kubectl.run(&["create", "token", "visitor"]).unwrap();
     let valid = cluster.kubeconfig_with("valid", token.trim()).unwrap();
     assert_eq!(codes(&valid, &[]).0, ["SG104", "SG104", "SG203"]);
@@ -114,7 +142,10 @@ fn an_expired_token_is_one_line() {
 }
 
 fn seconds_now() -> u64 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap()
+        .as_secs()
 }
 
 /// A token (RFC 7519) with other claims, signed as the API server signs: ES256 (RFC 7518 §3.4).

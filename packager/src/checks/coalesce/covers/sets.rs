@@ -22,19 +22,27 @@ pub(super) fn sets(site: &Site<'_>, shown: Vec<Shown>) -> Vec<(Vec<HostPattern>,
     for name in sets.values().flat_map(|(names, _)| names) {
         *counts.entry(name).or_default() += 1;
     }
-    let common: HashSet<HostPattern> =
-        counts.into_iter().filter(|(_, sets)| *sets > MANY).map(|(name, _)| name.clone()).collect();
+    let common: HashSet<HostPattern> = counts
+        .into_iter()
+        .filter(|(_, sets)| *sets > MANY)
+        .map(|(name, _)| name.clone())
+        .collect();
     let mut apart: BTreeMap<String, (Vec<HostPattern>, Vec<usize>)> = BTreeMap::new();
     for (names, places) in sets.values_mut() {
         for name in names.extract_if(.., |name| common.contains(name)) {
-            let own = apart.entry(name.to_string()).or_insert_with(|| (vec![name], Vec::new()));
+            let own = apart
+                .entry(name.to_string())
+                .or_insert_with(|| (vec![name], Vec::new()));
             own.1.extend_from_slice(places);
         }
     }
     let left = sets
         .into_values()
         .flat_map(|(names, places)| places.into_iter().map(move |place| (place, names.clone())));
-    apart.into_values().chain(grouped(left.collect()).into_values()).collect()
+    apart
+        .into_values()
+        .chain(grouped(left.collect()).into_values())
+        .collect()
 }
 
 fn grouped(shown: Vec<Shown>) -> BTreeMap<Vec<String>, (Vec<HostPattern>, Vec<usize>)> {
@@ -54,13 +62,20 @@ fn reduced(site: &Site<'_>, mut shown: Vec<Shown>) -> Vec<Shown> {
     let mut users: HashMap<&HostPattern, BTreeSet<usize>> = HashMap::new();
     for (place, names) in &shown {
         for name in names {
-            users.entry(name).or_default().extend(site.server_of(*place));
+            users
+                .entry(name)
+                .or_default()
+                .extend(site.server_of(*place));
         }
     }
     let is_for_others = |name: &HostPattern, users: &BTreeSet<usize>| {
-        let candidates = site.certified_by(name).iter().filter_map(|at| site.candidate(*at));
-        let owners: BTreeSet<usize> =
-            candidates.filter_map(|host| site.server_of(host.chain)).collect();
+        let candidates = site
+            .certified_by(name)
+            .iter()
+            .filter_map(|at| site.candidate(*at));
+        let owners: BTreeSet<usize> = candidates
+            .filter_map(|host| site.server_of(host.chain))
+            .collect();
         !owners.is_empty() && (owners.len() > 1 || owners != *users)
     };
     let useful: HashSet<HostPattern> = users
@@ -69,8 +84,11 @@ fn reduced(site: &Site<'_>, mut shown: Vec<Shown>) -> Vec<Shown> {
         .map(|(name, _)| name.clone())
         .collect();
     for (_, names) in &mut shown {
-        let wildcards: Vec<HostPattern> =
-            names.iter().filter(|name| matches!(name, HostPattern::Suffix(_))).cloned().collect();
+        let wildcards: Vec<HostPattern> = names
+            .iter()
+            .filter(|name| matches!(name, HostPattern::Suffix(_)))
+            .cloned()
+            .collect();
         names.retain(|name| {
             let is_same =
                 |wildcard: &HostPattern| name != wildcard && name.is_certified_by(wildcard);

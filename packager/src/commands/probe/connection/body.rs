@@ -22,7 +22,11 @@ pub(super) enum Reader {
 impl Reader {
     /// Reads it. One that breaks off, or goes on beyond the deadline, is unknown.
     pub(super) async fn read(self, deadline: Instant) -> Body {
-        timeout_at(deadline, self.digest()).await.ok().flatten().unwrap_or(Body::Unknown)
+        timeout_at(deadline, self.digest())
+            .await
+            .ok()
+            .flatten()
+            .unwrap_or(Body::Unknown)
     }
 
     async fn digest(mut self) -> Option<Body> {

@@ -21,7 +21,11 @@ pub(super) struct Observed {
 
 impl Observed {
     pub(super) fn new(stream: TlsStream<TcpStream>, ending: Arc<OnceLock<Ending>>) -> Self {
-        Self { stream, ending, unwritten: None }
+        Self {
+            stream,
+            ending,
+            unwritten: None,
+        }
     }
 
     fn note(&self, error: &io::Error) {

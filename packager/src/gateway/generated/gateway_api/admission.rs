@@ -18,10 +18,18 @@ pub(super) struct Admission<'r> {
 impl<'r> Admission<'r> {
     /// Namespaces that only resources name are there too, with no label but their name.
     pub(super) fn new(resources: &'r Resources) -> Self {
-        let routes = resources.routes.iter().map(|route| route.metadata.namespace.as_str());
-        let sets = resources.listener_sets.iter().map(|set| set.metadata.namespace.as_str());
-        let mut namespaces: BTreeMap<&str, Labels> =
-            routes.chain(sets).map(|name| (name, labels(name, &Labels::new()))).collect();
+        let routes = resources
+            .routes
+            .iter()
+            .map(|route| route.metadata.namespace.as_str());
+        let sets = resources
+            .listener_sets
+            .iter()
+            .map(|set| set.metadata.namespace.as_str());
+        let mut namespaces: BTreeMap<&str, Labels> = routes
+            .chain(sets)
+            .map(|name| (name, labels(name, &Labels::new())))
+            .collect();
         for namespace in &resources.namespaces {
             let metadata = &namespace.metadata;
             namespaces.insert(&metadata.name, labels(&metadata.name, &metadata.labels));
@@ -30,7 +38,10 @@ impl<'r> Admission<'r> {
     }
 
     fn selected(&self, selector: &LabelSelector) -> Vec<&'r str> {
-        let matching = self.namespaces.iter().filter(|(_, labels)| selector.matches(labels));
+        let matching = self
+            .namespaces
+            .iter()
+            .filter(|(_, labels)| selector.matches(labels));
         matching.map(|(name, _)| *name).collect()
     }
 
@@ -43,7 +54,9 @@ impl<'r> Admission<'r> {
         host: &str,
     ) -> Vec<String> {
         let namespaces = allowed.and_then(|allowed| allowed.namespaces.as_ref());
-        let from = namespaces.and_then(|namespaces| namespaces.from).unwrap_or(From::Same);
+        let from = namespaces
+            .and_then(|namespaces| namespaces.from)
+            .unwrap_or(From::Same);
         let selector = namespaces.and_then(|namespaces| namespaces.selector.as_ref());
         let names = match (from, selector) {
             (From::Same, _) => vec![own],
@@ -54,7 +67,10 @@ impl<'r> Admission<'r> {
         if names.is_empty() {
             return vec![format!("~/{host}")];
         }
-        names.into_iter().map(|name| format!("{name}/{host}")).collect()
+        names
+            .into_iter()
+            .map(|name| format!("{name}/{host}"))
+            .collect()
     }
 }
 

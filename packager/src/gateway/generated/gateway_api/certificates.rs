@@ -34,21 +34,34 @@ impl State {
             return Self::Incomplete;
         }
         let is_broken = matches!(Contents::of(secret), Contents::Broken);
-        if is_broken || secret.key_fits == Some(false) { Self::Malformed } else { Self::Usable }
+        if is_broken || secret.key_fits == Some(false) {
+            Self::Malformed
+        } else {
+            Self::Usable
+        }
     }
 }
 
 impl<'r> Certificates<'r> {
     pub(super) fn new(resources: &'r Resources) -> Self {
-        let mut found =
-            Self { state: HashMap::new(), known: HashSet::new(), grants: HashMap::new() };
+        let mut found = Self {
+            state: HashMap::new(),
+            known: HashSet::new(),
+            grants: HashMap::new(),
+        };
         for secret in &resources.secrets {
             let metadata = &secret.metadata;
-            found.state.insert((&metadata.namespace, &metadata.name), State::of(secret));
+            found
+                .state
+                .insert((&metadata.namespace, &metadata.name), State::of(secret));
             found.known.insert(&metadata.namespace);
         }
         for grant in &resources.reference_grants {
-            found.grants.entry(&grant.metadata.namespace).or_default().push(grant);
+            found
+                .grants
+                .entry(&grant.metadata.namespace)
+                .or_default()
+                .push(grant);
         }
         found
     }
@@ -98,7 +111,10 @@ impl<'r> Certificates<'r> {
         if namespace != own && !self.is_granted(reference, kind, own, namespace) {
             return Err(UnprogrammedReason::NotGranted { secret });
         }
-        Ok(CredentialText::Secret { namespace: namespace.into(), name: name.into() })
+        Ok(CredentialText::Secret {
+            namespace: namespace.into(),
+            name: name.into(),
+        })
     }
 
     fn is_granted(&self, reference: &Reference, kind: &str, own: &str, namespace: &str) -> bool {

@@ -69,7 +69,10 @@ impl LabelSelector {
     /// Whether labels are chosen.
     #[must_use]
     pub fn matches(&self, labels: &Labels) -> bool {
-        let equal = self.match_labels.iter().all(|(key, value)| labels.get(key) == Some(value));
+        let equal = self
+            .match_labels
+            .iter()
+            .all(|(key, value)| labels.get(key) == Some(value));
         let holds = |expression: &LabelExpression| {
             let value = labels.get(&expression.key);
             let listed = value.is_some_and(|value| expression.values.contains(value));
