@@ -1,38 +1,32 @@
-//! The decision: from a configuration, an SNI and an authority to an answer and its reason.
+//! The decision: from a configuration and a request to an answer and its reason.
 
 use alloc::boxed::Box;
 
 use crate::config::{Action, Config, Rule, Servers, Treatment};
-use crate::facts::{Facts, Route};
 use crate::fault::Faults;
 use crate::host::Host;
 use crate::reason::{Misdirection, Pass};
+use crate::request::{Request, Route};
 
-/// What a running filter goes by.
+/// The configuration of a running filter.
 #[derive(Clone, Debug)]
 pub enum Policy {
     /// A configuration in force.
     Active(Box<Config>),
-    /// No configuration: every request passes. Refusing to start instead would make every gateway
-    /// pod that starts afterwards answer 500 to everything.
+    /// An invalid configuration: every request passes. A filter that refuses to start instead makes
+    /// every gateway pod that starts afterwards answer 500 to everything.
     Invalid(Faults),
 }
 
-/// What the SNI and the authority alone say.
+/// The gateway that the filter runs in, which decides how much a route proves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Judgement {
-    /// The request passes, whatever else is true of it.
-    Pass(Pass),
-    /// It is misdirected unless its [`Facts`] say otherwise.
-    Suspect(Suspect),
-}
-
-/// A request that looks misdirected, with what is to become of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Suspect {
-    /// Why it looks misdirected.
-    pub reason: Misdirection,
-    action: Action,
+pub enum Gateway {
+    /// istiod configured it. istiod gives a filter chain only virtual hosts that the hosts of its
+    /// server cover (Istio `pilot/pkg/networking/core/gateway.go`). So a route proves that the
+    /// request is on the right server, unless patterns of two servers cover its host.
+    Istio,
+    /// Any other Envoy. A route proves nothing there: one route table may serve all filter chains.
+    Other,
 }
 
 /// The answer.
@@ -40,21 +34,21 @@ pub struct Suspect {
 pub enum Decision {
     /// The request passes.
     Pass(Pass),
-    /// It is misdirected and passes, counted and logged, because the action says `report`.
+    /// It is misdirected. It passes, counted and logged, because the action is `report`.
     Report(Misdirection),
-    /// It is answered 421.
+    /// It is misdirected and gets the answer 421.
     Reject(Misdirection),
 }
 
 impl Policy {
-    /// The configuration in force.
+    /// Decides on a request. With an invalid configuration it asks nothing.
     ///
     /// # Errors
-    /// There is none, and every request passes for that reason.
-    pub fn config(&self) -> Result<&Config, Pass> {
+    /// A question about the request could not be answered.
+    pub fn decide<R: Request>(&self, gateway: Gateway, request: &R) -> Result<Decision, R::Error> {
         match self {
-            Self::Active(config) => Ok(config),
-            Self::Invalid(_) => Err(Pass::InvalidConfig),
+            Self::Active(config) => config.decide(gateway, request),
+            Self::Invalid(_) => Ok(Decision::Pass(Pass::InvalidConfig)),
         }
     }
 }
@@ -66,96 +60,140 @@ impl From<Result<Config, Faults>> for Policy {
 }
 
 impl Config {
-    /// Compares an SNI, empty when there was none, with an authority, both as they came. The order
-    /// of the steps is the precedence of their reasons.
-    #[must_use]
-    pub fn judge(&self, sni: &[u8], authority: &[u8]) -> Judgement {
-        let host = Host::from_authority(authority);
-        let Some(sni) = Host::from_sni(sni) else {
-            return self.without_sni(host);
+    /// Decides on a request. The order of the steps is the precedence of their reasons.
+    ///
+    /// # Errors
+    /// A question about the request could not be answered.
+    pub fn decide<R: Request>(&self, gateway: Gateway, request: &R) -> Result<Decision, R::Error> {
+        // A route is the cheapest thing to ask for, and most requests have one.
+        if self.route_suffices(gateway, request)? {
+            return Ok(Decision::Pass(Pass::RouteFound));
+        }
+        match self.compare(request)? {
+            Ok(pass) => Ok(Decision::Pass(pass)),
+            Err(suspect) => self.settle(suspect, request),
+        }
+    }
+
+    /// Whether the request has a route and a route is enough to know that it passes.
+    fn route_suffices<R: Request>(&self, gateway: Gateway, request: &R) -> Result<bool, R::Error> {
+        let is_strict =
+            self.missing_sni == Treatment::Reject || self.unlisted_sni == Treatment::Reject;
+        let Rule::Servers(servers) = &self.rule else {
+            return Ok(false);
         };
-        let Some(host) = host else {
-            return Judgement::Pass(Pass::Unparsable);
+        if is_strict {
+            return Ok(false);
+        }
+        match gateway {
+            // Without a table of servers nothing else can say more than the route.
+            Gateway::Other if servers.count() > 0 => return Ok(false),
+            Gateway::Istio if servers.overlaps() > 0 => {
+                // The authority alone tells whether two servers may serve its host.
+                let host = Host::from_authority(request.authority()?);
+                if servers.is_contested(host.without_trailing_dot()) {
+                    return Ok(false);
+                }
+            }
+            Gateway::Istio | Gateway::Other => {}
+        }
+        request.has_route()
+    }
+
+    /// Compares the SNI with the authority. The error is a request that looks misdirected.
+    fn compare<R: Request>(&self, request: &R) -> Result<Result<Pass, Suspect>, R::Error> {
+        let Some(sni) = Host::from_sni(request.sni()?) else {
+            return self.without_sni(request);
         };
-        if sni == host {
-            return Judgement::Pass(Pass::Equal);
+        // A client may keep the dot of a host in the authority and leave it out of the SNI.
+        let host = Host::from_authority(request.authority()?);
+        let name = host.without_trailing_dot();
+        if sni == host || sni == name {
+            return Ok(Ok(Pass::Equal));
         }
         if self.trusted_sni.best(sni).is_some() {
-            return Judgement::Pass(Pass::TrustedSni);
+            return Ok(Ok(Pass::TrustedSni));
         }
-        let action = self.action_for(Some(host));
+        let action = self.action_for(host);
         if action == Action::Off {
-            return Judgement::Pass(Pass::Off);
+            return Ok(Ok(Pass::Off));
         }
-        match self.compare(sni, host) {
-            Ok(pass) => Judgement::Pass(pass),
-            Err(reason) => Judgement::Suspect(Suspect { reason, action }),
-        }
+        let compared = match &self.rule {
+            Rule::Exact => Some(Err(Misdirection::NotEqual)),
+            Rule::Servers(servers) => self.compare_servers(servers, sni, name),
+        };
+        let compared = match compared {
+            Some(compared) => compared,
+            // The table says nothing about these names, so the virtual host decides.
+            None => match request.route()? {
+                Route::Matched => Ok(Pass::Routed),
+                Route::Unmatched | Route::Blackhole => Err(Misdirection::Unrouted),
+            },
+        };
+        Ok(compared.map_err(|reason| Suspect { reason, action }))
     }
 
-    fn without_sni(&self, host: Option<Host<'_>>) -> Judgement {
-        match self.missing_sni {
-            Treatment::Pass => Judgement::Pass(Pass::NoSni),
-            Treatment::Reject => Judgement::Suspect(Suspect {
-                reason: Misdirection::NoSni,
-                action: self.action_for(host),
-            }),
+    fn without_sni<R: Request>(&self, request: &R) -> Result<Result<Pass, Suspect>, R::Error> {
+        if self.missing_sni == Treatment::Pass || !request.is_tls()? {
+            return Ok(Ok(Pass::NoSni));
         }
+        let action = self.action_for(Host::from_authority(request.authority()?));
+        if action == Action::Off {
+            return Ok(Ok(Pass::Off));
+        }
+        Ok(Err(Suspect {
+            reason: Misdirection::NoSni,
+            action,
+        }))
     }
 
-    /// The rule itself, for two names that differ.
-    fn compare(&self, sni: Host<'_>, host: Host<'_>) -> Result<Pass, Misdirection> {
-        match &self.rule {
-            Rule::Exact => Err(Misdirection::NotEqual),
-            Rule::Unrouted => Err(Misdirection::Unrouted),
-            Rule::Servers(servers) => self.compare_servers(servers, sni, host),
-        }
-    }
-
+    /// What the table of servers says about two names that differ. `None` when it does not list
+    /// both.
     fn compare_servers(
         &self,
         servers: &Servers,
         sni: Host<'_>,
         host: Host<'_>,
-    ) -> Result<Pass, Misdirection> {
-        match (servers.of(host), servers.of(sni), self.unlisted_sni) {
-            (None, _, _) => Ok(Pass::UnlistedHost),
-            (Some(_), None, Treatment::Pass) => Ok(Pass::UnlistedSni),
-            (Some(_), None, Treatment::Reject) => Err(Misdirection::UnlistedSni),
-            (Some(host), Some(sni), _) if host == sni => Ok(Pass::SameServer),
-            (Some(_), Some(_), _) => Err(Misdirection::OtherServer),
+    ) -> Option<Result<Pass, Misdirection>> {
+        let host = servers.of(host)?;
+        match servers.of(sni) {
+            Some(sni) if sni == host => Some(Ok(Pass::SameServer)),
+            Some(_) => Some(Err(Misdirection::OtherServer)),
+            None if self.unlisted_sni == Treatment::Reject => Some(Err(Misdirection::UnlistedSni)),
+            None => None,
         }
     }
 
-    /// Decides on a suspect of this configuration.
-    #[must_use]
-    pub fn settle(&self, suspect: Suspect, facts: Facts) -> Decision {
-        let pass = |pass| Decision::Pass(pass);
-        match suspect.reason {
-            Misdirection::NoSni if !facts.tls => return pass(Pass::NoSni),
-            Misdirection::Unrouted if facts.route == Route::Matched => return pass(Pass::Routed),
-            _ => {}
+    /// Decides on a request that looks misdirected.
+    fn settle<R: Request>(&self, suspect: Suspect, request: &R) -> Result<Decision, R::Error> {
+        let Suspect { reason, action } = suspect;
+        // The client asked for another host, on a connection that may well be that host's own.
+        if request.is_internal_redirect()? {
+            return Ok(Decision::Pass(Pass::InternalRedirect));
         }
-        if suspect.action == Action::Off {
-            return pass(Pass::Off);
+        if request.is_connect()? {
+            return Ok(Decision::Pass(Pass::Connect));
         }
-        if facts.connect {
-            return pass(Pass::Connect);
+        let protocol = request.protocol()?;
+        if !protocol.is_some_and(|protocol| self.protocols.contains(&protocol)) {
+            return Ok(Decision::Pass(Pass::Protocol));
         }
-        if !facts
-            .protocol
-            .is_some_and(|protocol| self.protocols.contains(&protocol))
-        {
-            return pass(Pass::Protocol);
+        if self.grpc == Treatment::Pass && request.is_grpc()? {
+            return Ok(Decision::Pass(Pass::Grpc));
         }
-        if facts.grpc && self.grpc == Treatment::Pass {
-            return pass(Pass::Grpc);
-        }
-        match suspect.action {
-            Action::Enforce => Decision::Reject(suspect.reason),
-            Action::Report | Action::Off => Decision::Report(suspect.reason),
-        }
+        Ok(match action {
+            Action::Enforce => Decision::Reject(reason),
+            Action::Report => Decision::Report(reason),
+            Action::Off => Decision::Pass(Pass::Off),
+        })
     }
+}
+
+/// A request that looks misdirected, with the action for its host.
+#[derive(Clone, Copy)]
+struct Suspect {
+    reason: Misdirection,
+    action: Action,
 }
 
 impl Decision {
@@ -168,7 +206,7 @@ impl Decision {
         }
     }
 
-    /// The reason as people see it.
+    /// The reason in output.
     #[must_use]
     pub fn reason(self) -> &'static str {
         match self {

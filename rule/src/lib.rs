@@ -9,12 +9,10 @@
 //! what the packager predicts because both call the same functions:
 //!
 //! 1. [`Document`] is a configuration as it came, from JSON or YAML.
-//! 2. [`Config`] is a valid one; [`Faults`] are all the reasons why there is none.
+//! 2. [`Config`] is a valid one; [`Faults`] are all the reasons why another is invalid.
 //! 3. [`Policy`] is what a running filter holds: either of the two.
-//! 4. [`Config::judge`] compares the SNI with the authority. Most requests end there; for a
-//!    [`Suspect`] the caller looks at more [`Facts`], and [`Config::settle`] gives the [`Decision`].
-//!
-//! Where [`Config::path`] says so, a request that found a route need not be judged at all.
+//! 4. [`Config::decide`] asks a [`Request`] what it needs, the cheapest first, and returns the
+//!    [`Decision`].
 //!
 //! [`host`] is the only place where names are compared.
 
@@ -27,15 +25,15 @@ extern crate std;
 pub mod config;
 pub mod decision;
 pub mod document;
-pub mod facts;
 pub mod fault;
 pub mod host;
 pub mod reason;
+pub mod request;
 
-pub use config::{Action, Config, Path, Protocol, Rule};
-pub use decision::{Decision, Judgement, Policy, Suspect};
+pub use config::{Action, Config, Protocol, Rule, Servers};
+pub use decision::{Decision, Gateway, Policy};
 pub use document::Document;
-pub use facts::{Facts, Route};
 pub use fault::{Fault, Faults};
 pub use host::{Host, HostPattern};
 pub use reason::{Misdirection, Pass};
+pub use request::{Facts, Request, Route};

@@ -3,30 +3,28 @@
 /// Why a request passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pass {
-    /// There is no valid configuration.
+    /// The configuration is invalid.
     InvalidConfig,
     /// The connection has no SNI to compare with.
     NoSni,
-    /// The authority is none.
-    Unparsable,
-    /// The authority is the SNI. Under every configuration: this is what makes it impossible for a
-    /// client that repeats a request on a new connection to be sent round in a circle.
+    /// The authority is the SNI. This holds under every configuration: it is why a client that
+    /// repeats a request on a new connection is never answered 421 again.
     Equal,
     /// The SNI may carry any authority.
     TrustedSni,
     /// The rule is switched off for the host.
     Off,
-    /// The gateway has routes for the host here.
+    /// A route matched, and nothing else had to be read.
+    RouteFound,
+    /// A virtual host matched, and no table of servers says that it is the wrong one.
     Routed,
-    /// The host belongs to no server: a new connection would be answered no better.
-    UnlistedHost,
-    /// The SNI belongs to no server.
-    UnlistedSni,
     /// SNI and host belong to one server.
     SameServer,
-    /// CONNECT names a tunnel's far end, not a host of this gateway (RFC 9110 §9.3.6).
+    /// Envoy followed a redirect of an upstream: the client did not ask for this host.
+    InternalRedirect,
+    /// CONNECT names the far end of a tunnel, not a host of this gateway (RFC 9110 §9.3.6).
     Connect,
-    /// The rule does not look at this version of HTTP.
+    /// The configuration leaves out this version of HTTP.
     Protocol,
     /// gRPC clients do not repeat a call after 421.
     Grpc,
@@ -35,33 +33,47 @@ pub enum Pass {
 /// Why a request is misdirected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Misdirection {
-    /// The connection has no SNI, and the configuration asks for one.
+    /// The connection has no SNI, and the configuration requires one.
     NoSni,
     /// Rule `exact`: the authority is not the SNI.
     NotEqual,
-    /// Rule `unrouted`: the gateway has no routes for the host here.
+    /// The gateway has no virtual host for the authority on this connection.
     Unrouted,
-    /// Rule `servers`: the SNI belongs to no server, and the configuration asks for one.
+    /// The SNI belongs to no server, and the configuration requires one.
     UnlistedSni,
-    /// Rule `servers`: the host belongs to another server than the SNI.
+    /// The host belongs to another server than the SNI.
     OtherServer,
 }
 
 impl Pass {
+    /// The reasons that are counted: those for which both names were read and differ, and the two
+    /// that say why nothing was compared. [`Self::Equal`] and [`Self::RouteFound`] are the requests
+    /// of a healthy gateway: a call into Envoy for each would cost more than the count is worth.
+    pub const COUNTED: [Self; 10] = [
+        Self::InvalidConfig,
+        Self::NoSni,
+        Self::TrustedSni,
+        Self::Off,
+        Self::Routed,
+        Self::SameServer,
+        Self::InternalRedirect,
+        Self::Connect,
+        Self::Protocol,
+        Self::Grpc,
+    ];
+
     /// The name of the reason in metrics and output.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::InvalidConfig => "invalid_config",
             Self::NoSni => "no_sni",
-            Self::Unparsable => "unparsable",
             Self::Equal => "equal",
             Self::TrustedSni => "trusted_sni",
             Self::Off => "off",
-            Self::Routed => "routed",
-            Self::UnlistedHost => "unlisted_host",
-            Self::UnlistedSni => "unlisted_sni",
+            Self::RouteFound | Self::Routed => "routed",
             Self::SameServer => "same_server",
+            Self::InternalRedirect => "internal_redirect",
             Self::Connect => "connect",
             Self::Protocol => "protocol",
             Self::Grpc => "grpc",
@@ -70,6 +82,15 @@ impl Pass {
 }
 
 impl Misdirection {
+    /// Every reason.
+    pub const ALL: [Self; 5] = [
+        Self::NoSni,
+        Self::NotEqual,
+        Self::Unrouted,
+        Self::UnlistedSni,
+        Self::OtherServer,
+    ];
+
     /// The name of the reason in metrics and output.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -79,6 +100,18 @@ impl Misdirection {
             Self::Unrouted => "unrouted",
             Self::UnlistedSni => "unlisted_sni",
             Self::OtherServer => "other_server",
+        }
+    }
+
+    /// What Envoy's access log prints for `%RESPONSE_CODE_DETAILS%`: `sni_guard_` and the name.
+    #[must_use]
+    pub fn response_code_details(self) -> &'static str {
+        match self {
+            Self::NoSni => "sni_guard_no_sni",
+            Self::NotEqual => "sni_guard_not_equal",
+            Self::Unrouted => "sni_guard_unrouted",
+            Self::UnlistedSni => "sni_guard_unlisted_sni",
+            Self::OtherServer => "sni_guard_other_server",
         }
     }
 }

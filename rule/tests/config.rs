@@ -6,7 +6,7 @@
     reason = "a test fails by panicking"
 )]
 
-use rule::{Action, Config, Document, Host, Path, Rule};
+use rule::{Action, Config, Document, Host, Rule, Servers};
 
 fn parse(json: &str) -> Result<Config, Vec<String>> {
     let document: Document = serde_json::from_str(json).unwrap();
@@ -28,42 +28,87 @@ fn action_for(config: &Config, host: &str) -> Action {
     config.action_for(Host::from_authority(host.as_bytes()))
 }
 
+/// The listed servers; `None` under rule `exact`.
+fn servers(config: &Config) -> Option<&Servers> {
+    match config.rule() {
+        Rule::Servers(servers) => Some(servers),
+        Rule::Exact => None,
+    }
+}
+
+fn is_servers(config: &Config, count: usize) -> bool {
+    servers(config).is_some_and(|servers| servers.count() == count)
+}
+
 #[test]
 fn nothing_is_a_configuration() {
     for json in [
         "null",
         "{}",
+        r#"{"servers": {}}"#,
         r#"{"rule": null, "servers": null, "hosts": null}"#,
     ] {
         check_valid(json, |config| {
-            matches!(config.rule(), Rule::Unrouted) && config.action() == Action::Enforce
+            is_servers(config, 0) && config.action() == Action::Enforce
         });
     }
 }
 
 #[test]
-fn the_rule_follows_from_the_servers() {
+fn the_table_of_servers_is_optional() {
     check_valid(r#"{"servers": {"one": ["a"]}}"#, |config| {
-        matches!(config.rule(), Rule::Servers(_))
+        is_servers(config, 1)
     });
-    check_valid(
-        r#"{"rule": "servers", "servers": {"one": ["a"], "two": ["*"]}}"#,
-        |config| matches!(config.rule(), Rule::Servers(servers) if servers.count() == 2),
-    );
-    check_valid(r#"{"rule": "unrouted"}"#, |config| {
-        matches!(config.rule(), Rule::Unrouted)
+    check_valid(r#"{"servers": {"one": ["a"], "two": ["*"]}}"#, |config| {
+        is_servers(config, 2)
     });
-    check_valid(r#"{"rule": "exact"}"#, |config| {
-        matches!(config.rule(), Rule::Exact)
-    });
+    check_valid(r#"{"rule": "exact"}"#, |config| servers(config).is_none());
 }
 
 #[test]
 fn a_host_of_one_server_may_be_named_twice_in_it() {
     check_valid(
         r#"{"servers": {"one": ["a", "A.", "team-a/a", "./a"]}}"#,
-        |config| config.server_label(Host::from_authority(b"a")) == Some("one"),
+        |config| config.server_of_authority(b"a") == Some("one"),
     );
+}
+
+#[test]
+fn a_compact_table_says_the_same_as_a_map() {
+    let map = r#"{"servers": {"*.b.com": ["*.b.com", "b.com"], "a.b.com": ["a.b.com", "a.org"]}}"#;
+    let compact = r#"{"servers": "b.com: *,@ a,a.org."}"#;
+    let hosts = |json| {
+        let config = parse(json).unwrap();
+        let hosts = servers(&config).unwrap().hosts();
+        let lines = hosts
+            .into_iter()
+            .map(|(label, hosts)| format!("{label} {hosts:?}"));
+        lines.collect::<Vec<_>>()
+    };
+    assert_eq!(hosts(map), hosts(compact));
+    assert_eq!(
+        hosts(map),
+        [
+            r#"*.b.com ["*.b.com", "b.com"]"#,
+            r#"a.b.com ["a.b.com", "a.org"]"#
+        ]
+    );
+}
+
+#[test]
+fn servers_are_found_as_envoy_finds_filter_chains() {
+    let json = r#"{"servers": {"wild": ["*.b.com"], "one": ["a.b.com"], "rest": ["*"]}}"#;
+    check_valid(json, |config| {
+        config.server_of_sni(b"a.b.com") == Some("one")
+            && config.server_of_sni(b"x.b.com") == Some("wild")
+            && config.server_of_sni(b"a.b.com.") == Some("rest")
+            && config.server_of_sni(b"").is_none()
+            && config.server_of_authority(b"a.b.com.:443") == Some("one")
+            && config.server_of_authority(b"b.com") == Some("rest")
+    });
+    check_valid(r#"{"rule": "exact"}"#, |config| {
+        config.server_of_sni(b"a").is_none() && config.server_of_authority(b"a").is_none()
+    });
 }
 
 #[test]
@@ -75,7 +120,7 @@ fn actions_are_words_or_booleans_and_the_most_specific_key_wins() {
             && action_for(config, "b.test.com:443") == Action::Enforce
             && action_for(config, "c.test.com") == Action::Off
             && action_for(config, "test.com") == Action::Report
-            && config.action_for(None) == Action::Enforce
+            && action_for(config, "a.test.com.:x") == Action::Enforce
     });
     check_valid(r#"{"action": false}"#, |config| {
         config.action() == Action::Off
@@ -84,13 +129,14 @@ fn actions_are_words_or_booleans_and_the_most_specific_key_wins() {
 
 #[test]
 fn every_setting_takes_its_values() {
-    let json = r#"{"rule": "servers", "action": "report", "hosts": {}, "protocols": ["h1", "h2",
+    let json = r#"{"action": "report", "hosts": {}, "protocols": ["h1", "h2",
         "h3"], "servers": {"": ["*"]}, "grpc": "reject", "missingSni": "reject",
         "unlistedSni": "reject", "trustedSni": ["origin.cdn.net", "*.lb.example.com"]}"#;
     check_valid(json, |config| config.action() == Action::Report);
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "it is a table")]
 fn faults() {
     for (json, expected) in [
         (r"[]", ["expected a map, found a list"].as_slice()),
@@ -108,19 +154,33 @@ fn faults() {
         ),
         (
             r#"{"rule": "strict"}"#,
-            &[r#"rule: expected one of servers, unrouted, exact, found "strict""#],
+            &[r#"rule: expected exact, found "strict""#],
         ),
         (
             r#"{"rule": true}"#,
-            &["rule: expected one of servers, unrouted, exact, found a boolean"],
+            &["rule: expected exact, found a boolean"],
         ),
         (
             r#"{"rule": "servers"}"#,
-            &["rule: servers needs the key servers, with the hosts of each"],
+            &[
+                r#"rule: expected exact or nothing (it holds wherever servers are listed, leave out the key rule), found "servers""#,
+            ],
         ),
         (
-            r#"{"servers": {}}"#,
-            &["servers: expected at least one server"],
+            r#"{"servers": 1}"#,
+            &["servers: expected a map, found a number"],
+        ),
+        (
+            r#"{"servers": "a.com: b *foo"}"#,
+            &[r#"servers[1][0]: "*foo.a.com" is not a host: a wildcard is "*" or "*.suffix""#],
+        ),
+        (
+            r#"{"servers": "a.com: b c,,b d:1"}"#,
+            &[
+                r#"servers[1][1]: "" is not a host: it is empty"#,
+                r#"servers[1][2]: "b.a.com" is in servers["b.a.com"] too, a host has one server"#,
+                r#"servers[2][0]: "d:1.a.com" is not a host: expected a name such as a.example.com"#,
+            ],
         ),
         (
             r#"{"servers": ["a"]}"#,
@@ -153,7 +213,7 @@ fn faults() {
         (
             r#"{"servers": {"x": ["a.com:443"]}}"#,
             &[
-                r#"servers["x"][0]: "a.com:443" is not a host: leave out the port, the rule looks at names alone"#,
+                r#"servers["x"][0]: "a.com:443" is not a host: leave out the port, the rule compares names only"#,
             ],
         ),
         (
@@ -176,11 +236,13 @@ fn faults() {
         ),
         (
             r#"{"rule": "exact", "servers": {"x": ["a"]}}"#,
-            &["servers: only rule servers reads them"],
+            &["servers: rule exact does not read them, leave out one of the two"],
         ),
         (
             r#"{"rule": "unrouted", "servers": {"x": ["a"]}}"#,
-            &["servers: only rule servers reads them"],
+            &[
+                r#"rule: expected exact or nothing (it holds wherever no servers are listed, leave out the key rule), found "unrouted""#,
+            ],
         ),
         (
             r#"{"action": "on"}"#,
@@ -244,8 +306,8 @@ fn all_faults_are_told_at_once() {
             "extra: unknown key, expected one of rule, action, hosts, servers, protocols, grpc, \
              missingSni, unlistedSni, trustedSni",
             r#"servers["x"][0]: "*foo.com" is not a host: a wildcard is "*" or "*.suffix""#,
-            r#"servers["x"][1]: "a:1" is not a host: leave out the port, the rule looks at names alone"#,
-            "servers: only rule servers reads them",
+            r#"servers["x"][1]: "a:1" is not a host: leave out the port, the rule compares names only"#,
+            "servers: rule exact does not read them, leave out one of the two",
             "action: expected one of enforce, report, off, found a number",
             r#"hosts["a"]: expected one of enforce, report, off, found "no""#,
             r#"grpc: expected one of pass, reject, found "maybe""#,
@@ -263,55 +325,30 @@ fn the_order_of_keys_changes_nothing() {
 }
 
 #[track_caller]
-fn check_path(json: &str, path: Path, overlaps: usize) {
+fn check_overlaps(json: &str, overlaps: usize) {
     check_valid(json, |config| {
-        let found = match config.rule() {
-            Rule::Servers(servers) => servers.overlaps(),
-            Rule::Unrouted | Rule::Exact => 0,
-        };
-        (config.path(), found) == (path, overlaps)
+        servers(config).is_some_and(|servers| servers.overlaps() == overlaps)
     });
 }
 
 #[test]
-fn a_route_is_enough_unless_servers_overlap_or_more_is_asked_for() {
-    check_path("{}", Path::Fast, 0);
-    check_path(r#"{"rule": "exact"}"#, Path::Full, 0);
-    check_path(r#"{"missingSni": "reject"}"#, Path::Full, 0);
-    check_path(
-        r#"{"servers": {"x": ["a.com"]}, "unlistedSni": "reject"}"#,
-        Path::Full,
-        0,
-    );
-    check_path(
-        r#"{"servers": {"x": ["a.com"], "y": ["b.com"]}}"#,
-        Path::Fast,
-        0,
-    );
+fn a_pattern_overlaps_where_another_server_covers_it() {
+    check_overlaps("{}", 0);
+    check_overlaps(r#"{"servers": {"x": ["a.com"], "y": ["b.com"]}}"#, 0);
     // The suffix itself is not covered, and a server may overlap with itself.
-    check_path(
+    check_overlaps(
         r#"{"servers": {"x": ["*.a.com"], "y": ["a.com", "*.b.com"]}}"#,
-        Path::Fast,
         0,
     );
-    check_path(
-        r#"{"servers": {"x": ["*.a.com", "b.a.com", "*"]}}"#,
-        Path::Fast,
-        0,
-    );
-    check_path(
-        r#"{"servers": {"x": ["*.a.com"], "y": ["B.a.com"]}}"#,
-        Path::Full,
-        1,
-    );
-    check_path(
+    check_overlaps(r#"{"servers": {"x": ["*.a.com", "b.a.com", "*"]}}"#, 0);
+    check_overlaps(r#"{"servers": {"x": ["*.a.com"], "y": ["B.a.com"]}}"#, 1);
+    check_overlaps(
         r#"{"servers": {"x": ["*.a.com"], "y": ["*.b.a.com", "c.b.a.com"]}}"#,
-        Path::Full,
         2,
     );
-    check_path(
+    check_overlaps(
         r#"{"servers": {"x": ["*"], "y": ["*.a.com", "b"], "z": ["b.c"]}}"#,
-        Path::Full,
         3,
     );
+    check_overlaps(r#"{"servers": "a.com: * b"}"#, 1);
 }

@@ -5,7 +5,7 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::{Action, Config, Protocol, Rule, Servers, Treatment};
+use super::{Action, Config, Protocol, Rule, Servers, Treatment, compact};
 use crate::document::Document;
 use crate::fault::{Fault, Faults};
 use crate::host::{HostPattern, HostTable, PatternError, istio_pattern};
@@ -31,11 +31,8 @@ pub(super) const KEYS: [&str; 9] = [
     TRUSTED_SNI,
 ];
 
-const RULES: [(&str, RuleName); 3] = [
-    ("servers", RuleName::Servers),
-    ("unrouted", RuleName::Unrouted),
-    ("exact", RuleName::Exact),
-];
+const EXACT: &str = "exact";
+const RULES: [(&str, ()); 1] = [(EXACT, ())];
 const ACTIONS: [(&str, Action); 3] = [
     ("enforce", Action::Enforce),
     ("report", Action::Report),
@@ -48,13 +45,6 @@ const PROTOCOL_NAMES: [(&str, Protocol); 3] = [
     ("h2", Protocol::Http2),
     ("h3", Protocol::Http3),
 ];
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum RuleName {
-    Servers,
-    Unrouted,
-    Exact,
-}
 
 pub(super) fn read(document: &Document) -> Result<Config, Faults> {
     let mut reader = Reader { faults: Vec::new() };
@@ -79,7 +69,7 @@ fn names<T>(choices: &[(&'static str, T)]) -> Vec<&'static str> {
     choices.iter().map(|(name, _)| *name).collect()
 }
 
-/// Reads what is right, with the default in the place of what is wrong; the result counts only when
+/// Reads what is right, with the default in place of what is wrong. The result counts only when
 /// `faults` stays empty.
 struct Reader {
     faults: Vec<Fault>,
@@ -136,51 +126,70 @@ impl Reader {
     }
 
     fn rule(&mut self, name: Option<&Document>, servers: Option<&Document>) -> Rule {
-        let name = name.map(|value| self.choice(RULE, value, &RULES));
+        let is_exact = name.is_some_and(|value| self.is_exact(value));
         let servers = servers.map(|value| self.servers(value));
-        match (name, servers) {
-            (None | Some(Some(RuleName::Servers)), Some(servers)) => Rule::Servers(servers),
-            (Some(Some(RuleName::Servers)), None) => {
+        match (is_exact, servers) {
+            (true, None) => Rule::Exact,
+            (true, Some(servers)) => {
                 self.fault(
-                    RULE,
-                    "servers needs the key servers, with the hosts of each".into(),
+                    SERVERS,
+                    "rule exact does not read them, leave out one of the two".into(),
                 );
-                Rule::Unrouted
+                Rule::Servers(servers)
             }
-            (Some(Some(RuleName::Unrouted | RuleName::Exact)), Some(_)) => {
-                self.fault(SERVERS, "only rule servers reads them".into());
-                Rule::Unrouted
-            }
-            (Some(Some(RuleName::Exact)), None) => Rule::Exact,
-            (None | Some(None | Some(RuleName::Unrouted)), _) => Rule::Unrouted,
+            (false, servers) => Rule::Servers(servers.unwrap_or_default()),
         }
     }
 
-    fn servers(&mut self, value: &Document) -> Servers {
-        let mut servers = Servers::new();
-        let entries = self.map(SERVERS, value);
-        if let (Document::Map(_), []) = (value, entries) {
-            self.fault(SERVERS, "expected at least one server".into());
-        }
-        let mut previous = None;
-        for (label, hosts) in entries {
-            let path = format!("{SERVERS}[{label:?}]");
-            if previous == Some(label) {
-                self.fault(&path, "given twice".into());
+    fn is_exact(&mut self, value: &Document) -> bool {
+        // Values of versions before the first release.
+        let advice = match value {
+            Document::Text(text) if text == "servers" => {
+                "it holds wherever servers are listed, leave out the key rule"
             }
-            previous = Some(label);
-            self.server(&mut servers, label, &path, hosts);
+            Document::Text(text) if text == "unrouted" => {
+                "it holds wherever no servers are listed, leave out the key rule"
+            }
+            _ => return self.choice(RULE, value, &RULES).is_some(),
+        };
+        self.expected(RULE, &format!("{EXACT} or nothing ({advice})"), value);
+        false
+    }
+
+    fn servers(&mut self, value: &Document) -> Servers {
+        let mut servers = Servers::default();
+        match value {
+            Document::Text(text) => {
+                for (index, hosts) in compact::read(text).into_iter().enumerate() {
+                    let path = format!("{SERVERS}[{index}]");
+                    let label = hosts.first().cloned().unwrap_or_default();
+                    let hosts: Vec<Document> = hosts.into_iter().map(Document::Text).collect();
+                    self.server(&mut servers, &label, &path, &hosts);
+                }
+            }
+            Document::Map(entries) => {
+                let mut previous = None;
+                for (label, hosts) in entries {
+                    let path = format!("{SERVERS}[{label:?}]");
+                    if previous == Some(label) {
+                        self.fault(&path, "given twice".into());
+                    }
+                    previous = Some(label);
+                    let hosts_of_server = self.list(&path, hosts);
+                    if let (Document::List(_), []) = (hosts, hosts_of_server) {
+                        self.fault(&path, "expected at least one host".into());
+                    }
+                    self.server(&mut servers, label, &path, hosts_of_server);
+                }
+            }
+            other => self.expected(SERVERS, "a map", other),
         }
         servers.finish()
     }
 
-    fn server(&mut self, servers: &mut Servers, label: &str, path: &str, hosts: &Document) {
+    fn server(&mut self, servers: &mut Servers, label: &str, path: &str, hosts: &[Document]) {
         let server = servers.add(label);
-        let hosts_of_server = self.list(path, hosts);
-        if let (Document::List(_), []) = (hosts, hosts_of_server) {
-            self.fault(path, "expected at least one host".into());
-        }
-        for (index, host) in hosts_of_server.iter().enumerate() {
+        for (index, host) in hosts.iter().enumerate() {
             let path = format!("{path}[{index}]");
             let Some(text) = self.text(&path, host) else {
                 continue;
@@ -268,11 +277,11 @@ impl Reader {
         {
             return Some(*choice);
         }
-        self.expected(
-            path,
-            &format!("one of {}", names(choices).join(", ")),
-            value,
-        );
+        let expected = match choices {
+            [(only, _)] => (*only).into(),
+            several => format!("one of {}", names(several).join(", ")),
+        };
+        self.expected(path, &expected, value);
         None
     }
 

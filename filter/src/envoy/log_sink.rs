@@ -2,7 +2,7 @@
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
-use crate::abi;
+use super::abi;
 
 /// Prepares `log`. Envoy filters by its own level, which an operator may change at any time.
 pub(crate) fn install() {
@@ -26,7 +26,7 @@ impl Log for Sink {
             Level::Warn => 3,
             Level::Error => 4,
         };
-        // There is nowhere to tell that a line could not be told.
+        // A line that Envoy does not take has nowhere else to go.
         let _ = abi::log(level, &format!("sni-guard: {}", record.args()));
     }
 

@@ -1,0 +1,127 @@
+//! The table of servers whose hosts overlap.
+
+use alloc::collections::BTreeMap;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use crate::host::{Host, HostPattern, HostTable};
+
+/// The listed TLS servers of a gateway. A server is one entry of Istio's `Gateway.spec.servers` or
+/// one listener of the Gateway API; in Envoy it is one filter chain.
+#[derive(Clone, Debug, Default)]
+pub struct Servers {
+    labels: Vec<String>,
+    table: HostTable<Entry>,
+    overlaps: usize,
+}
+
+/// One of [`Servers`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ServerIndex(usize);
+
+/// A pattern of a server.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    server: ServerIndex,
+    /// Whether a wider pattern of another server covers the pattern too.
+    is_contested: bool,
+}
+
+impl Servers {
+    /// The number of servers.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// The number of patterns that a wider pattern of another server covers.
+    #[must_use]
+    pub fn overlaps(&self) -> usize {
+        self.overlaps
+    }
+
+    /// The server with the most specific pattern for a host, as Envoy picks a filter chain
+    /// (`FilterChainMatch.server_names`).
+    pub(crate) fn of(&self, host: Host<'_>) -> Option<ServerIndex> {
+        self.table.best(host).map(|entry| entry.server)
+    }
+
+    /// Whether patterns of two servers cover a host. Every pattern that covers the host and is wider
+    /// than the most specific one covers that one too, so the most specific one knows.
+    pub(crate) fn is_contested(&self, host: Host<'_>) -> bool {
+        self.table
+            .best(host)
+            .is_some_and(|entry| entry.is_contested)
+    }
+
+    pub(crate) fn label(&self, server: ServerIndex) -> Option<&str> {
+        self.labels.get(server.0).map(String::as_str)
+    }
+
+    /// The hosts of each server, by label, sorted.
+    #[must_use]
+    pub fn hosts(&self) -> BTreeMap<&str, Vec<String>> {
+        let mut hosts: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for (pattern, entry) in self.table.iter() {
+            if let Some(label) = self.label(entry.server) {
+                hosts.entry(label).or_default().push(pattern.to_string());
+            }
+        }
+        for hosts in hosts.values_mut() {
+            hosts.sort_unstable();
+        }
+        hosts
+    }
+
+    /// Adds a server without hosts.
+    pub(super) fn add(&mut self, label: &str) -> ServerIndex {
+        self.labels.push(label.into());
+        ServerIndex(self.labels.len() - 1)
+    }
+
+    /// Gives a pattern to a server. The error is the server that has it already.
+    pub(super) fn assign(
+        &mut self,
+        pattern: HostPattern,
+        server: ServerIndex,
+    ) -> Result<(), ServerIndex> {
+        match self.table.get(&pattern) {
+            Some(entry) if entry.server != server => Err(entry.server),
+            _ => {
+                self.table.insert(
+                    pattern,
+                    Entry {
+                        server,
+                        is_contested: false,
+                    },
+                );
+                Ok(())
+            }
+        }
+    }
+
+    /// Finds the overlaps, once every pattern has its server.
+    pub(super) fn finish(mut self) -> Self {
+        let contested: Vec<(HostPattern, ServerIndex)> = self
+            .table
+            .iter()
+            .map(|(pattern, entry)| (pattern, entry.server))
+            .filter(|(pattern, server)| {
+                self.table
+                    .covering(pattern)
+                    .any(|wider| wider.server != *server)
+            })
+            .collect();
+        self.overlaps = contested.len();
+        for (pattern, server) in contested {
+            self.table.insert(
+                pattern,
+                Entry {
+                    server,
+                    is_contested: true,
+                },
+            );
+        }
+        self
+    }
+}

@@ -1,0 +1,266 @@
+//! What the rule may ask about a request, and how Envoy says it.
+
+use core::convert::Infallible;
+
+use crate::config::Protocol;
+
+/// A request and its connection.
+///
+/// Every question may cost a call into Envoy, so [`Config::decide`](crate::Config::decide) asks only
+/// what its answer depends on, the cheapest first. A question may be asked more than once.
+pub trait Request {
+    /// Why a question could not be answered.
+    type Error;
+
+    /// Whether a route matched.
+    ///
+    /// # Errors
+    /// It cannot be known, as for all questions.
+    fn has_route(&self) -> Result<bool, Self::Error>;
+
+    /// What the route table had for the authority.
+    ///
+    /// # Errors
+    /// It cannot be known.
+    fn route(&self) -> Result<Route, Self::Error>;
+
+    /// The authority that Envoy routed by (RFC 9110 §7.2): after a filter or a redirect changed it,
+    /// the changed one.
+    ///
+    /// # Errors
+    /// It cannot be known.
+    fn authority(&self) -> Result<&[u8], Self::Error>;
+
+    /// The server name of the TLS or QUIC handshake (RFC 6066 §3). Empty when there was none.
+    ///
+    /// # Errors
+    /// It cannot be known.
+    fn sni(&self) -> Result<&[u8], Self::Error>;
+
+    /// Whether the connection uses TLS.
+    ///
+    /// # Errors
+    /// It cannot be known.
+    fn is_tls(&self) -> Result<bool, Self::Error>;
+
+    /// Whether Envoy made the request itself, following a redirect of an upstream
+    /// (`internal_redirect_policy`). Then its authority is not the client's.
+    ///
+    /// # Errors
+    /// It cannot be known.
+    fn is_internal_redirect(&self) -> Result<bool, Self::Error>;
+
+    /// Whether the request is a CONNECT (RFC 9110 §9.3.6) and not an extended one, which has the
+    /// pseudo-header `:protocol` (RFC 8441 §4).
+    ///
+    /// # Errors
+    /// It cannot be known.
+    fn is_connect(&self) -> Result<bool, Self::Error>;
+
+    /// The version of HTTP. `None` when a configuration has no name for it.
+    ///
+    /// # Errors
+    /// It cannot be known.
+    fn protocol(&self) -> Result<Option<Protocol>, Self::Error>;
+
+    /// Whether the request is gRPC, by [`is_grpc`].
+    ///
+    /// # Errors
+    /// It cannot be known.
+    fn is_grpc(&self) -> Result<bool, Self::Error>;
+}
+
+/// A request of which everything is known.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are independent answers to questions"
+)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Facts<'a> {
+    /// The server name, empty when there was none.
+    pub sni: &'a [u8],
+    /// The authority.
+    pub authority: &'a [u8],
+    /// What the route table had for the authority.
+    pub route: Route,
+    /// Whether that had a route for the path, too. Only with [`Route::Matched`].
+    pub has_route: bool,
+    /// Whether the connection uses TLS.
+    pub tls: bool,
+    /// Whether Envoy made the request itself, following a redirect.
+    pub internal_redirect: bool,
+    /// Whether the request is a CONNECT and not an extended one.
+    pub connect: bool,
+    /// The version of HTTP.
+    pub protocol: Option<Protocol>,
+    /// Whether the request is gRPC.
+    pub grpc: bool,
+}
+
+/// What the gateway's route table had for an authority.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// A virtual host. A 404 after that is about the path.
+    Matched,
+    /// No virtual host.
+    Unmatched,
+    /// Istio's placeholder for an empty route table, [`BLACKHOLE`].
+    Blackhole,
+}
+
+/// How istiod names the virtual host of a TLS server without routes: this and the port (Istio
+/// `pilot/pkg/networking/core/gateway.go`).
+pub const BLACKHOLE: &str = "blackhole:";
+
+impl<'a> Facts<'a> {
+    /// A GET over HTTP/2 and TLS that no virtual host matched.
+    #[must_use]
+    pub fn new(sni: &'a [u8], authority: &'a [u8]) -> Self {
+        Self {
+            sni,
+            authority,
+            route: Route::Unmatched,
+            has_route: false,
+            tls: true,
+            internal_redirect: false,
+            connect: false,
+            protocol: Some(Protocol::Http2),
+            grpc: false,
+        }
+    }
+
+    /// The same with a route.
+    #[must_use]
+    pub fn routed(self) -> Self {
+        Self {
+            route: Route::Matched,
+            has_route: true,
+            ..self
+        }
+    }
+}
+
+impl Request for Facts<'_> {
+    type Error = Infallible;
+
+    fn has_route(&self) -> Result<bool, Infallible> {
+        Ok(self.has_route)
+    }
+
+    fn route(&self) -> Result<Route, Infallible> {
+        Ok(self.route)
+    }
+
+    fn authority(&self) -> Result<&[u8], Infallible> {
+        Ok(self.authority)
+    }
+
+    fn sni(&self) -> Result<&[u8], Infallible> {
+        Ok(self.sni)
+    }
+
+    fn is_tls(&self) -> Result<bool, Infallible> {
+        Ok(self.tls)
+    }
+
+    fn is_internal_redirect(&self) -> Result<bool, Infallible> {
+        Ok(self.internal_redirect)
+    }
+
+    fn is_connect(&self) -> Result<bool, Infallible> {
+        Ok(self.connect)
+    }
+
+    fn protocol(&self) -> Result<Option<Protocol>, Infallible> {
+        Ok(self.protocol)
+    }
+
+    fn is_grpc(&self) -> Result<bool, Infallible> {
+        Ok(self.grpc)
+    }
+}
+
+impl Route {
+    /// Reads the name of the virtual host that matched; `None` when none did.
+    #[must_use]
+    pub fn from_virtual_host(name: Option<&[u8]>) -> Self {
+        match name {
+            None => Self::Unmatched,
+            Some(name) if name.starts_with(BLACKHOLE.as_bytes()) => Self::Blackhole,
+            Some(_) => Self::Matched,
+        }
+    }
+}
+
+impl Protocol {
+    /// Reads Envoy's attribute `request.protocol`.
+    #[must_use]
+    pub fn from_attribute(attribute: &[u8]) -> Option<Self> {
+        match attribute {
+            b"HTTP/1.0" | b"HTTP/1.1" => Some(Self::Http1),
+            b"HTTP/2" => Some(Self::Http2),
+            b"HTTP/3" => Some(Self::Http3),
+            _ => None,
+        }
+    }
+}
+
+/// Whether a content type is gRPC's own, as Envoy decides it (`Grpc::Common::hasGrpcContentType`):
+/// `application/grpc` or `application/grpc+…`. gRPC-Web comes from browsers, which follow 421.
+#[must_use]
+pub fn is_grpc(content_type: &[u8]) -> bool {
+    content_type
+        .strip_prefix(b"application/grpc".as_slice())
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"+"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_placeholder_is_no_route() {
+        for (name, expected) in [
+            (None, Route::Unmatched),
+            (Some("blackhole:443"), Route::Blackhole),
+            (Some("blackhole:"), Route::Blackhole),
+            (Some("blackhole"), Route::Matched),
+            (Some("blackhole.example.com:443"), Route::Matched),
+            (Some("a blackhole:443"), Route::Matched),
+            (Some(""), Route::Matched),
+        ] {
+            let found = Route::from_virtual_host(name.map(str::as_bytes));
+            assert_eq!(found, expected, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn versions_of_http() {
+        for (attribute, expected) in [
+            ("HTTP/1.0", Some(Protocol::Http1)),
+            ("HTTP/1.1", Some(Protocol::Http1)),
+            ("HTTP/2", Some(Protocol::Http2)),
+            ("HTTP/3", Some(Protocol::Http3)),
+            ("HTTP/2.0", None),
+            ("", None),
+        ] {
+            assert_eq!(Protocol::from_attribute(attribute.as_bytes()), expected);
+        }
+    }
+
+    #[test]
+    fn grpc_is_told_from_grpc_web() {
+        for (content_type, expected) in [
+            ("application/grpc", true),
+            ("application/grpc+proto", true),
+            ("application/grpc+", true),
+            ("application/grpc-web", false),
+            ("application/grpc-web+proto", false),
+            ("application/grpc;charset=utf-8", false),
+            ("application/json", false),
+            ("", false),
+        ] {
+            assert_eq!(is_grpc(content_type.as_bytes()), expected, "{content_type}");
+        }
+    }
+}
