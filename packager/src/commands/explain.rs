@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::{ArgGroup, ValueEnum, ValueHint};
-use rule::{Config, Decision, Facts, Host, Judgement, Protocol, Route};
+use rule::{Config, Facts, Gateway, Host, Protocol, Route, Rule};
 use serde::{Deserialize, Serialize};
 
 use super::source::{self, ClusterArgs};
@@ -17,18 +17,23 @@ use crate::console::{Console, ExitStatus};
 /// Say what the filter decides for a request, and why
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
+  # What the filter answers to a request for b on a connection for a
   packager explain --config plugin.yaml --sni a.example.com --authority b.example.com
+  # The same for every line of a file
   packager explain --config plugin.yaml --cases requests.jsonl
+  # What the gateway of these resources does, and what the filter does there
   packager explain --from gateways.yaml --sni a.example.com --authority b.example.com
   packager explain --cluster --sni a.example.com --authority b.example.com
+  # The servers that a configuration lists, one on each line
+  packager explain --config plugin.yaml --servers
 
 A case is one line: {\"sni\": \"a.example.com\", \"authority\": \"b.example.com\"}, with sni null
-for a TLS connection without one, and optionally protocol, grpc, method and routed. With --from
-or --cluster the answers are JSON, one line for each TLS listener, and the gateway itself says what
-is routed.
+for a TLS connection without one, and optionally protocol, grpc, method, routed and gateway. With
+--from or --cluster the answers are JSON, one line for each TLS listener, and the gateway itself says
+what is routed.
 
-Exit status: 0 told, 2 the configuration, a case or a resource is invalid.")]
-#[command(group = ArgGroup::new("requests").args(["cases", "authority"]).required(true))]
+Exit status: 0 explained, 2 the configuration, a case or a resource is invalid.")]
+#[command(group = ArgGroup::new("requests").args(["cases", "authority", "servers"]).required(true))]
 pub(crate) struct Args {
     /// The filter's configuration, YAML or JSON; - for standard input
     #[arg(long, value_name = "FILE", conflicts_with_all = ["from", "cluster", "context", "namespace"])]
@@ -69,6 +74,14 @@ pub(crate) struct Args {
     #[arg(long, value_enum, default_value = "no")]
     #[arg(conflicts_with_all = ["cases", "from", "cluster", "context", "namespace"])]
     routed: CaseRoute,
+    /// The gateway: on one that istiod configured, a route is enough for most requests
+    #[arg(long, value_enum, default_value = "istio")]
+    #[arg(conflicts_with_all = ["cases", "from", "cluster", "context", "namespace"])]
+    gateway: CaseGateway,
+    /// Print the servers that the configuration lists, in place of a decision
+    #[arg(long)]
+    #[arg(conflicts_with_all = ["cases", "from", "cluster", "context", "namespace", "output"])]
+    servers: bool,
     /// The form of the answer to a single request; cases are answered in JSON
     #[arg(long, value_enum, default_value = "text", conflicts_with = "cases")]
     output: ReportFormat,
@@ -95,6 +108,16 @@ enum CaseRoute {
     Blackhole,
 }
 
+#[derive(Clone, Copy, Debug, Default, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+enum CaseGateway {
+    /// An Envoy that istiod configured
+    #[default]
+    Istio,
+    /// Any other Envoy
+    Other,
+}
+
 /// One request on one TLS connection.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -109,6 +132,8 @@ struct Case {
     method: String,
     #[serde(default)]
     routed: CaseRoute,
+    #[serde(default)]
+    gateway: CaseGateway,
 }
 
 fn get() -> String {
@@ -127,8 +152,6 @@ struct Explanation<'c> {
     /// The servers that the configuration lists for the two names.
     sni_server: Option<&'c str>,
     host_server: Option<&'c str>,
-    /// What a request that found a route costs under the configuration.
-    path: &'static str,
 }
 
 pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> {
@@ -146,6 +169,7 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
         .check()
         .with_context(|| files::origin(args.config.as_deref()))?;
     match &args.cases {
+        _ if args.servers => write_servers(&config, console.out)?,
         Some(path) => explain_cases(&config, path, console)?,
         None => explain_one(&config, args, console)?,
     }
@@ -187,6 +211,7 @@ fn single_case(args: &Args) -> Result<Case> {
         grpc: args.grpc,
         method: args.method.clone(),
         routed: args.routed,
+        gateway: args.gateway,
     })
 }
 
@@ -223,43 +248,54 @@ fn write_text(case: &Case, explanation: &Explanation<'_>, out: &mut dyn Write) -
     Ok(())
 }
 
+/// The servers of a configuration, whichever form it has.
+fn write_servers(config: &Config, out: &mut dyn Write) -> Result<()> {
+    let Rule::Servers(servers) = config.rule() else {
+        return Ok(());
+    };
+    for (label, hosts) in servers.hosts() {
+        writeln!(out, "{label}: {}", hosts.join(", "))?;
+    }
+    Ok(())
+}
+
 fn explain<'c>(config: &'c Config, case: &Case) -> Explanation<'c> {
-    let sni = case.sni.as_deref().unwrap_or_default().as_bytes();
-    let route = match case.routed {
+    let facts = case.facts(match case.routed {
         CaseRoute::Yes => Route::Matched,
         CaseRoute::No => Route::Unmatched,
         CaseRoute::Blackhole => Route::Blackhole,
+    });
+    let gateway = match case.gateway {
+        CaseGateway::Istio => Gateway::Istio,
+        CaseGateway::Other => Gateway::Other,
     };
-    let decision = decide(config, case, route);
-    let host = Host::from_authority(case.authority.as_bytes());
+    let Ok(decision) = config.decide(gateway, &facts);
     Explanation {
         status: decision.status(),
         reason: decision.reason(),
-        action: config.action_for(host).name(),
-        sni_server: config.server_label(Host::from_sni(sni)),
-        host_server: config.server_label(host),
-        path: config.path().name(),
+        action: config
+            .action_for(Host::from_authority(facts.authority))
+            .name(),
+        sni_server: config.server_of_sni(facts.sni),
+        host_server: config.server_of_authority(facts.authority),
     }
 }
 
-fn decide(config: &Config, case: &Case, route: Route) -> Decision {
-    let sni = case.sni.as_deref().unwrap_or_default().as_bytes();
-    match config.judge(sni, case.authority.as_bytes()) {
-        Judgement::Pass(pass) => Decision::Pass(pass),
-        Judgement::Suspect(suspect) => config.settle(suspect, facts(case, route)),
-    }
-}
-
-fn facts(case: &Case, route: Route) -> Facts {
-    Facts {
-        tls: true,
-        route,
-        connect: case.method == "CONNECT",
-        protocol: Some(match case.protocol {
-            CaseProtocol::H1 => Protocol::Http1,
-            CaseProtocol::H2 => Protocol::Http2,
-            CaseProtocol::H3 => Protocol::Http3,
-        }),
-        grpc: case.grpc,
+impl Case {
+    /// What the filter would ask about the request.
+    fn facts(&self, route: Route) -> Facts<'_> {
+        let sni = self.sni.as_deref().unwrap_or_default();
+        Facts {
+            route,
+            has_route: route == Route::Matched,
+            connect: self.method == "CONNECT",
+            protocol: Some(match self.protocol {
+                CaseProtocol::H1 => Protocol::Http1,
+                CaseProtocol::H2 => Protocol::Http2,
+                CaseProtocol::H3 => Protocol::Http3,
+            }),
+            grpc: self.grpc,
+            ..Facts::new(sni.as_bytes(), self.authority.as_bytes())
+        }
     }
 }

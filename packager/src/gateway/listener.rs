@@ -2,7 +2,7 @@
 
 mod names;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rule::host::HostTable;
@@ -12,7 +12,7 @@ use super::credential::Credential;
 use super::resources::ResourceName;
 use super::resources::istio::TlsMode;
 use super::routes::Rule;
-use super::server::Server;
+use super::server::{Server, ServerId};
 pub use names::names;
 
 /// An address and a port, with the filter chains that server names choose from.
@@ -201,24 +201,47 @@ impl Listener {
             .map_or(nothing, |chain| chain.answer(authority))
     }
 
-    /// The servers of the filter's configuration: by label, the server names that lead to each,
-    /// those that do not terminate TLS included. Each name is there once, so that the
-    /// configuration is valid even where Envoy would refuse the listener.
+    /// The servers that the filter has to know: those with a host that a wider host of another
+    /// server covers, and those others. Where no server covers a host of another, a route is enough
+    /// to know that a request is on the right server.
+    #[must_use]
+    pub fn overlapping_servers(&self) -> BTreeMap<String, Vec<String>> {
+        let mut overlapping: BTreeSet<&ServerId> = BTreeSet::new();
+        for chain in self.chains.iter().filter(|chain| chain.tls.is_some()) {
+            let wider = chain
+                .server_names
+                .iter()
+                .flat_map(|name| self.by_server_name.covering(name))
+                .filter_map(|index| self.chains.get(*index))
+                .filter(|wider| wider.tls.is_some() && wider.server.id != chain.server.id);
+            for wider in wider {
+                overlapping.extend([&wider.server.id, &chain.server.id]);
+            }
+        }
+        self.servers_where(|server| overlapping.contains(&server.id))
+    }
+
+    /// All TLS servers: by label, the server names that lead to each, those that do not terminate TLS
+    /// included. Each name is there once, so that the table is valid even where Envoy would refuse the
+    /// listener.
     #[must_use]
     pub fn servers(&self) -> BTreeMap<String, Vec<String>> {
+        self.servers_where(|_| true)
+    }
+
+    fn servers_where(&self, is_listed: impl Fn(&Server) -> bool) -> BTreeMap<String, Vec<String>> {
         let mut labels: BTreeMap<String, &Server> = BTreeMap::new();
         let mut servers: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (place, chain) in self.chains.iter().enumerate() {
-            if chain.tls.is_none() {
+            if chain.tls.is_none() || !is_listed(&chain.server) {
                 continue;
             }
             let label = free_label(&labels, &chain.server);
             labels.insert(label.clone(), &chain.server);
-            let owned = |host: &&HostPattern| self.by_server_name.get(host) == Some(&place);
             let hosts = chain
                 .server_names
                 .iter()
-                .filter(owned)
+                .filter(|host| self.by_server_name.get(host) == Some(&place))
                 .map(ToString::to_string);
             servers.entry(label).or_default().extend(hosts);
         }
@@ -271,18 +294,11 @@ fn free_label(taken: &BTreeMap<String, &Server>, server: &Server) -> String {
 }
 
 impl RouteTable {
-    /// The virtual host for an authority, without its port (istiod sets
-    /// `ignore_port_in_host_matching`) but with a trailing dot, which no domain has (istiod does
-    /// not set `strip_trailing_host_dot`).
+    /// The virtual host for an authority, as Envoy finds it: without what follows the last colon
+    /// (istiod sets `ignore_port_in_host_matching`) but with a trailing dot, which no domain has
+    /// (istiod does not set `strip_trailing_host_dot`).
     fn answer(&self, authority: &[u8]) -> (Outcome, Option<&VirtualHost>) {
-        let name = authority
-            .split(|byte| *byte == b':')
-            .next()
-            .unwrap_or_default();
-        let place = match Host::from_authority(authority) {
-            Some(host) if name.last() != Some(&b'.') => self.by_authority.best(host),
-            _ => self.by_authority.get(&HostPattern::Any),
-        };
+        let place = self.by_authority.best(Host::from_authority(authority));
         let virtual_host = place.and_then(|place| self.virtual_hosts.get(*place));
         let is_served = virtual_host.is_some_and(|host| !host.routes.is_empty());
         (

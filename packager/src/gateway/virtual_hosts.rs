@@ -5,9 +5,9 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use rule::facts::BLACKHOLE;
 use rule::host::HostTable;
 use rule::host::istio::IstioHost;
+use rule::request::BLACKHOLE;
 
 use super::attached::{Attached, Workload};
 use super::listener::{RouteSource, RouteTable, VirtualHost};

@@ -56,10 +56,8 @@ impl<'m> Site<'m> {
     /// serves the authority.
     #[must_use]
     pub fn has_one_server(&self, sni: &str, authority: &str) -> bool {
-        let Some(host) = Host::from_authority(authority.as_bytes()) else {
-            return false;
-        };
-        let host = host.to_string();
+        let host = Host::from_authority(authority.as_bytes());
+        let host = host.without_trailing_dot().to_string();
         let answers =
             [sni, &host].map(|name| self.listener.answer(name.as_bytes(), authority.as_bytes()));
         let are_served = answers

@@ -103,10 +103,10 @@ fn failure(request: &Request) -> Option<String> {
 /// `internal/xds/translator/wasm.go`).
 fn routes_only(request: &Request) -> Option<String> {
     let config = request.settings.check().ok()?;
-    let unrouted = matches!(config.rule(), Rule::Unrouted);
+    let unrouted = matches!(config.rule(), Rule::Servers(servers) if servers.count() == 0);
     (!request.kind.is_istio() && unrouted).then(|| {
-        "spec.wasm: Envoy Gateway runs it only for requests that found a route, so the rule \
-         unrouted never applies; list the servers."
+        "spec.wasm: Envoy Gateway runs it only for requests that found a route, so without \
+         a list of servers it answers nothing; list them."
             .into()
     })
 }

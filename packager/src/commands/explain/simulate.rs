@@ -1,10 +1,10 @@
 //! What the gateways of an input do with a request, and what the filter does there.
 
 use anyhow::{Result, bail};
-use rule::{Config, Document};
+use rule::{Config, Decision, Document, Gateway};
 use serde::{Deserialize as _, Serialize};
 
-use super::{Case, decide};
+use super::Case;
 use crate::commands::inputs::{self, Inputs};
 use crate::commands::source::Source;
 use crate::console::{Console, ExitStatus};
@@ -74,7 +74,7 @@ fn places(model: &Model) -> Result<Vec<Place<'_>>> {
     });
     let tls = listeners.filter(|(_, listener)| listener.is_tls());
     tls.map(|(workload, listener)| {
-        let settings = serde_json::json!({ "servers": listener.servers() });
+        let settings = serde_json::json!({ "servers": listener.overlapping_servers() });
         let config = Config::parse(&Document::deserialize(settings)?)?;
         Ok(Place {
             workload,
@@ -91,7 +91,12 @@ fn explain<'m>(place: &Place<'m>, case: &'m Case) -> Explanation<'m> {
         .listener
         .answer(sni.as_bytes(), case.authority.as_bytes());
     let reads_requests = matches!(answer.outcome, Outcome::Served | Outcome::NotFound);
-    let decision = reads_requests.then(|| decide(&place.config, case, answer.route()));
+    let decision = reads_requests.then(|| {
+        let Ok(decision) = place
+            .config
+            .decide(Gateway::Istio, &case.facts(answer.route()));
+        decision
+    });
     Explanation {
         sni: case.sni.as_deref(),
         authority: &case.authority,
@@ -100,7 +105,7 @@ fn explain<'m>(place: &Place<'m>, case: &'m Case) -> Explanation<'m> {
         chain: answer.chain.map(|chain| chain.name.as_str()),
         virtual_host: answer.virtual_host.map(|host| host.name.as_str()),
         outcome: answer.outcome.name(),
-        status: decision.and_then(rule::Decision::status),
-        reason: decision.map(rule::Decision::reason),
+        status: decision.and_then(Decision::status),
+        reason: decision.map(Decision::reason),
     }
 }

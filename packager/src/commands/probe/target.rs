@@ -82,7 +82,7 @@ impl FromStr for HostName {
             bail!("give one host of the wildcard");
         };
         let host = Host::from_authority(text.as_bytes())
-            .context("expected a name")?
+            .without_trailing_dot()
             .to_string();
         let server_name =
             ServerName::try_from(host.clone()).context("TLS does not take it as a server name")?;
@@ -114,8 +114,7 @@ impl FromStr for Authority {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let host = Host::from_authority(text.as_bytes())
-            .context("expected a host such as a.example.com, with a port or without")?;
+        let host = Host::from_authority(text.as_bytes()).without_trailing_dot();
         let authority = text
             .parse()
             .context("expected a host such as a.example.com:443")?;
