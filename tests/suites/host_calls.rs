@@ -246,20 +246,3 @@ fn is_decisive(call: &str, status: u32, config: &Value) -> bool {
         _ => false,
     }
 }
-#[test]
-fn print_fuel() {
-    let module = built();
-    let own = request("a.example.com", "a.example.com", Some(""));
-    let reused = request("a.example.com", "b.example.com", Some(""));
-    let over = json!({ "servers": { "x": ["*.example.com"], "y": ["z.example.com"] } });
-    let twice = json!({ "servers": { "x": ["*.example.com"], "y": ["a.example.com"] } });
-    for (what, config, facts) in [
-        ("fast", json!({}), &own),
-        ("once", over.clone(), &own),
-        ("reuse", over, &reused),
-        ("twice", twice, &own),
-        ("exact", json!({ "rule": "exact" }), &own),
-    ] {
-        eprintln!("{what} {}", settled(&module, &config, facts).fuel);
-    }
-}
