@@ -18,8 +18,9 @@ const NO_ICON: &str = r#"<link rel="icon" href="data:,">"#;
 
 /// Starts a backend that speaks HTTP/2 without TLS, for as long as the process lives.
 ///
-/// It answers `/start` with the page, and everything else with the length of the request's body:
-/// `/misdirected` with 421, the rest with 200. Pages of other hosts may read its answers.
+/// It answers `/start` with the page, `/redirect/HOST` with a redirect to the host, and everything else
+/// with the length of the request's body: `/misdirected` with 421, the rest with 200. Pages of other
+/// hosts may read its answers.
 ///
 /// # Errors
 /// There is no port to listen on.
@@ -62,7 +63,16 @@ async fn answer(request: Request<RecvStream>, mut respond: SendResponse<Bytes>) 
         length += part.len();
         body.flow_control().release_capacity(part.len())?;
     }
-    let (status, answer) = match head.uri.path() {
+    let path = head.uri.path();
+    if let Some(host) = path.strip_prefix("/redirect/") {
+        let response = Response::builder()
+            .status(302)
+            .header("location", format!("https://{host}/"))
+            .body(())?;
+        respond.send_response(response, true)?;
+        return Ok(());
+    }
+    let (status, answer) = match path {
         "/start" => (200, Bytes::from_static(PAGE.as_bytes())),
         "/misdirected" => (421, format!("{NO_ICON}{length}").into()),
         _ => (200, format!("{NO_ICON}{length}").into()),

@@ -7,7 +7,7 @@ mod discovery;
 
 pub use access_log::Logged;
 pub use config::{Chain, Filter, Guard, GuardConfig, Listener, Transport, VirtualHost};
-pub use discovery::bootstrap;
+pub use discovery::{add_istio_metadata, bootstrap};
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,6 +15,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use rule::Gateway;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -34,30 +35,51 @@ pub struct Envoy {
     listeners: BTreeMap<String, SocketAddr>,
 }
 
+/// How an Envoy is started.
+#[derive(Clone, Copy, Debug)]
+pub struct Launch<'a> {
+    /// Its version.
+    pub version: &'a str,
+    /// Whether its bootstrap is that of a gateway of istiod.
+    pub gateway: Gateway,
+    /// The number of worker threads.
+    pub workers: usize,
+    /// Another program that starts it, such as a profiler: its name and its arguments.
+    pub program: &'a [&'a str],
+}
+
+impl Default for Launch<'_> {
+    /// The newest version, not of istiod, with one worker.
+    fn default() -> Self {
+        Self {
+            version: tools::ENVOY_VERSION,
+            gateway: Gateway::Other,
+            workers: 1,
+            program: &[],
+        }
+    }
+}
+
 impl Envoy {
-    /// Starts Envoy with one worker and these listeners.
+    /// Starts Envoy with these listeners.
     ///
     /// # Errors
     /// Envoy is not installed, or refuses the listeners.
     pub fn start(listeners: &[Listener]) -> Result<Self> {
-        Self::start_version(tools::ENVOY_VERSION, listeners)
+        Self::start_as(&Launch::default(), listeners)
     }
 
-    /// The same for a version of Envoy.
+    /// The same for a certain Envoy.
     ///
     /// # Errors
     /// As [`Self::start`].
-    pub fn start_version(version: &str, listeners: &[Listener]) -> Result<Self> {
-        Self::launch(&[], version, |files| Ok(static_bootstrap(listeners, files)))
-    }
-
-    /// The same under another program, such as a profiler: its name and its arguments.
-    ///
-    /// # Errors
-    /// As [`Self::start`].
-    pub fn start_under(program: &[&str], listeners: &[Listener]) -> Result<Self> {
-        Self::launch(program, tools::ENVOY_VERSION, |files| {
-            Ok(static_bootstrap(listeners, files))
+    pub fn start_as(launch: &Launch<'_>, listeners: &[Listener]) -> Result<Self> {
+        Self::launch(launch, |files| {
+            let mut bootstrap = bootstrap(listeners, &files.certificate, &files.access_log);
+            if launch.gateway == Gateway::Istio {
+                add_istio_metadata(&mut bootstrap);
+            }
+            Ok(bootstrap)
         })
     }
 
@@ -66,7 +88,7 @@ impl Envoy {
     /// # Errors
     /// As [`Self::start`].
     pub fn start_with(bootstrap: Value) -> Result<Self> {
-        Self::launch(&[], tools::ENVOY_VERSION, |_| Ok(bootstrap))
+        Self::launch(&Launch::default(), |_| Ok(bootstrap))
     }
 
     /// Starts Envoy with listeners that it discovers, as from istiod: [`Self::replace_listeners`]
@@ -75,7 +97,7 @@ impl Envoy {
     /// # Errors
     /// Envoy is not installed; listeners that it refuses are missing from it.
     pub fn start_discovering(listeners: &[Listener]) -> Result<Self> {
-        Self::launch(&[], tools::ENVOY_VERSION, |files| {
+        Self::launch(&Launch::default(), |files| {
             deliver_listeners(listeners, files)?;
             Ok(discovering_bootstrap(files))
         })
@@ -91,8 +113,7 @@ impl Envoy {
     }
 
     fn launch(
-        program: &[&str],
-        version: &str,
+        launch: &Launch<'_>,
         bootstrap: impl FnOnce(&Files) -> Result<Value>,
     ) -> Result<Self> {
         let folder = TempDir::new()?;
@@ -108,9 +129,13 @@ impl Envoy {
         fs::write(&file, bootstrap(&files)?.to_string())?;
         let admin_path = folder.path().join("admin");
         let log = folder.path().join("envoy.log");
-        let mut program: Vec<String> = program.iter().map(|word| (*word).to_owned()).collect();
-        program.push(text(&tools::envoy(version)?)?);
-        let process = start(&program, &file, &admin_path, &log)?;
+        let mut program: Vec<String> = launch
+            .program
+            .iter()
+            .map(|word| (*word).to_owned())
+            .collect();
+        program.push(text(&tools::envoy(launch.version)?)?);
+        let process = start(&program, launch.workers, &file, &admin_path, &log)?;
         let admin = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut envoy = Self {
             process,
@@ -230,10 +255,6 @@ impl Envoy {
     }
 }
 
-fn static_bootstrap(listeners: &[Listener], files: &Files) -> Value {
-    bootstrap(listeners, &files.certificate, &files.access_log)
-}
-
 fn text(path: &Path) -> Result<String> {
     path.to_str()
         .map(str::to_owned)
@@ -241,12 +262,19 @@ fn text(path: &Path) -> Result<String> {
 }
 
 /// Starts a program, Envoy or one that starts Envoy, with its own arguments and Envoy's.
-fn start(program: &[String], file: &Path, admin_path: &Path, log: &Path) -> Result<Background> {
+fn start(
+    program: &[String],
+    workers: usize,
+    file: &Path,
+    admin_path: &Path,
+    log: &Path,
+) -> Result<Background> {
     let (bootstrap, admin_path) = (text(file)?, text(admin_path)?);
+    let workers = workers.to_string();
     let arguments = [
         ["-c", &bootstrap],
         ["--admin-address-path", &admin_path],
-        ["--concurrency", "1"],
+        ["--concurrency", &workers],
         ["--log-level", "warning"],
         ["--component-log-level", "wasm:info"],
         ["--file-flush-interval-msec", "20"],

@@ -5,10 +5,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
+use rule::Gateway;
 use wasmi::{Caller, Config, Engine, Extern, Instance, Linker, Memory, Store, Val};
 
 /// A status of Proxy-Wasm: what was asked for is not there.
 pub const NOT_FOUND: u32 = 1;
+/// A status of Proxy-Wasm: another VM was faster.
+const CAS_MISMATCH: u32 = 8;
 const OK: u32 = 0;
 const FUEL: u64 = u64::MAX / 2;
 const ROOT: i32 = 1;
@@ -88,6 +91,11 @@ pub struct FakeHost {
 struct World {
     refusals: Refusals,
     config: Vec<u8>,
+    gateway: Option<Gateway>,
+    /// What the module set.
+    properties: BTreeMap<String, String>,
+    /// The values that VMs share, with their versions.
+    shared: BTreeMap<String, (Vec<u8>, u32)>,
     facts: Facts,
     metrics: Vec<(String, i64)>,
     log: Vec<(u32, String)>,
@@ -97,7 +105,7 @@ struct World {
 }
 
 impl FakeHost {
-    /// Starts a module and gives it its configuration.
+    /// Starts a module in a gateway of istiod and gives it its configuration.
     ///
     /// # Errors
     /// It asks for something unheard of, traps, or refuses the configuration.
@@ -105,17 +113,36 @@ impl FakeHost {
         Self::refusing(module, config, Refusals::new())
     }
 
+    /// The same in any gateway.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_on(module: &Module, gateway: Gateway, config: &[u8]) -> Result<Self> {
+        let world = World {
+            gateway: Some(gateway),
+            config: config.to_vec(),
+            ..World::default()
+        };
+        Self::start_in(module, world)
+    }
+
     /// The same under a host that refuses some calls.
     ///
     /// # Errors
     /// As [`Self::start`].
-    pub fn refusing(Module(module): &Module, config: &[u8], refusals: Refusals) -> Result<Self> {
-        let engine = module.engine();
+    pub fn refusing(module: &Module, config: &[u8], refusals: Refusals) -> Result<Self> {
         let world = World {
             refusals,
+            gateway: Some(Gateway::Istio),
             config: config.to_vec(),
             ..World::default()
         };
+        Self::start_in(module, world)
+    }
+
+    fn start_in(Module(module): &Module, world: World) -> Result<Self> {
+        let config = world.config.clone();
+        let engine = module.engine();
         let mut store = Store::new(engine, world);
         store.set_fuel(FUEL)?;
         let mut linker = Linker::new(engine);
@@ -202,6 +229,20 @@ impl FakeHost {
             .sum()
     }
 
+    /// What the module set as an attribute.
+    #[must_use]
+    pub fn property(&self, name: &str) -> Option<&str> {
+        self.store.data().properties.get(name).map(String::as_str)
+    }
+
+    /// Calls the module as Envoy does every second.
+    ///
+    /// # Errors
+    /// It traps.
+    pub fn tick(&mut self) -> Result<()> {
+        self.call::<_, ()>("proxy_on_tick", ROOT)
+    }
+
     /// The log so far: level and line.
     #[must_use]
     pub fn log(&self) -> &[(u32, String)] {
@@ -254,7 +295,7 @@ fn call(name: &str, caller: Caller<'_, World>, args: &[Val]) -> Result<u32> {
         }
         "proxy_get_property" => {
             let path = host_path(&host.text(0)?);
-            let value = host.world().facts.properties.get(&path).cloned();
+            let value = host.property(&path);
             return host.return_value(&path, 2, value.as_deref());
         }
         "proxy_get_header_map_value" => {
@@ -268,9 +309,41 @@ fn call(name: &str, caller: Caller<'_, World>, args: &[Val]) -> Result<u32> {
             let id = u32::try_from(host.world().metrics.len())?;
             host.write(3, &id.to_le_bytes())?;
         }
+        "proxy_set_property" => {
+            let (path, value) = (host.text(0)?, host.text(2)?);
+            host.world().properties.insert(path, value);
+            host.record(name, false);
+        }
+        "proxy_get_shared_data" => {
+            let key = host.text(0)?;
+            let Some((value, version)) = host.world().shared.get(&key).cloned() else {
+                return Ok(NOT_FOUND);
+            };
+            host.return_data(2, &value)?;
+            host.write(4, &version.to_le_bytes())?;
+        }
+        "proxy_set_shared_data" => {
+            let (key, value, expected) = (host.text(0)?, host.bytes(2)?, host.u32(4)?);
+            let found = host
+                .world()
+                .shared
+                .get(&key)
+                .map_or(0, |(_, version)| *version);
+            if expected != 0 && expected != found {
+                return Ok(CAS_MISMATCH);
+            }
+            host.world().shared.insert(key, (value, found + 1));
+        }
+        "proxy_set_tick_period_milliseconds" if host.u32(0)? == 1_000 => {}
+        "proxy_get_metric" => {
+            let id = usize::try_from(host.u32(0)?)?;
+            let metric = host.world().metrics.get(id.wrapping_sub(1));
+            let value = metric.context("no such metric")?.1;
+            host.write(1, &value.to_le_bytes())?;
+        }
         // There is one root context and nothing else that could be gone.
         "proxy_set_effective_context" if host.u32(0)? == ROOT.cast_unsigned() => {}
-        "proxy_increment_metric" | "proxy_record_metric" => host.add_to_metric(name)?,
+        "proxy_increment_metric" => host.add_to_metric(name)?,
         "proxy_send_local_response" => {
             let response = host.local_response()?;
             host.world().response = Some(response);
@@ -294,6 +367,17 @@ struct Host<'a> {
 impl Host<'_> {
     fn world(&mut self) -> &mut World {
         self.caller.data_mut()
+    }
+
+    /// An attribute: what is not one of the request is one of the gateway.
+    fn property(&mut self, path: &str) -> Option<Vec<u8>> {
+        let world = self.world();
+        let is_istio = world.gateway == Some(Gateway::Istio);
+        match path {
+            "plugin_name" | "plugin_root_id" => Some(b"sni-guard".to_vec()),
+            "xds.node.metadata.ISTIO_VERSION" => is_istio.then(|| b"1.31.0".to_vec()),
+            _ => world.facts.properties.get(path).cloned(),
+        }
     }
 
     fn refusal(&mut self, name: &str) -> Result<Option<u32>> {

@@ -16,6 +16,7 @@ pub mod istio;
 pub mod markdown;
 pub mod module;
 pub mod process;
+pub mod raw;
 pub mod registry;
 pub mod rude_server;
 pub mod secrets;

@@ -207,6 +207,6 @@ fn gateway(
         name,
         transport: Transport::Tls,
         chains: servers.iter().map(chain).collect(),
-        filter: config.map(guard).map(Filter::Guard),
+        filters: config.map(guard).map(Filter::Guard).into_iter().collect(),
     }
 }

@@ -8,10 +8,10 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use rule::{Config, Document};
+use rule::{Config, Document, Gateway};
 use serde::Deserialize as _;
 use serde_json::Value;
-use tests::decisions::{Answer, Protocol, Request, Route, Row, rows};
+use tests::decisions::{Answer, Method, Origin, Protocol, Route, Row, rows};
 use tests::process::{packager, packager_with_input};
 use tests::tools::checkout;
 
@@ -68,7 +68,11 @@ fn check_case(case: &Path) {
 fn explain_decides_as_the_table_says() {
     let rows = rows().unwrap();
     let mut explained = 0;
-    for row in rows.iter().filter(|row| row.request.tls) {
+    // `explain` is about TLS connections, and about requests as clients send them.
+    for row in rows
+        .iter()
+        .filter(|row| row.request.tls && row.request.origin != Origin::Redirect)
+    {
         if row.answer != Answer::Pass("invalid_config".into()) {
             check_explain(row);
             explained += 1;
@@ -99,25 +103,27 @@ fn check_explain(row: &Row) {
 }
 
 fn case(row: &Row) -> Value {
-    let Request {
-        protocol,
-        method,
-        content_type,
-        route,
-        ..
-    } = &row.request;
     serde_json::json!({
         "sni": row.sni,
         "authority": row.authority,
-        "protocol": match protocol {
+        "gateway": match row.gateway {
+            Gateway::Istio => "istio",
+            Gateway::Other => "other",
+        },
+        "protocol": match row.request.protocol {
             Protocol::H1 => "h1",
             Protocol::H2 => "h2",
             Protocol::H3 => "h3",
         },
-        "method": method,
-        "grpc": content_type.as_ref().is_some_and(|text| rule::facts::is_grpc(text.as_bytes())),
-        "routed": match route {
-            Route::Matched | Route::NoPath => "yes",
+        "method": match row.request.method {
+            Method::Get | Method::WebSocket => "GET",
+            Method::Head => "HEAD",
+            Method::Post => "POST",
+            Method::Connect => "CONNECT",
+        },
+        "grpc": row.facts().grpc,
+        "routed": match row.request.route {
+            Route::Matched | Route::NoPath | Route::Domain(_) | Route::Shared => "yes",
             Route::Unmatched => "no",
             Route::Blackhole => "blackhole",
         },

@@ -83,7 +83,7 @@ impl Running {
 }
 
 fn guard(listener: &Listener) -> Filter {
-    let config = json!({ "servers": listener.servers() });
+    let config = json!({ "servers": listener.overlapping_servers() });
     Filter::Guard(Guard {
         module: module::build().unwrap(),
         config: GuardConfig::Inline(Some(config)),

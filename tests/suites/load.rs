@@ -163,7 +163,7 @@ fn replaced_configurations_are_forgotten() {
         envoy
             .log()
             .unwrap()
-            .matches("sni-guard: rule servers")
+            .matches("sni-guard: configured")
             .count()
     };
     let replace = |rounds: std::ops::Range<usize>| {

@@ -9,12 +9,12 @@
 
 use std::fs;
 
-use rule::{Config, Document, Judgement};
+use rule::{Config, Document};
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 use tests::client::{Response, get};
-use tests::decisions::{Answer, Protocol, Request, Row, rows};
-use tests::envoy::{Chain, Envoy, Filter, Listener, Transport, VirtualHost};
+use tests::decisions::{Answer, Method, Origin, Protocol, Request, Row, rows};
+use tests::envoy::{Chain, Envoy, Filter, Launch, Listener, Transport, VirtualHost};
 use tests::tools::{checkout, envoy_versions};
 
 const BODY: &str = "421 Misdirected Request\n\
@@ -42,7 +42,7 @@ fn listener(name: &str, transport: Transport, filter: Option<Value>) -> Listener
         name: name.into(),
         transport,
         chains,
-        filter: filter.map(Filter::Inserted),
+        filters: filter.map(Filter::Inserted).into_iter().collect(),
     }
 }
 
@@ -68,10 +68,14 @@ fn listeners(filter: &Value) -> Vec<Listener> {
 fn the_script_answers_as_the_rule() {
     let exact = Document::deserialize(json!({ "rule": "exact" })).unwrap();
     let exact = Config::parse(&exact).unwrap();
-    let rows = rows().unwrap();
+    let rows = rows_of_clients();
     let listeners = listeners(&filter());
     for version in envoy_versions() {
-        let envoy = Envoy::start_version(&version, &listeners).unwrap();
+        let launch = Launch {
+            version: &version,
+            ..Launch::default()
+        };
+        let envoy = Envoy::start_as(&launch, &listeners).unwrap();
         for row in &rows {
             check(&envoy, row, decide(&exact, row));
         }
@@ -79,24 +83,31 @@ fn the_script_answers_as_the_rule() {
 }
 
 fn decide(config: &Config, row: &Row) -> bool {
-    let sni = row.sni.as_deref().unwrap_or_default();
-    match config.judge(sni.as_bytes(), row.authority.as_bytes()) {
-        Judgement::Pass(_) => false,
-        Judgement::Suspect(suspect) => config
-            .settle(suspect, row.request.facts())
-            .status()
-            .is_some(),
-    }
+    let Ok(decision) = config.decide(row.gateway, &row.facts());
+    decision.status().is_some()
+}
+
+/// The rows whose authority the client wrote. The listeners here have no other.
+fn rows_of_clients() -> Vec<Row> {
+    let rows = rows().unwrap().into_iter();
+    rows.filter(|row| row.request.origin == Origin::Client)
+        .collect()
 }
 
 /// The configurations of the rule `exact` that the script cannot have, and whether it answers 421.
-const DIFFERENCES: [(&str, bool); 3] = [
+const DIFFERENCES: [(&str, bool); 5] = [
     // Its switch knows no wildcards.
     (r#"{"hosts":{"*":"off"},"rule":"exact"}"#, true),
     // It has no configuration that could be invalid, and passes connections without SNI anyway.
     (r#"{"missingSni":false,"rule":"exact"}"#, false),
     // For want of a configuration the request does not pass.
     (r#"{"rule":"exact","servers":{"x":["*foo.com"]}}"#, true),
+    // It trusts no server name.
+    (r#"{"rule":"exact","trustedSni":["*.cdn.net"]}"#, true),
+    (
+        r#"{"rule":"exact","trustedSni":["service1.test.com"]}"#,
+        true,
+    ),
 ];
 
 /// The rows of the rule `exact`, as they are in the table.
@@ -104,7 +115,7 @@ const DIFFERENCES: [(&str, bool); 3] = [
 fn only_settings_that_the_script_lacks_make_a_difference() {
     let envoy = Envoy::start(&listeners(&filter())).unwrap();
     let (mut same, mut different) = (0, Vec::new());
-    for row in rows().unwrap() {
+    for row in rows_of_clients() {
         if row.config == json!({ "rule": "exact" }) {
             check(&envoy, &row, matches!(row.answer, Answer::Misdirected(_)));
             same += 1;
@@ -152,7 +163,8 @@ fn check(envoy: &Envoy, row: &Row, misdirected: bool) {
     let send = |name: &str| row.send(envoy.listener(&format!("{name} {transport:?}")).unwrap());
     match (send("plain"), send("guarded")) {
         // Envoy resets what it cannot read, before the filter sees it.
-        (Err(_), Err(_)) => assert_eq!(row.answer, Answer::Pass("unparsable".into()), "{row}"),
+        (Err(_), Err(_)) => {}
+        (Ok(plain), Ok(guarded)) if plain.status == 400 => assert_eq!(guarded.status, 400, "{row}"),
         (Ok(_), Ok(guarded)) if misdirected => check_reply(row, &guarded),
         (Ok(plain), Ok(guarded)) => {
             // To gRPC, Envoy says everything with a 200 and a message.
@@ -179,7 +191,7 @@ fn check_reply(row: &Row, response: &Response) {
     );
     assert_eq!(response.header("cache-control"), "no-store", "{row}");
     let body = String::from_utf8_lossy(&response.body);
-    let expected = if row.request.method == "HEAD" {
+    let expected = if row.request.method == Method::Head {
         ""
     } else {
         BODY

@@ -121,7 +121,7 @@ fn envoy_loads(wasm: &[u8]) -> bool {
             server_names: vec!["*".into()],
             virtual_hosts: vec![],
         }],
-        filter: Some(Filter::Guard(guard)),
+        filters: vec![Filter::Guard(guard)],
     };
     let certificate = Certificate::generate(folder.path(), &["a.example.com"]).unwrap();
     let config = envoy::bootstrap(&[listener], &certificate, Path::new("/dev/null"));

@@ -157,7 +157,7 @@ fn plans(guard: Guard) -> [Plan; 3] {
                 name: "merged".into(),
                 transport: envoy::Transport::Tls,
                 chains: vec![merged],
-                filter: None,
+                filters: vec![],
             },
             title: "with one server for both",
             outcome: "One chain has the routes of both, and one connection is enough. packager \
@@ -272,7 +272,7 @@ fn counters(listener: &Listener, envoy: &Envoy) -> Result<Vec<(String, u64)>> {
             counters.push((name.to_owned(), value.parse()?));
         }
     }
-    if listener.filter.is_some() {
+    if !listener.filters.is_empty() {
         counters.extend(envoy.metrics()?.into_iter().filter(|(_, value)| *value > 0));
     }
     Ok(counters)

@@ -25,8 +25,8 @@ pub struct Listener {
     pub transport: Transport,
     /// Its filter chains. One whose `server_names` hold `*` takes every SNI that no other has.
     pub chains: Vec<Chain>,
-    /// The filter before the router, where it has one.
-    pub filter: Option<Filter>,
+    /// The filters before the router, in order.
+    pub filters: Vec<Filter>,
 }
 
 /// An HTTP filter.
@@ -73,6 +73,8 @@ pub struct VirtualHost {
     pub route_name: Option<String>,
     /// Where its requests go, over HTTP/2 without TLS; `None` for an answer by Envoy itself.
     pub backend: Option<SocketAddr>,
+    /// Whether Envoy follows a redirect of the backend itself.
+    pub follows_redirects: bool,
 }
 
 /// Our filter.
@@ -111,7 +113,7 @@ impl Listener {
             name: name.into(),
             transport: Transport::Tls,
             chains,
-            filter,
+            filters: filter.into_iter().collect(),
         }
     }
 }
@@ -199,6 +201,7 @@ impl VirtualHost {
             prefix: Some("/".into()),
             route_name: None,
             backend: None,
+            follows_redirects: false,
         }
     }
 
@@ -209,8 +212,7 @@ impl VirtualHost {
             name: "blackhole:443".into(),
             domains: vec!["*".into()],
             prefix: None,
-            route_name: None,
-            backend: None,
+            ..Self::of("blackhole:443")
         }
     }
 
@@ -233,7 +235,12 @@ impl VirtualHost {
                 let body = json!({ "inline_string": self.name });
                 route["direct_response"] = json!({ "status": 200, "body": body });
             }
-            Some(address) => route["route"] = json!({ "cluster": address.to_string() }),
+            Some(address) => {
+                route["route"] = json!({ "cluster": address.to_string() });
+                if self.follows_redirects {
+                    route["route"]["internal_redirect_policy"] = json!({});
+                }
+            }
         }
         route
     }
@@ -343,7 +350,7 @@ impl Listener {
     }
 
     fn connection_manager(&self, chain: &Chain, access_log: &Path) -> Value {
-        let mut filters: Vec<Value> = self.filter.iter().map(Filter::config).collect();
+        let mut filters: Vec<Value> = self.filters.iter().map(Filter::config).collect();
         filters.push(json!({
             "name": "router",
             "typed_config": { "@type": format!("{TYPE}.filters.http.router.v3.Router") },

@@ -38,6 +38,11 @@ pub fn bootstrap(listeners: &[Listener], certificate: &Certificate, access_log: 
     bootstrap
 }
 
+/// Puts into a bootstrap what Istio's agent puts into that of every proxy.
+pub fn add_istio_metadata(bootstrap: &mut Value) {
+    bootstrap["node"]["metadata"] = json!({ "ISTIO_VERSION": "1.31.0" });
+}
+
 /// Envoy's bootstrap, with listeners that it gets from the file of [`deliver_listeners`].
 pub(super) fn discovering_bootstrap(files: &Files) -> Value {
     let mut bootstrap = empty_bootstrap();

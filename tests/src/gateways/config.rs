@@ -7,7 +7,7 @@ use packager::gateway::{FilterChain, Listener, VirtualHost};
 use serde_json::{Value, json};
 
 use crate::certificate::Certificate;
-use crate::envoy::Filter;
+use crate::envoy::{Filter, add_istio_metadata};
 use crate::process::free_ports;
 
 const TYPE: &str = "type.googleapis.com/envoy.extensions";
@@ -85,11 +85,13 @@ pub fn bootstrap(listening: &[Listening<'_>], certificate: &Certificate) -> Resu
         }
         listeners.push(listener_config(name, 0, &chains));
     }
-    Ok(json!({
+    let mut bootstrap = json!({
         "node": { "id": "test", "cluster": "test" },
         "admin": { "address": { "socket_address": { "address": "127.0.0.1", "port_value": 0 } } },
         "static_resources": { "listeners": listeners, "clusters": clusters },
-    }))
+    });
+    add_istio_metadata(&mut bootstrap);
+    Ok(bootstrap)
 }
 
 fn listener_config(name: &str, port: u16, chains: &[Value]) -> Value {

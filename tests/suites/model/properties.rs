@@ -258,7 +258,7 @@ proptest! {
         routes in vec(routes(), 0..4),
     ) {
         for listener in model(&gateways, &routes).workloads.iter().flat_map(|w| &w.listeners) {
-            let config = json!({ "servers": listener.servers() });
+            let config = json!({ "servers": listener.overlapping_servers() });
             let document: rule::Document = serde_json::from_value(config).unwrap();
             prop_assert!(rule::Config::parse(&document).is_ok());
         }

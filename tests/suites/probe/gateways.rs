@@ -113,7 +113,7 @@ fn listener<'c>(cases: &'c [Case], name: &str) -> &'c Listener {
 }
 
 fn guard(listener: &Listener) -> Filter {
-    let config = json!({ "servers": listener.servers() });
+    let config = json!({ "servers": listener.overlapping_servers() });
     Filter::Guard(Guard {
         module: module::build().unwrap(),
         config: GuardConfig::Inline(Some(config)),

@@ -563,7 +563,7 @@ fn paths_and_methods() {
                 ..VirtualHost::of(A)
             }],
         }],
-        filter: None,
+        filters: vec![],
     }]);
     let envoy = envoy.unwrap();
     let connect = envoy.listener("paths").unwrap().to_string();

@@ -9,8 +9,9 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use rule::Gateway;
 use tempfile::TempDir;
-use tests::envoy::{Envoy, Listener};
+use tests::envoy::{Envoy, Launch, Listener};
 use tests::tools::run;
 
 use crate::variants::{SNI, Variant};
@@ -22,7 +23,7 @@ pub(crate) struct CountedEnvoy {
 }
 
 impl CountedEnvoy {
-    pub(crate) fn start(listeners: &[Listener]) -> Result<Self> {
+    pub(crate) fn start(gateway: Gateway, listeners: &[Listener]) -> Result<Self> {
         let dumps = TempDir::new()?;
         let out = format!("--callgrind-out-file={}/dump", dumps.path().display());
         // V8 writes the code that it runs.
@@ -32,8 +33,13 @@ impl CountedEnvoy {
             "--smc-check=all-non-file",
             &out,
         ];
+        let launch = Launch {
+            gateway,
+            program: &callgrind,
+            ..Launch::default()
+        };
         Ok(Self {
-            envoy: Envoy::start_under(&callgrind, listeners)?,
+            envoy: Envoy::start_as(&launch, listeners)?,
             dumps,
         })
     }

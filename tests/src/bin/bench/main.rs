@@ -12,6 +12,7 @@ use std::fs;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
+use rule::Gateway;
 use tests::envoy::Envoy;
 use tests::process::packager;
 use tests::tools::checkout;
@@ -46,17 +47,23 @@ fn measure(variants: &[Variant]) -> Result<BTreeMap<&'static str, Vec<f64>>> {
     let mut costs: BTreeMap<_, Vec<f64>> = BTreeMap::new();
     let mut variants = variants.to_vec();
     for _ in 0..ROUNDS {
-        let listeners: Vec<_> = variants
-            .iter()
-            .map(|variant| variant.listener.clone())
-            .collect();
-        let envoy = CountedEnvoy::start(&listeners)?;
-        for variant in &variants {
-            envoy.warm_up(variant)?;
-        }
-        for variant in &variants {
-            let cost = envoy.cost_of(variant, REQUESTS)?;
-            costs.entry(variant.name).or_default().push(cost);
+        for gateway in [Gateway::Istio, Gateway::Other] {
+            let variants: Vec<&Variant> = variants
+                .iter()
+                .filter(|variant| variant.gateway == gateway)
+                .collect();
+            let listeners: Vec<_> = variants
+                .iter()
+                .map(|variant| variant.listener.clone())
+                .collect();
+            let envoy = CountedEnvoy::start(gateway, &listeners)?;
+            for variant in &variants {
+                envoy.warm_up(variant)?;
+            }
+            for variant in &variants {
+                let cost = envoy.cost_of(variant, REQUESTS)?;
+                costs.entry(variant.name).or_default().push(cost);
+            }
         }
         // By a number that has no part in that of the variants, so that neighbours change too.
         variants.rotate_left(5);

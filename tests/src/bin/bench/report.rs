@@ -7,7 +7,7 @@ use std::io::Write as _;
 use anyhow::{Result, ensure};
 use tests::tools::{ENVOY_VERSION, run};
 
-use crate::variants::{FAST, FAST_MANY, FULL, FULL_MANY, LUA, NONE, Variant, WILDCARD};
+use crate::variants::{FAST, FAST_MANY, LUA, NONE, ONCE, ONCE_MANY, Variant};
 use crate::{REQUESTS, ROUNDS};
 
 pub(crate) struct Results {
@@ -113,12 +113,9 @@ fn head(module_size: u64) -> Result<String> {
 
 /// Five thousand servers may cost this much more of a request than five.
 const MOST_FOR_SERVERS: f64 = 1.02;
-/// Reuse under a wildcard may cost so many instructions more than a connection's own host.
-const MOST_FOR_REUSE: f64 = 2_500.0;
-
 /// What the targets say about two variants and not about one and Lua.
 fn comparisons(text: &mut String, failures: &mut Vec<String>, costs: &Costs) -> Result<()> {
-    for (many, few) in [(FAST_MANY, FAST), (FULL_MANY, FULL)] {
+    for (many, few) in [(FAST_MANY, FAST), (ONCE_MANY, ONCE)] {
         let ratio = least(costs, many) / least(costs, few);
         let line = format!(
             "{many} against {few}: {:+.1} % of a request",
@@ -128,12 +125,6 @@ fn comparisons(text: &mut String, failures: &mut Vec<String>, costs: &Costs) -> 
         if ratio > MOST_FOR_SERVERS {
             failures.push(line);
         }
-    }
-    let more = least(costs, WILDCARD) - least(costs, FULL);
-    let line = format!("{WILDCARD} against {FULL}: {more:+.0}");
-    writeln!(text, "- {line}")?;
-    if more > MOST_FOR_REUSE {
-        failures.push(line);
     }
     Ok(())
 }
