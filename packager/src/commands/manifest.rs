@@ -221,7 +221,7 @@ fn draft(args: &Args, kind: Kind, console: &mut Console<'_>) -> Result<Draft> {
     let Some(image) = args.image.clone() else {
         bail!(Hinted::new(
             format!(
-                "--image is missing: a {} names the image of the filter",
+                "--image is missing: {} needs the image of the filter",
                 kind.name()
             ),
             "give the reference that `packager push` prints"

@@ -1,12 +1,13 @@
 //! What somebody who reads or writes an [`AuthorizationPolicy`](super::AuthorizationPolicy) should know
 //! and cannot see in it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rule::HostPattern;
 
 use super::{Attachment, Metadata, Ports};
-use crate::gateway::protected::{Boundary, OpenHost, OtherListeners, SharedRoutes};
+use crate::gateway::ServerId;
+use crate::gateway::protected::{Boundary, OpenHost, OtherListeners};
 
 /// Comments for the resource, besides its [`warnings`].
 #[must_use]
@@ -18,9 +19,10 @@ pub fn comments(ports: Ports) -> Vec<String> {
     ];
     if ports == Ports::Listed {
         comments.push(
-            "spec.rules[].to[].operation.ports: ports that Envoy listens on for TLS. On other ports \
-             connections have no server name, so that a redirect to https would be answered 403. \
-             Routes of these hosts that are bound to a server in plain text are not covered."
+            "spec.rules[].to[].operation.ports: the ports that Envoy listens on where such requests \
+             are served. On a port in plain text a redirect to https would be answered 403, since its \
+             connections have no server name; routes of these hosts that are bound there are not \
+             covered."
                 .to_owned(),
         );
     }
@@ -44,7 +46,7 @@ pub fn warnings(
     .into_iter()
     .flatten()
     .collect();
-    warnings.extend(boundary.shared.iter().map(shared));
+    warnings.extend(shared(boundary));
     warnings.extend(boundary.open.iter().map(open));
     warnings
 }
@@ -98,11 +100,26 @@ fn wildcards(boundary: &Boundary) -> Option<String> {
     })
 }
 
-fn shared(SharedRoutes { host, server }: &SharedRoutes) -> String {
-    format!(
-        "spec.rules: {server} has the routes of {host} for a wider wildcard: clients without a \
-         certificate reach them by other names; bind the routes to the Gateway with mutual TLS alone."
-    )
+/// One warning for each server, with all of its hosts.
+fn shared(boundary: &Boundary) -> Vec<String> {
+    let mut hosts: BTreeMap<&ServerId, Vec<String>> = BTreeMap::new();
+    for shared in &boundary.shared {
+        hosts
+            .entry(&shared.server)
+            .or_default()
+            .push(shared.host.to_string());
+    }
+    hosts
+        .into_iter()
+        .map(|(server, hosts)| {
+            format!(
+                "spec.rules: {server} has the routes of {} for a wider wildcard: clients without a \
+                 certificate reach them by other names; bind the routes to the Gateway with mutual \
+                 TLS alone.",
+                hosts.join(", ")
+            )
+        })
+        .collect()
 }
 
 fn open(OpenHost { host, port, server }: &OpenHost) -> String {

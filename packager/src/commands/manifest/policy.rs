@@ -20,10 +20,7 @@ pub(super) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
     let metadata = Metadata::parse(KIND, &args.name, &args.namespace)?;
     let Some(source) = args.source() else {
         bail!(Hinted::new(
-            format!(
-                "a {} is made from the resources of the gateways",
-                KIND.name()
-            ),
+            format!("{} is made from the resources of the gateways", KIND.name()),
             "give them with --from PATH, or say --cluster"
         ));
     };
@@ -49,8 +46,8 @@ pub(super) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
     }
     if boundary.denials.is_empty() {
         console.say(format_args!(
-            "note: no {} is needed: on no server's connections are the routes of another server's \
-             host with mutual TLS",
+            "note: no {} is needed: no host with mutual TLS has its routes on the connections of \
+             another server",
             KIND.name()
         ));
         return Ok(ExitStatus::Yes);
