@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 
 use crate::document::Document;
 use crate::fault::Faults;
-use crate::host::{Host, HostTable};
+use crate::host::{Host, HostPattern, HostTable};
 pub use servers::Servers;
 
 /// A valid configuration.
@@ -22,7 +22,7 @@ pub struct Config {
     pub(crate) grpc: Treatment,
     pub(crate) missing_sni: Treatment,
     pub(crate) unlisted_sni: Treatment,
-    pub(crate) trusted_sni: HostTable<()>,
+    pub(crate) trusted_sni: Vec<HostPattern>,
 }
 
 /// When a request counts as misdirected.

@@ -111,7 +111,7 @@ impl Config {
         if sni == host || sni == name {
             return Ok(Ok(Pass::Equal));
         }
-        if self.trusted_sni.best(sni).is_some() {
+        if self.trusted_sni.iter().any(|pattern| pattern.covers(sni)) {
             return Ok(Ok(Pass::TrustedSni));
         }
         let action = self.action_for(host);

@@ -172,14 +172,16 @@ fn faults() {
         ),
         (
             r#"{"servers": "a.com: b *foo"}"#,
-            &[r#"servers[1][0]: "*foo.a.com" is not a host: a wildcard is "*" or "*.suffix""#],
+            &[
+                r#"servers["*foo.a.com"][0]: "*foo.a.com" is not a host: a wildcard is "*" or "*.suffix""#,
+            ],
         ),
         (
             r#"{"servers": "a.com: b c,,b d:1"}"#,
             &[
-                r#"servers[1][1]: "" is not a host: it is empty"#,
-                r#"servers[1][2]: "b.a.com" is in servers["b.a.com"] too, a host has one server"#,
-                r#"servers[2][0]: "d:1.a.com" is not a host: expected a name such as a.example.com"#,
+                r#"servers["c.a.com"][1]: "" is not a host: it is empty"#,
+                r#"servers["c.a.com"][2]: "b.a.com" is in servers["b.a.com"] too, a host has one server"#,
+                r#"servers["d:1.a.com"][0]: "d:1.a.com" is not a host: expected a name such as a.example.com"#,
             ],
         ),
         (

@@ -1,8 +1,9 @@
 //! One configuration of the filter, and what it does with requests.
 
 use std::cell::Cell;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::hash::Hasher as _;
 
+use fnv::FnvHasher;
 use log::{debug, error, warn};
 use proxy_wasm::types::Action;
 use rule::{Decision, Gateway, Misdirection, Pass, Policy, Request as _};
@@ -127,13 +128,12 @@ impl Guard {
 
 /// Tells configurations of one Envoy apart: by the plugin's name and by its text.
 fn identity(bytes: &[u8]) -> u64 {
-    let mut hasher = DefaultHasher::new();
+    let mut hasher = FnvHasher::default();
     for path in ["plugin_name", "plugin_root_id"] {
-        abi::property(path)
-            .as_deref()
-            .unwrap_or_default()
-            .hash(&mut hasher);
+        hasher.write(abi::property(path).as_deref().unwrap_or_default());
+        // No name has a NUL, so that two names do not run together.
+        hasher.write_u8(0);
     }
-    bytes.hash(&mut hasher);
+    hasher.write(bytes);
     hasher.finish()
 }

@@ -20,17 +20,23 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-/// The hosts of each server of a compact table, as whole names. They are not validated.
-pub(super) fn read(text: &str) -> Vec<Vec<String>> {
+use crate::document::Document;
+
+/// The map that a compact table stands for. Its hosts are not validated.
+pub(super) fn read(text: &str) -> Document {
     let mut servers = Vec::new();
     let mut suffix = "";
     for word in text.split_ascii_whitespace() {
-        match word.strip_suffix(':') {
-            Some(new) => suffix = new,
-            None => servers.push(word.split(',').map(|host| whole(host, suffix)).collect()),
+        if let Some(new) = word.strip_suffix(':') {
+            suffix = new;
+            continue;
         }
+        let hosts: Vec<String> = word.split(',').map(|host| whole(host, suffix)).collect();
+        let label = hosts.first().cloned().unwrap_or_default();
+        let hosts = hosts.into_iter().map(Document::Text).collect();
+        servers.push((label, Document::List(hosts)));
     }
-    servers
+    Document::Map(servers)
 }
 
 fn whole(host: &str, suffix: &str) -> String {
@@ -117,9 +123,33 @@ mod tests {
             .collect()
     }
 
+    /// The hosts of each server of a compact table.
+    fn read_lists(text: &str) -> Vec<Vec<String>> {
+        let Document::Map(servers) = read(text) else {
+            return vec![];
+        };
+        servers
+            .into_iter()
+            .map(|(label, hosts)| {
+                let Document::List(hosts) = hosts else {
+                    return vec![];
+                };
+                let hosts: Vec<String> = hosts
+                    .into_iter()
+                    .filter_map(|host| match host {
+                        Document::Text(text) => Some(text),
+                        _ => None,
+                    })
+                    .collect();
+                assert_eq!(hosts.first(), Some(&label));
+                hosts
+            })
+            .collect()
+    }
+
     #[track_caller]
     fn check_read(text: &str, expected: &str) {
-        assert_eq!(read(text), servers(expected), "{text}");
+        assert_eq!(read_lists(text), servers(expected), "{text}");
     }
 
     #[test]
@@ -130,7 +160,7 @@ mod tests {
         check_read(" b: a\n\tc:  a", "a.b;a.c");
         check_read("b: a : a *", "a.b;a;*");
         check_read("b: a,,c", "a.b  c.b");
-        assert_eq!(read("b: c:"), Vec::<Vec<String>>::new());
+        assert_eq!(read("b: c:"), Document::Map(vec![]));
     }
 
     #[track_caller]
@@ -138,7 +168,7 @@ mod tests {
         let lists = servers(hosts);
         let text = write(lists.iter().map(Vec::as_slice));
         assert_eq!(text, expected, "{hosts}");
-        let mut found = read(&text);
+        let mut found = read_lists(&text);
         let mut expected = lists;
         found.sort();
         expected.sort();
@@ -176,7 +206,7 @@ mod tests {
         lists.push(vec!["*.example.com".into()]);
         let text = write(lists.iter().map(Vec::as_slice));
         assert!(text.len() < 15_000, "{}", text.len());
-        assert_eq!(read(&text).len(), 1_501);
+        assert_eq!(read_lists(&text).len(), 1_501);
     }
 
     #[test]

@@ -105,8 +105,7 @@ impl Reader {
             grpc: self.treatment(GRPC, field(GRPC)),
             missing_sni: self.treatment(MISSING_SNI, field(MISSING_SNI)),
             unlisted_sni: self.treatment(UNLISTED_SNI, field(UNLISTED_SNI)),
-            trusted_sni: field(TRUSTED_SNI)
-                .map_or_else(HostTable::default, |value| self.trusted_sni(value)),
+            trusted_sni: field(TRUSTED_SNI).map_or_else(Vec::new, |value| self.trusted_sni(value)),
         }
     }
 
@@ -157,39 +156,29 @@ impl Reader {
     }
 
     fn servers(&mut self, value: &Document) -> Servers {
+        if let Document::Text(text) = value {
+            return self.servers(&compact::read(text));
+        }
         let mut servers = Servers::default();
-        match value {
-            Document::Text(text) => {
-                for (index, hosts) in compact::read(text).into_iter().enumerate() {
-                    let path = format!("{SERVERS}[{index}]");
-                    let label = hosts.first().cloned().unwrap_or_default();
-                    let hosts: Vec<Document> = hosts.into_iter().map(Document::Text).collect();
-                    self.server(&mut servers, &label, &path, &hosts);
-                }
+        let mut previous = None;
+        for (label, hosts) in self.map(SERVERS, value) {
+            let path = format!("{SERVERS}[{label:?}]");
+            if previous == Some(label) {
+                self.fault(&path, "given twice".into());
             }
-            Document::Map(entries) => {
-                let mut previous = None;
-                for (label, hosts) in entries {
-                    let path = format!("{SERVERS}[{label:?}]");
-                    if previous == Some(label) {
-                        self.fault(&path, "given twice".into());
-                    }
-                    previous = Some(label);
-                    let hosts_of_server = self.list(&path, hosts);
-                    if let (Document::List(_), []) = (hosts, hosts_of_server) {
-                        self.fault(&path, "expected at least one host".into());
-                    }
-                    self.server(&mut servers, label, &path, hosts_of_server);
-                }
-            }
-            other => self.expected(SERVERS, "a map", other),
+            previous = Some(label);
+            self.server(&mut servers, label, &path, hosts);
         }
         servers.finish()
     }
 
-    fn server(&mut self, servers: &mut Servers, label: &str, path: &str, hosts: &[Document]) {
+    fn server(&mut self, servers: &mut Servers, label: &str, path: &str, hosts: &Document) {
         let server = servers.add(label);
-        for (index, host) in hosts.iter().enumerate() {
+        let hosts_of_server = self.list(path, hosts);
+        if let (Document::List(_), []) = (hosts, hosts_of_server) {
+            self.fault(path, "expected at least one host".into());
+        }
+        for (index, host) in hosts_of_server.iter().enumerate() {
             let path = format!("{path}[{index}]");
             let Some(text) = self.text(&path, host) else {
                 continue;
@@ -237,18 +226,16 @@ impl Reader {
             .collect()
     }
 
-    fn trusted_sni(&mut self, value: &Document) -> HostTable<()> {
-        let mut table = HostTable::default();
+    fn trusted_sni(&mut self, value: &Document) -> Vec<HostPattern> {
+        let mut patterns = Vec::new();
         for (index, item) in self.list(TRUSTED_SNI, value).iter().enumerate() {
             let path = format!("{TRUSTED_SNI}[{index}]");
             let Some(text) = self.text(&path, item) else {
                 continue;
             };
-            if let Some(pattern) = self.pattern(&path, text, HostPattern::try_from(text)) {
-                table.insert(pattern, ());
-            }
+            patterns.extend(self.pattern(&path, text, HostPattern::try_from(text)));
         }
-        table
+        patterns
     }
 
     fn treatment(&mut self, path: &str, value: Option<&Document>) -> Treatment {

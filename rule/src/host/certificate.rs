@@ -31,17 +31,12 @@ impl HostPattern {
             (_, Self::Any) => false,
             (Self::Any, _) => true,
             (Self::Exact(own), _) => name.certifies(own.host()),
-            (Self::Suffix(suffix), Self::Exact(name)) => is_below(name.host(), suffix),
+            (Self::Suffix(_), Self::Exact(name)) => self.covers(name.host()),
             (Self::Suffix(suffix), Self::Suffix(parent)) => {
-                suffix == parent || is_below(parent.host(), suffix)
+                suffix == parent || self.covers(parent.host())
             }
         }
     }
-}
-
-fn is_below(host: Host<'_>, suffix: &Name) -> bool {
-    host.suffixes(suffix.len())
-        .any(|found| found == suffix.host())
 }
 
 /// Values by hosts, to be found by a name of a certificate.

@@ -105,6 +105,20 @@ impl Equivalent<Name> for Host<'_> {
     }
 }
 
+impl HostPattern {
+    /// Whether the host is one of those that the pattern stands for.
+    #[must_use]
+    pub fn covers(&self, host: Host<'_>) -> bool {
+        match self {
+            Self::Exact(name) => name.host() == host,
+            Self::Suffix(suffix) => host
+                .suffixes(suffix.len())
+                .any(|found| found == suffix.host()),
+            Self::Any => true,
+        }
+    }
+}
+
 impl TryFrom<&str> for HostPattern {
     type Error = PatternError;
 
@@ -209,6 +223,25 @@ mod tests {
             ("bücher.example", Err(PatternError::NotAscii)),
         ] {
             check_pattern(text, expected);
+        }
+    }
+
+    #[test]
+    fn a_wildcard_covers_any_depth_and_never_its_suffix() {
+        for (pattern, host, expected) in [
+            ("a.com", "A.com", true),
+            ("a.com", "a.com.", false),
+            ("a.com", "b.a.com", false),
+            ("*.a.com", "b.a.com", true),
+            ("*.a.com", "c.b.A.com", true),
+            ("*.a.com", "a.com", false),
+            ("*.a.com", ".a.com", false),
+            ("*.a.com", "ba.com", false),
+            ("*", "", true),
+        ] {
+            let host = Host(host.as_bytes());
+            let covers = HostPattern::try_from(pattern).unwrap().covers(host);
+            assert_eq!(covers, expected, "{pattern} {host}");
         }
     }
 

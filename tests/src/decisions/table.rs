@@ -266,9 +266,16 @@ impl Request {
         Ok(request)
     }
 
-    /// Whether Envoy has a route for it.
+    /// Whether Envoy shows the filter a route for it. It shows none after an earlier filter cleared it,
+    /// and finds one afterwards.
     #[must_use]
     pub fn is_routed(&self) -> bool {
+        self.origin != Origin::Filter && self.is_found()
+    }
+
+    /// Whether Envoy finds a route for it in the end.
+    #[must_use]
+    pub fn is_found(&self) -> bool {
         matches!(
             self.route,
             Route::Matched | Route::Domain(_) | Route::Shared
@@ -296,6 +303,7 @@ impl Row {
             sni: self.sni.as_deref().unwrap_or_default().as_bytes(),
             authority: self.authority.as_bytes(),
             route: match request.route {
+                _ if request.origin == Origin::Filter => rule::Route::Unmatched,
                 Route::Matched | Route::NoPath | Route::Domain(_) | Route::Shared => {
                     rule::Route::Matched
                 }
