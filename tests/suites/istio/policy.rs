@@ -1,6 +1,7 @@
 //! The AuthorizationPolicy of `packager manifest`, on a gateway where a host with mutual TLS has its
 //! routes on other servers too.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,11 +13,16 @@ use tests::client::{self, Connection, GET, Transport, block_on};
 use tests::istio::{B, Pod, Stack, wait_for};
 use tests::process::{free_ports, packager_program};
 use tests::raw::{RawConnection, Version};
+use tests::transcript::{self, Shell};
+
+use super::merge::path;
 
 /// A gateway as `tests/istio/mutual.yaml` describes it.
 struct Mutual {
     stack: Arc<Stack>,
-    name: &'static str,
+    namespace: &'static str,
+    /// The label `istio` of its pods.
+    label: &'static str,
     tls: SocketAddr,
     plain: SocketAddr,
     client: Certificate,
@@ -93,8 +99,7 @@ fn attempts(authorities: &[&'static str]) -> Vec<Attempt> {
 }
 
 impl Mutual {
-    fn open(name: &'static str) -> Self {
-        let stack = Stack::shared().unwrap();
+    fn open(stack: Arc<Stack>, namespace: &'static str, label: &'static str) -> Self {
         let folders = [TempDir::new().unwrap(), TempDir::new().unwrap()];
         let server = Certificate::generate(folders[0].path(), &[B]).unwrap();
         let (client, clients) = Certificate::issue(folders[1].path(), &["client.test"]).unwrap();
@@ -106,7 +111,8 @@ impl Mutual {
         let (_, rest) = kubeconfig.split_once("https://127.0.0.1:").unwrap();
         let backend = rest.split_once('"').unwrap().0;
         let resources = include_str!("../../istio/mutual.yaml")
-            .replace("$NAME", name)
+            .replace("istio: $NAME", &format!("istio: {label}"))
+            .replace("$NAME", namespace)
             .replace("$PORT", &tls.to_string())
             .replace("$PLAIN", &plain.to_string())
             .replace("$BACKEND", backend)
@@ -114,11 +120,13 @@ impl Mutual {
             .replace("$KEY", server.key.to_str().unwrap())
             .replace("$CLIENTS", clients.to_str().unwrap());
         stack.kubectl().apply(&resources).unwrap();
-        let pod = Pod::start(&stack, name, 0).unwrap();
+        let labels = BTreeMap::from([("istio".to_owned(), label.to_owned())]);
+        let pod = Pod::start_labelled(&stack, namespace, "gateway-0", &labels).unwrap();
         let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let gateway = Self {
             stack,
-            name,
+            namespace,
+            label,
             tls: address(tls),
             plain: address(plain),
             client,
@@ -135,15 +143,15 @@ impl Mutual {
         let resources = self
             .stack
             .kubectl()
-            .run(&["get", kinds, "-n", self.name, "-o", "json"])
+            .run(&["get", kinds, "-n", self.namespace, "-o", "json"])
             .unwrap();
-        let selector = format!("istio={}", self.name);
+        let selector = format!("istio={}", self.label);
         let arguments = [
             "manifest",
             "--kind",
             "AuthorizationPolicy",
             "--namespace",
-            self.name,
+            self.namespace,
             "--selector",
             &selector,
             "--from",
@@ -266,7 +274,7 @@ fn seen(response: &client::Response) -> Seen {
 
 #[test]
 fn the_policy_keeps_clients_without_a_certificate_out() {
-    let gateway = Mutual::open("mutual");
+    let gateway = Mutual::open(Stack::shared().unwrap(), "mutual", "mutual");
     let b = Seen::Served("b".into());
     let (reaching, dotted) = (attempts(&AUTHORITIES), attempts(&DOTTED));
     // Envoy answers gRPC by the status of gRPC for the route's 200, and the route's body as its message.
@@ -314,7 +322,7 @@ fn the_policy_keeps_clients_without_a_certificate_out() {
     // What is in the cluster is what would be written.
     let written: Value = serde_saphyr::from_str(&policy).unwrap();
     let resource = ["authorizationpolicy", "sni-guard", "-o", "json"];
-    let arguments = [&["get", "-n", gateway.name], resource.as_slice()].concat();
+    let arguments = [&["get", "-n", gateway.namespace], resource.as_slice()].concat();
     let found = gateway.stack.kubectl().run(&arguments).unwrap();
     let found: Value = serde_json::from_str(&found).unwrap();
     assert_eq!(found.get("spec"), written.get("spec"));
@@ -323,4 +331,22 @@ fn the_policy_keeps_clients_without_a_certificate_out() {
         reaching.len(),
         reaching.len() + dotted.len()
     );
+}
+
+#[test]
+fn the_commands_for_mutual_tls_print_what_they_say() {
+    let stack = Arc::new(Stack::start().unwrap());
+    let gateway = Mutual::open(stack, "istio-system", "ingressgateway");
+    let work = TempDir::new().unwrap();
+    let kubeconfig = gateway.stack.kubectl().kubeconfig().display().to_string();
+    let shell = Shell {
+        folder: work.path(),
+        environment: vec![("PATH", path()), ("KUBECONFIG", kubeconfig)],
+        words: Vec::new(),
+    };
+    let commands = transcript::check("SECURITY.md", "console istio", &shell, |_| ()).unwrap();
+    assert_eq!(commands, 3);
+    let attempt = *attempts(&AUTHORITIES).first().unwrap();
+    wait_for("the policy", &Seen::Refused(403), || gateway.ask(attempt)).unwrap();
+    assert_eq!(gateway.others_seen(), gateway.others());
 }
