@@ -21,6 +21,9 @@ pub struct AuthorizationPolicy {
     spec: Spec,
 }
 
+/// The most rules that the resource holds.
+const MOST_RULES: usize = 512;
+
 /// Which listeners the rules are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ports {
@@ -97,15 +100,24 @@ struct Condition {
 
 impl AuthorizationPolicy {
     /// The resource for the denials of a boundary.
-    #[must_use]
+    ///
+    /// # Errors
+    /// It has more rules than the API server takes.
     pub fn new(
         metadata: Metadata,
         attachment: Attachment,
         boundary: &Boundary,
         ports: Ports,
-    ) -> Self {
+    ) -> Result<Self> {
+        let count = boundary.denials.len();
+        if count > MOST_RULES {
+            bail!(Hinted::new(
+                format!("spec.rules: expected at most {MOST_RULES}, found {count}"),
+                "bind the routes to the Gateways with mutual TLS alone"
+            ));
+        }
         let (selector, target_refs) = selection(attachment);
-        Self {
+        Ok(Self {
             api_version: "security.istio.io/v1",
             kind: ManifestKind::AuthorizationPolicy.name(),
             metadata,
@@ -119,7 +131,7 @@ impl AuthorizationPolicy {
                     .map(|denial| rule(denial, ports))
                     .collect(),
             },
-        }
+        })
     }
 }
 

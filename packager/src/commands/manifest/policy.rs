@@ -18,27 +18,9 @@ pub(super) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
     refuse_foreign(args)?;
     let attachment = Attachment::parse(KIND, &labels(args)?, &args.target_ref, args.mesh_wide)?;
     let metadata = Metadata::parse(KIND, &args.name, &args.namespace)?;
-    let Some(source) = args.source() else {
-        bail!(Hinted::new(
-            format!("{} is made from the resources of the gateways", KIND.name()),
-            "give them with --from PATH, or say --cluster"
-        ));
-    };
-    let inputs = source.read(console)?;
-    if inputs.finish(console) != ExitStatus::Yes {
+    let Some(boundary) = boundary(args, &metadata, &attachment, console)? else {
         return Ok(ExitStatus::Unable);
-    }
-    let model = Model::of(&inputs.resources);
-    let namespace = metadata.namespace.to_string();
-    let reached = servers::reached(&model, &namespace, &attachment);
-    let mut listeners = reached.iter().flat_map(|workload| &workload.listeners);
-    if !listeners.any(Listener::is_tls) {
-        bail!(servers::nothing_reached(source, &model, &namespace));
-    }
-    for workload in &reached {
-        servers::warn_of_rejected(workload, console);
-    }
-    let boundary = Boundary::of(&reached);
+    };
     let ports = Ports::needed(&boundary, &attachment)?;
     let warnings = boundary_notes::warnings(&boundary, &metadata, &attachment, ports);
     for warning in &warnings {
@@ -52,16 +34,49 @@ pub(super) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
         ));
         return Ok(ExitStatus::Yes);
     }
-    for workload in &reached {
-        inputs::tell_assumed(workload, console);
-    }
     let comments = [boundary_notes::comments(ports), warnings].concat();
-    let policy = AuthorizationPolicy::new(metadata, attachment, &boundary, ports);
+    let policy = AuthorizationPolicy::new(metadata, attachment, &boundary, ports)?;
     let resource = Resource::AuthorizationPolicy(policy);
     match &args.check {
         Some(path) => check([resource], path, console),
         None => write(&resource, &comments, args.output, console),
     }
+}
+
+/// The boundary of the workloads that the resource reaches. `None` where the input cannot be read,
+/// which was said.
+fn boundary(
+    args: &Args,
+    metadata: &Metadata,
+    attachment: &Attachment,
+    console: &mut Console<'_>,
+) -> Result<Option<Boundary>> {
+    let Some(source) = args.source() else {
+        bail!(Hinted::new(
+            format!("{} is made from the resources of the gateways", KIND.name()),
+            "give them with --from PATH, or say --cluster"
+        ));
+    };
+    let inputs = source.read(console)?;
+    if inputs.finish(console) != ExitStatus::Yes {
+        return Ok(None);
+    }
+    let model = Model::of(&inputs.resources);
+    let namespace = metadata.namespace.to_string();
+    let reached = servers::reached(&model, &namespace, attachment);
+    let mut listeners = reached.iter().flat_map(|workload| &workload.listeners);
+    if !listeners.any(Listener::is_tls) {
+        bail!(servers::nothing_reached(source, &model, &namespace));
+    }
+    let boundary = Boundary::of(&reached);
+    for workload in &reached {
+        servers::warn_of_rejected(workload, console);
+        // What was guessed of the pods does not matter where nothing is written.
+        if !boundary.denials.is_empty() {
+            inputs::tell_assumed(workload, console);
+        }
+    }
+    Ok(Some(boundary))
 }
 
 fn write(
