@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -26,6 +27,8 @@ struct Mutual {
     tls: SocketAddr,
     plain: SocketAddr,
     client: Certificate,
+    /// The server's certificate, and that of the clients' issuer.
+    files: (Certificate, PathBuf),
     _pod: Pod,
     _folders: [TempDir; 2],
 }
@@ -111,15 +114,11 @@ impl Mutual {
         let (_, rest) = kubeconfig.split_once("https://127.0.0.1:").unwrap();
         let backend = rest.split_once('"').unwrap().0;
         let resources = include_str!("../../istio/mutual.yaml")
-            .replace("istio: $NAME", &format!("istio: {label}"))
-            .replace("$NAME", namespace)
             .replace("$PORT", &tls.to_string())
             .replace("$PLAIN", &plain.to_string())
-            .replace("$BACKEND", backend)
-            .replace("$CERTIFICATE", server.certificate.to_str().unwrap())
-            .replace("$KEY", server.key.to_str().unwrap())
-            .replace("$CLIENTS", clients.to_str().unwrap());
-        stack.kubectl().apply(&resources).unwrap();
+            .replace("$BACKEND", backend);
+        let files = (server, clients);
+        apply(&stack, &files, namespace, label, &resources);
         let labels = BTreeMap::from([("istio".to_owned(), label.to_owned())]);
         let pod = Pod::start_labelled(&stack, namespace, "gateway-0", &labels).unwrap();
         let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
@@ -130,6 +129,7 @@ impl Mutual {
             tls: address(tls),
             plain: address(plain),
             client,
+            files,
             _pod: pod,
             _folders: folders,
         };
@@ -137,8 +137,8 @@ impl Mutual {
         gateway
     }
 
-    /// The resource that `packager manifest` writes for this gateway.
-    fn policy(&self) -> String {
+    /// What `packager manifest` prints for this gateway, and its warnings.
+    fn policy(&self) -> (String, String) {
         let kinds = "gateways.networking.istio.io,virtualservices,services,pods";
         let resources = self
             .stack
@@ -158,8 +158,8 @@ impl Mutual {
             "-",
         ];
         let run = packager_program(&arguments, &[], &resources).unwrap();
-        assert_eq!((run.status, run.talk.as_str()), (0, ""), "{}", run.out);
-        run.out
+        assert_eq!(run.status, 0, "{}", run.talk);
+        (run.out, run.talk)
     }
 
     fn ask(&self, attempt: Attempt) -> Seen {
@@ -264,6 +264,23 @@ impl Mutual {
     }
 }
 
+/// Applies resources for the pods of a label.
+fn apply(
+    stack: &Stack,
+    (server, clients): &(Certificate, PathBuf),
+    namespace: &str,
+    label: &str,
+    resources: &str,
+) {
+    let filled = resources
+        .replace("istio: $NAME", &format!("istio: {label}"))
+        .replace("$NAME", namespace)
+        .replace("$CERTIFICATE", server.certificate.to_str().unwrap())
+        .replace("$KEY", server.key.to_str().unwrap())
+        .replace("$CLIENTS", clients.to_str().unwrap());
+    stack.kubectl().apply(&filled).unwrap();
+}
+
 fn seen(response: &client::Response) -> Seen {
     if response.status == 200 {
         Seen::Served(String::from_utf8_lossy(&response.body).into_owned())
@@ -294,7 +311,8 @@ fn the_policy_keeps_clients_without_a_certificate_out() {
         assert_eq!(gateway.body_by_http1(authority), b, "{authority}");
     }
 
-    let policy = gateway.policy();
+    let (policy, warnings) = gateway.policy();
+    assert_eq!(warnings, "");
     gateway.stack.kubectl().apply(&policy).unwrap();
     let first = *reaching.first().unwrap();
     wait_for("the policy", &Seen::Refused(403), || gateway.ask(first)).unwrap();
@@ -331,6 +349,58 @@ fn the_policy_keeps_clients_without_a_certificate_out() {
         reaching.len(),
         reaching.len() + dotted.len()
     );
+}
+
+/// A server name, an authority, and what is answered without the policy and with it; without a
+/// certificate.
+const BELOW_A_WILDCARD: [(&str, &str, Option<&str>, Option<&str>); 8] = [
+    ("x.org", "y.m.example.org", Some("m"), None),
+    ("x.org", "Y.M.example.ORG", Some("m"), None),
+    // The owner's pattern covers this server name, which leads elsewhere.
+    ("c.m.example.org", "y.m.example.org", Some("m"), None),
+    // What a pattern with one wildcard cannot say.
+    ("x.org", "y.m.example.org:443", Some("m"), Some("m")),
+    // Hosts with a server of their own that demands nothing.
+    ("c.m.example.org", "c.m.example.org", Some("m"), Some("m")),
+    ("x.org", "c.m.example.org", Some("m"), Some("m")),
+    ("s.m.example.org", "s.m.example.org", Some("s"), Some("s")),
+    ("y.m.example.org", "y.m.example.org", None, None),
+];
+
+#[test]
+fn a_wildcard_is_denied_but_for_ports() {
+    let gateway = Mutual::open(
+        Stack::shared().unwrap(),
+        "mutual-wildcard",
+        "mutual-wildcard",
+    );
+    let resources = include_str!("../../istio/mutual-wildcard.yaml");
+    let (namespace, label) = (gateway.namespace, gateway.label);
+    apply(&gateway.stack, &gateway.files, namespace, label, resources);
+    let rows = || {
+        BELOW_A_WILDCARD.map(|(sni, authority, ..)| {
+            match gateway.get(Transport::Tls(Some(sni)), authority) {
+                Seen::Served(body) => Some(body),
+                Seen::Refused(403) | Seen::Closed => None,
+                other => Some(format!("{other:?}")),
+            }
+        })
+    };
+    let text = |body: Option<&str>| body.map(str::to_owned);
+    let before = BELOW_A_WILDCARD.map(|(.., before, _)| text(before));
+    wait_for("the wildcard", &before, rows).unwrap();
+
+    let (policy, warnings) = gateway.policy();
+    assert!(warnings.contains("*.m.example.org"), "{warnings}");
+    gateway.stack.kubectl().apply(&policy).unwrap();
+    let after = BELOW_A_WILDCARD.map(|(.., after)| text(after));
+    wait_for("the policy", &after, rows).unwrap();
+    let mutual = Transport::MutualTls(Some("y.m.example.org"), &gateway.client);
+    for authority in ["y.m.example.org", "z.m.example.org:443"] {
+        let answer = gateway.get(mutual, authority);
+        assert_eq!(answer, Seen::Served("m".into()), "{authority}");
+    }
+    assert_eq!(gateway.others_seen(), gateway.others());
 }
 
 #[test]
