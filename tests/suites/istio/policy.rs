@@ -1,6 +1,8 @@
 //! The AuthorizationPolicy of `packager manifest`, on a gateway where a host with mutual TLS has its
 //! routes on other servers too.
 
+#![expect(clippy::panic, reason = "a test fails by panicking")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
@@ -133,7 +135,7 @@ impl Mutual {
             _pod: pod,
             _folders: folders,
         };
-        wait_for("the gateway", &gateway.others(), || gateway.others_seen()).unwrap();
+        wait_for("the gateway", &others(), || gateway.others_seen()).unwrap();
         gateway
     }
 
@@ -214,20 +216,7 @@ impl Mutual {
         answer.map_or(Seen::Closed, |response| seen(&response))
     }
 
-    /// The requests that have to be answered so, with the policy and without.
-    fn others(&self) -> Vec<Seen> {
-        let [w, b] = ["w", "b"].map(|body| Seen::Served(body.into()));
-        vec![
-            w.clone(),
-            w,
-            b.clone(),
-            b,
-            Seen::Closed,
-            Seen::Refused(301),
-            Seen::Served("ok".into()),
-        ]
-    }
-
+    /// What other requests are answered: on the own connections of hosts, in plain text, passed through.
     fn others_seen(&self) -> Vec<Seen> {
         let mutual = Transport::MutualTls(Some(B), &self.client);
         vec![
@@ -281,6 +270,20 @@ fn apply(
     stack.kubectl().apply(&filled).unwrap();
 }
 
+/// What [`Mutual::others_seen`] has to be, with the policy and without.
+fn others() -> Vec<Seen> {
+    let [w, b] = ["w", "b"].map(|body| Seen::Served(body.into()));
+    vec![
+        w.clone(),
+        w,
+        b.clone(),
+        b,
+        Seen::Closed,
+        Seen::Refused(301),
+        Seen::Served("ok".into()),
+    ]
+}
+
 fn seen(response: &client::Response) -> Seen {
     if response.status == 200 {
         Seen::Served(String::from_utf8_lossy(&response.body).into_owned())
@@ -325,7 +328,7 @@ fn the_policy_keeps_clients_without_a_certificate_out() {
         assert_eq!(gateway.ask(*attempt), expected, "{attempt:?}");
     }
     // Its own host, the hosts of others, the redirect, and what is passed through.
-    assert_eq!(gateway.others_seen(), gateway.others());
+    assert_eq!(gateway.others_seen(), others());
 
     // The server names of other connections than HTTP have to be among those that are not denied.
     let narrow = policy.replace("      - p.example.com\n", "");
@@ -400,7 +403,7 @@ fn a_wildcard_is_denied_but_for_ports() {
         let answer = gateway.get(mutual, authority);
         assert_eq!(answer, Seen::Served("m".into()), "{authority}");
     }
-    assert_eq!(gateway.others_seen(), gateway.others());
+    assert_eq!(gateway.others_seen(), others());
 }
 
 #[test]
@@ -418,5 +421,5 @@ fn the_commands_for_mutual_tls_print_what_they_say() {
     assert_eq!(commands, 3);
     let attempt = *attempts(&AUTHORITIES).first().unwrap();
     wait_for("the policy", &Seen::Refused(403), || gateway.ask(attempt)).unwrap();
-    assert_eq!(gateway.others_seen(), gateway.others());
+    assert_eq!(gateway.others_seen(), others());
 }
