@@ -3,7 +3,7 @@
 //! A configuration runs once in each worker, and once more while Envoy tries it. Several plugins may
 //! share the gauge, and Envoy does not say when a configuration ends unless the filter pays for a call
 //! at the end of every request. So the workers share one list: each invalid configuration renews its
-//! lease in it every second, and a lease that nobody renewed ends. The gauge is the number of leases.
+//! lease in it every second, and a lease that was not renewed ends. The gauge is the number of leases.
 
 /// A lease that is older than this ends, in nanoseconds: three renewals.
 const DURATION: u64 = 3_000_000_000;
@@ -18,11 +18,19 @@ pub struct Leases {
     leases: Vec<Lease>,
 }
 
+/// A configuration, among all of an Envoy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Tells plugins apart.
+    pub plugin: u64,
+    /// Tells the configurations of a plugin apart.
+    pub text: u64,
+}
+
 /// An invalid configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Lease {
-    /// Tells configurations apart.
-    id: u64,
+    id: Identity,
     /// When a worker last ran it, in nanoseconds since 1970.
     renewed: u64,
 }
@@ -38,7 +46,10 @@ impl Leases {
             return Self::default();
         };
         let mut leases = Vec::new();
-        while let (Some(id), Some(renewed)) = (numbers.next(), numbers.next()) {
+        while let (Some(plugin), Some(text), Some(renewed)) =
+            (numbers.next(), numbers.next(), numbers.next())
+        {
+            let id = Identity { plugin, text };
             leases.push(Lease { id, renewed });
         }
         Self { counted, leases }
@@ -50,25 +61,32 @@ impl Leases {
         let leases = self
             .leases
             .iter()
-            .flat_map(|lease| [lease.id, lease.renewed]);
+            .flat_map(|lease| [lease.id.plugin, lease.id.text, lease.renewed]);
         std::iter::once(self.counted)
             .chain(leases)
             .flat_map(u64::to_le_bytes)
             .collect()
     }
 
-    /// Ends old leases and renews one: that of an invalid configuration that runs now.
-    pub fn update(&mut self, now: u64, invalid: Option<u64>) {
-        // A clock that was set back leaves leases of the future behind, which nobody renews either.
+    /// Ends the leases that are too old.
+    pub fn expire(&mut self, now: u64) {
+        // A clock that was set back leaves leases of the future behind, which nothing renews either.
         self.leases
             .retain(|lease| now.abs_diff(lease.renewed) <= DURATION);
-        let Some(id) = invalid else {
-            return;
-        };
+    }
+
+    /// Renews the lease of an invalid configuration, or begins it.
+    pub fn renew(&mut self, id: Identity, now: u64) {
         match self.leases.iter_mut().find(|lease| lease.id == id) {
             Some(lease) => lease.renewed = now,
             None => self.leases.push(Lease { id, renewed: now }),
         }
+    }
+
+    /// Ends the leases of a plugin that has a valid configuration now. If another configuration of the
+    /// same name is still there, it renews its lease within a second.
+    pub fn end(&mut self, plugin: u64) {
+        self.leases.retain(|lease| lease.id.plugin != plugin);
     }
 
     /// What the gauge has to be changed by; it counts as changed then.
@@ -77,6 +95,12 @@ impl Leases {
         let difference = count.wrapping_sub(self.counted).cast_signed();
         self.counted = count;
         difference
+    }
+
+    /// How many leases the gauge counts, once the worker that wrote the list has changed it.
+    #[must_use]
+    pub fn counted(&self) -> u64 {
+        self.counted
     }
 
     /// The gauge is a new one and counts nothing yet.
@@ -91,61 +115,107 @@ mod tests {
 
     const SECOND: u64 = 1_000_000_000;
 
-    /// Updates at a time in seconds, each by a worker of a configuration, with the value of the gauge
-    /// afterwards.
+    /// What a configuration does to the list.
+    enum Step {
+        /// An invalid configuration of a plugin, with a text.
+        Invalid(u64, u64),
+        /// The tick of a valid one.
+        Valid,
+        /// A plugin gets a valid one.
+        Mended(u64),
+    }
+
+    use Step::{Invalid, Mended, Valid};
+
+    /// Steps at a time in seconds, each with the value of the gauge afterwards.
     #[track_caller]
-    fn check(updates: &[(u64, Option<u64>, i64)]) {
+    fn check(steps: &[(u64, Step, i64)]) {
         let mut gauge = 0;
         let mut shared = Vec::new();
-        for (seconds, invalid, expected) in updates {
+        for (index, (seconds, step, expected)) in steps.iter().enumerate() {
             let mut leases = Leases::decode(&shared);
-            leases.update(seconds * SECOND, *invalid);
+            let now = seconds * SECOND;
+            leases.expire(now);
+            match *step {
+                Invalid(plugin, text) => leases.renew(Identity { plugin, text }, now),
+                Valid => {}
+                Mended(plugin) => leases.end(plugin),
+            }
             gauge += leases.take_difference();
             shared = leases.encode();
-            assert_eq!(gauge, *expected, "{seconds} {invalid:?}");
+            assert_eq!(gauge, *expected, "step {index}");
         }
     }
 
     #[test]
     fn the_gauge_counts_configurations_and_not_workers() {
-        check(&[(1, Some(7), 1), (1, Some(7), 1), (1, Some(7), 1)]);
-        check(&[(1, Some(7), 1), (1, Some(8), 2), (1, Some(7), 2)]);
+        check(&[
+            (1, Invalid(7, 1), 1),
+            (1, Invalid(7, 1), 1),
+            (2, Invalid(7, 1), 1),
+        ]);
+        check(&[
+            (1, Invalid(7, 1), 1),
+            (1, Invalid(8, 1), 2),
+            (1, Invalid(7, 1), 2),
+        ]);
+        check(&[(1, Invalid(7, 1), 1), (1, Invalid(7, 2), 2)]);
     }
 
     #[test]
     fn a_valid_configuration_hides_no_invalid_one() {
-        check(&[(1, Some(7), 1), (1, None, 1), (2, Some(7), 1), (2, None, 1)]);
+        check(&[
+            (1, Invalid(7, 1), 1),
+            (1, Valid, 1),
+            (2, Invalid(7, 1), 1),
+            (2, Mended(8), 1),
+        ]);
     }
 
     #[test]
-    fn a_lease_ends_when_nobody_renews_it() {
+    fn a_plugin_that_is_mended_counts_no_more_at_once() {
         check(&[
-            (1, Some(7), 1),
-            (1, Some(8), 2),
-            (4, Some(8), 2),
-            (5, Some(8), 1),
-            (8, None, 1),
-            (9, None, 0),
+            (1, Invalid(7, 1), 1),
+            (1, Invalid(8, 1), 2),
+            (1, Mended(7), 1),
+            (2, Mended(8), 0),
+        ]);
+    }
+
+    #[test]
+    fn a_lease_ends_when_nothing_renews_it() {
+        check(&[
+            (1, Invalid(7, 1), 1),
+            (1, Invalid(8, 1), 2),
+            (4, Invalid(8, 1), 2),
+            (5, Invalid(8, 1), 1),
+            (8, Valid, 1),
+            (9, Valid, 0),
         ]);
     }
 
     #[test]
     fn a_clock_that_is_set_back_leaves_nothing_behind() {
         check(&[
-            (100, Some(7), 1),
-            (99, None, 1),
-            (10, None, 0),
-            (10, Some(7), 1),
+            (100, Invalid(7, 1), 1),
+            (99, Valid, 1),
+            (10, Valid, 0),
+            (10, Invalid(7, 1), 1),
         ]);
-        check(&[(100, Some(7), 1), (10, Some(7), 1), (10, Some(8), 2)]);
+        check(&[
+            (100, Invalid(7, 1), 1),
+            (10, Invalid(7, 1), 1),
+            (10, Invalid(8, 1), 2),
+        ]);
     }
 
     #[test]
     fn a_new_gauge_is_filled_again() {
         let mut leases = Leases::default();
-        leases.update(SECOND, Some(7));
-        leases.update(SECOND, Some(8));
-        assert_eq!(leases.take_difference(), 2);
+        for plugin in [7, 8] {
+            leases.renew(Identity { plugin, text: 1 }, SECOND);
+        }
+        assert_eq!((leases.take_difference(), leases.counted()), (2, 2));
         assert_eq!(leases.take_difference(), 0);
         leases.forget_count();
         assert_eq!(leases.take_difference(), 2);
@@ -157,10 +227,10 @@ mod tests {
             assert_eq!(Leases::decode(bytes), Leases::default());
         }
         let mut leases = Leases::default();
-        leases.update(SECOND, Some(7));
+        leases.renew(Identity { plugin: 7, text: 1 }, SECOND);
         let mut bytes = leases.encode();
         assert_eq!(Leases::decode(&bytes), leases);
-        bytes.extend([0; 9]);
+        bytes.extend([0; 17]);
         assert_eq!(Leases::decode(&bytes), leases);
     }
 }

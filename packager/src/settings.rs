@@ -1,14 +1,19 @@
 //! The filter's configuration as people write it, in YAML or JSON, checked by the filter's own
 //! type.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result, bail};
-use rule::{Action, Config, Document};
+use rule::{Action, Config, Document, Rule};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use serde_saphyr::UserMessageFormatter;
 
 use crate::console::Hinted;
 use crate::spelling;
+
+/// The longest configuration with a readable table of servers, in octets.
+const LONGEST_READABLE: usize = 16 << 10;
 
 /// A configuration that was not checked yet.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -40,6 +45,37 @@ impl Settings {
     /// Sets a top-level key.
     pub fn set(&mut self, key: &str, value: impl Into<Value>) {
         self.0.insert(key.to_owned(), value.into());
+    }
+
+    /// Lists servers. A table that would make the settings longer than [`LONGEST_READABLE`] is
+    /// written in the compact form.
+    pub fn set_servers(&mut self, servers: &BTreeMap<String, Vec<String>>) {
+        if servers.is_empty() {
+            return;
+        }
+        self.set("servers", serde_json::json!(servers));
+        if self.size() > LONGEST_READABLE {
+            let text = rule::config::compact::write(servers.values().map(Vec::as_slice));
+            self.set("servers", text);
+        }
+    }
+
+    /// The hosts of each listed server, sorted. `None` where the settings are invalid, or list none.
+    #[must_use]
+    pub fn servers(&self) -> Option<Vec<Vec<String>>> {
+        let config = self.check().ok()?;
+        match config.rule() {
+            Rule::Servers(servers) if servers.count() > 0 => {
+                Some(servers.hosts().into_values().collect())
+            }
+            Rule::Servers(_) | Rule::Exact => None,
+        }
+    }
+
+    /// The length of the configuration that Envoy gets, in octets.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        Value::Object(self.0.clone()).to_string().len()
     }
 
     /// Whether a top-level key is set.

@@ -97,15 +97,15 @@ fn counters_add_up_and_memory_stays() {
     let after = resident_kib(envoy.id());
     let metrics = envoy.metrics().unwrap();
     let counted: Vec<_> = metrics.iter().filter(|(_, count)| **count > 0).collect();
-    let (enforced, unlisted) = (
+    let (enforced, unrouted) = (
         "sni_guard.enforced.other_server",
-        "sni_guard.passed.unlisted_host",
+        "sni_guard.enforced.unrouted",
     );
     assert_eq!(
         counted,
         [
             (&enforced.to_owned(), &50_000),
-            (&unlisted.to_owned(), &50_000)
+            (&unrouted.to_owned(), &50_000)
         ]
     );
     assert!(after < before + 8 * 1024, "{before} KiB, then {after} KiB");

@@ -1,8 +1,10 @@
 //! The gauge `sni_guard.config_invalid`: how many configurations of this Envoy are invalid now. The
 //! module [`leases`](crate::leases) says how the workers count together.
 
+use std::cell::Cell;
+
 use super::abi::{self, Status};
-use crate::leases::Leases;
+use crate::leases::{Identity, Leases};
 
 /// The key of the list that all workers share.
 const KEY: &str = "sni_guard.invalid_configurations";
@@ -11,56 +13,89 @@ const PERIOD: u32 = 1_000;
 /// How often an update is repeated because another worker was faster. The next one comes soon.
 const ATTEMPTS: usize = 100;
 
-/// A configuration begins: `invalid` tells it from others if it is an invalid one.
-///
-/// Whatever Envoy refuses here, the gauge is less current and nothing else changes.
-pub(crate) fn start(gauge: Option<u32>, invalid: Option<u64>) {
-    // Ticks go to every configuration: the last one that is left has to end the leases of others.
-    let _ = abi::set_tick_period(PERIOD);
-    let is_new = gauge.and_then(|id| abi::metric(id).ok()) == Some(0);
-    let _ = try_update(gauge, invalid, is_new);
+/// A configuration, for the gauge.
+pub(crate) struct Gauged {
+    id: Identity,
+    is_invalid: bool,
+    /// The gauge, if Envoy defined it.
+    gauge: Option<u32>,
+    /// Whether the gauge was lower than the list says at the last tick.
+    lags: Cell<bool>,
 }
 
-/// A configuration is still there.
-pub(crate) fn update(gauge: Option<u32>, invalid: Option<u64>) {
-    let _ = try_update(gauge, invalid, false);
-}
-
-fn try_update(gauge: Option<u32>, invalid: Option<u64>, is_new: bool) -> Result<(), Status> {
-    let now = abi::now_nanoseconds()?;
-    for _ in 0..ATTEMPTS {
-        let (bytes, version) = match abi::shared_data(KEY) {
-            Ok(found) => found,
-            // A healthy Envoy has no list.
-            Err(Status::NOT_FOUND) if invalid.is_none() => return Ok(()),
-            Err(Status::NOT_FOUND) => {
-                abi::set_shared_data(KEY, &Leases::default().encode(), 0)?;
-                abi::shared_data(KEY)?
-            }
-            Err(status) => return Err(status),
-        };
-        let before = Leases::decode(&bytes);
-        let mut leases = before.clone();
-        if is_new {
-            leases.forget_count();
-        }
-        leases.update(now, invalid);
-        let difference = leases.take_difference();
-        if leases == before {
-            return Ok(());
-        }
-        match abi::set_shared_data(KEY, &leases.encode(), version) {
-            Ok(()) => return change(gauge, difference),
-            Err(Status::CAS_MISMATCH) => {}
-            Err(status) => return Err(status),
+impl Gauged {
+    pub(crate) fn new(id: Identity, is_invalid: bool, gauge: Option<u32>) -> Self {
+        Self {
+            id,
+            is_invalid,
+            gauge,
+            lags: Cell::new(false),
         }
     }
-    Ok(())
-}
 
-fn change(gauge: Option<u32>, difference: i64) -> Result<(), Status> {
-    match gauge {
-        Some(id) if difference != 0 => abi::increment_metric(id, difference),
-        Some(_) | None => Ok(()),
+    /// The configuration begins.
+    ///
+    /// Whatever Envoy refuses here, the gauge is less current and nothing else changes.
+    pub(crate) fn start(&self) {
+        // Ticks go to valid configurations too: they end the leases of those that are gone.
+        let _ = abi::set_tick_period(PERIOD);
+        let _ = self.update(&|leases| {
+            if !self.is_invalid {
+                leases.end(self.id.plugin);
+            }
+        });
+    }
+
+    /// The configuration is still there.
+    pub(crate) fn tick(&self) {
+        let _ = self.update(&|leases| {
+            // A worker that changed the list is about to change the gauge. A gauge that is still lower
+            // at the next tick is a new one: Envoy had none of our VMs for a while.
+            let value = self.gauge.and_then(|id| abi::metric(id).ok());
+            let lags = value.is_some_and(|value| value < leases.counted());
+            if self.lags.replace(lags) && lags {
+                leases.forget_count();
+            }
+        });
+    }
+
+    fn update(&self, change: &dyn Fn(&mut Leases)) -> Result<(), Status> {
+        let now = abi::now_nanoseconds()?;
+        for _ in 0..ATTEMPTS {
+            let (bytes, version) = match abi::shared_data(KEY) {
+                Ok(found) => found,
+                // A healthy Envoy has no list.
+                Err(Status::NOT_FOUND) if !self.is_invalid => return Ok(()),
+                Err(Status::NOT_FOUND) => {
+                    abi::set_shared_data(KEY, &Leases::default().encode(), 0)?;
+                    abi::shared_data(KEY)?
+                }
+                Err(status) => return Err(status),
+            };
+            let before = Leases::decode(&bytes);
+            let mut leases = before.clone();
+            change(&mut leases);
+            leases.expire(now);
+            if self.is_invalid {
+                leases.renew(self.id, now);
+            }
+            let difference = leases.take_difference();
+            if leases == before {
+                return Ok(());
+            }
+            match abi::set_shared_data(KEY, &leases.encode(), version) {
+                Ok(()) => return self.add(difference),
+                Err(Status::CAS_MISMATCH) => {}
+                Err(status) => return Err(status),
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&self, difference: i64) -> Result<(), Status> {
+        match self.gauge {
+            Some(id) if difference != 0 => abi::increment_metric(id, difference),
+            Some(_) | None => Ok(()),
+        }
     }
 }

@@ -10,10 +10,11 @@ use rule::{Decision, Gateway, Misdirection, Pass, Policy, Request as _};
 
 use super::abi::{self, Status};
 use super::configuration::{self, Configuration};
-use super::gauge;
+use super::gauge::Gauged;
 use super::metrics::Metrics;
 use super::reply;
 use super::request::EnvoyRequest;
+use crate::leases::Identity;
 use crate::log_limit::LogLimit;
 use crate::log_line::Mismatch;
 
@@ -31,8 +32,7 @@ pub(crate) struct Guard {
     policy: Policy,
     gateway: Gateway,
     metrics: Metrics,
-    /// Tells an invalid configuration from others; `None` for a valid one.
-    invalid: Option<u64>,
+    gauged: Gauged,
     /// A host that refuses one call may refuse every call, so only the first is logged.
     has_logged_refusal: Cell<bool>,
 }
@@ -43,24 +43,22 @@ impl Guard {
         let Configuration { policy, bytes } = configuration::read();
         let gateway = configuration::gateway();
         configuration::announce(&policy, gateway);
-        let invalid = match &policy {
-            Policy::Active(_) => None,
-            Policy::Invalid(_) => Some(identity(&bytes)),
-        };
-        let guard = Self {
+        let metrics = Metrics::define();
+        let is_invalid = matches!(policy, Policy::Invalid(_));
+        let gauged = Gauged::new(identity(&bytes), is_invalid, metrics.config_invalid);
+        gauged.start();
+        Self {
             policy,
             gateway,
-            metrics: Metrics::define(),
-            invalid,
+            metrics,
+            gauged,
             has_logged_refusal: Cell::new(false),
-        };
-        gauge::start(guard.metrics.config_invalid, guard.invalid);
-        guard
+        }
     }
 
     /// Keeps the gauge of invalid configurations current.
     pub(crate) fn on_tick(&self) {
-        gauge::update(self.metrics.config_invalid, self.invalid);
+        self.gauged.tick();
     }
 
     /// Decides on the request that Envoy is asking about.
@@ -126,14 +124,18 @@ impl Guard {
     }
 }
 
-/// Tells configurations of one Envoy apart: by the plugin's name and by its text.
-fn identity(bytes: &[u8]) -> u64 {
-    let mut hasher = FnvHasher::default();
+/// The configuration of the root context of this callback, by the name of the plugin and by its text.
+fn identity(text: &[u8]) -> Identity {
+    let mut plugin = FnvHasher::default();
     for path in ["plugin_name", "plugin_root_id"] {
-        hasher.write(abi::property(path).as_deref().unwrap_or_default());
+        plugin.write(abi::property(path).as_deref().unwrap_or_default());
         // No name has a NUL, so that two names do not run together.
-        hasher.write_u8(0);
+        plugin.write_u8(0);
     }
-    hasher.write(bytes);
-    hasher.finish()
+    let mut hasher = FnvHasher::default();
+    hasher.write(text);
+    Identity {
+        plugin: plugin.finish(),
+        text: hasher.finish(),
+    }
 }

@@ -33,13 +33,14 @@ impl Request for EnvoyRequest {
         Ok(Route::from_virtual_host(name.as_deref()))
     }
 
+    /// Envoy refuses requests without one, so that its absence is no answer.
     fn authority(&self) -> Result<&[u8], Status> {
         read_once(&self.authority, || abi::request_header(":authority"))
     }
 
     fn sni(&self) -> Result<&[u8], Status> {
         read_once(&self.sni, || {
-            abi::property("connection\0requested_server_name")
+            or_empty(abi::property("connection\0requested_server_name"))
         })
     }
 
@@ -80,11 +81,11 @@ fn read_once(
     cell: &OnceCell<Received>,
     read: impl FnOnce() -> Result<Received, Status>,
 ) -> Result<&[u8], Status> {
-    if let Some(value) = cell.get() {
-        return Ok(value);
+    if cell.get().is_none() {
+        // It is empty, so that it takes the value.
+        let _ = cell.set(read()?);
     }
-    let value = or_empty(read())?;
-    Ok(cell.get_or_init(|| value))
+    Ok(cell.get().map_or(&[], |value| value))
 }
 
 fn or_empty(value: Result<Received, Status>) -> Result<Received, Status> {

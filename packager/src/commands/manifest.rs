@@ -7,11 +7,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
+use rule::{Config, Rule};
 use serde_json::json;
 
 use super::files;
 use super::source::{ClusterArgs, Source};
 use crate::console::{Console, ExitStatus, Hinted};
+use crate::gateway::tables::Listing;
 use crate::resource::difference::difference;
 use crate::resource::{
     Draft, FailStrategy, Kind, ManifestKind, Phase, Request, Resource, notes, pull_secret, to_yaml,
@@ -81,13 +83,17 @@ pub(crate) struct Args {
     from: Vec<PathBuf>,
     #[command(flatten)]
     cluster: ClusterArgs,
+    /// List all servers of --from or --cluster. By default those are listed whose hosts overlap, which
+    /// is enough on gateways of istiod, and for an EnvoyExtensionPolicy all
+    #[arg(long)]
+    all_servers: bool,
     /// The action for one host: enforce, report or off; repeat it for more
     #[arg(long, value_name = "NAME=ACTION")]
     host: Vec<String>,
     /// The action for all other hosts: enforce, report or off
     #[arg(long, value_name = "ACTION")]
     action: Option<String>,
-    /// The rule: servers, unrouted or exact
+    /// The rule: exact, which compares nothing but the two names
     #[arg(long, value_name = "RULE")]
     rule: Option<String>,
     /// A port that Envoy listens on, which is the target port of the gateway's Service, not the
@@ -124,6 +130,15 @@ enum ResourceFormat {
 }
 
 impl Args {
+    /// Which servers to list. Only istiod's gateways have no routes for hosts of other servers.
+    fn listing(&self) -> Listing {
+        if self.all_servers || !self.kind.is_istio() {
+            Listing::All
+        } else {
+            Listing::Overlapping
+        }
+    }
+
     /// Where the servers are from. Those of a cluster are from all its namespaces: the Gateways of
     /// any may be on the pods that the resource reaches.
     fn source(&self) -> Option<Source<'_>> {
@@ -139,7 +154,7 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
     let draft = draft(args, kind, console)?;
     let drafts = match args.source() {
         None => vec![draft],
-        Some(source) => match servers::drafts(&draft, source, console)? {
+        Some(source) => match servers::drafts(&draft, source, args.listing(), console)? {
             Some(drafts) => drafts,
             None => return Ok(ExitStatus::Unable),
         },
@@ -280,29 +295,40 @@ fn settings(args: &Args, console: &mut Console<'_>) -> Result<Settings> {
         }
         settings.set_host(host, action);
     }
-    let mut complete = settings.clone();
-    if let Some(source) = args.source() {
-        if settings.has("servers") {
-            bail!(Hinted::new(
-                format!(
-                    "{}: it lists servers, and {} does too",
-                    files::origin(args.config.as_deref()),
-                    if matches!(source, Source::Paths(_)) {
-                        "--from"
-                    } else {
-                        "--cluster"
-                    }
-                ),
-                "leave out the one or the other"
-            ));
-        }
-        // The rule may need servers, which are still to come.
-        complete.set("servers", json!({ "any": ["*"] }));
+    let origin = files::origin(args.config.as_deref());
+    let config = settings.check().with_context(|| origin.clone())?;
+    match args.source() {
+        Some(source) => refuse_second_table(&settings, &config, &origin, source)?,
+        None if args.all_servers => bail!(Hinted::new(
+            "--all-servers lists the servers of resources, and none are given",
+            "name them with --from PATH or --cluster"
+        )),
+        None => {}
     }
-    complete
-        .check()
-        .with_context(|| files::origin(args.config.as_deref()))?;
     Ok(settings)
+}
+
+/// Refuses a configuration that lists servers itself, or does not read any.
+fn refuse_second_table(
+    settings: &Settings,
+    config: &Config,
+    origin: &str,
+    source: Source<'_>,
+) -> Result<()> {
+    let flag = match source {
+        Source::Paths(_) => "--from",
+        Source::Cluster(_) => "--cluster",
+    };
+    let hint = "leave out the one or the other";
+    if settings.has("servers") {
+        let message = format!("{origin}: it lists servers, and {flag} does too");
+        bail!(Hinted::new(message, hint));
+    }
+    if matches!(config.rule(), Rule::Exact) {
+        let message = format!("{origin}: rule exact does not read servers, and {flag} lists them");
+        bail!(Hinted::new(message, hint));
+    }
+    Ok(())
 }
 
 fn pairs(texts: &[String], flag: &str, form: &str, example: &str) -> Result<Vec<(String, String)>> {

@@ -25,6 +25,15 @@ pub struct Tables {
     pub ports_are_certain: bool,
 }
 
+/// Which servers a table lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listing {
+    /// Those whose hosts overlap, which is enough on gateways of istiod.
+    Overlapping,
+    /// All.
+    All,
+}
+
 /// A port that has other servers elsewhere, so that no one table is right for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conflict {
@@ -40,7 +49,10 @@ impl Tables {
     /// # Errors
     /// Two listeners that a resource cannot tell apart, on one port of different workloads or
     /// addresses, have different servers.
-    pub fn of<'m>(workloads: impl IntoIterator<Item = &'m Workload>) -> Result<Self, Conflict> {
+    pub fn of<'m>(
+        workloads: impl IntoIterator<Item = &'m Workload>,
+        listing: Listing,
+    ) -> Result<Self, Conflict> {
         let mut by_port: BTreeMap<u16, (String, Servers)> = BTreeMap::new();
         let mut ports_are_certain = true;
         for workload in workloads {
@@ -50,7 +62,7 @@ impl Tables {
                 .filter(|listener| listener.is_tls())
             {
                 ports_are_certain &= listener.port_is_certain;
-                add(&mut by_port, workload, listener)?;
+                add(&mut by_port, workload, listener, listing)?;
             }
         }
         let mut tables: Vec<Table> = Vec::new();
@@ -74,8 +86,13 @@ fn add(
     by_port: &mut BTreeMap<u16, (String, Servers)>,
     workload: &Workload,
     listener: &Listener,
+    listing: Listing,
 ) -> Result<(), Conflict> {
-    let (name, servers) = (workload.full_name(), listener.servers());
+    let name = workload.full_name();
+    let servers = match listing {
+        Listing::Overlapping => listener.overlapping_servers(),
+        Listing::All => listener.servers(),
+    };
     match by_port.get(&listener.port) {
         Some((other, known)) if *known != servers => Err(Conflict {
             port: listener.port,

@@ -32,8 +32,13 @@ const CONFIGURATIONS: [&str; 3] = [
 /// # Errors
 /// The text is no YAML.
 pub fn difference(resource: &Resource, text: &str, origin: &str) -> Result<Option<String>> {
-    let expected = normal(serde_json::to_value(resource)?);
-    let documents: Vec<Value> = documents(text)?.into_iter().map(normal).collect();
+    let mut expected = normal(serde_json::to_value(resource)?);
+    let mut documents: Vec<Value> = documents(text)?.into_iter().map(normal).collect();
+    // A compact table has no labels, so beside one the labels of others do not count.
+    if documents.iter().chain([&expected]).any(has_compact_servers) {
+        documents.iter_mut().for_each(unlabel_servers);
+        unlabel_servers(&mut expected);
+    }
     let found = match documents.as_slice() {
         [only] => Some(only),
         many => many
@@ -105,5 +110,28 @@ fn remove_last_applied(metadata: &mut Map<String, Value>) {
 fn spell_actions(configuration: &mut Value) {
     if let Value::Object(map) = configuration {
         *configuration = Settings::from(std::mem::take(map)).into_value();
+    }
+}
+
+fn has_compact_servers(resource: &Value) -> bool {
+    CONFIGURATIONS
+        .iter()
+        .filter_map(|path| resource.pointer(path)?.get("servers"))
+        .any(Value::is_string)
+}
+
+/// Writes a table of servers as a map, with the first host of each as its label.
+fn unlabel_servers(resource: &mut Value) {
+    for path in CONFIGURATIONS {
+        if let Some(Value::Object(configuration)) = resource.pointer_mut(path) {
+            let settings = Settings::from(configuration.clone());
+            if let Some(servers) = settings.servers() {
+                let by_host = servers.into_iter().filter_map(|hosts| {
+                    let label = hosts.first()?.clone();
+                    Some((label, serde_json::json!(hosts)))
+                });
+                configuration.insert("servers".into(), Value::Object(by_host.collect()));
+            }
+        }
     }
 }

@@ -32,7 +32,6 @@ pub(super) const KEYS: [&str; 9] = [
 ];
 
 const EXACT: &str = "exact";
-const RULES: [(&str, ()); 1] = [(EXACT, ())];
 const ACTIONS: [(&str, Action); 3] = [
     ("enforce", Action::Enforce),
     ("report", Action::Report),
@@ -57,7 +56,7 @@ pub(super) fn read(document: &Document) -> Result<Config, Faults> {
 
 pub(super) fn words(key: &str) -> Vec<&'static str> {
     match key {
-        RULE => names(&RULES),
+        RULE => vec![EXACT],
         ACTION | HOSTS => names(&ACTIONS),
         PROTOCOLS => names(&PROTOCOL_NAMES),
         GRPC | MISSING_SNI | UNLISTED_SNI => names(&TREATMENTS),
@@ -141,17 +140,22 @@ impl Reader {
     }
 
     fn is_exact(&mut self, value: &Document) -> bool {
-        // Values of versions before the first release.
-        let advice = match value {
-            Document::Text(text) if text == "servers" => {
-                "it holds wherever servers are listed, leave out the key rule"
-            }
-            Document::Text(text) if text == "unrouted" => {
-                "it holds wherever no servers are listed, leave out the key rule"
-            }
-            _ => return self.choice(RULE, value, &RULES).is_some(),
+        let name = match value {
+            Document::Text(text) => text.as_str(),
+            _ => "",
         };
-        self.expected(RULE, &format!("{EXACT} or nothing ({advice})"), value);
+        // The other two were values before the first release.
+        let expected = match name {
+            EXACT => return true,
+            "servers" => {
+                "exact or nothing (it holds wherever servers are listed, leave out the key rule)"
+            }
+            "unrouted" => {
+                "exact or nothing (it holds wherever no servers are listed, leave out the key rule)"
+            }
+            _ => EXACT,
+        };
+        self.expected(RULE, expected, value);
         false
     }
 
@@ -264,10 +268,7 @@ impl Reader {
         {
             return Some(*choice);
         }
-        let expected = match choices {
-            [(only, _)] => (*only).into(),
-            several => format!("one of {}", names(several).join(", ")),
-        };
+        let expected = format!("one of {}", names(choices).join(", "));
         self.expected(path, &expected, value);
         None
     }

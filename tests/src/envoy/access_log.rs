@@ -5,7 +5,8 @@ use anyhow::{Context, Result};
 /// What Envoy writes about a request, value by value.
 pub(super) const FORMAT: &str = "%REQ(:AUTHORITY)% %RESPONSE_CODE% %RESPONSE_CODE_DETAILS% \
                                  %CONNECTION_ID% %REQUESTED_SERVER_NAME% %PROTOCOL% \
-                                 %REQ(:METHOD)% %REQ(:PATH)% %BYTES_RECEIVED%\n";
+                                 %REQ(:METHOD)% %REQ(:PATH)% %BYTES_RECEIVED% \
+                                 %FILTER_STATE(wasm.sni_guard_reported:PLAIN)%\n";
 
 /// A request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub struct Logged {
     pub path: String,
     /// The octets of the body that arrived.
     pub received: u64,
+    /// Why it is misdirected, where the action is `report`; `-` elsewhere.
+    pub reported: String,
 }
 
 impl Logged {
@@ -55,6 +58,7 @@ impl Logged {
             method,
             path,
             received,
+            reported,
         ] = values.as_slice()
         else {
             anyhow::bail!("the access log has the line {line:?}");
@@ -69,6 +73,7 @@ impl Logged {
             method: (*method).to_owned(),
             path: (*path).to_owned(),
             received: received.parse().with_context(|| line.to_owned())?,
+            reported: (*reported).to_owned(),
         })
     }
 }

@@ -141,11 +141,19 @@ impl Guard {
     /// # Errors
     /// The file cannot be written.
     pub fn deliver(&self, file: &Path, plugin_config: &str) -> Result<()> {
+        self.deliver_as(FILTER, file, plugin_config)
+    }
+
+    /// The same for a plugin with a name of its own, as istiod gives each WasmPlugin one.
+    ///
+    /// # Errors
+    /// As [`Self::deliver`].
+    pub fn deliver_as(&self, plugin: &str, file: &Path, plugin_config: &str) -> Result<()> {
         let content = json!({
             "resources": [{
                 "@type": "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
                 "name": FILTER,
-                "typed_config": self.wasm(Some(plugin_config)),
+                "typed_config": self.wasm(plugin, Some(plugin_config)),
             }],
         });
         deliver(file, &content)
@@ -155,7 +163,7 @@ impl Guard {
         match &self.config {
             GuardConfig::Inline(plugin_config) => {
                 let plugin_config = plugin_config.as_ref().map(Value::to_string);
-                json!({ "name": FILTER, "typed_config": self.wasm(plugin_config.as_deref()) })
+                json!({ "name": FILTER, "typed_config": self.wasm(FILTER, plugin_config.as_deref()) })
             }
             GuardConfig::Discovered(path) => json!({
                 "name": FILTER,
@@ -171,9 +179,9 @@ impl Guard {
         }
     }
 
-    fn wasm(&self, plugin_config: Option<&str>) -> Value {
+    fn wasm(&self, plugin: &str, plugin_config: Option<&str>) -> Value {
         let mut config = json!({
-            "name": FILTER,
+            "name": plugin,
             "failure_policy": "FAIL_CLOSED",
             "vm_config": {
                 "runtime": "envoy.wasm.runtime.v8",

@@ -12,13 +12,13 @@ fn explain_tells_for_each_listener() {
             "01-one-secret",
             "a.example.com",
             "b.example.com",
-            vec![r#""outcome":"not_found","status":421,"reason":"other_server""#],
+            vec![r#""outcome":"not_found","status":421,"reason":"unrouted""#],
         ),
         (
             "06-one-server",
             "a.example.com",
             "b.example.com",
-            vec![r#""outcome":"served","status":null,"reason":"same_server""#],
+            vec![r#""outcome":"served","status":null,"reason":"routed""#],
         ),
         (
             "07-wildcard-route",
@@ -30,7 +30,7 @@ fn explain_tells_for_each_listener() {
             "10-passthrough",
             "a.example.com",
             "b.example.com",
-            vec![r#""outcome":"not_found","status":421,"reason":"other_server""#],
+            vec![r#""outcome":"not_found","status":421,"reason":"unrouted""#],
         ),
         (
             "10-passthrough",
@@ -51,7 +51,7 @@ fn explain_tells_for_each_listener() {
             "a.example.com",
             "a.example.com",
             vec![
-                r#""outcome":"served","status":null,"reason":"equal""#,
+                r#""outcome":"served","status":null,"reason":"routed""#,
                 r#""outcome":"reset","status":null,"reason":null"#,
             ],
         ),
@@ -92,7 +92,7 @@ fn explain_has_every_key() {
         r#"{"sni":"b.example.com","authority":"a.example.com","#,
         r#""workload":"istio-system/istio=ingressgateway","listener":"0.0.0.0_8443","#,
         r#""chain":"https.443.https-b.gw-b.istio-system","virtualHost":null,"#,
-        r#""outcome":"not_found","status":421,"reason":"other_server"}"#,
+        r#""outcome":"not_found","status":421,"reason":"unrouted"}"#,
         "\n"
     );
     assert_eq!(

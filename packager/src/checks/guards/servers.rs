@@ -2,58 +2,73 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rule::host::istio_pattern;
-use serde_json::Value;
+use rule::{Config, Document, Rule};
+use serde::Deserialize as _;
 
 use crate::gateway::Listener;
 use crate::gateway::resources::extensions::Extension;
 
-/// What is wrong with the servers that a plugin is told, if anything. Labels are free: only which
-/// hosts are together counts.
+/// What is wrong with the servers that a plugin lists, if anything. Labels are free: only which hosts
+/// are together counts, and only servers whose hosts overlap have to be listed.
 pub(super) fn stale(guard: &Extension, listeners: &[&Listener]) -> Option<String> {
-    let servers = guard.config()?.get("servers")?.as_object()?;
-    let mut labels: BTreeMap<String, &str> = BTreeMap::new();
-    for (label, hosts) in servers {
-        let hosts = hosts
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str);
-        let patterns = hosts.filter_map(|host| istio_pattern(host).ok());
-        labels.extend(patterns.map(|pattern| (pattern.to_string(), label.as_str())));
-    }
-    let mut unknown: BTreeSet<&str> = labels.keys().map(String::as_str).collect();
+    let listed = listed(guard)?;
     for listener in listeners {
-        let expected = listener.servers();
-        for host in expected.values().flatten() {
-            unknown.remove(host.as_str());
+        let overlapping = listener.overlapping_servers();
+        for (server, hosts) in &overlapping {
+            if let Some(host) = hosts.iter().find(|host| !listed.contains_key(*host)) {
+                return Some(format!("{host} of {server} is missing"));
+            }
         }
-        if let Some(why) = differs(&labels, &expected) {
+        if let Some(why) = differs(&listed, &listener.servers()) {
             return Some(why);
         }
     }
-    unknown
-        .first()
-        .map(|host| format!("no server has {host} any more"))
+    // A host that no server has any more is of no use.
+    let known: BTreeSet<String> = listeners
+        .iter()
+        .flat_map(|listener| listener.servers().into_values().flatten())
+        .collect();
+    let unknown = listed.keys().find(|host| !known.contains(*host))?;
+    Some(format!("no server has {unknown} any more"))
 }
 
+/// The label of each host that a plugin lists. `None` where it has no table, because its rule is
+/// `exact` or its configuration invalid.
+fn listed(guard: &Extension) -> Option<BTreeMap<String, String>> {
+    let document = match guard.config() {
+        Some(config) => Document::deserialize(config).ok()?,
+        None => Document::Null,
+    };
+    let config = Config::parse(&document).ok()?;
+    let Rule::Servers(servers) = config.rule() else {
+        return None;
+    };
+    let mut labels = BTreeMap::new();
+    for (label, hosts) in servers.hosts() {
+        for host in hosts {
+            labels.insert(host, label.to_owned());
+        }
+    }
+    Some(labels)
+}
+
+/// How the listed hosts differ from the servers that have them.
 fn differs(
-    labels: &BTreeMap<String, &str>,
-    expected: &BTreeMap<String, Vec<String>>,
+    listed: &BTreeMap<String, String>,
+    servers: &BTreeMap<String, Vec<String>>,
 ) -> Option<String> {
     let mut taken: BTreeMap<&str, &str> = BTreeMap::new();
-    for (server, hosts) in expected {
+    for (server, hosts) in servers {
         let mut own = None;
-        for host in hosts {
-            let Some(label) = labels.get(host) else {
-                return Some(format!("{host} of {server} is missing"));
-            };
-            if own.is_some_and(|own| own != *label) {
+        for label in hosts.iter().filter_map(|host| listed.get(host)) {
+            // One server must not be listed as two.
+            if own.is_some_and(|own| own != label) {
                 return Some(format!(
                     "the hosts of {server} are apart, though they are one server"
                 ));
             }
-            own = Some(*label);
+            own = Some(label);
+            // Two servers must not be listed as one.
             let other = taken.insert(label, server);
             if let Some(other) = other.filter(|other| other != server) {
                 return Some(format!(

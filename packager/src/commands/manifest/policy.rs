@@ -109,6 +109,7 @@ fn refuse_foreign(args: &Args) -> Result<()> {
         ("--host", !args.host.is_empty()),
         ("--action", args.action.is_some()),
         ("--rule", args.rule.is_some()),
+        ("--all-servers", args.all_servers),
         ("--port", !args.port.is_empty()),
         ("--phase", args.phase.is_some()),
         ("--priority", args.priority.is_some()),

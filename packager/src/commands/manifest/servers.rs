@@ -1,12 +1,11 @@
 //! `--from` and `--cluster`: the servers of the gateways that a resource reaches, as its configuration.
 
 use anyhow::{Context, Result, bail};
-use serde_json::json;
 
 use crate::commands::inputs::{self, Inputs};
 use crate::commands::source::Source;
 use crate::console::{Console, ExitStatus, Hinted};
-use crate::gateway::tables::{Conflict, Tables};
+use crate::gateway::tables::{Conflict, Listing, Tables};
 use crate::gateway::{Model, Workload};
 use crate::resource::{Attachment, Draft, Request};
 
@@ -14,11 +13,19 @@ use crate::resource::{Attachment, Draft, Request};
 /// every namespace (Istio `pilot/pkg/model/extensions.go`).
 const ROOT_NAMESPACE: &str = "istio-system";
 
-/// The resources to write in the place of one: one for each port where servers differ by port.
+/// The memory that a configuration may take before it is worth a warning, in octets.
+const NOTEWORTHY_MEMORY: usize = 100 << 20;
+/// How many copies of a configuration Envoy keeps for each filter chain, settled and at the peak of an
+/// update: measured, see bench/MEMORY.md.
+const COPIES: usize = 2;
+const COPIES_IN_UPDATE: usize = 4;
+
+/// The resources to write in place of one: one for each port where servers differ by port.
 /// `None` where the input cannot be read, which was said.
 pub(super) fn drafts(
     draft: &Draft,
     source: Source<'_>,
+    listing: Listing,
     console: &mut Console<'_>,
 ) -> Result<Option<Vec<Draft>>> {
     let inputs: Inputs = source.read(console)?;
@@ -29,7 +36,7 @@ pub(super) fn drafts(
     let request = Request::parse(draft.clone())?;
     let namespace = request.metadata.namespace.to_string();
     let reached = reached(&model, &namespace, &request.attachment);
-    let tables = Tables::of(reached.iter().copied()).map_err(differ)?;
+    let tables = Tables::of(reached.iter().copied(), listing).map_err(differ)?;
     if tables.tables.is_empty() {
         bail!(nothing_reached(source, &model, &namespace));
     }
@@ -44,8 +51,9 @@ pub(super) fn drafts(
     tell(&reached, &tables, console);
     let drafts = tables.tables.into_iter().map(|table| {
         let mut draft = draft.clone();
-        draft.settings.set("servers", json!(table.servers));
+        draft.settings.set_servers(&table.servers);
         draft.settings.check().context("the servers of the input")?;
+        warn_of_memory(draft.settings.size(), &reached, console);
         if tables.ports_are_certain {
             draft.ports = table.ports;
         }
@@ -165,6 +173,29 @@ pub(super) fn warn_of_rejected(workload: &Workload, console: &mut Console<'_>) {
             "warning: Envoy refuses listener {} of {}: two servers have one host",
             listener.name(),
             workload.full_name()
+        ));
+    }
+}
+
+/// Warns where the configuration costs a gateway much memory: Envoy keeps it for each filter chain.
+fn warn_of_memory(size: usize, reached: &[&Workload], console: &mut Console<'_>) {
+    let most_chains = reached
+        .iter()
+        .map(|workload| {
+            let listeners = workload.listeners.iter();
+            listeners.map(|listener| listener.chains.len()).sum()
+        })
+        .max();
+    let chains: usize = most_chains.unwrap_or_default();
+    let settled = size.saturating_mul(chains).saturating_mul(COPIES);
+    if settled > NOTEWORTHY_MEMORY {
+        let in_update = settled / COPIES * COPIES_IN_UPDATE;
+        console.say(format_args!(
+            "warning: Envoy keeps the configuration ({} kB) for each of {chains} filter chains: about \
+             {} MiB in each gateway pod, {} MiB while it is replaced",
+            size / 1_000,
+            settled >> 20,
+            in_update >> 20,
         ));
     }
 }
