@@ -490,7 +490,8 @@ fn run(definition: &Definition, arguments: &str) -> Run {
         "CONFIG" => config.to_str().unwrap(),
         other => other,
     }));
-    if definition.release > 0 {
+    // An AuthorizationPolicy is the same for every release.
+    if definition.release > 0 && definition.kind != "AuthorizationPolicy" {
         command.extend(["--istio", &release]);
     }
     packager(&command)
