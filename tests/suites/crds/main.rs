@@ -150,6 +150,7 @@ fn fields(resource: &Value) -> Vec<String> {
 /// A definition that takes everything would pass the rows above. Kind, since and until which minor
 /// version, where, what is put there (null: nothing), and what is said about it.
 #[test]
+#[expect(clippy::too_many_lines, reason = "it is a table")]
 fn definitions_refuse_what_the_packager_does_not_write() {
     let selector = json!({ "matchLabels": { "a": "b" } });
     let target =
