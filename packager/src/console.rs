@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{self, BufRead, Write};
 use std::process::ExitCode;
 
+use gateway::advice::Advice;
 use rule::Faults;
 
 /// The streams of a command: `out` is data, `talk` is for people.
@@ -38,33 +39,6 @@ impl From<ExitStatus> for ExitCode {
         })
     }
 }
-
-/// What went wrong, with what to do about it.
-#[derive(Debug)]
-pub struct Hinted {
-    /// What was attempted, on what, and what is wrong.
-    pub message: String,
-    /// What to do.
-    pub hint: String,
-}
-
-impl Hinted {
-    /// An error with a remedy.
-    pub fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            hint: hint.into(),
-        }
-    }
-}
-
-impl fmt::Display for Hinted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for Hinted {}
 
 impl Console<'_> {
     /// Tells people something. Nobody may be listening any more, and that is no error.
@@ -107,7 +81,7 @@ impl Console<'_> {
         }
     }
 
-    /// One line per error, and the remedy where there is one.
+    /// One line per error, and the hint where there is one.
     pub(crate) fn failure(&mut self, error: &anyhow::Error) -> ExitStatus {
         if is_broken_pipe(error) {
             return ExitStatus::Yes;
@@ -122,10 +96,10 @@ impl Console<'_> {
             }
         }
         // As the context of another error, or as an error that others are the context of.
-        let hinted = error.downcast_ref::<Hinted>();
-        let hinted = hinted.or_else(|| error.chain().find_map(|cause| cause.downcast_ref()));
-        if let Some(hinted) = hinted {
-            self.say(format_args!("hint: {}", hinted.hint));
+        let advice = error.downcast_ref::<Advice>();
+        let advice = advice.or_else(|| error.chain().find_map(|cause| cause.downcast_ref()));
+        if let Some(advice) = advice {
+            self.say(format_args!("hint: {}", advice.hint));
         }
         ExitStatus::Unable
     }

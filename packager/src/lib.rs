@@ -9,16 +9,11 @@
 //! answers, [`manual`] makes the manual pages, and [`spelling`] guesses what was meant. The decisions are
 //! [`rule`]'s, the same code that the filter runs.
 
-pub mod checks;
 pub mod commands;
 pub mod console;
-mod disjoint_sets;
-pub mod gateway;
 pub mod image;
 pub mod manual;
-pub mod merge;
 pub mod module;
-pub mod probe;
 pub mod render;
 pub mod resource;
 pub mod settings;

@@ -5,12 +5,13 @@ mod html;
 mod json;
 mod junit;
 pub mod plan;
+pub mod probe;
 mod sarif;
 mod text;
 
 use std::io::{self, Write};
 
-use crate::checks::Report;
+use gateway::findings::Report;
 
 /// The form of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

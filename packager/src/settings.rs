@@ -9,8 +9,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use serde_saphyr::UserMessageFormatter;
 
-use crate::console::Hinted;
 use crate::spelling;
+use gateway::advice::Advice;
 
 /// The longest configuration with a readable table of servers, in octets.
 const LONGEST_READABLE: usize = 16 << 10;
@@ -98,7 +98,7 @@ impl Settings {
     /// What the filter makes of the settings.
     ///
     /// # Errors
-    /// [`rule::Faults`], all of them, as [`Hinted`] where a word looks like a slip.
+    /// [`rule::Faults`], all of them, as [`Advice`] where a word looks like a slip.
     pub fn check(&self) -> Result<Config> {
         let document = Document::deserialize(Value::Object(self.0.clone()))?;
         Config::parse(&document).map_err(|faults| {
@@ -106,7 +106,7 @@ impl Settings {
             match self.question() {
                 None => faults,
                 Some(question) => {
-                    faults.context(Hinted::new("reading the configuration", question))
+                    faults.context(Advice::new("reading the configuration", question))
                 }
             }
         })

@@ -13,8 +13,8 @@ use std::fs;
 use std::net::IpAddr;
 
 use anyhow::{Context, Result, ensure};
-use packager::gateway::documents::read;
-use packager::gateway::{Listener, Model, Resources};
+use gateway::documents::read;
+use gateway::{Listener, Model, Resources};
 
 /// A case.
 #[derive(Clone, Debug)]

@@ -12,9 +12,9 @@ use std::fmt::Write as _;
 use std::fs;
 use std::time::{Duration, Instant};
 
-use packager::checks::{self, Code, Input};
-use packager::gateway::documents::read;
-use packager::gateway::{Certificates, Model, Resources};
+use gateway::documents::read;
+use gateway::findings::{self, Code, Input};
+use gateway::{Certificates, Model, Resources};
 use serde_json::Value;
 use tests::cases::{check_case, files, input, run};
 use tests::process::{packager_program, packager_program_on_terminal, packager_with_input};
@@ -361,7 +361,7 @@ fn missing_secrets_are_told_where_that_is_certain() {
     assert!(read("input.yaml", input(&text).unwrap(), &mut resources).is_empty());
     let model = Model::of(&resources);
     let missing = |has_all_secrets| {
-        let report = checks::check(&Input {
+        let report = findings::check(&Input {
             resources: &resources,
             model: &model,
             certificates: &Certificates::of(&resources),

@@ -6,11 +6,11 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::OnceLock;
 
-use packager::checks::{self, Code, Input};
-use packager::gateway::documents::read;
-use packager::gateway::listener::{Listener, Service};
-use packager::gateway::resources::istio::TlsMode;
-use packager::gateway::{Answer, Certificates, Credential, FilterChain, Model, Outcome, Resources};
+use gateway::documents::read;
+use gateway::findings::{self, Code, Input};
+use gateway::listener::{Listener, Service};
+use gateway::resources::istio::TlsMode;
+use gateway::{Answer, Certificates, Credential, FilterChain, Model, Outcome, Resources};
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use tests::secrets::Pair;
@@ -229,7 +229,7 @@ fn defect(
 }
 
 fn found(resources: &Resources, model: &Model) -> Found {
-    let report = checks::check(&Input {
+    let report = findings::check(&Input {
         resources,
         model,
         certificates: &Certificates::of(resources),

@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use packager::gateway::listener::Service;
-use packager::gateway::resources::istio::TlsMode;
-use packager::gateway::{Answer, FilterChain, Listener, Outcome};
+use gateway::listener::Service;
+use gateway::resources::istio::TlsMode;
+use gateway::{Answer, FilterChain, Listener, Outcome};
 use serde_json::json;
 use tempfile::TempDir;
 use tests::certificate::Certificate;
@@ -286,7 +286,7 @@ fn host(authority: &str) -> String {
     host.trim_end_matches('.').to_ascii_lowercase()
 }
 
-fn server<'l>(listener: &'l Listener, sni: &str) -> Option<&'l packager::gateway::ServerId> {
+fn server<'l>(listener: &'l Listener, sni: &str) -> Option<&'l gateway::ServerId> {
     listener.chain(sni.as_bytes()).map(|chain| &chain.server.id)
 }
 

@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use packager::gateway::documents::MAX_TEXT;
+use gateway::documents::MAX_TEXT;
 use tempfile::TempDir;
 use tests::process::{Run, packager_program_within};
 use tests::secrets::Pair;

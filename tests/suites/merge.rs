@@ -14,13 +14,13 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
-use packager::checks::{self, Code};
-use packager::gateway::documents::read;
-use packager::gateway::resources::ResourceName;
-use packager::gateway::{Certificates, Listener, Model, Outcome, Resources};
-use packager::merge::{
+use gateway::documents::read;
+use gateway::findings::{self, Code};
+use gateway::merge::{
     Edit, Flaw, Input, Outlook, State, Strategy, Strictness, Write, merge, prove, without_status,
 };
+use gateway::resources::ResourceName;
+use gateway::{Certificates, Listener, Model, Outcome, Resources};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tests::cases::{check_case, files, input, run};
@@ -248,7 +248,7 @@ fn nothing_breaks_any_more_in_the_end() {
         let states = planned.states();
         let last = states.last().unwrap();
         let model = last.model();
-        let report = checks::check(&checks::Input {
+        let report = findings::check(&findings::Input {
             resources: last.resources(),
             model: &model,
             certificates: &planned.certificates,

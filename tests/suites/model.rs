@@ -23,9 +23,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use packager::gateway::documents::read;
-use packager::gateway::resources::istio::TlsMode;
-use packager::gateway::{Credential, DropReason, Dropped, Listener, Model, Resources};
+use gateway::documents::read;
+use gateway::resources::istio::TlsMode;
+use gateway::{Credential, DropReason, Dropped, Listener, Model, Resources};
 use rule::{Config, Document};
 use serde::Deserialize as _;
 use tests::process::{packager, packager_with_input};
@@ -150,7 +150,7 @@ fn told(model: &Model) -> Vec<String> {
     lines
 }
 
-fn chain(chain: &packager::gateway::FilterChain) -> String {
+fn chain(chain: &gateway::FilterChain) -> String {
     let hosts: Vec<String> = chain.server_names.iter().map(ToString::to_string).collect();
     let mode = match chain.tls {
         Some(TlsMode::Mutual) => " MUTUAL",

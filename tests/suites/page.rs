@@ -7,7 +7,7 @@ use std::fs;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use packager::checks::{
+use gateway::findings::{
     CheckedListener, CheckedServer, Code, Finding, Group, Known, Report, Summary,
 };
 use packager::render::{Format, render};

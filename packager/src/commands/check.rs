@@ -6,11 +6,12 @@ use clap::ValueEnum;
 
 use super::inputs::{self, Inputs};
 use super::source::InputArgs;
-use crate::checks::{self, Code, Documentation, Input, Report};
-use crate::console::{Console, ExitStatus, Hinted};
-use crate::gateway::{Certificates, Model};
+use crate::console::{Console, ExitStatus};
 use crate::render::{self, Format};
 use crate::spelling;
+use gateway::advice::Advice;
+use gateway::findings::{self, Code, Documentation, Input, Report};
+use gateway::{Certificates, Model};
 
 /// Say which hosts of gateways break each other, and what else is wrong with their servers
 #[derive(Debug, clap::Args)]
@@ -69,7 +70,7 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
         ));
     }
     tell_assumptions(&model, console);
-    for unknown in checks::unknown_codes(&inputs.resources) {
+    for unknown in findings::unknown_codes(&inputs.resources) {
         console.say(format_args!(
             "note: {unknown}, and nothing is left out for it"
         ));
@@ -83,7 +84,7 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
 }
 
 fn report(inputs: &Inputs, model: &Model) -> Report {
-    checks::check(&Input {
+    findings::check(&Input {
         resources: &inputs.resources,
         model,
         certificates: &Certificates::of(&inputs.resources),
@@ -121,7 +122,7 @@ fn explain(text: &str, console: &mut Console<'_>) -> Result<ExitStatus> {
         if let Some(question) = spelling::question(nearest.map(|code| (text, code))) {
             hint = format!("{question} Else {hint}");
         }
-        bail!(Hinted::new(
+        bail!(Advice::new(
             format!("{text:?} is not a code of this program"),
             hint
         ));

@@ -15,8 +15,9 @@ use self::discovery::Served;
 use self::failure::Failure;
 use self::kinds::{FOR_PLANS, KINDS, Kind, Need};
 use super::inputs::Inputs;
-use crate::console::{Console, Hinted};
-use crate::gateway::Resources;
+use crate::console::Console;
+use gateway::Resources;
+use gateway::advice::Advice;
 
 /// What is read.
 #[derive(Clone, Copy, Debug)]
@@ -94,7 +95,7 @@ fn namespaces<'a>(scope: Scope<'a>, kind: &Kind) -> Vec<Option<&'a str>> {
 /// Goes on without what may not be read, unless nothing could be told then.
 fn forgo(kind: &Kind, server: &Server, problem: &str, console: &mut Console<'_>) -> Result<()> {
     match kind.need {
-        Need::Essential => bail!(Hinted::new(
+        Need::Essential => bail!(Advice::new(
             format!("{} of {}: {problem}", step(kind), server.url),
             "ask for a role that lists them, or name the namespaces that you may read with \
              --namespace"

@@ -9,8 +9,9 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tempfile::NamedTempFile;
 
-use crate::console::{Console, Hinted};
+use crate::console::Console;
 use crate::settings::Settings;
+use gateway::advice::Advice;
 
 /// Reads a file.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
@@ -36,7 +37,7 @@ pub(crate) fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'stati
     let certificates = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
     let certificates = certificates.with_context(|| format!("reading {}", path.display()))?;
     if certificates.is_empty() {
-        bail!(Hinted::new(
+        bail!(Advice::new(
             format!("reading {}: it has no PEM certificate", path.display()),
             "give a file with -----BEGIN CERTIFICATE-----; openssl x509 -inform der makes one of DER"
         ));

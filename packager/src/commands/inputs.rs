@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use crate::console::{Console, ExitStatus, Hinted};
-use crate::gateway::documents::{self, DocumentFault, MAX_TEXT};
-use crate::gateway::resources::Origin;
-use crate::gateway::{Resources, Workload};
+use crate::console::{Console, ExitStatus};
+use gateway::advice::Advice;
+use gateway::documents::{self, DocumentFault, MAX_TEXT};
+use gateway::resources::Origin;
+use gateway::{Resources, Workload};
 
 /// What was read.
 #[derive(Debug, Default)]
@@ -92,7 +93,7 @@ pub(crate) fn read_to(
         find(path, &mut files, &mut inputs)
             .with_context(|| format!("reading {}", path.display()))?;
         if files.is_empty() && inputs.faults.is_empty() {
-            bail!(Hinted::new(
+            bail!(Advice::new(
                 format!("reading {}: there are no resources in it", path.display()),
                 "name a folder with files that end in .yaml, .yml or .json, or name the files"
             ));

@@ -7,8 +7,8 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
 use crate::commands::files;
-use crate::console::Hinted;
 use crate::image::{Blob, Image, media_type};
+use gateway::advice::Advice;
 
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
@@ -33,7 +33,7 @@ impl Layout {
         } else if is_empty(folder) {
             Vec::new()
         } else {
-            bail!(Hinted::new(
+            bail!(Advice::new(
                 format!(
                     "writing OCI layout {}: the folder holds other files",
                     folder.display()
@@ -50,7 +50,7 @@ impl Layout {
     /// Opens a layout that is there.
     pub(crate) fn open(folder: &Path) -> Result<Self> {
         if !folder.join("oci-layout").is_file() {
-            bail!(Hinted::new(
+            bail!(Advice::new(
                 format!(
                     "reading OCI layout {}: it has no file oci-layout",
                     folder.display()
@@ -70,7 +70,7 @@ impl Layout {
             .collect();
         match digests.as_slice() {
             [digest] => Ok((*digest).to_owned()),
-            _ => bail!(Hinted::new(
+            _ => bail!(Advice::new(
                 format!(
                     "OCI layout {} holds {} images",
                     self.folder.display(),

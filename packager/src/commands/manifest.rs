@@ -12,13 +12,14 @@ use serde_json::json;
 
 use super::files;
 use super::source::{ClusterArgs, Source};
-use crate::console::{Console, ExitStatus, Hinted};
-use crate::gateway::tables::Listing;
+use crate::console::{Console, ExitStatus};
 use crate::resource::difference::difference;
 use crate::resource::{
     Draft, FailStrategy, Kind, ManifestKind, Phase, Request, Resource, notes, pull_secret, to_yaml,
 };
 use crate::settings::Settings;
+use gateway::advice::Advice;
+use gateway::tables::Listing;
 
 /// Write the Kubernetes resource that has a gateway run the filter, or the access control for hosts
 /// with mutual TLS
@@ -234,7 +235,7 @@ fn check(
 
 fn draft(args: &Args, kind: Kind, console: &mut Console<'_>) -> Result<Draft> {
     let Some(image) = args.image.clone() else {
-        bail!(Hinted::new(
+        bail!(Advice::new(
             format!(
                 "--image is missing: {} needs the image of the filter",
                 kind.name()
@@ -288,7 +289,7 @@ fn settings(args: &Args, console: &mut Console<'_>) -> Result<Settings> {
     )?;
     for (index, (host, action)) in hosts.iter().enumerate() {
         if hosts.iter().take(index).any(|(earlier, _)| earlier == host) {
-            bail!(Hinted::new(
+            bail!(Advice::new(
                 format!("--host {host} is given twice"),
                 "say one action for a host"
             ));
@@ -299,7 +300,7 @@ fn settings(args: &Args, console: &mut Console<'_>) -> Result<Settings> {
     let config = settings.check().with_context(|| origin.clone())?;
     match args.source() {
         Some(source) => refuse_second_table(&settings, &config, &origin, source)?,
-        None if args.all_servers => bail!(Hinted::new(
+        None if args.all_servers => bail!(Advice::new(
             "--all-servers lists the servers of resources, and none are given",
             "name them with --from PATH or --cluster"
         )),
@@ -322,11 +323,11 @@ fn refuse_second_table(
     let hint = "leave out the one or the other";
     if settings.has("servers") {
         let message = format!("{origin}: it lists servers, and {flag} does too");
-        bail!(Hinted::new(message, hint));
+        bail!(Advice::new(message, hint));
     }
     if matches!(config.rule(), Rule::Exact) {
         let message = format!("{origin}: rule exact does not read servers, and {flag} lists them");
-        bail!(Hinted::new(message, hint));
+        bail!(Advice::new(message, hint));
     }
     Ok(())
 }
@@ -334,7 +335,7 @@ fn refuse_second_table(
 fn pairs(texts: &[String], flag: &str, form: &str, example: &str) -> Result<Vec<(String, String)>> {
     let pair = |text: &String| match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => bail!(Hinted::new(
+        _ => bail!(Advice::new(
             format!("{flag} {text:?} is not of the form {form}"),
             example
         )),

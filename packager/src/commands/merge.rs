@@ -9,10 +9,11 @@ use tempfile::TempDir;
 use super::ReportFormat;
 use super::inputs;
 use super::source::InputArgs;
-use crate::console::{Console, ExitStatus, Hinted};
-use crate::gateway::Certificates;
-use crate::merge::{Input, Outlook, State, Strategy, merge};
+use crate::console::{Console, ExitStatus};
 use crate::render::plan::{self, File, Form};
+use gateway::Certificates;
+use gateway::advice::Advice;
+use gateway::merge::{Input, Outlook, State, Strategy, merge};
 
 /// Plan how servers that break each other become one, without an outage on the way
 #[derive(Debug, clap::Args)]
@@ -32,7 +33,7 @@ pub(crate) struct Args {
     input: InputArgs,
     /// How the servers are merged
     #[arg(long, value_enum, default_value = "seamless")]
-    plan: Strategy,
+    plan: PlanKind,
     /// Take certificates that are not in the input to be good for all hosts of their servers
     #[arg(long)]
     assume_same_certificate: bool,
@@ -47,6 +48,24 @@ pub(crate) struct Args {
     /// The form of the plan
     #[arg(long, visible_alias = "format", value_enum, default_value = "text")]
     output: ReportFormat,
+}
+
+/// The values of `--plan`.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum PlanKind {
+    /// Without a failed request, by way of wildcards that nobody has
+    Seamless,
+    /// In few steps; new connections may get 404 for some milliseconds
+    Short,
+}
+
+impl From<PlanKind> for Strategy {
+    fn from(plan: PlanKind) -> Self {
+        match plan {
+            PlanKind::Seamless => Self::Seamless,
+            PlanKind::Short => Self::Short,
+        }
+    }
 }
 
 /// What is written.
@@ -80,7 +99,7 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
     let outlook = merge(&Input {
         start: &start,
         certificates: &certificates,
-        strategy: args.plan,
+        strategy: args.plan.into(),
         may_assume_certificates: args.assume_same_certificate,
     });
     if let Some(folder) = args.into.as_deref().filter(|_| !args.dry_run) {
@@ -121,7 +140,7 @@ fn tell(args: &Args, outlook: &Outlook, console: &mut Console<'_>) -> Result<()>
 /// Writes all files or none, into a folder that is not there or is empty.
 fn write(folder: &Path, files: &[File]) -> Result<()> {
     if fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()) {
-        bail!(Hinted::new(
+        bail!(Advice::new(
             "there is something in it",
             "name a new folder, or empty it"
         ));

@@ -14,9 +14,10 @@ use serde_json::json;
 use super::layout::Layout;
 use super::registry::{Connection, ConnectionArgs, Pulled, Registry};
 use super::{ReportFormat, build, files};
-use crate::console::{Console, ExitStatus, Hinted};
+use crate::console::{Console, ExitStatus};
 use crate::image::{Blob, Format, Image};
 use crate::module;
+use gateway::advice::Advice;
 
 /// Push the module as an image that Istio's gateways load
 #[derive(Debug, clap::Args)]
@@ -99,7 +100,7 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
         .as_ref()
         .filter(|digest| *digest != image.digest())
     {
-        bail!(Hinted::new(
+        bail!(Advice::new(
             format!(
                 "the image has digest {}, not {expected}: nothing was pushed",
                 image.digest()
@@ -135,7 +136,7 @@ fn target(text: &str) -> Result<Reference> {
         .parse()
         .with_context(|| format!("reference {text:?} is not of the form HOST/REPOSITORY:TAG"))?;
     if reference.digest().is_some() {
-        bail!(Hinted::new(
+        bail!(Advice::new(
             format!("reference {text} has a digest, and the digest of an image is its own"),
             "leave it out, or check it with --expect-digest"
         ));
@@ -181,7 +182,7 @@ fn push(
         folder => folder.clone(),
     };
     if layout.is_some() && args.format == Format::Docker {
-        bail!(Hinted::new(
+        bail!(Advice::new(
             "an OCI layout holds no image of docker's form",
             "leave out --format docker, or push to a registry"
         ));
@@ -229,7 +230,7 @@ fn prepare(
         registry.log_in()?;
         let tagged = registry.tagged()?;
         if let Some(digest) = tagged.filter(|digest| digest != image.digest() && !args.overwrite) {
-            bail!(Hinted::new(
+            bail!(Advice::new(
                 format!("the tag names another image, {digest}"),
                 "push under another tag, or move this one with --overwrite"
             ));

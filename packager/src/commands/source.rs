@@ -6,9 +6,10 @@ use anyhow::Result;
 
 use super::cluster::{self, Scope};
 use super::inputs::{self, Inputs};
-use crate::console::{Console, Hinted};
-use crate::gateway::Resources;
+use crate::console::Console;
 use crate::resource::names::Namespace;
+use gateway::Resources;
+use gateway::advice::Advice;
 
 /// Resources as arguments, for a command that needs some.
 #[derive(Debug, clap::Args)]
@@ -97,14 +98,14 @@ impl Source<'_> {
     }
 
     /// The error that something is not there, with what files should have.
-    pub(crate) fn has_no(self, what: &str, hint: &str) -> Hinted {
+    pub(crate) fn has_no(self, what: &str, hint: &str) -> Advice {
         match self {
-            Self::Paths(_) => Hinted::new(format!("the input has no {what}"), hint),
-            Self::Cluster(Scope { namespaces: [], .. }) => Hinted::new(
+            Self::Paths(_) => Advice::new(format!("the input has no {what}"), hint),
+            Self::Cluster(Scope { namespaces: [], .. }) => Advice::new(
                 format!("the cluster has no {what}"),
                 "name the context of another cluster with --context, or give files",
             ),
-            Self::Cluster(_) => Hinted::new(
+            Self::Cluster(_) => Advice::new(
                 format!("the cluster has no {what} in these namespaces"),
                 "name the namespaces of the Gateways, of their pods and of their routes",
             ),

@@ -10,8 +10,8 @@ use wasmparser::{
 
 use super::host_functions;
 use super::trim::OWN;
-use crate::console::Hinted;
 use crate::image::sha256;
+use gateway::advice::Advice;
 
 /// What a module is made of, and everything that would keep Envoy from loading it.
 #[derive(Clone, Debug, Serialize)]
@@ -46,7 +46,7 @@ pub const MAX_SIZE: usize = 256 << 20;
 /// The bytes are no core module at all. A module that Envoy refuses is a report with problems.
 pub fn inspect(wasm: &[u8]) -> Result<Report> {
     if Parser::is_component(wasm) {
-        bail!(Hinted::new(
+        bail!(Advice::new(
             "it is a component",
             "Envoy loads core modules, for wasm32-wasip1"
         ));

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use crate::checks::{Report, Severity};
+use gateway::findings::{Report, Severity};
 
 pub(super) fn write(report: &Report, sink: &mut dyn Write) -> io::Result<()> {
     for finding in &report.findings {

@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use self::graph::{Component, Node, Site};
 use self::picture::mark;
 use self::text::{Escaped, Places, count};
-use crate::checks::{Finding, Group, Report, Severity, Summary};
+use gateway::findings::{Finding, Group, Report, Severity, Summary};
 
 const STYLE: &str = include_str!("html/page.css");
 const SCRIPT: &str = include_str!("html/page.js");

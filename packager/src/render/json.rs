@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use crate::checks::Report;
+use gateway::findings::Report;
 
 pub(super) fn write(report: &Report, sink: &mut dyn Write) -> io::Result<()> {
     writeln!(sink, "{}", serde_json::to_string(report)?)

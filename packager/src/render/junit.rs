@@ -3,7 +3,7 @@
 
 use std::io::{self, Write};
 
-use crate::checks::{Finding, Report, Severity};
+use gateway::findings::{Finding, Report, Severity};
 
 pub(super) fn write(report: &Report, sink: &mut dyn Write) -> io::Result<()> {
     let failures = report.summary.errors + report.summary.warnings;

@@ -8,8 +8,8 @@ mod text;
 use std::io::{self, Write};
 use std::path::Path;
 
-use crate::merge::{Outlook, State};
 pub use folder::{File, Form};
+use gateway::merge::{Outlook, State};
 
 /// Writes plans for people, with the commands, or with where they were written.
 ///

@@ -7,8 +7,8 @@ use std::io::{self, Write};
 
 use serde_json::{Value, json};
 
-use crate::checks::{Code, Finding, Report, Severity};
-use crate::gateway::resources::Origin;
+use gateway::findings::{Code, Finding, Report, Severity};
+use gateway::resources::Origin;
 
 const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
 

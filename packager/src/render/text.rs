@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use crate::checks::{Finding, Report, Summary};
+use gateway::findings::{Finding, Report, Summary};
 
 /// How many servers of a group are named.
 const MOST: usize = 20;

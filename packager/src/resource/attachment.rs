@@ -5,7 +5,7 @@ use rule::{Fault, Faults};
 use serde::Serialize;
 
 use super::{Labels, ManifestKind, ObjectName};
-use crate::console::Hinted;
+use gateway::advice::Advice;
 
 /// Which gateways run the filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ impl Attachment {
         mesh_wide: bool,
     ) -> Result<Self> {
         if !kind.is_istio() && (mesh_wide || !labels.is_empty()) {
-            bail!(Hinted::new(
+            bail!(Advice::new(
                 format!("{} selects no pods, it targets Gateways", kind.name()),
                 "name the gateway with --target-ref Gateway/NAME"
             ));
@@ -68,15 +68,15 @@ impl Attachment {
     }
 }
 
-fn nothing_named(kind: ManifestKind) -> Hinted {
+fn nothing_named(kind: ManifestKind) -> Advice {
     if kind.is_istio() {
-        return Hinted::new(
+        return Advice::new(
             "the resource names no gateway, and without one it is for every proxy of the namespace",
             "name the gateway with --selector istio=ingressgateway or --target-ref Gateway/NAME, \
              or say --mesh-wide",
         );
     }
-    Hinted::new(
+    Advice::new(
         "the resource names no gateway",
         "name it with --target-ref Gateway/NAME",
     )
@@ -142,7 +142,7 @@ fn gateway_name<'t>(kind: ManifestKind, path: &str, text: &'t str) -> Result<&'t
     } else {
         "name a Gateway of the Gateway API"
     };
-    bail!(Hinted::new(
+    bail!(Advice::new(
         format!("{path}: target {text}: {reason}"),
         remedy
     ))

@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use super::fields::{Metadata, WorkloadSelector, selection};
 use super::{Attachment, ManifestKind, PolicyTarget};
-use crate::console::Hinted;
-use crate::gateway::protected::{Boundary, Denial, OtherListeners};
+use gateway::advice::Advice;
+use gateway::protected::{Boundary, Denial, OtherListeners};
 
 /// The resource.
 #[derive(Clone, Debug, Serialize)]
@@ -47,7 +47,7 @@ impl Ports {
         }
         match others {
             OtherListeners::None | OtherListeners::PlainHttp => Ok(Self::All),
-            OtherListeners::Any => bail!(Hinted::new(
+            OtherListeners::Any => bail!(Advice::new(
                 "the rules have to be limited to the ports of some listeners, and which port Envoy \
                  listens on for each depends on a Service that is not in the input",
                 "give the gateway's Service and its pods or Deployment too"
@@ -111,7 +111,7 @@ impl AuthorizationPolicy {
     ) -> Result<Self> {
         let count = boundary.denials.len();
         if count > MOST_RULES {
-            bail!(Hinted::new(
+            bail!(Advice::new(
                 format!("spec.rules: expected at most {MOST_RULES}, found {count}"),
                 "bind the routes to the Gateways with mutual TLS alone"
             ));

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use rule::HostPattern;
 
 use super::{Attachment, Metadata, Ports};
-use crate::gateway::ServerId;
-use crate::gateway::protected::{Boundary, OpenHost, OtherListeners};
+use gateway::ServerId;
+use gateway::protected::{Boundary, OpenHost, OtherListeners};
 
 /// Comments for the resource, besides its [`warnings`].
 #[must_use]

@@ -4,7 +4,7 @@
 use anyhow::{Context, Result, bail};
 use oci_client::Reference;
 
-use crate::console::Hinted;
+use gateway::advice::Advice;
 
 /// An image in a registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,13 +23,13 @@ impl ImageReference {
     pub fn parse(text: &str, mutable: bool) -> Result<Self> {
         let reference = text.strip_prefix("oci://").unwrap_or(text);
         if text.starts_with("oci-layout:") {
-            bail!(Hinted::new(
+            bail!(Advice::new(
                 format!("image {text} is in a folder, and gateways pull from a registry"),
                 "push it to a registry and give the reference that `packager push` prints"
             ));
         }
         let parsed: Reference = reference.parse().with_context(|| {
-            Hinted::new(
+            Advice::new(
                 format!("image {text:?} is not of the form HOST/REPOSITORY:TAG"),
                 "give the reference that `packager push` prints",
             )
@@ -72,7 +72,7 @@ impl ImageReference {
 fn registry(text: &str, reference: &str) -> Result<String> {
     match reference.split_once('/') {
         Some((host, _)) if host.contains(['.', ':']) || host == "localhost" => Ok(host.to_owned()),
-        _ => bail!(Hinted::new(
+        _ => bail!(Advice::new(
             format!("image {text} names no registry"),
             "put its host in front, for Docker Hub docker.io/NAME/REPOSITORY"
         )),
@@ -84,7 +84,7 @@ fn hex_digest(text: &str, digest: &str) -> Result<String> {
     match digest.strip_prefix("sha256:") {
         Some(hex) if hex.len() == 64 && hex.bytes().all(is_lower_hex) => Ok(hex.to_owned()),
         _ => {
-            bail!(Hinted::new(
+            bail!(Advice::new(
                 format!(
                     "image {text}: the digest is not sha256: and 64 hexadecimal digits in lower case"
                 ),
@@ -100,14 +100,14 @@ fn is_lower_hex(octet: u8) -> bool {
 
 fn refuse_mutable(text: &str, tag: Option<&str>, digest: Option<&String>) -> Result<()> {
     if digest.is_none() {
-        bail!(Hinted::new(
+        bail!(Advice::new(
             format!("image {text} is not pinned by a digest: its tag may move at any time"),
             "give the reference that `packager push` prints, with @sha256:… at its end, \
              or say --allow-mutable"
         ));
     }
     if tag == Some("latest") {
-        bail!(Hinted::new(
+        bail!(Advice::new(
             format!("image {text} has the tag latest, which soon names another image"),
             "push it under a tag of its own, or say --allow-mutable"
         ));

@@ -4,7 +4,7 @@ use std::fmt;
 
 use anyhow::{Result, bail};
 
-use crate::console::Hinted;
+use gateway::advice::Advice;
 
 /// A release of Istio, `1.MINOR`: patches change no resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,13 +31,13 @@ impl Release {
         let mut parts = text.split('.').map(str::parse::<u16>);
         let release = match (parts.next(), parts.next(), parts.next(), parts.next()) {
             (Some(Ok(1)), Some(Ok(minor)), None | Some(Ok(_)), None) => Self { minor },
-            _ => bail!(Hinted::new(
+            _ => bail!(Advice::new(
                 format!("--istio {text:?} is not a release of Istio"),
                 "give it as 1.30, or as 1.30.3"
             )),
         };
         if release < Self::OLDEST {
-            bail!(Hinted::new(
+            bail!(Advice::new(
                 format!(
                     "Istio {release} is older than {}, the oldest supported",
                     Self::OLDEST

@@ -7,8 +7,8 @@ use super::attachment::refuse;
 use super::{
     Attachment, FailStrategy, ImageReference, Kind, Metadata, Namespace, ObjectName, Phase, Release,
 };
-use crate::console::Hinted;
 use crate::settings::Settings;
+use gateway::advice::Advice;
 
 /// What somebody asked for.
 #[derive(Clone, Debug)]
@@ -131,7 +131,7 @@ fn refuse_foreign(draft: &Draft) -> Result<()> {
     ];
     for (flag, given, reason) in foreign {
         if given {
-            bail!(Hinted::new(
+            bail!(Advice::new(
                 format!("{flag} means nothing to {name}: {reason}"),
                 format!("leave {flag} out")
             ));
@@ -139,7 +139,7 @@ fn refuse_foreign(draft: &Draft) -> Result<()> {
     }
     if draft.fail_strategy == FailStrategy::FailReload {
         let path = draft.kind.failure_path();
-        bail!(Hinted::new(
+        bail!(Advice::new(
             format!("{path}: {name} has no FAIL_RELOAD"),
             "say FAIL_OPEN or FAIL_CLOSE"
         ));
@@ -154,14 +154,14 @@ fn refuse_too_new(draft: &Draft, release: Release) -> Result<()> {
         return Ok(());
     }
     if draft.kind == Kind::TrafficExtension {
-        bail!(Hinted::new(
+        bail!(Advice::new(
             format!("Istio {release} has no TrafficExtension, which came with {first}"),
             "say --kind WasmPlugin"
         ));
     }
     if draft.fail_strategy == FailStrategy::FailReload {
         let path = draft.kind.failure_path();
-        bail!(Hinted::new(
+        bail!(Advice::new(
             format!("{path}: Istio {release} does not act on FAIL_RELOAD, which came with {first}"),
             "say --fail-strategy FAIL_OPEN"
         ));

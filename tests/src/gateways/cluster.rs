@@ -6,7 +6,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use packager::gateway::Workload;
+use gateway::Workload;
 use serde_json::json;
 use tempfile::TempDir;
 

@@ -1,9 +1,9 @@
 //! Envoy's configuration for listeners of the model.
 
 use anyhow::{Context, Result};
-use packager::gateway::listener::Service;
-use packager::gateway::resources::istio::TlsMode;
-use packager::gateway::{FilterChain, Listener, VirtualHost};
+use gateway::listener::Service;
+use gateway::resources::istio::TlsMode;
+use gateway::{FilterChain, Listener, VirtualHost};
 use serde_json::{Value, json};
 
 use crate::certificate::Certificate;

@@ -11,9 +11,9 @@ use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use packager::gateway::documents::read;
-use packager::gateway::{Model, Resources};
-use packager::merge::without_status;
+use gateway::documents::read;
+use gateway::merge::without_status;
+use gateway::{Model, Resources};
 use serde_json::Value;
 use tempfile::TempDir;
 use tests::certificate::Certificate;

@@ -12,9 +12,9 @@ use std::process::{Child, Command};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use packager::gateway::documents::read;
-use packager::gateway::listener::Service;
-use packager::gateway::{FilterChain, Listener, Model, Resources, Workload};
+use gateway::documents::read;
+use gateway::listener::Service;
+use gateway::{FilterChain, Listener, Model, Resources, Workload};
 use serde_json::{Value, json};
 use tests::gateways::{Applied, Case, NAMESPACES, RandomInput, cases};
 use tests::istio::{Kubectl, Pod, Stack, istio_file};

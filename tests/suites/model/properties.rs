@@ -2,8 +2,8 @@
 
 #![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 
-use packager::gateway::documents::read;
-use packager::gateway::{Model, Resources};
+use gateway::documents::read;
+use gateway::{Model, Resources};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;

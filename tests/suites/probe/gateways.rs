@@ -1,6 +1,6 @@
 //! One Envoy with the listeners of several cases.
 
-use packager::gateway::Listener;
+use gateway::Listener;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tests::certificate::Certificate;

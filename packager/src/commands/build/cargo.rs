@@ -10,7 +10,8 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 use crate::commands::files;
-use crate::console::{Console, Hinted};
+use crate::console::Console;
+use gateway::advice::Advice;
 
 const TARGET: &str = "wasm32-wasip1";
 
@@ -57,7 +58,7 @@ fn workspace() -> Result<PathBuf> {
         .args(arguments)
         .output()
         .map_err(|error| {
-            Hinted::new(
+            Advice::new(
                 format!("running cargo: {error}"),
                 "install Rust: https://rustup.rs",
             )
@@ -65,7 +66,7 @@ fn workspace() -> Result<PathBuf> {
     let manifest = PathBuf::from(first_line(&output));
     match manifest.parent() {
         Some(folder) if folder.join("filter/Cargo.toml").is_file() => Ok(folder.to_owned()),
-        _ => bail!(Hinted::new(
+        _ => bail!(Advice::new(
             "building the filter: this folder is in no checkout of sni-guard",
             "run it in a checkout, or give a built module with --module where a command has it"
         )),
@@ -77,7 +78,7 @@ fn require_target(workspace: &Path) -> Result<()> {
     if Path::new(&folder).is_dir() {
         return Ok(());
     }
-    bail!(Hinted::new(
+    bail!(Advice::new(
         format!("building the filter: Rust's target {TARGET} is not installed"),
         "run `rustup toolchain install` in the checkout"
     ))

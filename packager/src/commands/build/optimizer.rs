@@ -7,8 +7,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::console::Hinted;
 use crate::module;
+use gateway::advice::Advice;
 
 pub(super) struct Optimizer {
     program: PathBuf,
@@ -22,7 +22,7 @@ impl Optimizer {
             .arg("--version")
             .output()
             .map_err(|error| {
-                Hinted::new(
+                Advice::new(
                     format!("running {}: {error}", program.display()),
                     "install Binaryen (Debian: apt-get install binaryen; npm: binaryen), name the \
                  program with --wasm-opt, or leave it out with --no-optimize",

@@ -10,7 +10,7 @@ use kube::{Client, Config};
 use tokio::time::timeout;
 
 use super::failure::{Failure, one_line};
-use crate::console::Hinted;
+use gateway::advice::Advice;
 
 /// How long a connection may take to come about.
 const CONNECTING: Duration = Duration::from_secs(10);
@@ -46,7 +46,7 @@ impl Server {
         let client = tokio::task::spawn_blocking(move || Client::try_from(config));
         let failed = |problem: String| {
             let hint = "see whether kubectl gets them";
-            Hinted::new(
+            Advice::new(
                 format!("getting credentials for {url}, by {source}: {problem}"),
                 hint,
             )
@@ -70,7 +70,7 @@ impl Server {
     /// What to say of a step that failed.
     pub(super) fn failed(&self, step: &str, failure: Failure) -> anyhow::Error {
         let (problem, hint) = failure.explain(&self.source);
-        Hinted::new(format!("{step} of {}: {problem}", self.url), hint).into()
+        Advice::new(format!("{step} of {}: {problem}", self.url), hint).into()
     }
 
     /// Waits for an answer, not for ever.
@@ -93,7 +93,7 @@ async fn config(context: Option<&str>) -> Result<(Config, String)> {
     let kubeconfig = match Kubeconfig::read() {
         Ok(kubeconfig) => kubeconfig,
         Err(error) if is_missing(&error) && context.is_none() => return in_cluster(&error),
-        Err(error) => bail!(Hinted::new(problem(&error), NAME_ONE)),
+        Err(error) => bail!(Advice::new(problem(&error), NAME_ONE)),
     };
     let known: Vec<&str> = kubeconfig
         .contexts
@@ -107,7 +107,7 @@ async fn config(context: Option<&str>) -> Result<(Config, String)> {
     };
     let Some(context) = context.or(kubeconfig.current_context.as_deref()) else {
         let hint = format!("name one with --context: {known}");
-        bail!(Hinted::new(
+        bail!(Advice::new(
             "reading the kubeconfig: it has no current context",
             hint
         ));
@@ -119,7 +119,7 @@ async fn config(context: Option<&str>) -> Result<(Config, String)> {
         .any(|known| known.name == context)
     {
         let message = format!("reading the kubeconfig: it has no context {context:?}");
-        bail!(Hinted::new(message, format!("its contexts: {known}")));
+        bail!(Advice::new(message, format!("its contexts: {known}")));
     }
     let has_proxy = has_proxy(&kubeconfig, &context);
     let options = KubeConfigOptions {
@@ -139,7 +139,7 @@ async fn config(context: Option<&str>) -> Result<(Config, String)> {
         }
         Err(error) => {
             let hint = "kubectl config view --minify shows what the context is";
-            bail!(Hinted::new(format!("{}, {source}", problem(&error)), hint))
+            bail!(Advice::new(format!("{}, {source}", problem(&error)), hint))
         }
     }
 }
@@ -166,7 +166,7 @@ const NAME_ONE: &str = "name a kubeconfig with the environment variable KUBECONF
 /// What pods are told of their cluster.
 fn in_cluster(missing: &KubeconfigError) -> Result<(Config, String)> {
     if std::env::var_os("KUBERNETES_SERVICE_HOST").is_none() {
-        bail!(Hinted::new(
+        bail!(Advice::new(
             format!("{}, and this runs in no cluster", problem(missing)),
             NAME_ONE
         ));
@@ -174,7 +174,7 @@ fn in_cluster(missing: &KubeconfigError) -> Result<(Config, String)> {
     let source = "the service account of this pod".to_owned();
     match Config::incluster() {
         Ok(config) => Ok((config, source)),
-        Err(error) => bail!(Hinted::new(
+        Err(error) => bail!(Advice::new(
             format!("reading {source}: {}", one_line(&error.to_string())),
             "let the pod have the token of its service account (automountServiceAccountToken)"
         )),

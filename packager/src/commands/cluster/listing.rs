@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use super::connection::Server;
 use super::failure::Failure;
 use super::kinds::Kind;
-use crate::gateway::Resources;
-use crate::gateway::documents::{self, DocumentFault};
-use crate::gateway::resources::Origin;
+use gateway::Resources;
+use gateway::documents::{self, DocumentFault};
+use gateway::resources::Origin;
 
 /// How many resources are asked for at once, as kubectl does.
 const PAGE: u32 = 500;

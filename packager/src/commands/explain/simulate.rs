@@ -8,7 +8,7 @@ use super::Case;
 use crate::commands::inputs::{self, Inputs};
 use crate::commands::source::Source;
 use crate::console::{Console, ExitStatus};
-use crate::gateway::{Listener, Model, Outcome, Workload};
+use gateway::{Listener, Model, Outcome, Workload};
 
 /// What becomes of a case at a listener.
 #[derive(Debug, Serialize)]

@@ -4,13 +4,14 @@ use anyhow::{Result, bail};
 
 use super::{Args, ResourceFormat, check, labels, servers};
 use crate::commands::inputs;
-use crate::console::{Console, ExitStatus, Hinted};
-use crate::gateway::protected::Boundary;
-use crate::gateway::{Listener, Model};
+use crate::console::{Console, ExitStatus};
 use crate::resource::{
     Attachment, AuthorizationPolicy, ManifestKind, Metadata, Ports, Resource, boundary_notes,
     to_yaml,
 };
+use gateway::advice::Advice;
+use gateway::protected::Boundary;
+use gateway::{Listener, Model};
 
 const KIND: ManifestKind = ManifestKind::AuthorizationPolicy;
 
@@ -52,7 +53,7 @@ fn boundary(
     console: &mut Console<'_>,
 ) -> Result<Option<Boundary>> {
     let Some(source) = args.source() else {
-        bail!(Hinted::new(
+        bail!(Advice::new(
             format!("{} is made from the resources of the gateways", KIND.name()),
             "give them with --from PATH, or say --cluster"
         ));
@@ -118,7 +119,7 @@ fn refuse_foreign(args: &Args) -> Result<()> {
     ];
     for (flag, is_given) in foreign {
         if is_given {
-            bail!(Hinted::new(
+            bail!(Advice::new(
                 format!(
                     "{flag} means nothing to {}: it does not run the filter",
                     KIND.name()

@@ -4,10 +4,11 @@ use anyhow::{Context, Result, bail};
 
 use crate::commands::inputs::{self, Inputs};
 use crate::commands::source::Source;
-use crate::console::{Console, ExitStatus, Hinted};
-use crate::gateway::tables::{Conflict, Listing, Tables};
-use crate::gateway::{Model, Workload};
+use crate::console::{Console, ExitStatus};
 use crate::resource::{Attachment, Draft, Request};
+use gateway::advice::Advice;
+use gateway::tables::{Conflict, Listing, Tables};
+use gateway::{Model, Workload};
 
 /// The root namespace of an Istio that was installed as it comes: a resource there reaches pods of
 /// every namespace (Istio `pilot/pkg/model/extensions.go`).
@@ -42,7 +43,7 @@ pub(super) fn drafts(
     }
     let is_only = tables.tables.len() == 1;
     if !is_only && !tables.ports_are_certain {
-        bail!(Hinted::new(
+        bail!(Advice::new(
             "the servers differ by port, and which port Envoy listens on for each depends on a \
              Service that is not in the input",
             "give the gateway's Service and its pods or Deployment too"
@@ -110,21 +111,21 @@ fn differ(
 ) -> anyhow::Error {
     if one == other {
         let message = format!("{one} has other servers on each of two addresses of port {port}");
-        return Hinted::new(
+        return Advice::new(
             message,
             "a resource is for all addresses: list the servers yourself",
         )
         .into();
     }
     let message = format!("on port {port} the servers of {one} are not those of {other}");
-    Hinted::new(
+    Advice::new(
         message,
         "write a resource for each, with labels that only its pods have",
     )
     .into()
 }
 
-pub(super) fn nothing_reached(source: Source<'_>, model: &Model, namespace: &str) -> Hinted {
+pub(super) fn nothing_reached(source: Source<'_>, model: &Model, namespace: &str) -> Advice {
     let found = model.workloads.iter().map(|workload| {
         let labels = workload
             .labels
@@ -143,7 +144,7 @@ pub(super) fn nothing_reached(source: Source<'_>, model: &Model, namespace: &str
             "give the Gateways, such as kubectl get gateways.networking.istio.io -A -o yaml prints",
         );
     }
-    Hinted::new(
+    Advice::new(
         format!("no TLS server of the input is on pods that the resource in {namespace} reaches"),
         format!("the input has {}", found.join("; ")),
     )

@@ -19,8 +19,8 @@ use super::ending::Ending;
 use super::failure::Failure;
 use super::target::{Ask, HostName, Target};
 use super::trust::noting_certificate;
-use crate::gateway::Certificate;
-use crate::probe::{Answer, Body, is_told};
+use gateway::Certificate;
+use gateway::probe::{Answer, Body, is_told};
 
 const USER_AGENT: HeaderValue =
     HeaderValue::from_static(concat!("sni-guard-packager/", env!("CARGO_PKG_VERSION")));

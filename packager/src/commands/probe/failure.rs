@@ -8,7 +8,8 @@ use std::time::Duration;
 use rustls::{AlertDescription, CertificateError};
 
 use super::ending::Ending;
-use crate::probe::{Seen, Trouble};
+use gateway::advice::Advice;
+use gateway::probe::Seen;
 
 /// Why there is no connection, or no answer on it.
 #[derive(Debug)]
@@ -17,25 +18,22 @@ pub(super) enum Failure {
     Reset,
     /// It demands a client certificate.
     ClientCertificate,
-    /// Nothing can be told.
-    Trouble(Trouble),
+    /// It is not known what the server would answer.
+    Unknown(Advice),
 }
 
 const LIVE: &str =
     "is it the port on which the gateway speaks TLS? kubectl port-forward has others";
 
 impl Failure {
-    fn trouble(message: impl Into<String>, hint: &str) -> Self {
-        Self::Trouble(Trouble {
-            message: message.into(),
-            hint: hint.into(),
-        })
+    fn unknown(message: impl Into<String>, hint: &str) -> Self {
+        Self::Unknown(Advice::new(message, hint))
     }
 
     /// Nothing came in time.
     pub(super) fn timeout(timeout: Duration) -> Self {
         let message = format!("no answer within {} s", timeout.as_secs());
-        Self::trouble(
+        Self::unknown(
             message,
             "raise --timeout, or look whether something is in between",
         )
@@ -43,7 +41,7 @@ impl Failure {
 
     /// No connection came about.
     pub(super) fn of_connecting(error: &io::Error) -> Self {
-        Self::trouble(error.to_string(), LIVE)
+        Self::unknown(error.to_string(), LIVE)
     }
 
     /// TLS did not come about.
@@ -63,19 +61,19 @@ impl Failure {
         match error {
             rustls::Error::AlertReceived(alert) => Self::of_alert(*alert),
             rustls::Error::InvalidMessage(_) => {
-                Self::trouble("the server does not speak TLS", LIVE)
+                Self::unknown("the server does not speak TLS", LIVE)
             }
             rustls::Error::InvalidCertificate(
                 CertificateError::UnknownIssuer | CertificateError::BadSignature,
-            ) => Self::trouble(
+            ) => Self::unknown(
                 message,
                 "give the certificate of the authority that signed the server's with --ca-file",
             ),
-            rustls::Error::InvalidCertificate(_) => Self::trouble(
+            rustls::Error::InvalidCertificate(_) => Self::unknown(
                 message,
                 "clients refuse it too; --insecure-skip-tls-verify asks all the same",
             ),
-            _ => Self::trouble(message, LIVE),
+            _ => Self::unknown(message, LIVE),
         }
     }
 
@@ -84,7 +82,7 @@ impl Failure {
             // No server has the name (RFC 6066 §3), in the words of others than Envoy.
             AlertDescription::UnrecognisedName => Self::Reset,
             AlertDescription::CertificateRequired => Self::ClientCertificate,
-            _ => Self::trouble(
+            _ => Self::unknown(
                 format!("the server refuses the connection with the TLS alert {alert:?}"),
                 "where it demands a client certificate, give one that it trusts with --client-cert \
                  and --client-key",
@@ -95,26 +93,26 @@ impl Failure {
     /// No answer came to an HTTP/2 request.
     pub(super) fn of_h2(error: &h2::Error, ending: &Arc<OnceLock<Ending>>) -> Self {
         if error.is_library() {
-            return Self::trouble(format!("the server breaks HTTP/2: {error}"), LIVE);
+            return Self::unknown(format!("the server breaks HTTP/2: {error}"), LIVE);
         }
         match Self::of_ending(ending) {
             Some(failure) => failure,
             None if error.is_remote() => Self::Reset,
-            None => Self::trouble(error.to_string(), LIVE),
+            None => Self::unknown(error.to_string(), LIVE),
         }
     }
 
     /// No answer came to an HTTP/1.1 request.
     pub(super) fn of_h1(error: &hyper::Error, ending: &Arc<OnceLock<Ending>>) -> Self {
         if error.is_parse() {
-            return Self::trouble(format!("the server breaks HTTP/1.1: {error}"), LIVE);
+            return Self::unknown(format!("the server breaks HTTP/1.1: {error}"), LIVE);
         }
         Self::of_ending(ending).unwrap_or_else(|| {
             let cause = error
                 .source()
                 .map(|cause| format!(": {cause}"))
                 .unwrap_or_default();
-            Self::trouble(format!("{error}{cause}"), LIVE)
+            Self::unknown(format!("{error}{cause}"), LIVE)
         })
     }
 
@@ -132,7 +130,7 @@ impl From<Failure> for Seen {
         match failure {
             Failure::Reset => Self::Reset,
             Failure::ClientCertificate => Self::ClientCertificate,
-            Failure::Trouble(trouble) => Self::Unknown(trouble),
+            Failure::Unknown(advice) => Self::Unknown(advice),
         }
     }
 }

@@ -7,9 +7,9 @@ use super::connection::Connection;
 use super::failure::Failure;
 use super::sites::Sites;
 use super::target::{Ask, HostName, Target};
-use crate::console::Hinted;
-use crate::gateway::Certificate;
-use crate::probe::{Answer, Choice, Evidence, Place, Report, Row, Seen, Site};
+use gateway::Certificate;
+use gateway::advice::Advice;
+use gateway::probe::{Answer, Choice, Evidence, Place, Report, Row, Seen, Site};
 
 /// How many requests, and connections, are under way at a time.
 const AT_A_TIME: usize = 16;
@@ -86,9 +86,9 @@ async fn open(target: &Target) -> Result<Option<Connection>> {
         Ok(connection) => Ok(Some(connection)),
         Err(Failure::Reset) => Ok(None),
         Err(Failure::ClientCertificate) => bail!(demanded(target)),
-        Err(Failure::Trouble(trouble)) => {
-            let message = format!("{}: {}", connecting(target), trouble.message);
-            bail!(Hinted::new(message, trouble.hint))
+        Err(Failure::Unknown(advice)) => {
+            let message = format!("{}: {}", connecting(target), advice.message);
+            bail!(Advice::new(message, advice.hint))
         }
     }
 }
@@ -97,8 +97,8 @@ fn connecting(target: &Target) -> String {
     format!("connecting to {} with SNI {}", target.endpoint, target.sni)
 }
 
-fn demanded(target: &Target) -> Hinted {
-    Hinted::new(
+fn demanded(target: &Target) -> Advice {
+    Advice::new(
         format!(
             "{}: the server demands a client certificate",
             connecting(target)

@@ -11,7 +11,8 @@ use super::sites::Sites;
 use super::target::Target;
 use crate::commands::ReportFormat;
 use crate::console::{Console, ExitStatus};
-use crate::probe::{Report, text};
+use crate::render;
+use gateway::probe::Report;
 
 /// The flags.
 #[derive(Clone, Copy, Debug, clap::Args)]
@@ -91,7 +92,7 @@ impl Rounds {
         sites.tell(&choice, &target.sni.text, console);
         self.done += 1;
         match self.output {
-            ReportFormat::Text => text::write(&report, console.out)?,
+            ReportFormat::Text => render::probe::write(&report, console.out)?,
             ReportFormat::Json => write_json(&report, console)?,
         }
         tell_troubles(&report, console);
@@ -122,7 +123,7 @@ impl Rounds {
         {
             match self.output {
                 ReportFormat::Text => {
-                    text::write_changes(before, &report, &self.when(), console.out)?;
+                    render::probe::write_changes(before, &report, &self.when(), console.out)?;
                 }
                 ReportFormat::Json => write_json(&report, console)?,
             }

@@ -6,8 +6,8 @@ use anyhow::Result;
 
 use crate::commands::inputs::{self, Inputs};
 use crate::console::{Console, ExitStatus};
-use crate::gateway::{Certificates, Model};
-use crate::probe::{Choice, Place, Site, choose};
+use gateway::probe::{Choice, Place, Site, choose};
+use gateway::{Certificates, Model};
 
 /// What the resources say of gateways; nothing without `--from`.
 #[derive(Default)]

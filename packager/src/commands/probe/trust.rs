@@ -15,7 +15,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 use rustls_platform_verifier::Verifier;
 
 use crate::commands::files;
-use crate::console::Hinted;
+use gateway::advice::Advice;
 
 /// The flags.
 #[derive(Debug, clap::Args)]
@@ -67,7 +67,7 @@ impl TrustArgs {
             .map_or(Ok(Vec::new()), files::read_certificates)?;
         match Verifier::new_with_extra_roots(own, Arc::clone(provider)) {
             Ok(verifier) => Ok(Arc::new(verifier)),
-            Err(error) => bail!(Hinted::new(
+            Err(error) => bail!(Advice::new(
                 format!("preparing to verify certificates: {error}"),
                 "give the certificates of the authorities to trust with --ca-file"
             )),
@@ -84,8 +84,8 @@ fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>> {
     }
 }
 
-fn no_key(path: &Path, problem: &str) -> Hinted {
-    Hinted::new(
+fn no_key(path: &Path, problem: &str) -> Advice {
+    Advice::new(
         format!("reading {}: {problem}", path.display()),
         "give a file with -----BEGIN PRIVATE KEY-----; openssl pkey takes a passphrase off",
     )

@@ -5,9 +5,9 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::console::Hinted;
 use crate::image::{Annotations, sha256};
 use crate::module;
+use gateway::advice::Advice;
 
 /// The annotations of an image: what the module tells, what the checkout tells, then what the
 /// command line says.
@@ -45,7 +45,7 @@ pub(super) fn annotations(wasm: &[u8], overrides: &[String]) -> Result<Annotatio
     for text in overrides {
         match text.split_once('=') {
             Some((key, value)) if !key.is_empty() => set(key, value.to_owned()),
-            _ => bail!(Hinted::new(
+            _ => bail!(Advice::new(
                 format!("--annotation {text:?} is not of the form KEY=VALUE"),
                 "write, for example, --annotation org.opencontainers.image.vendor=example"
             )),

@@ -10,7 +10,8 @@ use rustls::pki_types::CertificateDer;
 
 use super::Credentials;
 use crate::commands::files;
-use crate::console::{Console, Hinted};
+use crate::console::Console;
+use gateway::advice::Advice;
 
 /// The flags.
 #[derive(Debug, clap::Args)]
@@ -74,7 +75,7 @@ fn password(console: &mut Console<'_>) -> Result<String> {
         .context("reading the password from standard input")?;
     let password = text.trim_end_matches(['\r', '\n']);
     if password.is_empty() {
-        bail!(Hinted::new(
+        bail!(Advice::new(
             "reading the password from standard input: there is none",
             "give a file or a pipe, such as --password-stdin < token"
         ));

@@ -12,7 +12,7 @@ use oci_client::secrets::RegistryAuth;
 use serde_json::{Map, Value, json};
 
 use crate::commands::files;
-use crate::console::Hinted;
+use gateway::advice::Advice;
 
 /// Under this name docker keeps the credentials of Docker Hub.
 const DOCKER_HUB_KEY: &str = "https://index.docker.io/v1/";
@@ -79,7 +79,7 @@ fn files_to_read() -> Result<Vec<PathBuf>> {
     if let Some(path) = &named
         && !Path::new(path).is_file()
     {
-        bail!(Hinted::new(
+        bail!(Advice::new(
             format!(
                 "REGISTRY_AUTH_FILE names {}, which is no file",
                 Path::new(path).display()
@@ -121,7 +121,7 @@ fn read(path: &Path, reference: &Reference) -> Result<Option<RegistryAuth>> {
         Ok(DockerCredential::UsernamePassword(name, password)) => {
             Ok(Some(RegistryAuth::Basic(name, password)))
         }
-        Ok(DockerCredential::IdentityToken(_)) => bail!(Hinted::new(
+        Ok(DockerCredential::IdentityToken(_)) => bail!(Advice::new(
             format!("{key} has an identity token, which this command cannot exchange"),
             "log in with a user name and a password or an access token",
         )),
@@ -188,7 +188,7 @@ fn explain(error: &CredentialRetrievalError, key: &str) -> Result<Option<Registr
             bail!("{helper} failed for {key}: {}", stderr.trim())
         }
         CredentialRetrievalError::HelperCommunicationError => {
-            bail!(Hinted::new(
+            bail!(Advice::new(
                 format!("its credential helper for {key} could not be run"),
                 "is docker-credential-… installed and in the PATH?"
             ))

@@ -8,7 +8,7 @@ use oci_client::{Reference, RegistryOperation};
 use rustls::{AlertDescription, CertificateError};
 
 use super::Credentials;
-use crate::console::Hinted;
+use gateway::advice::Advice;
 
 /// A refusal, taken apart.
 #[derive(Debug, Default)]
@@ -191,7 +191,7 @@ impl Failure {
         let message = credentials.redact(&self.sentence());
         match self.hint(reference, operation, credentials) {
             None => anyhow::anyhow!(message),
-            Some(hint) => Hinted::new(message, hint).into(),
+            Some(hint) => Advice::new(message, hint).into(),
         }
     }
 

@@ -4,8 +4,8 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 
-use crate::checks::{CheckedListener, CheckedServer, Finding, Report};
-use crate::disjoint_sets::DisjointSets;
+use gateway::disjoint_sets::DisjointSets;
+use gateway::findings::{CheckedListener, CheckedServer, Finding, Report};
 
 /// A listener.
 pub(super) struct Site<'r> {

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 
 use super::graph::{Component, Edge, Node, Side};
 use super::text::{Escaped, Places, count, shortened};
-use crate::checks::{Code, Severity};
+use gateway::findings::{Code, Severity};
 
 /// Up to so many edges have a label each; above, those of one server and code share one.
 const FEW: usize = 12;

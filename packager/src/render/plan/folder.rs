@@ -7,9 +7,9 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use super::{json as report, kubectl};
-use crate::gateway::resources::ResourceName;
-use crate::merge::{Outlook, Plan, State, Step, Write, without_status};
 use crate::resource::to_yaml;
+use gateway::merge::{Outlook, Plan, State, Step, Write, without_status};
+use gateway::resources::ResourceName;
 
 /// What a step's files are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

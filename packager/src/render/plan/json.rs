@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::kubectl;
-use crate::merge::{Outlook, Plan, Step, Write, without_status};
+use gateway::merge::{Outlook, Plan, Step, Write, without_status};
 
 pub(super) fn outlook(outlook: &Outlook) -> Value {
     json!({

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use crate::gateway::resources::ResourceName;
-use crate::merge::{Plan, Write};
+use gateway::merge::{Plan, Write};
+use gateway::resources::ResourceName;
 
 /// A command that makes a write, with the patch or manifest in it or read from a file.
 pub(super) fn command(write: &Write, file: Option<&str>) -> String {
@@ -31,7 +31,7 @@ pub(super) fn command(write: &Write, file: Option<&str>) -> String {
             )
         }
         (Write::Create { manifest, .. }, None) => {
-            let text = serde_json::to_string(&crate::merge::without_status(manifest));
+            let text = serde_json::to_string(&gateway::merge::without_status(manifest));
             let text = quoted(&text.unwrap_or_default());
             format!(
                 "echo {text} | kubectl create --raw {} --filename -",

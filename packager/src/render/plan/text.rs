@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use super::kubectl;
-use crate::merge::{Outlook, Plan, Refusal, Step, Strategy};
+use gateway::merge::{Outlook, Plan, Refusal, Step, Strategy};
 
 pub(super) fn write(
     outlook: &Outlook,

@@ -8,7 +8,7 @@ use hyper::body::{Body as _, Incoming};
 use sha2::{Digest, Sha256};
 use tokio::time::{Instant, timeout_at};
 
-use crate::probe::Body;
+use gateway::probe::Body;
 
 /// How many octets of a body are read.
 const MAX_BODY: usize = 1 << 20;

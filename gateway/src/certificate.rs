@@ -1,0 +1,104 @@
+//! A certificate: its names and dates, and whether a key is its own.
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use rule::{Host, HostPattern};
+use rustls::crypto::ring::sign::any_supported_type;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use sha2::{Digest, Sha256};
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+
+/// The certificate that a server shows: the first of its chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// The SHA-256 of the certificate, in hexadecimal.
+    pub fingerprint: String,
+    /// The DNS names it is good for (RFC 5280 §4.2.1.6), sorted. Those that no client takes, such as
+    /// `a*.example.com`, are left out, and so is the common name.
+    pub names: Vec<HostPattern>,
+    /// The first moment it is valid.
+    pub not_before: DateTime<Utc>,
+    /// The last moment it is valid.
+    pub not_after: DateTime<Utc>,
+}
+
+/// A text is no certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotACertificate;
+
+impl fmt::Display for NotACertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("expected an X.509 certificate in PEM")
+    }
+}
+
+impl std::error::Error for NotACertificate {}
+
+impl Certificate {
+    /// Reads the first certificate of a PEM text.
+    ///
+    /// # Errors
+    /// There is none, or it is damaged.
+    pub fn parse(pem: &[u8]) -> Result<Self, NotACertificate> {
+        Self::parse_der(&CertificateDer::from_pem_slice(pem).map_err(|_| NotACertificate)?)
+    }
+
+    /// Reads a certificate as TLS shows it (X.690).
+    ///
+    /// # Errors
+    /// It is damaged.
+    pub fn parse_der(der: &[u8]) -> Result<Self, NotACertificate> {
+        let (_, found) = X509Certificate::from_der(der).map_err(|_| NotACertificate)?;
+        let time = |seconds| DateTime::from_timestamp(seconds, 0).ok_or(NotACertificate);
+        let validity = found.validity();
+        Ok(Self {
+            fingerprint: hex::encode(Sha256::digest(der)),
+            names: names(&found)?,
+            not_before: time(validity.not_before.timestamp())?,
+            not_after: time(validity.not_after.timestamp())?,
+        })
+    }
+
+    /// The name that makes it good for a host.
+    #[must_use]
+    pub fn name_for(&self, host: &str) -> Option<&HostPattern> {
+        let host = Host::from_authority(host.as_bytes());
+        self.names.iter().find(|name| name.certifies(host))
+    }
+
+    /// Whether it is good for some host of a pattern.
+    #[must_use]
+    pub fn suits(&self, pattern: &HostPattern) -> bool {
+        self.names.iter().any(|name| pattern.is_certified_by(name))
+    }
+}
+
+fn names(found: &X509Certificate<'_>) -> Result<Vec<HostPattern>, NotACertificate> {
+    let extension = found
+        .subject_alternative_name()
+        .map_err(|_| NotACertificate)?;
+    let listed = extension.map(|extension| extension.value.general_names.as_slice());
+    let dns = listed
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|name| match name {
+            GeneralName::DNSName(name) => HostPattern::try_from(*name).ok(),
+            _ => None,
+        });
+    let mut names: Vec<HostPattern> = dns.collect();
+    names.sort_by_cached_key(ToString::to_string);
+    names.dedup();
+    Ok(names)
+}
+
+/// Whether a private key is that of a certificate, by their public keys; `None` where either cannot
+/// be read. Nothing of the key is kept or told.
+pub(crate) fn key_fits(certificate: &[u8], key: &[u8]) -> Option<bool> {
+    let certificate = CertificateDer::from_pem_slice(certificate).ok()?;
+    let (_, certificate) = X509Certificate::from_der(&certificate).ok()?;
+    let key = PrivateKeyDer::from_pem_slice(key).ok()?;
+    let key = any_supported_type(&key).ok()?;
+    Some(certificate.public_key().raw == key.public_key()?.as_ref())
+}

@@ -1,0 +1,201 @@
+//! What becomes of a document, by its kind.
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::resources::extensions::Extension;
+use crate::resources::gateway_api::{Route, RouteKind, RouteText};
+use crate::resources::kubernetes::{PodText, Pods, Secret, SecretText, WorkloadText};
+use crate::resources::{Metadata, Origin, Resources};
+
+const GATEWAY_API: &str = "gateway.networking.k8s.io";
+const GATEWAY_API_EXPERIMENTAL: &str = "gateway.networking.x-k8s.io";
+const ISTIO: &str = "networking.istio.io";
+const ISTIO_EXTENSIONS: &str = "extensions.istio.io";
+const KUBERNETES: &str = "networking.k8s.io";
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Header {
+    api_version: String,
+    kind: String,
+}
+
+/// Adds a resource, or says what is wrong with it.
+pub(super) fn add(resources: &mut Resources, origin: &Origin, value: Value) -> Result<(), String> {
+    let Ok(Header { api_version, kind }) = Header::deserialize(&value) else {
+        return Err("expected a resource of Kubernetes, with apiVersion and kind".into());
+    };
+    // The version may be any: those that the API server serves have the same fields.
+    let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
+    let document = Document {
+        origin,
+        kind: &kind,
+        value,
+    };
+    match (group, kind.as_str()) {
+        (ISTIO, "Gateway") => {
+            document.push(&mut resources.gateways, |r| &mut r.metadata)?;
+            document.keep("Gateway", resources)
+        }
+        (ISTIO, "VirtualService") => {
+            document.push(&mut resources.virtual_services, |r| &mut r.metadata)?;
+            document.keep("VirtualService", resources)
+        }
+        (ISTIO, "EnvoyFilter") => document.keep("EnvoyFilter", resources),
+        (GATEWAY_API | GATEWAY_API_EXPERIMENTAL, _) => add_gateway_api(resources, &document),
+        (KUBERNETES, "Ingress") => document.push(&mut resources.ingresses, |r| &mut r.metadata),
+        (KUBERNETES, "IngressClass") => {
+            document.push(&mut resources.ingress_classes, |r| &mut r.metadata)
+        }
+        (ISTIO_EXTENSIONS, "WasmPlugin") => add_extension(resources, &document, "WasmPlugin"),
+        (ISTIO_EXTENSIONS, "TrafficExtension") => {
+            add_extension(resources, &document, "TrafficExtension")
+        }
+        ("", _) => add_core(resources, &document),
+        ("apps", "Deployment") => add_workload(resources, &document, "Deployment"),
+        ("apps", "DaemonSet") => add_workload(resources, &document, "DaemonSet"),
+        ("apps", "StatefulSet") => add_workload(resources, &document, "StatefulSet"),
+        _ => Ok(()),
+    }
+}
+
+fn add_gateway_api(resources: &mut Resources, document: &Document<'_>) -> Result<(), String> {
+    match document.kind {
+        "Gateway" => document.push(&mut resources.api_gateways, |r| &mut r.metadata),
+        "ListenerSet" | "XListenerSet" => {
+            document.push(&mut resources.listener_sets, |r| &mut r.metadata)
+        }
+        "HTTPRoute" => add_route(resources, document, RouteKind::Http),
+        "GRPCRoute" => add_route(resources, document, RouteKind::Grpc),
+        "TLSRoute" => add_route(resources, document, RouteKind::Tls),
+        "ReferenceGrant" => document.push(&mut resources.reference_grants, |r| &mut r.metadata),
+        "GatewayClass" => document.push(&mut resources.gateway_classes, |r| &mut r.metadata),
+        _ => Ok(()),
+    }
+}
+
+fn add_core(resources: &mut Resources, document: &Document<'_>) -> Result<(), String> {
+    match document.kind {
+        "Service" => document.push(&mut resources.services, |r| &mut r.metadata),
+        "Namespace" => document.push(&mut resources.namespaces, |r| &mut r.metadata),
+        "Pod" => {
+            let mut pods = Pods::from(document.parse::<PodText>()?);
+            document.locate(&mut pods.metadata);
+            resources.pods.push(pods);
+            Ok(())
+        }
+        "Secret" => {
+            let text: SecretText = document.parse()?;
+            let secret = Secret::try_from(text);
+            let mut secret = secret.map_err(|_| document.problem("data: expected base64"))?;
+            document.locate(&mut secret.metadata);
+            resources.secrets.push(secret);
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn add_workload(
+    resources: &mut Resources,
+    document: &Document<'_>,
+    kind: &'static str,
+) -> Result<(), String> {
+    let mut pods = document.parse::<WorkloadText>()?.into_pods(kind);
+    document.locate(&mut pods.metadata);
+    resources.pods.push(pods);
+    Ok(())
+}
+
+fn add_route(
+    resources: &mut Resources,
+    document: &Document<'_>,
+    kind: RouteKind,
+) -> Result<(), String> {
+    let RouteText { mut metadata, spec } = document.parse()?;
+    document.locate(&mut metadata);
+    resources.routes.push(Route {
+        kind,
+        metadata,
+        spec,
+    });
+    Ok(())
+}
+
+fn add_extension(
+    resources: &mut Resources,
+    document: &Document<'_>,
+    kind: &'static str,
+) -> Result<(), String> {
+    let mut extension = Extension {
+        kind,
+        ..document.parse()?
+    };
+    document.locate(&mut extension.metadata);
+    resources.extensions.push(extension);
+    Ok(())
+}
+
+#[derive(Deserialize)]
+struct WithMetadata {
+    metadata: Metadata,
+}
+
+struct Document<'d> {
+    origin: &'d Origin,
+    kind: &'d str,
+    value: Value,
+}
+
+impl Document<'_> {
+    fn push<T: DeserializeOwned>(
+        &self,
+        list: &mut Vec<T>,
+        metadata: impl Fn(&mut T) -> &mut Metadata,
+    ) -> Result<(), String> {
+        let mut resource: T = self.parse()?;
+        self.locate(metadata(&mut resource));
+        list.push(resource);
+        Ok(())
+    }
+
+    fn parse<T: DeserializeOwned>(&self) -> Result<T, String> {
+        serde_path_to_error::deserialize(&self.value).map_err(|error| {
+            let path = error.path().to_string();
+            let at = if path == "." {
+                String::new()
+            } else {
+                format!("{path}: ")
+            };
+            self.problem(&format!("{at}{}", error.inner()))
+        })
+    }
+
+    /// Keeps the manifest, where manifests are kept.
+    fn keep(&self, kind: &'static str, resources: &mut Resources) -> Result<(), String> {
+        if resources.manifests.are_kept() {
+            let WithMetadata { metadata } = self.parse()?;
+            resources
+                .manifests
+                .set(&metadata.resource(kind), Some(self.value.clone()));
+        }
+        Ok(())
+    }
+
+    fn problem(&self, problem: &str) -> String {
+        let text = |path| self.value.pointer(path).and_then(Value::as_str);
+        let name = text("/metadata/name").unwrap_or("without a name");
+        let namespace = text("/metadata/namespace").map(|namespace| format!("{namespace}/"));
+        format!(
+            "{} {}{name}: {problem}",
+            self.kind,
+            namespace.unwrap_or_default()
+        )
+    }
+
+    fn locate(&self, metadata: &mut Metadata) {
+        metadata.origin = self.origin.clone();
+    }
+}
