@@ -11,10 +11,12 @@ use anyhow::{Context, Result};
 use chrono::{DateTime, SecondsFormat};
 use flate2::{Compression, GzBuilder};
 use serde_json::json;
-use sha2::{Digest, Sha256};
+
+use crate::digest::sha256;
 
 pub mod manifest;
 pub mod media_type;
+
 /// The name of the module in the layer, which Istio's agent looks for.
 pub const MODULE_NAME: &str = "plugin.wasm";
 
@@ -147,12 +149,6 @@ impl Blob {
     pub fn descriptor(&self) -> serde_json::Value {
         json!({ "mediaType": self.media_type, "digest": self.digest, "size": self.bytes.len() })
     }
-}
-
-/// The digest of some bytes, as OCI writes it.
-#[must_use]
-pub fn sha256(bytes: &[u8]) -> String {
-    format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
 }
 
 fn manifest_of(

@@ -3,14 +3,14 @@
 //!
 //! [`commands`] has one module per subcommand and all the input and output. What they call is pure:
 //! [`module`] knows WebAssembly and what Envoy wants of it, [`image`] the OCI image, [`resource`]
-//! the Kubernetes resource, [`settings`] the filter's configuration as people write it, [`gateway`]
-//! what istiod and Envoy make of Gateways and routes, [`checks`] what is wrong with that, and [`merge`]
-//! how to mend it. [`render`] writes either in several forms, [`probe`] judges what a live gateway
-//! answers, [`manual`] makes the manual pages, and [`spelling`] guesses what was meant. The decisions are
-//! [`rule`]'s, the same code that the filter runs.
+//! the Kubernetes resource, [`settings`] the filter's configuration as people write it. [`render`]
+//! writes reports and plans in several forms, [`manual`] makes the manual pages, and [`spelling`]
+//! guesses what was meant. What gateways make of resources, what is wrong with that and how to merge
+//! servers is [`gateway`]'s. The decisions are [`rule`]'s, the same code that the filter runs.
 
 pub mod commands;
 pub mod console;
+pub mod digest;
 pub mod image;
 pub mod manual;
 pub mod module;

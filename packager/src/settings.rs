@@ -4,13 +4,13 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
+use gateway::advice::Advice;
 use rule::{Action, Config, Document, Rule};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use serde_saphyr::UserMessageFormatter;
 
 use crate::spelling;
-use gateway::advice::Advice;
 
 /// The longest configuration with a readable table of servers, in octets.
 const LONGEST_READABLE: usize = 16 << 10;

@@ -12,7 +12,8 @@ use std::path::Path;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use packager::image::{media_type, sha256};
+use packager::digest::sha256;
+use packager::image::media_type;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tests::module;

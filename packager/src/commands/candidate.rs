@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use gateway::advice::Advice;
 use oci_client::{Reference, RegistryOperation};
 use serde::Serialize;
 
@@ -12,9 +13,10 @@ use super::files;
 use super::layout::Layout;
 use super::registry::{Connection, Pulled, Registry, unusable_realm};
 use crate::console::ExitStatus;
+use crate::digest::sha256;
 use crate::image::manifest::{Descriptor, ImageManifest, Manifest, Variant, linux_amd64};
-use crate::image::{Annotations, media_type, sha256};
-use crate::module::loading::{Consumer, Problem};
+use crate::image::{Annotations, media_type};
+use crate::module::loading::Consumer;
 use crate::module::{self, MAX_SIZE, Report};
 
 /// Longer than this Istio's agent does not wait (Istio `pkg/wasm/cache.go`).
@@ -40,7 +42,7 @@ pub(crate) struct Candidate {
     /// The module, where it was found and is one.
     pub(crate) module: Option<Report>,
     /// Why a gateway would not load it, the module's own problems included.
-    pub(crate) problems: Vec<Problem>,
+    pub(crate) problems: Vec<Advice>,
 }
 
 /// What an image says of itself.
@@ -88,17 +90,17 @@ impl Candidate {
         }
     }
 
-    fn problem(&mut self, problem: Problem) {
+    fn problem(&mut self, problem: Advice) {
         self.problems.push(problem);
     }
 
     fn inspect(&mut self, wasm: &[u8]) {
         let remedy = "build the module with `packager build`";
         match module::inspect(wasm) {
-            Err(error) => self.problem(Problem::new(format!("plugin.wasm: {error:#}"), remedy)),
+            Err(error) => self.problem(Advice::new(format!("plugin.wasm: {error:#}"), remedy)),
             Ok(report) => {
                 let problems = report.problems.iter();
-                let problems = problems.map(|reason| Problem::new(reason.clone(), remedy));
+                let problems = problems.map(|reason| Advice::new(reason.clone(), remedy));
                 self.problems.extend(problems);
                 self.module = Some(report);
             }
@@ -121,7 +123,7 @@ impl Candidate {
             // The answer is no already; that it cannot be read here either is one reason more.
             Err(error) if !self.problems.is_empty() => {
                 let reason = format!("it could not be pulled: {error:#}");
-                self.problem(Problem::new(reason, "mend the above first"));
+                self.problem(Advice::new(reason, "mend the above first"));
                 Ok(None)
             }
             Err(error) => Err(error),
@@ -130,10 +132,7 @@ impl Candidate {
                 if took > LONGEST_PULL {
                     let reason =
                         format!("it took {} s to pull, a gateway waits 30", took.as_secs());
-                    self.problem(Problem::new(
-                        reason,
-                        "use a registry nearer to the gateways",
-                    ));
+                    self.problem(Advice::new(reason, "use a registry nearer to the gateways"));
                 }
                 Ok(wasm)
             }
@@ -150,7 +149,7 @@ impl Candidate {
             Manifest::Index(children) => {
                 let Some(child) = linux_amd64(&children) else {
                     let reason = "it is an index, and has no image for linux/amd64";
-                    self.problem(Problem::new(
+                    self.problem(Advice::new(
                         reason,
                         "push one image, as `packager push` does",
                     ));
@@ -204,7 +203,7 @@ impl Candidate {
                 "its layer has {} bytes, a gateway takes 256 MiB",
                 layer.size
             );
-            self.problem(Problem::new(reason, "push the module alone"));
+            self.problem(Advice::new(reason, "push the module alone"));
             return Ok(None);
         }
         let Some(bytes) = self.right(origin.blob(&layer)?, &layer.digest) else {
@@ -239,7 +238,7 @@ impl Candidate {
             Pulled::Wrong => {
                 let reason = format!("the bytes are not those of the digest {digest}");
                 let remedy = "remove the image from the registry and push it again";
-                self.problem(Problem::new(reason, remedy));
+                self.problem(Advice::new(reason, remedy));
                 None
             }
         }
@@ -332,16 +331,16 @@ fn compared(bytes: Vec<u8>, digest: &str) -> Pulled {
     }
 }
 
-fn realm_problem(reason: &str) -> Problem {
+fn realm_problem(reason: &str) -> Advice {
     let remedy = "set the realm of the registry to its public https URL: that is valid for Basic \
                   authentication too";
-    Problem::new(format!("the agent would not log in: {reason}"), remedy)
+    Advice::new(format!("the agent would not log in: {reason}"), remedy)
 }
 
-fn pinned_index(index: &str, child: &str) -> Problem {
+fn pinned_index(index: &str, child: &str) -> Advice {
     let reason = format!(
         "{index} is an index: the agent takes its image for linux/amd64, {child}, and compares the \
          digests"
     );
-    Problem::new(reason, format!("pin the image itself, {child}"))
+    Advice::new(reason, format!("pin the image itself, {child}"))
 }

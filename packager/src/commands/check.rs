@@ -3,15 +3,15 @@
 use anyhow::{Result, bail};
 use chrono::{DateTime, Utc};
 use clap::ValueEnum;
+use gateway::advice::Advice;
+use gateway::findings::{self, Code, Documentation, Input, Report};
+use gateway::{Certificates, Model};
 
 use super::inputs::{self, Inputs};
 use super::source::InputArgs;
 use crate::console::{Console, ExitStatus};
 use crate::render::{self, Format};
 use crate::spelling;
-use gateway::advice::Advice;
-use gateway::findings::{self, Code, Documentation, Input, Report};
-use gateway::{Certificates, Model};
 
 /// Say which hosts of gateways break each other, and what else is wrong with their servers
 #[derive(Debug, clap::Args)]

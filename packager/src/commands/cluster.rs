@@ -8,6 +8,8 @@ mod kinds;
 mod listing;
 
 use anyhow::{Result, bail};
+use gateway::Resources;
+use gateway::advice::Advice;
 use tokio::runtime::Builder;
 
 use self::connection::Server;
@@ -16,8 +18,6 @@ use self::failure::Failure;
 use self::kinds::{FOR_PLANS, KINDS, Kind, Need};
 use super::inputs::Inputs;
 use crate::console::Console;
-use gateway::Resources;
-use gateway::advice::Advice;
 
 /// What is read.
 #[derive(Clone, Copy, Debug)]

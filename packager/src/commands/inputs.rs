@@ -5,12 +5,12 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-
-use crate::console::{Console, ExitStatus};
 use gateway::advice::Advice;
 use gateway::documents::{self, DocumentFault, MAX_TEXT};
 use gateway::resources::Origin;
 use gateway::{Resources, Workload};
+
+use crate::console::{Console, ExitStatus};
 
 /// What was read.
 #[derive(Debug, Default)]

@@ -43,7 +43,7 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
                 report = json!({});
             }
             if let Some(report) = report.as_object_mut() {
-                let reasons = candidate.problems.iter().map(|problem| &problem.reason);
+                let reasons = candidate.problems.iter().map(|problem| &problem.message);
                 report.insert("problems".into(), reasons.cloned().collect());
                 if let Some(image) = &candidate.image {
                     report.insert("image".into(), json!(image));
@@ -61,7 +61,7 @@ fn write_text(candidate: &Candidate, out: &mut dyn Write) -> Result<()> {
         write_module(report, out)?;
     }
     for problem in &candidate.problems {
-        writeln!(out, "Envoy would not load it: {}", problem.reason)?;
+        writeln!(out, "Envoy would not load it: {}", problem.message)?;
     }
     Ok(())
 }

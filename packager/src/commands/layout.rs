@@ -4,11 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use gateway::advice::Advice;
 use serde_json::{Value, json};
 
 use crate::commands::files;
 use crate::image::{Blob, Image, media_type};
-use gateway::advice::Advice;
 
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
 

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
+use gateway::advice::Advice;
+use gateway::tables::Listing;
 use rule::{Config, Rule};
 use serde_json::json;
 
@@ -18,8 +20,6 @@ use crate::resource::{
     Draft, FailStrategy, Kind, ManifestKind, Phase, Request, Resource, notes, pull_secret, to_yaml,
 };
 use crate::settings::Settings;
-use gateway::advice::Advice;
-use gateway::tables::Listing;
 
 /// Write the Kubernetes resource that has a gateway run the filter, or the access control for hosts
 /// with mutual TLS

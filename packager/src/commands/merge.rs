@@ -4,6 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use gateway::Certificates;
+use gateway::advice::Advice;
+use gateway::merge::{Input, Outlook, State, Strategy, merge};
 use tempfile::TempDir;
 
 use super::ReportFormat;
@@ -11,9 +14,6 @@ use super::inputs;
 use super::source::InputArgs;
 use crate::console::{Console, ExitStatus};
 use crate::render::plan::{self, File, Form};
-use gateway::Certificates;
-use gateway::advice::Advice;
-use gateway::merge::{Input, Outlook, State, Strategy, merge};
 
 /// Plan how servers that break each other become one, without an outage on the way
 #[derive(Debug, clap::Args)]

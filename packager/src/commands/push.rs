@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
+use gateway::advice::Advice;
 use oci_client::{Reference, RegistryOperation};
 use serde::Serialize;
 use serde_json::json;
@@ -17,7 +18,6 @@ use super::{ReportFormat, build, files};
 use crate::console::{Console, ExitStatus};
 use crate::image::{Blob, Format, Image};
 use crate::module;
-use gateway::advice::Advice;
 
 /// Push the module as an image that Istio's gateways load
 #[derive(Debug, clap::Args)]

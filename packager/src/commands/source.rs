@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
+use gateway::Resources;
+use gateway::advice::Advice;
 
 use super::cluster::{self, Scope};
 use super::inputs::{self, Inputs};
 use crate::console::Console;
 use crate::resource::names::Namespace;
-use gateway::Resources;
-use gateway::advice::Advice;
 
 /// Resources as arguments, for a command that needs some.
 #[derive(Debug, clap::Args)]

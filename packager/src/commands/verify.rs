@@ -47,6 +47,11 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
 
 fn as_json(args: &Args, candidate: &Candidate) -> serde_json::Value {
     let (image, module) = (candidate.image.as_ref(), candidate.module.as_ref());
+    let problems: Vec<_> = candidate
+        .problems
+        .iter()
+        .map(|problem| json!({ "reason": problem.message, "remedy": problem.hint }))
+        .collect();
     json!({
         "image": args.image,
         "for": args.consumer.to_string(),
@@ -57,7 +62,7 @@ fn as_json(args: &Args, candidate: &Candidate) -> serde_json::Value {
         "annotations": image.map(|image| &image.annotations),
         "size": module.map(|module| module.size),
         "sha256": module.map(|module| &module.sha256),
-        "problems": candidate.problems,
+        "problems": problems,
         "module": module,
     })
 }
@@ -68,8 +73,8 @@ fn write_text(args: &Args, candidate: &Candidate, out: &mut dyn Write) -> Result
         writeln!(out, "module    {} bytes, {}", module.size, module.sha256)?;
     }
     for problem in &candidate.problems {
-        writeln!(out, "would not load: {}", problem.reason)?;
-        writeln!(out, "  remedy: {}", problem.remedy)?;
+        writeln!(out, "would not load: {}", problem.message)?;
+        writeln!(out, "  remedy: {}", problem.hint)?;
     }
     if candidate.problems.is_empty() {
         writeln!(out, "{} would load it", args.consumer)?;

@@ -5,11 +5,11 @@ use std::io::Read;
 
 use anyhow::{Context, Result};
 use flate2::read::GzDecoder;
+use gateway::advice::Advice;
 use serde::{Deserialize, Serialize};
 
 use super::{Annotations, MODULE_NAME, media_type};
 use crate::module::MAX_SIZE;
-use crate::module::loading::Problem;
 
 /// What a reference names.
 #[derive(Clone, Debug)]
@@ -115,9 +115,9 @@ impl ImageManifest {
     ///
     /// # Errors
     /// There is none that it would take.
-    pub fn module_layer(&self) -> Result<(Variant, &Descriptor), Problem> {
+    pub fn module_layer(&self) -> Result<(Variant, &Descriptor), Advice> {
         let wrong = |reason: String| {
-            Problem::new(
+            Advice::new(
                 reason,
                 "push the module with `packager push`, which writes what they take",
             )
@@ -164,17 +164,17 @@ impl Variant {
     ///
     /// # Errors
     /// There is none that a gateway would find.
-    pub fn unpack(self, layer: Vec<u8>) -> Result<Vec<u8>, Problem> {
+    pub fn unpack(self, layer: Vec<u8>) -> Result<Vec<u8>, Advice> {
         match self {
             Self::Artifact => Ok(layer),
             Self::Compat | Self::Docker => {
                 let found = find_module(&layer).map_err(|error| {
                     let reason = format!("its layer is no gzipped tar: {error:#}");
-                    Problem::new(reason, "push it again with `packager push --overwrite`")
+                    Advice::new(reason, "push it again with `packager push --overwrite`")
                 })?;
                 found.ok_or_else(|| {
                     let reason = format!("its last layer holds no file {MODULE_NAME}");
-                    Problem::new(reason, "push the module with `packager push`")
+                    Advice::new(reason, "push the module with `packager push`")
                 })
             }
         }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use anyhow::{Result, bail};
+use gateway::advice::Advice;
 use serde::Serialize;
 use wasmparser::{
     CompositeInnerType, ExternalKind, Parser, Payload, TypeRef, Validator, WasmFeatures,
@@ -10,8 +11,7 @@ use wasmparser::{
 
 use super::host_functions;
 use super::trim::OWN;
-use crate::image::sha256;
-use gateway::advice::Advice;
+use crate::digest::sha256;
 
 /// What a module is made of, and everything that would keep Envoy from loading it.
 #[derive(Clone, Debug, Serialize)]

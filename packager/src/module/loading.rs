@@ -1,29 +1,7 @@
-//! Why a gateway would not load an image or a module, and for which gateways that is so.
+//! Which gateways load images, and what they do where they cannot.
 
 use std::fmt;
 use std::str::FromStr;
-
-use serde::Serialize;
-
-/// One reason, with what to do about it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Problem {
-    /// What a gateway would fail on.
-    pub reason: String,
-    /// What to do.
-    pub remedy: String,
-}
-
-impl Problem {
-    /// A reason and a remedy.
-    #[must_use]
-    pub fn new(reason: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self {
-            reason: reason.into(),
-            remedy: remedy.into(),
-        }
-    }
-}
 
 /// Who pulls the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

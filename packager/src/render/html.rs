@@ -9,12 +9,12 @@ use std::io::{self, Write};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use gateway::findings::{Finding, Group, Report, Severity, Summary};
 use sha2::{Digest as _, Sha256};
 
 use self::graph::{Component, Node, Site};
 use self::picture::mark;
 use self::text::{Escaped, Places, count};
-use gateway::findings::{Finding, Group, Report, Severity, Summary};
 
 const STYLE: &str = include_str!("html/page.css");
 const SCRIPT: &str = include_str!("html/page.js");

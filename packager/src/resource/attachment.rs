@@ -1,11 +1,11 @@
 //! Which gateways run the filter.
 
 use anyhow::{Result, bail};
+use gateway::advice::Advice;
 use rule::{Fault, Faults};
 use serde::Serialize;
 
 use super::{Labels, ManifestKind, ObjectName};
-use gateway::advice::Advice;
 
 /// Which gateways run the filter.
 #[derive(Clone, Debug, PartialEq, Eq)]

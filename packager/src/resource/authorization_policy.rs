@@ -3,13 +3,13 @@
 //! [`Boundary`] denies are answered 403, before any route.
 
 use anyhow::{Result, bail};
+use gateway::advice::Advice;
+use gateway::protected::{Boundary, Denial, OtherListeners};
 use rule::HostPattern;
 use serde::Serialize;
 
 use super::fields::{Metadata, WorkloadSelector, selection};
 use super::{Attachment, ManifestKind, PolicyTarget};
-use gateway::advice::Advice;
-use gateway::protected::{Boundary, Denial, OtherListeners};
 
 /// The resource.
 #[derive(Clone, Debug, Serialize)]

@@ -3,11 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use gateway::ServerId;
+use gateway::protected::{Boundary, OpenHost, OtherListeners};
 use rule::HostPattern;
 
 use super::{Attachment, Metadata, Ports};
-use gateway::ServerId;
-use gateway::protected::{Boundary, OpenHost, OtherListeners};
 
 /// Comments for the resource, besides its [`warnings`].
 #[must_use]

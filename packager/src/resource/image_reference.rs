@@ -2,9 +2,8 @@
 //! points to.
 
 use anyhow::{Context, Result, bail};
-use oci_client::Reference;
-
 use gateway::advice::Advice;
+use oci_client::Reference;
 
 /// An image in a registry.
 #[derive(Clone, Debug, PartialEq, Eq)]

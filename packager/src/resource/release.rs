@@ -3,7 +3,6 @@
 use std::fmt;
 
 use anyhow::{Result, bail};
-
 use gateway::advice::Advice;
 
 /// A release of Istio, `1.MINOR`: patches change no resource.

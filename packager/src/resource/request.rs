@@ -1,6 +1,7 @@
 //! What a resource is to say: as it was given, and as it can be written.
 
 use anyhow::{Result, bail};
+use gateway::advice::Advice;
 use rule::Fault;
 
 use super::attachment::refuse;
@@ -8,7 +9,6 @@ use super::{
     Attachment, FailStrategy, ImageReference, Kind, Metadata, Namespace, ObjectName, Phase, Release,
 };
 use crate::settings::Settings;
-use gateway::advice::Advice;
 
 /// What somebody asked for.
 #[derive(Clone, Debug)]

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, Result, bail};
+use gateway::advice::Advice;
 use serde::Deserialize;
 
 use crate::commands::files;
 use crate::console::Console;
-use gateway::advice::Advice;
 
 const TARGET: &str = "wasm32-wasip1";
 

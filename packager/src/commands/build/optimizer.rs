@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use gateway::advice::Advice;
 
 use crate::module;
-use gateway::advice::Advice;
 
 pub(super) struct Optimizer {
     program: PathBuf,

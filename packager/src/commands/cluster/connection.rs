@@ -4,13 +4,13 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use gateway::advice::Advice;
 use hyper_util::client::proxy::matcher::Matcher;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 use tokio::time::timeout;
 
 use super::failure::{Failure, one_line};
-use gateway::advice::Advice;
 
 /// How long a connection may take to come about.
 const CONNECTING: Duration = Duration::from_secs(10);

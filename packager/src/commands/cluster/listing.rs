@@ -1,5 +1,8 @@
 //! The resources of one kind, page by page.
 
+use gateway::Resources;
+use gateway::documents::{self, DocumentFault};
+use gateway::resources::Origin;
 use kube::core::Request;
 use kube::core::params::ListParams;
 use serde::Deserialize;
@@ -8,9 +11,6 @@ use serde_json::{Value, json};
 use super::connection::Server;
 use super::failure::Failure;
 use super::kinds::Kind;
-use gateway::Resources;
-use gateway::documents::{self, DocumentFault};
-use gateway::resources::Origin;
 
 /// How many resources are asked for at once, as kubectl does.
 const PAGE: u32 = 500;

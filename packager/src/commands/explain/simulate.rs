@@ -1,6 +1,7 @@
 //! What the gateways of an input do with a request, and what the filter does there.
 
 use anyhow::{Result, bail};
+use gateway::{Listener, Model, Outcome, Workload};
 use rule::{Config, Decision, Document, Gateway};
 use serde::{Deserialize as _, Serialize};
 
@@ -8,7 +9,6 @@ use super::Case;
 use crate::commands::inputs::{self, Inputs};
 use crate::commands::source::Source;
 use crate::console::{Console, ExitStatus};
-use gateway::{Listener, Model, Outcome, Workload};
 
 /// What becomes of a case at a listener.
 #[derive(Debug, Serialize)]

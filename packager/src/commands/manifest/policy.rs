@@ -1,6 +1,9 @@
 //! `--kind AuthorizationPolicy`: the boundary for hosts whose client certificates can be bypassed.
 
 use anyhow::{Result, bail};
+use gateway::advice::Advice;
+use gateway::protected::Boundary;
+use gateway::{Listener, Model};
 
 use super::{Args, ResourceFormat, check, labels, servers};
 use crate::commands::inputs;
@@ -9,9 +12,6 @@ use crate::resource::{
     Attachment, AuthorizationPolicy, ManifestKind, Metadata, Ports, Resource, boundary_notes,
     to_yaml,
 };
-use gateway::advice::Advice;
-use gateway::protected::Boundary;
-use gateway::{Listener, Model};
 
 const KIND: ManifestKind = ManifestKind::AuthorizationPolicy;
 

@@ -1,14 +1,14 @@
 //! `--from` and `--cluster`: the servers of the gateways that a resource reaches, as its configuration.
 
 use anyhow::{Context, Result, bail};
+use gateway::advice::Advice;
+use gateway::tables::{Conflict, Listing, Tables};
+use gateway::{Model, Workload};
 
 use crate::commands::inputs::{self, Inputs};
 use crate::commands::source::Source;
 use crate::console::{Console, ExitStatus};
 use crate::resource::{Attachment, Draft, Request};
-use gateway::advice::Advice;
-use gateway::tables::{Conflict, Listing, Tables};
-use gateway::{Model, Workload};
 
 /// The root namespace of an Istio that was installed as it comes: a resource there reaches pods of
 /// every namespace (Istio `pilot/pkg/model/extensions.go`).

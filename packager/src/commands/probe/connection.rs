@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use gateway::Certificate;
+use gateway::probe::{Answer, Body, is_told};
 use http::{HeaderValue, Request, Response, Version, header};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -19,8 +21,6 @@ use super::ending::Ending;
 use super::failure::Failure;
 use super::target::{Ask, HostName, Target};
 use super::trust::noting_certificate;
-use gateway::Certificate;
-use gateway::probe::{Answer, Body, is_told};
 
 const USER_AGENT: HeaderValue =
     HeaderValue::from_static(concat!("sni-guard-packager/", env!("CARGO_PKG_VERSION")));

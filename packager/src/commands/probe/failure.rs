@@ -5,11 +5,11 @@ use std::io;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use gateway::advice::Advice;
+use gateway::probe::Seen;
 use rustls::{AlertDescription, CertificateError};
 
 use super::ending::Ending;
-use gateway::advice::Advice;
-use gateway::probe::Seen;
 
 /// Why there is no connection, or no answer on it.
 #[derive(Debug)]

@@ -2,14 +2,14 @@
 
 use anyhow::{Result, bail};
 use futures_util::stream::{self, StreamExt};
+use gateway::Certificate;
+use gateway::advice::Advice;
+use gateway::probe::{Answer, Choice, Evidence, Place, Report, Row, Seen, Site};
 
 use super::connection::Connection;
 use super::failure::Failure;
 use super::sites::Sites;
 use super::target::{Ask, HostName, Target};
-use gateway::Certificate;
-use gateway::advice::Advice;
-use gateway::probe::{Answer, Choice, Evidence, Place, Report, Row, Seen, Site};
 
 /// How many requests, and connections, are under way at a time.
 const AT_A_TIME: usize = 16;

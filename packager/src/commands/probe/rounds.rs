@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::value_parser;
+use gateway::probe::Report;
 use tokio::time::{Instant, sleep};
 
 use super::round::{self, Round};
@@ -12,7 +13,6 @@ use super::target::Target;
 use crate::commands::ReportFormat;
 use crate::console::{Console, ExitStatus};
 use crate::render;
-use gateway::probe::Report;
 
 /// The flags.
 #[derive(Clone, Copy, Debug, clap::Args)]

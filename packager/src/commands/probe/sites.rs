@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
+use gateway::probe::{Choice, Place, Site, choose};
+use gateway::{Certificates, Model};
 
 use crate::commands::inputs::{self, Inputs};
 use crate::console::{Console, ExitStatus};
-use gateway::probe::{Choice, Place, Site, choose};
-use gateway::{Certificates, Model};
 
 /// What the resources say of gateways; nothing without `--from`.
 #[derive(Default)]

@@ -4,10 +4,11 @@ use std::env;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-
-use crate::image::{Annotations, sha256};
-use crate::module;
 use gateway::advice::Advice;
+
+use crate::digest::sha256;
+use crate::image::Annotations;
+use crate::module;
 
 /// The annotations of an image: what the module tells, what the checkout tells, then what the
 /// command line says.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use gateway::advice::Advice;
 use oci_client::Reference;
 use oci_client::client::{Certificate, CertificateEncoding, ClientConfig, ClientProtocol};
 use rustls::pki_types::CertificateDer;
@@ -11,7 +12,6 @@ use rustls::pki_types::CertificateDer;
 use super::Credentials;
 use crate::commands::files;
 use crate::console::Console;
-use gateway::advice::Advice;
 
 /// The flags.
 #[derive(Debug, clap::Args)]

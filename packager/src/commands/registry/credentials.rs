@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use docker_credential::{CredentialRetrievalError, DockerCredential, get_credential_from_reader};
+use gateway::advice::Advice;
 use oci_client::Reference;
 use oci_client::secrets::RegistryAuth;
 use serde_json::{Map, Value, json};
 
 use crate::commands::files;
-use gateway::advice::Advice;
 
 /// Under this name docker keeps the credentials of Docker Hub.
 const DOCKER_HUB_KEY: &str = "https://index.docker.io/v1/";

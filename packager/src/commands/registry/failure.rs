@@ -3,12 +3,12 @@
 use std::error::Error;
 use std::fmt::Write as _;
 
+use gateway::advice::Advice;
 use oci_client::errors::{OciDistributionError, OciEnvelope, OciErrorCode};
 use oci_client::{Reference, RegistryOperation};
 use rustls::{AlertDescription, CertificateError};
 
 use super::Credentials;
-use gateway::advice::Advice;
 
 /// A refusal, taken apart.
 #[derive(Debug, Default)]

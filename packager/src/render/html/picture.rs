@@ -4,9 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
+use gateway::findings::{Code, Severity};
+
 use super::graph::{Component, Edge, Node, Side};
 use super::text::{Escaped, Places, count, shortened};
-use gateway::findings::{Code, Severity};
 
 /// Up to so many edges have a label each; above, those of one server and code share one.
 const FEW: usize = 12;

@@ -4,12 +4,12 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use gateway::merge::{Outlook, Plan, State, Step, Write, without_status};
+use gateway::resources::ResourceName;
 use serde_json::{Value, json};
 
 use super::{json as report, kubectl};
 use crate::resource::to_yaml;
-use gateway::merge::{Outlook, Plan, State, Step, Write, without_status};
-use gateway::resources::ResourceName;
 
 /// What a step's files are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

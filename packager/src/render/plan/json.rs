@@ -1,9 +1,9 @@
 //! Plans for programs.
 
+use gateway::merge::{Outlook, Plan, Step, Write, without_status};
 use serde_json::{Value, json};
 
 use super::kubectl;
-use gateway::merge::{Outlook, Plan, Step, Write, without_status};
 
 pub(super) fn outlook(outlook: &Outlook) -> Value {
     json!({

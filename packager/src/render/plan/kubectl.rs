@@ -1,9 +1,8 @@
 //! Writes as commands of kubectl, with full names of resources: `gateway` alone is one of two kinds.
 
-use serde_json::Value;
-
 use gateway::merge::{Plan, Write};
 use gateway::resources::ResourceName;
+use serde_json::Value;
 
 /// A command that makes a write, with the patch or manifest in it or read from a file.
 pub(super) fn command(write: &Write, file: Option<&str>) -> String {

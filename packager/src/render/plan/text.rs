@@ -3,8 +3,9 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use super::kubectl;
 use gateway::merge::{Outlook, Plan, Refusal, Step, Strategy};
+
+use super::kubectl;
 
 pub(super) fn write(
     outlook: &Outlook,

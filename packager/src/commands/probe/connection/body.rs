@@ -4,11 +4,10 @@ use std::future::poll_fn;
 use std::pin::Pin;
 
 use bytes::Bytes;
+use gateway::probe::Body;
 use hyper::body::{Body as _, Incoming};
 use sha2::{Digest, Sha256};
 use tokio::time::{Instant, timeout_at};
-
-use gateway::probe::Body;
 
 /// How many octets of a body are read.
 const MAX_BODY: usize = 1 << 20;
