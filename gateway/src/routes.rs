@@ -256,3 +256,34 @@ pub(crate) fn l4_applies(gateways: &[String], port: u16, asking: Asking<'_>) -> 
     let right_gateway = || gateways.iter().any(|gateway| gateway == asking.gateway);
     (port == 0 || port == asking.port) && (gateways.is_empty() || right_gateway())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{full_name, resolve_gateway};
+
+    #[test]
+    fn gateways_of_routes() {
+        for (text, expected) in [
+            ("mesh", "mesh"),
+            ("public", "shop/public"),
+            ("./public", "shop/public"),
+            ("other/public", "other/public"),
+            ("public.other", "other/public"),
+            ("public.other.svc.cluster.local", "other/public"),
+        ] {
+            assert_eq!(resolve_gateway(text, "shop"), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn short_names_are_services() {
+        for (host, expected) in [
+            ("cart", "cart.shop.svc.cluster.local"),
+            ("a.example.com", "a.example.com"),
+            ("*", "*"),
+            ("fd00::1", "fd00::1"),
+        ] {
+            assert_eq!(full_name(host, "shop"), expected, "{host}");
+        }
+    }
+}

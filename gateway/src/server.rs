@@ -264,3 +264,28 @@ pub(crate) fn sanitize(hosts: &[super::resources::HostText], namespace: &str) ->
     }
     sanitized
 }
+
+#[cfg(test)]
+mod tests {
+    use super::sanitize;
+    use crate::resources::HostText;
+
+    #[track_caller]
+    fn check(hosts: &[&str], expected: &[&str]) {
+        let hosts: Vec<HostText> = hosts
+            .iter()
+            .map(|host| HostText::try_from((*host).to_owned()).unwrap())
+            .collect();
+        assert_eq!(sanitize(&hosts, "shop"), expected, "{hosts:?}");
+    }
+
+    #[test]
+    fn hosts_with_namespaces() {
+        check(&["a.example.com"], &["a.example.com"]);
+        check(&["./a.example.com"], &["shop/a.example.com"]);
+        check(&["*/a.example.com"], &["a.example.com"]);
+        check(&["other/a.example.com"], &["other/a.example.com"]);
+        check(&["./*", "b.example.com"], &["shop/*", "b.example.com"]);
+        check(&["a.example.com", "*/*", "./b.example.com"], &["*"]);
+    }
+}

@@ -4,7 +4,6 @@ mod browsers;
 mod check;
 mod cli;
 mod cluster;
-mod coalesce;
 mod decisions;
 mod documents;
 mod gateway;

@@ -13,9 +13,7 @@
     reason = "a test fails by panicking"
 )]
 
-mod documents;
 mod explain;
-mod properties;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -25,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use gateway::documents::read;
 use gateway::resources::istio::TlsMode;
-use gateway::{Credential, DropReason, Dropped, Listener, Model, Resources};
+use gateway::{DropReason, Dropped, Listener, Model, Resources};
 use rule::{Config, Document};
 use serde::Deserialize as _;
 use tests::process::{packager, packager_with_input};

@@ -113,7 +113,6 @@ impl Relation {
     /// Keeps one pair for each kind of defect, and leaves out what annotations say.
     fn keep_first(&mut self, site: &Site<'_>, cover: &Cover, ignores: Ignores<'_>) {
         let mut seen = BTreeSet::new();
-        let mut ignored = 0;
         self.special.retain(|pair| {
             let kind = Kind::new(cover.known, pair.defect);
             if !seen.insert((kind, pair.connection, pair.owner)) {
@@ -125,10 +124,9 @@ impl Relation {
                 .flatten()
                 .filter_map(|at| site.server(at));
             let is_ignored = servers.any(|server| ignores(server, kind));
-            ignored += usize::from(is_ignored);
+            self.suppressed += usize::from(is_ignored);
             !is_ignored
         });
-        self.suppressed += ignored;
     }
 
     /// Removes the servers whose Gateways do not want to hear of a code.

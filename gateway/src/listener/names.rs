@@ -38,3 +38,28 @@ pub fn samples(patterns: &[HostPattern]) -> BTreeMap<HostPattern, String> {
     }
     samples
 }
+
+#[cfg(test)]
+mod tests {
+    use rule::HostPattern;
+
+    use super::names;
+
+    #[track_caller]
+    fn check(patterns: &[&str], expected: &[&str]) {
+        let parsed: Vec<HostPattern> = patterns
+            .iter()
+            .map(|pattern| HostPattern::try_from(*pattern).unwrap())
+            .collect();
+        let found: Vec<String> = names(&parsed).into_iter().collect();
+        assert_eq!(found, expected, "{patterns:?}");
+    }
+
+    #[test]
+    fn a_wildcard_is_one_host_that_nothing_else_names() {
+        check(&["a.com", "a.com"], &["a.com"]);
+        check(&["*.a.com"], &["x.a.com"]);
+        check(&["*.a.com", "x.a.com"], &["x.a.com", "x1.a.com"]);
+        check(&["*"], &[]);
+    }
+}

@@ -1,6 +1,18 @@
 //! How documents become resources.
 
-use super::*;
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fmt::Write as _;
+
+use gateway::documents::read;
+use gateway::{Credential, Model, Resources};
+
+fn resources(text: &str) -> Resources {
+    let mut resources = Resources::default();
+    let faults = read("input.yaml", text, &mut resources);
+    assert!(faults.is_empty(), "{faults:?}");
+    resources
+}
 
 /// Each document that does not parse is one fault, with its line and what was expected.
 #[test]

@@ -13,7 +13,8 @@ use gateway::resources::istio::TlsMode;
 use gateway::{Answer, Certificates, Credential, FilterChain, Model, Outcome, Resources};
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
-use tests::secrets::Pair;
+use rcgen::{CertificateParams, KeyPair};
+use serde_json::json;
 
 /// The hosts of servers and routes.
 const HOSTS: [&str; 8] = [
@@ -41,13 +42,29 @@ const CERTIFICATES: [(&str, &[&str]); 7] = [
 fn secrets() -> &'static str {
     static SECRETS: OnceLock<String> = OnceLock::new();
     SECRETS.get_or_init(|| {
-        let known = CERTIFICATES.iter().filter(|(_, names)| !names.is_empty());
-        let made = known.map(|(name, names)| {
-            let pair = Pair::generate(names, 2100).unwrap();
-            pair.secret(&format!("istio-system/{name}")).unwrap()
-        });
-        made.collect()
+        CERTIFICATES
+            .iter()
+            .filter(|(_, names)| !names.is_empty())
+            .map(|(name, names)| secret(name, names))
+            .collect()
     })
+}
+
+/// A Secret with a new certificate for these names.
+fn secret(name: &str, names: &[&str]) -> String {
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let key = KeyPair::generate().unwrap();
+    let certificate = CertificateParams::new(names)
+        .unwrap()
+        .self_signed(&key)
+        .unwrap();
+    let secret = json!({
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": { "name": name, "namespace": "istio-system" },
+        "stringData": { "tls.crt": certificate.pem(), "tls.key": key.serialize_pem() },
+    });
+    format!("---\n{secret}\n")
 }
 
 #[derive(Clone, Debug)]
