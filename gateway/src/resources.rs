@@ -4,6 +4,7 @@
 pub mod extensions;
 pub mod gateway_api;
 pub mod istio;
+pub(crate) mod kind;
 pub mod kubernetes;
 mod manifests;
 
@@ -19,6 +20,7 @@ use serde::Deserialize;
 use extensions::Extension;
 use gateway_api::{ApiGateway, GatewayClass, ListenerSet, ReferenceGrant, Route};
 use istio::{Gateway, VirtualService};
+pub use kind::Kind;
 use kubernetes::{Ingress, IngressClass, Namespace, Pods, Secret, Service};
 pub use manifests::Manifests;
 
@@ -68,7 +70,7 @@ impl Resources {
     }
 
     /// The resources that have servers, by kind and metadata.
-    pub fn with_servers(&self) -> impl Iterator<Item = (&'static str, &Metadata)> {
+    pub fn with_servers(&self) -> impl Iterator<Item = (Kind, &Metadata)> {
         let Self {
             gateways,
             api_gateways,
@@ -78,16 +80,16 @@ impl Resources {
         } = self;
         let classic = gateways
             .iter()
-            .map(|gateway| ("Gateway", &gateway.metadata));
+            .map(|gateway| (Kind::GATEWAY, &gateway.metadata));
         let api = api_gateways
             .iter()
-            .map(|gateway| ("Gateway", &gateway.metadata));
+            .map(|gateway| (Kind::API_GATEWAY, &gateway.metadata));
         let sets = listener_sets
             .iter()
-            .map(|set| ("ListenerSet", &set.metadata));
+            .map(|set| (Kind::LISTENER_SET, &set.metadata));
         let ingresses = ingresses
             .iter()
-            .map(|ingress| ("Ingress", &ingress.metadata));
+            .map(|ingress| (Kind::INGRESS, &ingress.metadata));
         classic.chain(api).chain(sets).chain(ingresses)
     }
 
@@ -133,6 +135,14 @@ impl fmt::Display for Origin {
     }
 }
 
+impl Origin {
+    /// The path and the line, where it is a line of a file.
+    #[must_use]
+    pub fn line_of_file(&self) -> Option<(&str, u64)> {
+        (self.line > 0 && &*self.file != "-").then_some((&*self.file, self.line))
+    }
+}
+
 /// The metadata of a resource (Kubernetes `ObjectMeta`), as far as it matters here.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -172,11 +182,11 @@ fn default_namespace() -> String {
     "default".into()
 }
 
-/// The name of a resource in a namespace.
+/// What names one resource: no two have the same kind, group, namespace and name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ResourceName {
-    /// Its kind.
-    pub kind: &'static str,
+    /// Its kind and API group.
+    pub kind: Kind,
     /// Its namespace.
     pub namespace: String,
     /// Its name.
@@ -192,7 +202,7 @@ impl fmt::Display for ResourceName {
 impl Metadata {
     /// The name of this resource, which is of a kind.
     #[must_use]
-    pub fn resource(&self, kind: &'static str) -> ResourceName {
+    pub fn resource(&self, kind: Kind) -> ResourceName {
         ResourceName {
             kind,
             namespace: self.namespace.clone(),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::resources::istio::{HttpMatch, HttpRoute, TcpRoute, TlsRoute, VirtualService};
-use super::resources::{Labels, ResourceName};
+use super::resources::{Kind, Labels, ResourceName};
 pub(crate) use delegates::Delegates;
 
 /// Routes as istiod sees them: a VirtualService, or what stands for one.
@@ -96,7 +96,7 @@ pub(crate) fn binding(service: &VirtualService, delegates: &Delegates<'_>) -> Op
         found.gateways = resolve(&found.gateways);
     }
     Some(Binding {
-        sources: vec![Arc::new(metadata.resource("VirtualService"))],
+        sources: vec![Arc::new(metadata.resource(Kind::VIRTUAL_SERVICE))],
         created: metadata.creation_timestamp,
         name: metadata.name.clone(),
         namespace: namespace.clone(),

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::credential::CredentialText;
 use super::resources::istio::{self, TlsMode};
-use super::resources::{Labels, ResourceName};
+use super::resources::{Kind, Labels, ResourceName};
 
 /// A Gateway as istiod merges it: Istio's own, or one that stands for a listener of the Gateway API
 /// or for an Ingress.
@@ -213,7 +213,7 @@ impl Server {
 /// The Gateways of Istio's own kind.
 pub(crate) fn candidate(gateway: &istio::Gateway) -> Candidate {
     let metadata = &gateway.metadata;
-    let resource = metadata.resource("Gateway");
+    let resource = metadata.resource(Kind::GATEWAY);
     let servers = gateway
         .spec
         .servers

@@ -19,7 +19,7 @@ use gateway::findings::{self, Code};
 use gateway::merge::{
     Edit, Flaw, Input, Outlook, State, Strategy, Strictness, Write, merge, prove, without_status,
 };
-use gateway::resources::ResourceName;
+use gateway::resources::{Kind, ResourceName};
 use gateway::{Certificates, Listener, Model, Outcome, Resources};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -323,7 +323,7 @@ fn what_takes_the_steps_back_restores_the_first_state() {
 
 fn gateway(name: &str) -> ResourceName {
     ResourceName {
-        kind: "Gateway",
+        kind: Kind::GATEWAY,
         namespace: "istio-system".into(),
         name: name.into(),
     }
@@ -331,7 +331,7 @@ fn gateway(name: &str) -> ResourceName {
 
 fn service(name: &str) -> ResourceName {
     ResourceName {
-        kind: "VirtualService",
+        kind: Kind::VIRTUAL_SERVICE,
         ..gateway(name)
     }
 }

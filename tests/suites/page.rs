@@ -155,6 +155,7 @@ fn report_of(name: &str) -> Report {
         group,
         message: name.into(),
         hint: name.into(),
+        resources: Vec::new(),
         origins: Vec::new(),
     };
     let group = Group {

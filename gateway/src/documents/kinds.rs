@@ -6,14 +6,11 @@ use serde_json::Value;
 
 use crate::resources::extensions::Extension;
 use crate::resources::gateway_api::{Route, RouteKind, RouteText};
+use crate::resources::kind::{GATEWAY_API, ISTIO, ISTIO_EXTENSIONS, KUBERNETES};
 use crate::resources::kubernetes::{PodText, Pods, Secret, SecretText, WorkloadText};
-use crate::resources::{Metadata, Origin, Resources};
+use crate::resources::{Kind, Metadata, Origin, Resources};
 
-const GATEWAY_API: &str = "gateway.networking.k8s.io";
 const GATEWAY_API_EXPERIMENTAL: &str = "gateway.networking.x-k8s.io";
-const ISTIO: &str = "networking.istio.io";
-const ISTIO_EXTENSIONS: &str = "extensions.istio.io";
-const KUBERNETES: &str = "networking.k8s.io";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -37,21 +34,21 @@ pub(super) fn add(resources: &mut Resources, origin: &Origin, value: Value) -> R
     match (group, kind.as_str()) {
         (ISTIO, "Gateway") => {
             document.push(&mut resources.gateways, |r| &mut r.metadata)?;
-            document.keep("Gateway", resources)
+            document.keep(Kind::GATEWAY, resources)
         }
         (ISTIO, "VirtualService") => {
             document.push(&mut resources.virtual_services, |r| &mut r.metadata)?;
-            document.keep("VirtualService", resources)
+            document.keep(Kind::VIRTUAL_SERVICE, resources)
         }
-        (ISTIO, "EnvoyFilter") => document.keep("EnvoyFilter", resources),
+        (ISTIO, "EnvoyFilter") => document.keep(Kind::ENVOY_FILTER, resources),
         (GATEWAY_API | GATEWAY_API_EXPERIMENTAL, _) => add_gateway_api(resources, &document),
         (KUBERNETES, "Ingress") => document.push(&mut resources.ingresses, |r| &mut r.metadata),
         (KUBERNETES, "IngressClass") => {
             document.push(&mut resources.ingress_classes, |r| &mut r.metadata)
         }
-        (ISTIO_EXTENSIONS, "WasmPlugin") => add_extension(resources, &document, "WasmPlugin"),
+        (ISTIO_EXTENSIONS, "WasmPlugin") => add_extension(resources, &document, Kind::WASM_PLUGIN),
         (ISTIO_EXTENSIONS, "TrafficExtension") => {
-            add_extension(resources, &document, "TrafficExtension")
+            add_extension(resources, &document, Kind::TRAFFIC_EXTENSION)
         }
         ("", _) => add_core(resources, &document),
         ("apps", "Deployment") => add_workload(resources, &document, "Deployment"),
@@ -127,7 +124,7 @@ fn add_route(
 fn add_extension(
     resources: &mut Resources,
     document: &Document<'_>,
-    kind: &'static str,
+    kind: Kind,
 ) -> Result<(), String> {
     let mut extension = Extension {
         kind,
@@ -174,7 +171,7 @@ impl Document<'_> {
     }
 
     /// Keeps the manifest, where manifests are kept.
-    fn keep(&self, kind: &'static str, resources: &mut Resources) -> Result<(), String> {
+    fn keep(&self, kind: Kind, resources: &mut Resources) -> Result<(), String> {
         if resources.manifests.are_kept() {
             let WithMetadata { metadata } = self.parse()?;
             resources

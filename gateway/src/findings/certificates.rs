@@ -184,13 +184,15 @@ fn add(
     let told: Vec<&Use<'_>> = uses.iter().filter(is_told).collect();
     findings.suppress(usize::from(told.len() < uses.len()));
     let Some(first) = told.first() else { return };
-    let server = first.chain.server.id.to_string();
+    let server = &first.chain.server.id;
     let named = match told.len() - 1 {
-        0 => server.clone(),
+        0 => server.to_string(),
         1 => format!("{server} and one more"),
         others => format!("{server} and {others} more"),
     };
-    let finding = Finding::new(code, message(&named), hint).at(first.workload, first.listener);
+    let finding = Finding::new(code, message(&named), hint)
+        .at(first.workload, first.listener)
+        .with_connection(server);
     let sni = first.chain.server_names.first().map(ToString::to_string);
     let certificate = if code == Code::SecretMissing {
         Known::Unknown
@@ -200,7 +202,6 @@ fn add(
     findings.add(
         [],
         Finding {
-            connection: Some(server),
             sni,
             certificate,
             ..finding

@@ -144,10 +144,11 @@ impl Teller<'_, '_, '_> {
         Finding {
             sni: Some(scene.sni.to_owned()),
             authority: Some(scene.authority.to_owned()),
-            connection: Some(scene.connection.server.id.to_string()),
-            owner: Some(scene.owner.server.id.to_string()),
             certificate: self.known,
-            ..finding.at(self.site.workload, self.site.listener)
+            ..finding
+                .at(self.site.workload, self.site.listener)
+                .with_connection(&scene.connection.server.id)
+                .with_owner(&scene.owner.server.id)
         }
     }
 }

@@ -20,10 +20,11 @@ pub(super) fn find(workload: &Workload, findings: &mut Findings<'_>) {
             server.id
         );
         let finding = Finding {
-            connection: Some(winner.to_string()),
-            owner: Some(server.id.to_string()),
             authority: server.hosts.first().cloned(),
-            ..Finding::new(Code::ServerDropped, message, hint).on(workload)
+            ..Finding::new(Code::ServerDropped, message, hint)
+                .on(workload)
+                .with_owner(&server.id)
+                .with_connection(winner)
         };
         findings.add([winner, &server.id], finding);
     }
@@ -81,11 +82,11 @@ pub(super) fn find_unprogrammed(model: &Model, findings: &mut Findings<'_>) {
                 "create the Secret with tls.crt and tls.key, or correct its name",
             ),
         };
-        let finding = Finding {
-            connection: connection.map(ToString::to_string),
-            owner: Some(server.to_string()),
-            ..Finding::new(code, format!("istiod leaves out {found}"), hint)
-        };
+        let mut finding =
+            Finding::new(code, format!("istiod leaves out {found}"), hint).with_owner(server);
+        if let Some(winner) = connection {
+            finding = finding.with_connection(winner);
+        }
         findings.add(connection.into_iter().chain([server]), finding);
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use serde::Serialize;
 
 use super::{CheckedListener, Code, Ignores, Known, Severity};
-use crate::resources::{Origin, Resources};
+use crate::resources::{Origin, ResourceName, Resources};
 use crate::{Listener, ServerId, Workload};
 
 /// Many servers in one finding.
@@ -46,7 +46,10 @@ pub struct Finding {
     pub message: String,
     /// What to do.
     pub hint: String,
-    /// Where the resources of the connection and the owner were read.
+    /// The resources that it is about, the one to look at first before the others.
+    #[serde(skip)]
+    pub resources: Vec<ResourceName>,
+    /// Where those were read, in the same order.
     #[serde(skip)]
     pub origins: Vec<Origin>,
 }
@@ -67,6 +70,7 @@ impl Finding {
             group: None,
             message,
             hint: hint.into(),
+            resources: Vec::new(),
             origins: Vec::new(),
         }
     }
@@ -79,6 +83,32 @@ impl Finding {
     pub(super) fn on(mut self, workload: &Workload) -> Self {
         self.workload = Some(workload.full_name());
         self
+    }
+
+    /// Names the server that the connection is to.
+    pub(super) fn with_connection(mut self, server: &ServerId) -> Self {
+        self.connection = Some(server.to_string());
+        self.about(server.resource.clone())
+    }
+
+    /// Names the server that the request is for.
+    pub(super) fn with_owner(mut self, server: &ServerId) -> Self {
+        self.owner = Some(server.to_string());
+        self.about(server.resource.clone())
+    }
+
+    /// Adds a resource that it is about.
+    pub(super) fn about(mut self, resource: ResourceName) -> Self {
+        if !self.resources.contains(&resource) {
+            self.resources.push(resource);
+        }
+        self
+    }
+
+    /// Where its resources were read, sorted.
+    #[must_use]
+    pub fn sorted_origins(&self) -> BTreeSet<&Origin> {
+        self.origins.iter().collect()
     }
 
     /// In the order of a report: the worst first, then by code and place.
@@ -180,10 +210,11 @@ impl<'i> Findings<'i> {
     ) -> Report {
         let known = origins(resources);
         for finding in &mut self.found {
-            let named = [&finding.connection, &finding.owner].into_iter().flatten();
-            let found = named.filter_map(|server| known.get(resource_of(server)?));
-            let found: BTreeSet<Origin> = found.map(|origin| (*origin).clone()).collect();
-            finding.origins = found.into_iter().collect();
+            finding.origins = finding
+                .resources
+                .iter()
+                .filter_map(|resource| known.get(resource).copied().cloned())
+                .collect();
         }
         self.found.sort_by(|a, b| a.order().cmp(&b.order()));
         self.found.dedup();
@@ -203,17 +234,17 @@ impl<'i> Findings<'i> {
     }
 }
 
-/// Where resources with servers were read, by their names.
-fn origins(resources: &Resources) -> HashMap<String, &Origin> {
-    let all = resources.with_servers();
-    let named = all.map(|(kind, metadata)| (metadata.resource(kind).to_string(), &metadata.origin));
-    named.collect()
-}
-
-/// The name of the resource in that of a server: kind, namespace and name.
-fn resource_of(server: &str) -> Option<&str> {
-    let (end, _) = server.match_indices(' ').nth(1)?;
-    server.get(..end)
+/// Where the resources that findings are about were read.
+fn origins(resources: &Resources) -> HashMap<ResourceName, &Origin> {
+    let extensions = resources
+        .extensions
+        .iter()
+        .map(|extension| (extension.kind, &extension.metadata));
+    resources
+        .with_servers()
+        .chain(extensions)
+        .map(|(kind, metadata)| (metadata.resource(kind), &metadata.origin))
+        .collect()
 }
 
 fn sizes(resources: &Resources) -> Summary {

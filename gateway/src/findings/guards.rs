@@ -4,8 +4,8 @@ mod servers;
 
 use super::finding::Findings;
 use super::{Code, Finding, Input};
-use crate::resources::Resources;
 use crate::resources::extensions::Extension;
+use crate::resources::{Kind, Resources};
 use crate::{Listener, Workload};
 
 /// What names of images and resources of ours contain.
@@ -38,7 +38,8 @@ pub(super) fn find(input: &Input<'_>, findings: &mut Findings<'_>) {
             let message = format!("{name} runs on no gateway: {why}");
             let hint = "write it again with packager manifest, for the namespace and the labels of \
                         the gateway's pods";
-            findings.add([], Finding::new(Code::GuardDetached, message, hint));
+            let finding = Finding::new(Code::GuardDetached, message, hint).about(name);
+            findings.add([], finding);
             continue;
         }
         for workload in attached {
@@ -50,10 +51,10 @@ pub(super) fn find(input: &Input<'_>, findings: &mut Findings<'_>) {
             if let Some(why) = servers::stale(guard, &listeners) {
                 let message = format!("the servers of {name} are not those of the gateway: {why}");
                 let hint = "write it again with packager manifest --from PATH, and apply it";
-                findings.add(
-                    [],
-                    Finding::new(Code::GuardStale, message, hint).on(workload),
-                );
+                let finding = Finding::new(Code::GuardStale, message, hint)
+                    .on(workload)
+                    .about(name.clone());
+                findings.add([], finding);
             }
         }
     }
@@ -182,7 +183,7 @@ fn waypoint(guard: &Extension, resources: &Resources) -> Option<String> {
         };
         guard.spec.target_refs.is_empty() && !wanted.is_empty() && wanted.iter().all(has)
     })?;
-    Some(found.metadata.resource("Gateway").to_string())
+    Some(found.metadata.resource(Kind::API_GATEWAY).to_string())
 }
 
 /// The classic Gateway that a plugin names as if it were one of the Gateway API.
@@ -201,6 +202,6 @@ fn classic_target(guard: &Extension, resources: &Resources) -> Option<String> {
     names.find_map(|name| {
         let mut gateways = resources.gateways.iter().map(|gateway| &gateway.metadata);
         let found = gateways.find(|found| found.name == *name && found.namespace == *namespace)?;
-        Some(found.resource("Gateway").to_string())
+        Some(found.resource(Kind::GATEWAY).to_string())
     })
 }

@@ -50,7 +50,6 @@ pub(super) struct Ignores(HashMap<ResourceName, Vec<Code>>);
 impl Ignores {
     pub(super) fn of(resources: &Resources) -> Self {
         let mut codes: HashMap<ResourceName, Vec<Code>> = HashMap::new();
-        // Gateways of both kinds may have one name.
         for (resource, texts) in annotated(resources) {
             codes
                 .entry(resource)

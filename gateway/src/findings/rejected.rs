@@ -33,9 +33,10 @@ pub(super) fn find(workload: &Workload, listener: &Listener, findings: &mut Find
             [connection, owner],
             Finding {
                 sni: Some(host.to_string()),
-                connection: Some(connection.to_string()),
-                owner: Some(owner.to_string()),
-                ..Finding::new(Code::ListenerRejected, message, hint).at(workload, listener)
+                ..Finding::new(Code::ListenerRejected, message, hint)
+                    .at(workload, listener)
+                    .with_connection(connection)
+                    .with_owner(owner)
             },
         );
     }

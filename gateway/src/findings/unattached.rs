@@ -28,9 +28,10 @@ pub(super) fn find(workload: &Workload, listener: &Listener, findings: &mut Find
         let finding = Finding {
             sni: Some(first.clone()),
             authority: Some(first.clone()),
-            connection: Some(server.to_string()),
-            owner: Some(server.to_string()),
-            ..Finding::new(Code::HostUnattached, message, hint).at(workload, listener)
+            ..Finding::new(Code::HostUnattached, message, hint)
+                .at(workload, listener)
+                .with_connection(server)
+                .with_owner(server)
         };
         findings.add([server], finding);
     }

@@ -30,7 +30,7 @@ pub(super) fn bindings(routes: &[Route], parents: &Parents) -> Vec<Binding> {
         if route.spec.rules.as_ref().is_some_and(Vec::is_empty) {
             continue;
         }
-        let resource = Arc::new(route.metadata.resource(route.kind.name()));
+        let resource = Arc::new(route.metadata.resource(route.kind.resource_kind()));
         for (parent, siblings) in accepted(route, parents) {
             match route.kind {
                 RouteKind::Tls => of_connections.extend(tls_binding(route, parent, &resource)),
@@ -111,7 +111,7 @@ fn attaches(route: &Route, reference: &Reference, parent: &Parent) -> bool {
     };
     right_port
         && right_name
-        && parent.kinds.contains(&route.kind.name())
+        && parent.kinds.contains(&route.kind.resource_kind().name)
         && hosts(route).into_iter().any(fits)
 }
 

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 use super::{Generated, Ignored, Unprogrammed, UnprogrammedReason};
 use crate::resources::gateway_api::{ApiGateway, Listener, ListenerSet};
-use crate::resources::{Metadata, ResourceName, Resources};
+use crate::resources::{Kind, Metadata, ResourceName, Resources};
 use crate::server::{Attachment, Entry, ServerId};
 use admission::{Admission, allows_listeners};
 use certificates::Certificates;
@@ -49,7 +49,7 @@ pub(super) type Parents = HashMap<ParentKey, Vec<Parent>>;
 struct Placed<'r> {
     gateway: &'r ApiGateway,
     owner: &'r Metadata,
-    kind: &'static str,
+    kind: Kind,
     listener: &'r Listener,
     port: u16,
 }
@@ -127,7 +127,7 @@ fn ours<'r>(resources: &'r Resources, generated: &mut Generated) -> Vec<&'r ApiG
     generated
         .ignored
         .extend(others.into_iter().map(|gateway| Ignored {
-            resource: gateway.metadata.resource("Gateway"),
+            resource: gateway.metadata.resource(Kind::API_GATEWAY),
             class: gateway.spec.gateway_class_name.clone(),
         }));
     ours
@@ -152,15 +152,16 @@ fn allowed<'r>(
     };
     let own = gateway.spec.listeners.iter();
     let mut placed: Vec<Placed<'r>> = own
-        .map(|listener| place(&gateway.metadata, "Gateway", listener))
+        .map(|listener| place(&gateway.metadata, Kind::API_GATEWAY, listener))
         .collect();
     for set in sets {
         let listeners = set.spec.listeners.iter();
-        let listeners = listeners.map(|listener| place(&set.metadata, "ListenerSet", listener));
+        let listeners =
+            listeners.map(|listener| place(&set.metadata, Kind::LISTENER_SET, listener));
         if allows_listeners(gateway, &set.metadata.namespace, admission) {
             placed.extend(listeners);
         } else {
-            let gateway = gateway.metadata.resource("Gateway");
+            let gateway = gateway.metadata.resource(Kind::API_GATEWAY);
             let reason = UnprogrammedReason::NotAllowed { gateway };
             let refused = |placed: Placed<'_>| Unprogrammed {
                 server: placed.id(),
@@ -245,7 +246,7 @@ fn attachments(gateway: &ApiGateway) -> Vec<Attachment> {
 /// The name of a Secret in messages.
 fn secret_name(namespace: &str, name: &str) -> ResourceName {
     ResourceName {
-        kind: "Secret",
+        kind: Kind::SECRET,
         namespace: namespace.into(),
         name: name.into(),
     }

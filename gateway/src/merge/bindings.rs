@@ -6,8 +6,8 @@ use serde_json::Value;
 use super::group::{Group, Member, split};
 use super::state::State;
 use super::write::{Edit, Write, texts};
-use crate::resources::ResourceName;
 use crate::resources::istio::VirtualService;
+use crate::resources::{Kind, ResourceName};
 use crate::routes::resolve_gateway;
 
 /// A VirtualService that is bound to a Gateway of the absorbed servers for one of their hosts, or a
@@ -35,7 +35,7 @@ pub(super) fn bound<'s>(group: &Group<'_>, state: &'s State) -> Vec<Bound<'s>> {
         service.spec.hosts.is_empty() && roots.iter().any(|root| names(root, service))
     });
     let bound = |service: &'s VirtualService| Bound {
-        resource: service.metadata.resource("VirtualService"),
+        resource: service.metadata.resource(Kind::VIRTUAL_SERVICE),
         service,
     };
     roots.iter().copied().chain(delegates).map(bound).collect()
@@ -106,7 +106,7 @@ pub(super) fn unbind(
     };
     let all = state.resources().virtual_services.iter();
     let bound = all.map(|service| Bound {
-        resource: service.metadata.resource("VirtualService"),
+        resource: service.metadata.resource(Kind::VIRTUAL_SERVICE),
         service,
     });
     bound

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::Resources;
 use crate::merge::steps::Step;
-use crate::resources::{Metadata, ResourceName};
+use crate::resources::{Kind, Metadata, ResourceName};
 
 /// By the labels and annotations that such programs set.
 const OWNERS: [(&str, &str); 9] = [
@@ -26,11 +26,11 @@ pub(super) fn warnings(resources: &Resources, steps: &[Step]) -> Vec<String> {
     let gateways = resources
         .gateways
         .iter()
-        .map(|gateway| ("Gateway", &gateway.metadata));
+        .map(|gateway| (Kind::GATEWAY, &gateway.metadata));
     let services = resources
         .virtual_services
         .iter()
-        .map(|service| ("VirtualService", &service.metadata));
+        .map(|service| (Kind::VIRTUAL_SERVICE, &service.metadata));
     let mut warnings: Vec<String> = gateways
         .chain(services)
         .filter_map(|(kind, metadata)| {

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::write::{Inapplicable, Write};
 use crate::resources::istio::Gateway;
-use crate::resources::{Metadata, ResourceName};
+use crate::resources::{Kind, Metadata, ResourceName};
 use crate::{Model, Resources};
 
 /// Resources that change as a plan says. What a plan is proved on is what its patches make of the
@@ -66,7 +66,7 @@ impl State {
             Write::Create { manifest, .. } => Some(manifest.clone()),
         };
         let is_new = matches!(write, Write::Create { .. });
-        if resource.kind == "Gateway" {
+        if resource.kind == Kind::GATEWAY {
             let gateways = &mut self.0.gateways;
             set(gateways, resource, manifest.as_ref(), is_new, |gateway| {
                 &mut gateway.metadata

@@ -4,7 +4,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Labels, Metadata, nullable};
+use super::{Kind, Labels, Metadata, nullable};
 
 /// A WasmPlugin or TrafficExtension.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -15,7 +15,7 @@ pub struct Extension {
     pub spec: ExtensionSpec,
     /// Its kind.
     #[serde(skip)]
-    pub kind: &'static str,
+    pub kind: Kind,
 }
 
 /// What an [`Extension`] asks for.

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use gateway::findings::{Report, Severity};
+use gateway::resources::Origin;
 
 pub(super) fn write(report: &Report, sink: &mut dyn Write) -> io::Result<()> {
     for finding in &report.findings {
@@ -13,9 +14,15 @@ pub(super) fn write(report: &Report, sink: &mut dyn Write) -> io::Result<()> {
         };
         let title = format!("{} {}", finding.code, finding.name);
         let text = format!("{}\nhint: {}", finding.message, finding.hint);
+        let place = finding
+            .origins
+            .iter()
+            .find_map(Origin::line_of_file)
+            .map(|(file, line)| format!("file={},line={line},", property(file)))
+            .unwrap_or_default();
         writeln!(
             sink,
-            "::{command} title={}::{}",
+            "::{command} {place}title={}::{}",
             property(&title),
             escape(&text)
         )?;

@@ -305,7 +305,11 @@ fn write_finding(place: usize, finding: &Finding, sink: &mut dyn Write) -> io::R
             count(*pairs, "broken pair")
         )?;
     }
-    for origin in finding.origins.iter().filter(|origin| origin.line > 0) {
+    for origin in finding.sorted_origins() {
+        // What came from a cluster has no line.
+        if origin.line == 0 {
+            continue;
+        }
         let file = Escaped(&origin.file);
         write!(
             sink,

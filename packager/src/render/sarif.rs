@@ -49,7 +49,11 @@ fn result(finding: &Finding) -> Value {
         .iter()
         .map(|name| json!({"fullyQualifiedName": name, "kind": "resource"}))
         .collect();
-    let mut places: Vec<Value> = finding.origins.iter().filter_map(physical).collect();
+    let mut places: Vec<Value> = finding
+        .sorted_origins()
+        .into_iter()
+        .filter_map(physical)
+        .collect();
     if places.is_empty() {
         places.push(json!({}));
     }
@@ -66,12 +70,10 @@ fn result(finding: &Finding) -> Value {
 
 /// The file and line of a resource, where it is from one.
 fn physical(origin: &Origin) -> Option<Value> {
-    if origin.line == 0 || &*origin.file == "-" {
-        return None;
-    }
+    let (file, line) = origin.line_of_file()?;
     Some(json!({"physicalLocation": {
-        "artifactLocation": {"uri": uri(&origin.file)},
-        "region": {"startLine": origin.line},
+        "artifactLocation": {"uri": uri(file)},
+        "region": {"startLine": line},
     }}))
 }
 

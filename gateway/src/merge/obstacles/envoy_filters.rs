@@ -6,7 +6,7 @@ use super::certificate::chain;
 use crate::merge::group::{Group, Member};
 use crate::merge::refusal::{GUARD, Obstacle, Reason};
 use crate::merge::state::State;
-use crate::resources::ResourceName;
+use crate::resources::{Kind, ResourceName};
 
 /// What of an EnvoyFilter's conditions names a Gateway, a route table, or a server name.
 const NAMES: [&str; 3] = [
@@ -22,7 +22,7 @@ pub(super) fn find(group: &Group<'_>, state: &State) -> Option<Obstacle> {
         .flat_map(|member| names(group, state, member))
         .collect();
     let filters = state.resources().manifests.iter();
-    let mut filters = filters.filter(|(resource, _)| resource.kind == "EnvoyFilter");
+    let mut filters = filters.filter(|(resource, _)| resource.kind == Kind::ENVOY_FILTER);
     let (resource, named) = filters.find_map(|(resource, manifest)| {
         let named = named(manifest)
             .into_iter()

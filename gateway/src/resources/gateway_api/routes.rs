@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::resources::{HostText, Metadata, nullable};
+use crate::resources::{HostText, Kind, Metadata, nullable};
 
 /// A reference to another resource.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -60,11 +60,11 @@ pub enum RouteKind {
 impl RouteKind {
     /// The kind of the resource.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub fn resource_kind(self) -> Kind {
         match self {
-            Self::Http => "HTTPRoute",
-            Self::Grpc => "GRPCRoute",
-            Self::Tls => "TLSRoute",
+            Self::Http => Kind::HTTP_ROUTE,
+            Self::Grpc => Kind::GRPC_ROUTE,
+            Self::Tls => Kind::TLS_ROUTE,
         }
     }
 }

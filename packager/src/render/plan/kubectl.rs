@@ -1,7 +1,7 @@
 //! Writes as commands of kubectl, with full names of resources: `gateway` alone is one of two kinds.
 
 use gateway::merge::{Plan, Write};
-use gateway::resources::ResourceName;
+use gateway::resources::{Kind, ResourceName};
 use serde_json::Value;
 
 /// A command that makes a write, with the patch or manifest in it or read from a file.
@@ -11,7 +11,7 @@ pub(super) fn command(write: &Write, file: Option<&str>) -> String {
         namespace,
         name,
     } = write.resource();
-    let plural = plural(kind);
+    let plural = plural(*kind);
     match (write, file) {
         (Write::Patch { .. }, Some(file)) => format!(
             "kubectl patch {plural} {name} --namespace {namespace} --type json --patch-file {file}"
@@ -65,13 +65,13 @@ fn path(write: &Write, manifest: &Value) -> String {
     let version = version.unwrap_or("networking.istio.io/v1");
     format!(
         "/apis/{version}/namespaces/{namespace}/{}s",
-        kind.to_ascii_lowercase()
+        kind.name.to_ascii_lowercase()
     )
 }
 
 /// The resource as kubectl names it (Kubernetes: the plural and the group of a definition).
-fn plural(kind: &str) -> String {
-    format!("{}s.networking.istio.io", kind.to_ascii_lowercase())
+fn plural(kind: Kind) -> String {
+    format!("{}s.{}", kind.name.to_ascii_lowercase(), kind.group)
 }
 
 /// A text as one word of a POSIX shell.
