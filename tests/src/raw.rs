@@ -32,6 +32,14 @@ pub enum Version {
     Http2,
 }
 
+/// A frame of HTTP/2 (RFC 9113 §4.1).
+struct Frame {
+    kind: u8,
+    flags: u8,
+    stream: u32,
+    payload: Vec<u8>,
+}
+
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Types of frames (RFC 9113 §6).
 const DATA: u8 = 0;
@@ -78,7 +86,7 @@ impl RawConnection {
         if version == Version::Http2 {
             to.write_all(PREFACE)?;
             // No dynamic table, and no pushes.
-            to.write_all(&frame(
+            to.write_all(&encode(
                 SETTINGS,
                 0,
                 0,
@@ -119,7 +127,7 @@ impl RawConnection {
         self.stream += 2;
         let block = literals(&fields);
         self.to
-            .write_all(&frame(HEADERS, END_STREAM | END_HEADERS, stream, &block))?;
+            .write_all(&encode(HEADERS, END_STREAM | END_HEADERS, stream, &block))?;
         self.receive_h2(stream)
     }
 
@@ -127,19 +135,20 @@ impl RawConnection {
         let mut head = None;
         let mut body = Vec::new();
         loop {
-            let Some((kind, flags, id, payload)) = self.read_frame()? else {
+            let Some(frame) = self.read_frame()? else {
                 return Ok(None);
             };
-            match kind {
-                SETTINGS if flags == 0 => self.to.write_all(&frame(SETTINGS, 1, 0, &[]))?,
-                HEADERS if id == stream && head.is_none() => head = Some(decode(&payload)?),
-                DATA if id == stream => body.extend(payload),
-                RST_STREAM if id == stream => return Ok(None),
+            let is_ours = frame.stream == stream;
+            match frame.kind {
+                SETTINGS if frame.flags == 0 => self.to.write_all(&encode(SETTINGS, 1, 0, &[]))?,
+                HEADERS if is_ours && head.is_none() => head = Some(decode(&frame.payload)?),
+                DATA if is_ours => body.extend(frame.payload),
+                RST_STREAM if is_ours => return Ok(None),
                 GOAWAY => return Ok(None),
                 _ => {}
             }
-            let ends = [DATA, HEADERS].contains(&kind) && flags & END_STREAM != 0;
-            if ends && id == stream {
+            let ends = [DATA, HEADERS].contains(&frame.kind) && frame.flags & END_STREAM != 0;
+            if ends && is_ours {
                 let (status, headers) = head.context("an answer without a head")?;
                 return Ok(Some(Response {
                     status,
@@ -151,8 +160,8 @@ impl RawConnection {
         }
     }
 
-    /// The next frame: its type, flags, stream and payload. `None` at the end of the connection.
-    fn read_frame(&mut self) -> Result<Option<(u8, u8, u32, Vec<u8>)>> {
+    /// The next frame; `None` at the end of the connection.
+    fn read_frame(&mut self) -> Result<Option<Frame>> {
         let Some(head) = self.read(9)? else {
             return Ok(None);
         };
@@ -163,7 +172,12 @@ impl RawConnection {
         let stream = u32::from_be_bytes(stream.try_into()?);
         let (kind, flags) = (*kind, *flags);
         let payload = self.read(usize::try_from(length)?)?;
-        Ok(payload.map(|payload| (kind, flags, stream, payload)))
+        Ok(payload.map(|payload| Frame {
+            kind,
+            flags,
+            stream,
+            payload,
+        }))
     }
 
     /// So many octets; `None` when the connection ends before.
@@ -210,7 +224,7 @@ impl Drop for RawConnection {
     }
 }
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+fn encode(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len())
         .unwrap_or_default()
         .to_be_bytes();
