@@ -26,8 +26,24 @@ fn check(hosts: usize, wildcard: Option<&str>, arguments: &[&str], expected: Opt
 fn manifest_warns_of_a_configuration_that_takes_much_memory() {
     // A wildcard over 1,500 hosts is worth no warning, over 3,000 it is.
     check(1_500, Some(WILDCARD), &[], None);
-    check(3_000, Some(WILDCARD), &[], Some("?"));
+    check(
+        3_000,
+        Some(WILDCARD),
+        &[],
+        Some(
+            "Envoy keeps the configuration (28 kB) for each of 3001 filter chains: about 165 MiB in \
+             each gateway pod, 331 MiB while it is replaced",
+        ),
+    );
     // Servers that do not overlap take memory only where all are listed.
     check(3_000, None, &[], None);
-    check(3_000, None, &["--all-servers"], Some("?"));
+    check(
+        3_000,
+        None,
+        &["--all-servers"],
+        Some(
+            "Envoy keeps the configuration (28 kB) for each of 3000 filter chains: about 165 MiB in \
+             each gateway pod, 330 MiB while it is replaced",
+        ),
+    );
 }

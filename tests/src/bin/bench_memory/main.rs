@@ -9,6 +9,7 @@ mod variants;
 
 use std::fs;
 use std::io::Write as _;
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use tests::module;
@@ -26,16 +27,10 @@ fn main() -> Result<()> {
     let mut rows: Vec<Row> = Vec::new();
     for chains in SIZES {
         for variant in Variant::ALL {
-            let plugin_config = variant.plugin_config(chains)?;
-            let memory = measure(&module, chains, plugin_config.as_ref())
-                .with_context(|| format!("{chains} filter chains, {}", variant.name()))?;
-            let octets = plugin_config.map_or(0, |plugin_config| plugin_config.to_string().len());
-            rows.push(Row {
-                chains,
-                variant,
-                octets,
-                memory,
-            });
+            rows.push(
+                row(&module, chains, variant)
+                    .with_context(|| format!("{chains} filter chains, {}", variant.name()))?,
+            );
         }
     }
     let (text, missed) = report::write(&rows)?;
@@ -43,4 +38,17 @@ fn main() -> Result<()> {
     std::io::stdout().write_all(text.as_bytes())?;
     ensure!(missed.is_empty(), "missed: {}", missed.join("; "));
     Ok(())
+}
+
+/// Measures one Envoy.
+fn row(module: &Path, chains: usize, variant: Variant) -> Result<Row> {
+    let plugin_config = variant.plugin_config(chains)?;
+    let value = plugin_config.as_ref().map(|config| &config.value);
+    Ok(Row {
+        chains,
+        variant,
+        octets: value.map_or(0, |value| value.to_string().len()),
+        memory: measure(module, chains, value)?,
+        estimate: plugin_config.and_then(|config| config.estimate),
+    })
 }

@@ -16,12 +16,16 @@ pub(crate) struct Row {
     /// The length of the configuration.
     pub(crate) octets: usize,
     pub(crate) memory: Memory,
+    /// What `manifest` warns of: MiB that it adds, settled and at the peak.
+    pub(crate) estimate: Option<(f64, f64)>,
 }
 
 /// The most memory, settled and at the peak, as multiples of what no configuration takes: where no
 /// servers overlap, and where a wildcard covers all of [`CHAINS`] hosts.
 const MOST_DISJOINT: f64 = 1.05;
 const MOST_WILDCARD: f64 = 1.6;
+/// The most by which the warning of `manifest` may differ from what is measured.
+const MOST_ERROR: f64 = 0.2;
 /// How many filter chains the target for a wildcard is for.
 const CHAINS: usize = 1_500;
 
@@ -29,35 +33,30 @@ const CHAINS: usize = 1_500;
 pub(crate) fn write(rows: &[Row]) -> Result<(String, Vec<String>)> {
     let (mut text, mut missed) = (head()?, Vec::new());
     for row in rows {
-        let Row {
-            chains,
-            variant,
-            octets,
-            memory,
-        } = row;
-        let base = base(rows, *chains)?;
-        let ratio = memory.settled / base.settled;
-        let (name, settled) = (variant.name(), memory.settled);
-        let peaks = memory.peak.zip(base.peak);
-        let peak_ratio = peaks.map(|(peak, base)| peak / base);
-        writeln!(
-            text,
-            "| {chains} | {name} | {} | {settled:.0} | {ratio:.2} | {} | {} | {} | {} |",
-            octets.div_ceil(1_000),
-            shown(memory.peak, 0),
-            shown(peak_ratio, 2),
-            shown(copies(row, memory.settled - base.settled), 1),
-            shown(peaks.and_then(|(peak, base)| copies(row, peak - base)), 1),
-        )?;
+        let base = base(rows, row.chains)?;
+        writeln!(text, "{}", line(row, base))?;
         if let Some(most) = most(row) {
-            judge(&mut missed, row, "settled", ratio, most);
+            let peak = peak_ratio(row, base).unwrap_or_default();
             judge(
                 &mut missed,
                 row,
-                "peak",
-                peak_ratio.unwrap_or_default(),
+                "settled",
+                row.memory.settled / base.settled,
                 most,
             );
+            judge(&mut missed, row, "peak", peak, most);
+        }
+    }
+    writeln!(text)?;
+    for row in rows {
+        if let Some(estimate) = row.estimate {
+            compare(
+                &mut text,
+                &mut missed,
+                row,
+                base(rows, row.chains)?,
+                estimate,
+            )?;
         }
     }
     let verdict = if missed.is_empty() {
@@ -67,6 +66,60 @@ pub(crate) fn write(rows: &[Row]) -> Result<(String, Vec<String>)> {
     };
     writeln!(text, "\nTargets missed: {verdict}.")?;
     Ok((text, missed))
+}
+
+fn line(row: &Row, base: Memory) -> String {
+    let Memory { settled, peak } = row.memory;
+    let added = peak.zip(base.peak).map(|(peak, base)| peak - base);
+    format!(
+        "| {} | {} | {} | {settled:.0} | {:.2} | {} | {} | {} | {} |",
+        row.chains,
+        row.variant.name(),
+        (row.octets + 500) / 1_000,
+        settled / base.settled,
+        shown(peak, 0),
+        shown(peak_ratio(row, base), 2),
+        shown(copies(row, settled - base.settled), 1),
+        shown(added.and_then(|added| copies(row, added)), 1),
+    )
+}
+
+fn peak_ratio(row: &Row, base: Memory) -> Option<f64> {
+    let (peak, base) = row.memory.peak.zip(base.peak)?;
+    Some(peak / base)
+}
+
+/// Sets what `manifest` warns of beside what was measured.
+fn compare(
+    text: &mut String,
+    missed: &mut Vec<String>,
+    row: &Row,
+    base: Memory,
+    (settled, peak): (f64, f64),
+) -> Result<()> {
+    let (Some(row_peak), Some(base_peak)) = (row.memory.peak, base.peak) else {
+        return Ok(());
+    };
+    let (found, found_peak) = (row.memory.settled - base.settled, row_peak - base_peak);
+    writeln!(
+        text,
+        "{} filter chains, {}: `manifest` warns of {settled:.0} MiB, {peak:.0} MiB at the peak; \
+         measured beyond no configuration: {found:.0} MiB, {found_peak:.0} MiB.",
+        row.chains,
+        row.variant.name(),
+    )?;
+    let error = (found / settled - 1.0).abs();
+    let error_of_peak = (found_peak / peak - 1.0).abs();
+    let most = MOST_ERROR;
+    judge(missed, row, "error of the warning", error, most);
+    judge(
+        missed,
+        row,
+        "error of the warning's peak",
+        error_of_peak,
+        most,
+    );
+    Ok(())
 }
 
 fn most(row: &Row) -> Option<f64> {
@@ -118,9 +171,11 @@ fn head() -> Result<String> {
          multiple of the row without configuration. Copies: what a row takes beyond the one without \
          configuration, by the octets of its configuration and by the filter chains. Machine: Linux {}.\n\n\
          Targets: without overlaps, {MOST_DISJOINT} × no configuration; with a wildcard over all hosts \
-         of {CHAINS} filter chains, {MOST_WILDCARD} ×.\n\n\
+         of {CHAINS} filter chains, {MOST_WILDCARD} ×; the warning of `manifest` is within {:.0} % of \
+         what is measured.\n\n\
          | filter chains | variant | kB | settled MiB | × | peak MiB | × | copies | at the peak |\n\
          |---:|---|---:|---:|---:|---:|---:|---:|---:|\n",
-        kernel.trim()
+        kernel.trim(),
+        MOST_ERROR * 100.0,
     ))
 }
