@@ -17,6 +17,7 @@ mod image;
 mod load;
 mod lua;
 mod manifests;
+mod memory;
 mod merge;
 mod model;
 mod module;
