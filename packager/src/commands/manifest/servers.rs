@@ -17,7 +17,7 @@ const ROOT_NAMESPACE: &str = "istio-system";
 /// The memory that a configuration may take before it is worth a warning, in octets.
 const NOTEWORTHY_MEMORY: usize = 100 << 20;
 /// How many copies of a configuration Envoy keeps for each filter chain, settled and at the peak of an
-/// update: measured, see bench/MEMORY.md.
+/// update. Measured: 2.0 to 2.4 and 4.1 to 4.7, see bench/MEMORY.md.
 const COPIES: usize = 2;
 const COPIES_IN_UPDATE: usize = 4;
 
