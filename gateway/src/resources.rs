@@ -80,16 +80,16 @@ impl Resources {
         } = self;
         let classic = gateways
             .iter()
-            .map(|gateway| (Kind::GATEWAY, &gateway.metadata));
+            .map(|gateway| (Kind::Gateway, &gateway.metadata));
         let api = api_gateways
             .iter()
-            .map(|gateway| (Kind::API_GATEWAY, &gateway.metadata));
+            .map(|gateway| (Kind::ApiGateway, &gateway.metadata));
         let sets = listener_sets
             .iter()
-            .map(|set| (Kind::LISTENER_SET, &set.metadata));
+            .map(|set| (Kind::ListenerSet, &set.metadata));
         let ingresses = ingresses
             .iter()
-            .map(|ingress| (Kind::INGRESS, &ingress.metadata));
+            .map(|ingress| (Kind::Ingress, &ingress.metadata));
         classic.chain(api).chain(sets).chain(ingresses)
     }
 

@@ -96,7 +96,7 @@ pub(crate) fn binding(service: &VirtualService, delegates: &Delegates<'_>) -> Op
         found.gateways = resolve(&found.gateways);
     }
     Some(Binding {
-        sources: vec![Arc::new(metadata.resource(Kind::VIRTUAL_SERVICE))],
+        sources: vec![Arc::new(metadata.resource(Kind::VirtualService))],
         created: metadata.creation_timestamp,
         name: metadata.name.clone(),
         namespace: namespace.clone(),

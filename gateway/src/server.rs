@@ -213,7 +213,7 @@ impl Server {
 /// The Gateways of Istio's own kind.
 pub(crate) fn candidate(gateway: &istio::Gateway) -> Candidate {
     let metadata = &gateway.metadata;
-    let resource = metadata.resource(Kind::GATEWAY);
+    let resource = metadata.resource(Kind::Gateway);
     let servers = gateway
         .spec
         .servers

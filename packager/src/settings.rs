@@ -47,7 +47,7 @@ impl Settings {
         self.0.insert(key.to_owned(), value.into());
     }
 
-    /// Lists servers. A table that would make the settings longer than [`LONGEST_READABLE`] is
+    /// Lists servers. A table that would make the settings longer than `LONGEST_READABLE` is
     /// written in the compact form.
     pub fn set_servers(&mut self, servers: &BTreeMap<String, Vec<String>>) {
         if servers.is_empty() {

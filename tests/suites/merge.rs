@@ -323,7 +323,7 @@ fn what_takes_the_steps_back_restores_the_first_state() {
 
 fn gateway(name: &str) -> ResourceName {
     ResourceName {
-        kind: Kind::GATEWAY,
+        kind: Kind::Gateway,
         namespace: "istio-system".into(),
         name: name.into(),
     }
@@ -331,7 +331,7 @@ fn gateway(name: &str) -> ResourceName {
 
 fn service(name: &str) -> ResourceName {
     ResourceName {
-        kind: Kind::VIRTUAL_SERVICE,
+        kind: Kind::VirtualService,
         ..gateway(name)
     }
 }

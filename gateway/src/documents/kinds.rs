@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::resources::extensions::Extension;
+use crate::resources::extensions::{Extension, ExtensionText};
 use crate::resources::gateway_api::{Route, RouteKind, RouteText};
 use crate::resources::kind::{GATEWAY_API, ISTIO, ISTIO_EXTENSIONS, KUBERNETES};
 use crate::resources::kubernetes::{PodText, Pods, Secret, SecretText, WorkloadText};
@@ -34,21 +34,21 @@ pub(super) fn add(resources: &mut Resources, origin: &Origin, value: Value) -> R
     match (group, kind.as_str()) {
         (ISTIO, "Gateway") => {
             document.push(&mut resources.gateways, |r| &mut r.metadata)?;
-            document.keep(Kind::GATEWAY, resources)
+            document.keep(Kind::Gateway, resources)
         }
         (ISTIO, "VirtualService") => {
             document.push(&mut resources.virtual_services, |r| &mut r.metadata)?;
-            document.keep(Kind::VIRTUAL_SERVICE, resources)
+            document.keep(Kind::VirtualService, resources)
         }
-        (ISTIO, "EnvoyFilter") => document.keep(Kind::ENVOY_FILTER, resources),
+        (ISTIO, "EnvoyFilter") => document.keep(Kind::EnvoyFilter, resources),
         (GATEWAY_API | GATEWAY_API_EXPERIMENTAL, _) => add_gateway_api(resources, &document),
         (KUBERNETES, "Ingress") => document.push(&mut resources.ingresses, |r| &mut r.metadata),
         (KUBERNETES, "IngressClass") => {
             document.push(&mut resources.ingress_classes, |r| &mut r.metadata)
         }
-        (ISTIO_EXTENSIONS, "WasmPlugin") => add_extension(resources, &document, Kind::WASM_PLUGIN),
+        (ISTIO_EXTENSIONS, "WasmPlugin") => add_extension(resources, &document, Kind::WasmPlugin),
         (ISTIO_EXTENSIONS, "TrafficExtension") => {
-            add_extension(resources, &document, Kind::TRAFFIC_EXTENSION)
+            add_extension(resources, &document, Kind::TrafficExtension)
         }
         ("", _) => add_core(resources, &document),
         ("apps", "Deployment") => add_workload(resources, &document, "Deployment"),
@@ -126,12 +126,13 @@ fn add_extension(
     document: &Document<'_>,
     kind: Kind,
 ) -> Result<(), String> {
-    let mut extension = Extension {
+    let ExtensionText { mut metadata, spec } = document.parse()?;
+    document.locate(&mut metadata);
+    resources.extensions.push(Extension {
+        metadata,
+        spec,
         kind,
-        ..document.parse()?
-    };
-    document.locate(&mut extension.metadata);
-    resources.extensions.push(extension);
+    });
     Ok(())
 }
 

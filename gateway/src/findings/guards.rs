@@ -183,7 +183,7 @@ fn waypoint(guard: &Extension, resources: &Resources) -> Option<String> {
         };
         guard.spec.target_refs.is_empty() && !wanted.is_empty() && wanted.iter().all(has)
     })?;
-    Some(found.metadata.resource(Kind::API_GATEWAY).to_string())
+    Some(found.metadata.resource(Kind::ApiGateway).to_string())
 }
 
 /// The classic Gateway that a plugin names as if it were one of the Gateway API.
@@ -202,6 +202,6 @@ fn classic_target(guard: &Extension, resources: &Resources) -> Option<String> {
     names.find_map(|name| {
         let mut gateways = resources.gateways.iter().map(|gateway| &gateway.metadata);
         let found = gateways.find(|found| found.name == *name && found.namespace == *namespace)?;
-        Some(found.resource(Kind::GATEWAY).to_string())
+        Some(found.resource(Kind::Gateway).to_string())
     })
 }

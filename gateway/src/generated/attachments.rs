@@ -111,7 +111,7 @@ fn attaches(route: &Route, reference: &Reference, parent: &Parent) -> bool {
     };
     right_port
         && right_name
-        && parent.kinds.contains(&route.kind.resource_kind().name)
+        && parent.kinds.contains(&route.kind.resource_kind().name())
         && hosts(route).into_iter().any(fits)
 }
 

@@ -127,7 +127,7 @@ fn ours<'r>(resources: &'r Resources, generated: &mut Generated) -> Vec<&'r ApiG
     generated
         .ignored
         .extend(others.into_iter().map(|gateway| Ignored {
-            resource: gateway.metadata.resource(Kind::API_GATEWAY),
+            resource: gateway.metadata.resource(Kind::ApiGateway),
             class: gateway.spec.gateway_class_name.clone(),
         }));
     ours
@@ -152,16 +152,15 @@ fn allowed<'r>(
     };
     let own = gateway.spec.listeners.iter();
     let mut placed: Vec<Placed<'r>> = own
-        .map(|listener| place(&gateway.metadata, Kind::API_GATEWAY, listener))
+        .map(|listener| place(&gateway.metadata, Kind::ApiGateway, listener))
         .collect();
     for set in sets {
         let listeners = set.spec.listeners.iter();
-        let listeners =
-            listeners.map(|listener| place(&set.metadata, Kind::LISTENER_SET, listener));
+        let listeners = listeners.map(|listener| place(&set.metadata, Kind::ListenerSet, listener));
         if allows_listeners(gateway, &set.metadata.namespace, admission) {
             placed.extend(listeners);
         } else {
-            let gateway = gateway.metadata.resource(Kind::API_GATEWAY);
+            let gateway = gateway.metadata.resource(Kind::ApiGateway);
             let reason = UnprogrammedReason::NotAllowed { gateway };
             let refused = |placed: Placed<'_>| Unprogrammed {
                 server: placed.id(),
@@ -246,7 +245,7 @@ fn attachments(gateway: &ApiGateway) -> Vec<Attachment> {
 /// The name of a Secret in messages.
 fn secret_name(namespace: &str, name: &str) -> ResourceName {
     ResourceName {
-        kind: Kind::SECRET,
+        kind: Kind::Secret,
         namespace: namespace.into(),
         name: name.into(),
     }

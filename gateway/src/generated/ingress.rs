@@ -30,7 +30,7 @@ pub(super) fn convert(resources: &Resources, generated: &mut Generated) {
         if class == CLASS || ours.contains(class) {
             ingresses.push(ingress);
         } else {
-            let resource = ingress.metadata.resource(Kind::INGRESS);
+            let resource = ingress.metadata.resource(Kind::Ingress);
             generated.ignored.push(Ignored {
                 resource,
                 class: class.into(),
@@ -112,7 +112,7 @@ fn server(ingress: &Ingress, entry: Entry, hosts: Vec<String>) -> Server {
     let metadata = &ingress.metadata;
     Server {
         id: ServerId {
-            resource: metadata.resource(Kind::INGRESS),
+            resource: metadata.resource(Kind::Ingress),
             entry,
         },
         gateway: format!("{NAMESPACE}/{}", gateway_name(ingress)),
@@ -134,7 +134,7 @@ fn server(ingress: &Ingress, entry: Entry, hosts: Vec<String>) -> Server {
 fn bindings(ingresses: &[&Ingress]) -> Vec<Binding> {
     let mut by_host: BTreeMap<&str, Binding> = BTreeMap::new();
     for ingress in ingresses {
-        let resource = Arc::new(ingress.metadata.resource(Kind::INGRESS));
+        let resource = Arc::new(ingress.metadata.resource(Kind::Ingress));
         for rule in ingress.spec.rules.iter().filter(|rule| rule.http.is_some()) {
             let host = rule.host.as_ref().map_or("*", HostText::as_str);
             let binding = by_host

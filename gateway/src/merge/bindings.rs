@@ -35,7 +35,7 @@ pub(super) fn bound<'s>(group: &Group<'_>, state: &'s State) -> Vec<Bound<'s>> {
         service.spec.hosts.is_empty() && roots.iter().any(|root| names(root, service))
     });
     let bound = |service: &'s VirtualService| Bound {
-        resource: service.metadata.resource(Kind::VIRTUAL_SERVICE),
+        resource: service.metadata.resource(Kind::VirtualService),
         service,
     };
     roots.iter().copied().chain(delegates).map(bound).collect()
@@ -106,7 +106,7 @@ pub(super) fn unbind(
     };
     let all = state.resources().virtual_services.iter();
     let bound = all.map(|service| Bound {
-        resource: service.metadata.resource(Kind::VIRTUAL_SERVICE),
+        resource: service.metadata.resource(Kind::VirtualService),
         service,
     });
     bound

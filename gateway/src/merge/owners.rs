@@ -26,11 +26,11 @@ pub(super) fn warnings(resources: &Resources, steps: &[Step]) -> Vec<String> {
     let gateways = resources
         .gateways
         .iter()
-        .map(|gateway| (Kind::GATEWAY, &gateway.metadata));
+        .map(|gateway| (Kind::Gateway, &gateway.metadata));
     let services = resources
         .virtual_services
         .iter()
-        .map(|service| (Kind::VIRTUAL_SERVICE, &service.metadata));
+        .map(|service| (Kind::VirtualService, &service.metadata));
     let mut warnings: Vec<String> = gateways
         .chain(services)
         .filter_map(|(kind, metadata)| {

@@ -66,7 +66,7 @@ impl State {
             Write::Create { manifest, .. } => Some(manifest.clone()),
         };
         let is_new = matches!(write, Write::Create { .. });
-        if resource.kind == Kind::GATEWAY {
+        if resource.kind == Kind::Gateway {
             let gateways = &mut self.0.gateways;
             set(gateways, resource, manifest.as_ref(), is_new, |gateway| {
                 &mut gateway.metadata

@@ -7,15 +7,21 @@ use serde_json::Value;
 use super::{Kind, Labels, Metadata, nullable};
 
 /// A WasmPlugin or TrafficExtension.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Extension {
     /// Its name.
     pub metadata: Metadata,
     /// What it asks for.
     pub spec: ExtensionSpec,
     /// Its kind.
-    #[serde(skip)]
     pub kind: Kind,
+}
+
+/// An [`Extension`] as it is written.
+#[derive(Deserialize)]
+pub(crate) struct ExtensionText {
+    pub(crate) metadata: Metadata,
+    pub(crate) spec: ExtensionSpec,
 }
 
 /// What an [`Extension`] asks for.

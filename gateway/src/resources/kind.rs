@@ -1,4 +1,4 @@
-//! The kinds of resources that are named in findings and plans.
+//! The kinds of resources that findings and plans name.
 
 use std::fmt;
 
@@ -7,48 +7,74 @@ pub(crate) const ISTIO: &str = "networking.istio.io";
 pub(crate) const ISTIO_EXTENSIONS: &str = "extensions.istio.io";
 pub(crate) const KUBERNETES: &str = "networking.k8s.io";
 
-/// A kind with its API group, since Istio's Gateway and that of the Gateway API share a name.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Kind {
-    /// The name, which is all of it that is displayed.
-    pub name: &'static str,
-    /// The API group; empty for Kubernetes' core.
-    pub group: &'static str,
+/// A kind of an API group: Istio's Gateway and that of the Gateway API share a name. In the order of the
+/// names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// Istio's EnvoyFilter.
+    EnvoyFilter,
+    /// The GRPCRoute of the Gateway API.
+    GrpcRoute,
+    /// Istio's own Gateway.
+    Gateway,
+    /// The Gateway of the Gateway API.
+    ApiGateway,
+    /// The HTTPRoute of the Gateway API.
+    HttpRoute,
+    /// The Ingress of Kubernetes.
+    Ingress,
+    /// The ListenerSet of the Gateway API.
+    ListenerSet,
+    /// The Secret of Kubernetes.
+    Secret,
+    /// The TLSRoute of the Gateway API.
+    TlsRoute,
+    /// Istio's TrafficExtension.
+    TrafficExtension,
+    /// Istio's VirtualService.
+    VirtualService,
+    /// Istio's WasmPlugin.
+    WasmPlugin,
 }
 
 impl Kind {
-    /// Istio's own Gateway.
-    pub const GATEWAY: Self = Self::new(ISTIO, "Gateway");
-    /// Istio's VirtualService.
-    pub const VIRTUAL_SERVICE: Self = Self::new(ISTIO, "VirtualService");
-    /// Istio's EnvoyFilter.
-    pub const ENVOY_FILTER: Self = Self::new(ISTIO, "EnvoyFilter");
-    /// Istio's WasmPlugin.
-    pub const WASM_PLUGIN: Self = Self::new(ISTIO_EXTENSIONS, "WasmPlugin");
-    /// Istio's TrafficExtension.
-    pub const TRAFFIC_EXTENSION: Self = Self::new(ISTIO_EXTENSIONS, "TrafficExtension");
-    /// The Gateway of the Gateway API.
-    pub const API_GATEWAY: Self = Self::new(GATEWAY_API, "Gateway");
-    /// The ListenerSet of the Gateway API.
-    pub const LISTENER_SET: Self = Self::new(GATEWAY_API, "ListenerSet");
-    /// The HTTPRoute of the Gateway API.
-    pub const HTTP_ROUTE: Self = Self::new(GATEWAY_API, "HTTPRoute");
-    /// The GRPCRoute of the Gateway API.
-    pub const GRPC_ROUTE: Self = Self::new(GATEWAY_API, "GRPCRoute");
-    /// The TLSRoute of the Gateway API.
-    pub const TLS_ROUTE: Self = Self::new(GATEWAY_API, "TLSRoute");
-    /// The Ingress of Kubernetes.
-    pub const INGRESS: Self = Self::new(KUBERNETES, "Ingress");
-    /// The Secret of Kubernetes.
-    pub const SECRET: Self = Self::new("", "Secret");
+    /// The name, which is all of it that is displayed.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::EnvoyFilter => "EnvoyFilter",
+            Self::GrpcRoute => "GRPCRoute",
+            Self::Gateway | Self::ApiGateway => "Gateway",
+            Self::HttpRoute => "HTTPRoute",
+            Self::Ingress => "Ingress",
+            Self::ListenerSet => "ListenerSet",
+            Self::Secret => "Secret",
+            Self::TlsRoute => "TLSRoute",
+            Self::TrafficExtension => "TrafficExtension",
+            Self::VirtualService => "VirtualService",
+            Self::WasmPlugin => "WasmPlugin",
+        }
+    }
 
-    const fn new(group: &'static str, name: &'static str) -> Self {
-        Self { name, group }
+    /// The API group; empty for Kubernetes' core.
+    #[must_use]
+    pub fn group(self) -> &'static str {
+        match self {
+            Self::EnvoyFilter | Self::Gateway | Self::VirtualService => ISTIO,
+            Self::ApiGateway
+            | Self::GrpcRoute
+            | Self::HttpRoute
+            | Self::ListenerSet
+            | Self::TlsRoute => GATEWAY_API,
+            Self::Ingress => KUBERNETES,
+            Self::Secret => "",
+            Self::TrafficExtension | Self::WasmPlugin => ISTIO_EXTENSIONS,
+        }
     }
 }
 
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name)
+        f.write_str(self.name())
     }
 }

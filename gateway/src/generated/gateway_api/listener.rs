@@ -79,7 +79,7 @@ pub(super) fn convert(
 fn parent_key(placed: &Placed<'_>) -> ParentKey {
     let owner = placed.owner;
     ParentKey {
-        kind: placed.kind.name,
+        kind: placed.kind.name(),
         namespace: owner.namespace.clone(),
         name: owner.name.clone(),
     }
@@ -124,7 +124,7 @@ fn tls(
         _ => {}
     }
     let namespace = &placed.owner.namespace;
-    let found = certificates.resolve(&tls.certificate_refs, placed.kind.name, namespace)?;
+    let found = certificates.resolve(&tls.certificate_refs, placed.kind.name(), namespace)?;
     Ok((Some(mode(placed, option)), found))
 }
 

@@ -22,7 +22,7 @@ pub(super) fn find(group: &Group<'_>, state: &State) -> Option<Obstacle> {
         .flat_map(|member| names(group, state, member))
         .collect();
     let filters = state.resources().manifests.iter();
-    let mut filters = filters.filter(|(resource, _)| resource.kind == Kind::ENVOY_FILTER);
+    let mut filters = filters.filter(|(resource, _)| resource.kind == Kind::EnvoyFilter);
     let (resource, named) = filters.find_map(|(resource, manifest)| {
         let named = named(manifest)
             .into_iter()

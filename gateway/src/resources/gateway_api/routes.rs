@@ -62,9 +62,9 @@ impl RouteKind {
     #[must_use]
     pub fn resource_kind(self) -> Kind {
         match self {
-            Self::Http => Kind::HTTP_ROUTE,
-            Self::Grpc => Kind::GRPC_ROUTE,
-            Self::Tls => Kind::TLS_ROUTE,
+            Self::Http => Kind::HttpRoute,
+            Self::Grpc => Kind::GrpcRoute,
+            Self::Tls => Kind::TlsRoute,
         }
     }
 }

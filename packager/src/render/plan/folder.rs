@@ -132,7 +132,7 @@ impl Place<'_> {
         let stem = format!(
             "{prefix}{}-{}-{namespace}-{name}",
             at + 1,
-            kind.name.to_ascii_lowercase()
+            kind.name().to_ascii_lowercase()
         );
         let (name, text) = match (write, manifest) {
             (Write::Delete { .. }, _) => return Ok(kubectl::command(write, None)),
@@ -195,8 +195,8 @@ fn patch(write: &Write, state: &State) -> Result<Value> {
     } = write.resource();
     if let Write::Patch { .. } = write {
         let target = json!({
-            "group": kind.group,
-            "kind": kind.name,
+            "group": kind.group(),
+            "kind": kind.name(),
             "name": name,
             "namespace": namespace,
         });
@@ -209,7 +209,7 @@ fn patch(write: &Write, state: &State) -> Result<Value> {
     let deletion = json!({
         "$patch": "delete",
         "apiVersion": version,
-        "kind": kind.name,
+        "kind": kind.name(),
         "metadata": { "name": name, "namespace": namespace },
     });
     Ok(json!({ "patch": to_yaml(&deletion)? }))

@@ -45,7 +45,7 @@ fn write(write: &Write) -> Value {
     };
     json!({
         "action": action,
-        "kind": name.kind.name,
+        "kind": name.kind.name(),
         "namespace": name.namespace,
         "name": name.name,
         "patch": patch,

@@ -65,13 +65,13 @@ fn path(write: &Write, manifest: &Value) -> String {
     let version = version.unwrap_or("networking.istio.io/v1");
     format!(
         "/apis/{version}/namespaces/{namespace}/{}s",
-        kind.name.to_ascii_lowercase()
+        kind.name().to_ascii_lowercase()
     )
 }
 
 /// The resource as kubectl names it (Kubernetes: the plural and the group of a definition).
 fn plural(kind: Kind) -> String {
-    format!("{}s.{}", kind.name.to_ascii_lowercase(), kind.group)
+    format!("{}s.{}", kind.name().to_ascii_lowercase(), kind.group())
 }
 
 /// A text as one word of a POSIX shell.
