@@ -37,14 +37,14 @@ pub enum Known {
 
 /// What a pair is reported as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Kind {
+pub(crate) enum ReportedDefect {
     /// The defect is certain.
     Certain(Defect),
     /// There is a defect if the certificate is what its users suggest.
     Presumed,
 }
 
-impl Kind {
+impl ReportedDefect {
     pub(crate) fn new(known: Known, defect: Defect) -> Self {
         match known {
             Known::Known => Self::Certain(defect),
@@ -53,5 +53,5 @@ impl Kind {
     }
 }
 
-/// Whether the owner of a server wants no report of a kind.
-pub(crate) type Ignores<'i> = &'i dyn Fn(&ServerId, Kind) -> bool;
+/// Whether annotations leave such a report about a server out.
+pub(crate) type IsIgnored<'i> = &'i dyn Fn(&ServerId, ReportedDefect) -> bool;

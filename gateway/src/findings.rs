@@ -79,7 +79,7 @@ pub fn components(
     listener: &Listener,
 ) -> Vec<Vec<ServerId>> {
     let ignores = Ignores::of(resources);
-    coalescing::components(certificates, workload, listener, &|server, kind| {
-        ignores.has(&server.resource, kind.into())
+    coalescing::components(certificates, workload, listener, &|server, defect| {
+        ignores.has(&server.resource, defect.into())
     })
 }

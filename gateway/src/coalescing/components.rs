@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Ignores;
+use super::IsIgnored;
 use super::covers::covers;
 use super::relation::Relation;
 use super::site::Site;
@@ -15,12 +15,12 @@ pub(crate) fn components(
     certificates: &Certificates,
     workload: &Workload,
     listener: &Listener,
-    ignores: Ignores<'_>,
+    is_ignored: IsIgnored<'_>,
 ) -> Vec<Vec<ServerId>> {
     let site = Site::new(workload, listener, certificates);
     let mut sets = DisjointSets::of(site.servers().count());
     for cover in covers(&site, certificates) {
-        let relation = Relation::new(&site, &cover, ignores);
+        let relation = Relation::new(&site, &cover, is_ignored);
         for pair in &relation.special {
             if let Some(connection) = site.server_of(pair.connection) {
                 sets.join(connection, pair.owner);

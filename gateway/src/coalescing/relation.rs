@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::covers::Cover;
 use super::site::{Candidate, Site};
-use super::{Ignores, Kind, MANY};
+use super::{IsIgnored, MANY, ReportedDefect};
 use crate::resources::istio::TlsMode;
 use crate::{FilterChain, Outcome, VirtualHost};
 
@@ -56,7 +56,7 @@ pub(crate) struct Relation {
 
 impl Relation {
     /// What annotations leave out is counted and not in it.
-    pub(crate) fn new(site: &Site<'_>, cover: &Cover, ignores: Ignores<'_>) -> Self {
+    pub(crate) fn new(site: &Site<'_>, cover: &Cover, is_ignored: IsIgnored<'_>) -> Self {
         let mut relation = Self {
             special: Vec::new(),
             connections: cover
@@ -80,9 +80,9 @@ impl Relation {
                 relation.meet(site, place, owner, *at);
             }
         }
-        relation.keep_first(site, cover, ignores);
-        let not_found = Kind::new(cover.known, Defect::NotFound);
-        relation.leave_out(site, not_found, ignores);
+        relation.keep_first(site, cover, is_ignored);
+        let not_found = ReportedDefect::new(cover.known, Defect::NotFound);
+        relation.leave_out(site, not_found, is_ignored);
         relation
     }
 
@@ -111,11 +111,11 @@ impl Relation {
     }
 
     /// Keeps one pair for each kind of defect, and leaves out what annotations say.
-    fn keep_first(&mut self, site: &Site<'_>, cover: &Cover, ignores: Ignores<'_>) {
+    fn keep_first(&mut self, site: &Site<'_>, cover: &Cover, is_ignored: IsIgnored<'_>) {
         let mut seen = BTreeSet::new();
         self.special.retain(|pair| {
-            let kind = Kind::new(cover.known, pair.defect);
-            if !seen.insert((kind, pair.connection, pair.owner)) {
+            let defect = ReportedDefect::new(cover.known, pair.defect);
+            if !seen.insert((defect, pair.connection, pair.owner)) {
                 return false;
             }
             let servers = [site.server_of(pair.connection), Some(pair.owner)];
@@ -123,18 +123,18 @@ impl Relation {
                 .into_iter()
                 .flatten()
                 .filter_map(|at| site.server(at));
-            let is_ignored = servers.any(|server| ignores(server, kind));
-            self.suppressed += usize::from(is_ignored);
-            !is_ignored
+            let is_left_out = servers.any(|server| is_ignored(server, defect));
+            self.suppressed += usize::from(is_left_out);
+            !is_left_out
         });
     }
 
     /// Removes the servers whose Gateways do not want to hear of a code.
-    fn leave_out(&mut self, site: &Site<'_>, kind: Kind, ignores: Ignores<'_>) {
+    fn leave_out(&mut self, site: &Site<'_>, defect: ReportedDefect, is_ignored: IsIgnored<'_>) {
         let before = self.count(|_| true, |_| true);
         let is_told = |number: &usize| {
             site.server(*number)
-                .is_some_and(|server| !ignores(server, kind))
+                .is_some_and(|server| !is_ignored(server, defect))
         };
         self.connections.retain(|number, _| is_told(number));
         self.owners.retain(|number, _| is_told(number));

@@ -11,7 +11,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use super::finding::Findings;
 use super::{Code, Finding, Group, Known};
-use crate::coalescing::{Defect, Kind, Many, Pair, Relation, Site, covers};
+use crate::coalescing::{Defect, Many, Pair, Relation, ReportedDefect, Site, covers};
 use crate::{Certificates, Listener, Workload};
 
 pub(super) fn find(
@@ -23,8 +23,8 @@ pub(super) fn find(
     let site = Site::new(workload, listener, certificates);
     let mut told = Told::default();
     for cover in covers(&site, certificates) {
-        let relation = Relation::new(&site, &cover, &|server, kind| {
-            findings.ignores(server, kind.into())
+        let relation = Relation::new(&site, &cover, &|server, defect| {
+            findings.ignores(server, defect.into())
         });
         findings.suppress(relation.suppressed);
         let groups = relation.groups(&site);
@@ -68,7 +68,7 @@ impl Told {
             ..
         } = pair;
         let is_first = self.pairs.insert((connection, owner));
-        let code = Code::from(Kind::new(known, defect));
+        let code = Code::from(ReportedDefect::new(known, defect));
         let is_first_of_code = self.codes.insert((code, connection, owner));
         let server = site.server_of(connection);
         let is_in = |(connections, owners): &(BTreeSet<usize>, BTreeSet<usize>)| {
@@ -79,13 +79,13 @@ impl Told {
     }
 }
 
-impl From<Kind> for Code {
-    fn from(kind: Kind) -> Self {
-        match kind {
-            Kind::Presumed => Self::CoalescePresumed,
-            Kind::Certain(Defect::NotFound) => Self::CoalesceNotFound,
-            Kind::Certain(Defect::WrongRoute) => Self::CoalesceWrongRoute,
-            Kind::Certain(Defect::TlsPolicy) => Self::CoalesceTlsPolicy,
+impl From<ReportedDefect> for Code {
+    fn from(defect: ReportedDefect) -> Self {
+        match defect {
+            ReportedDefect::Presumed => Self::CoalescePresumed,
+            ReportedDefect::Certain(Defect::NotFound) => Self::CoalesceNotFound,
+            ReportedDefect::Certain(Defect::WrongRoute) => Self::CoalesceWrongRoute,
+            ReportedDefect::Certain(Defect::TlsPolicy) => Self::CoalesceTlsPolicy,
         }
     }
 }
@@ -139,7 +139,7 @@ impl Teller<'_, '_, '_> {
     }
 
     fn finding(&self, pair: Pair, scene: &words::Scene<'_>, message: String) -> Finding {
-        let code = Kind::new(self.known, pair.defect).into();
+        let code = ReportedDefect::new(self.known, pair.defect).into();
         let finding = Finding::new(code, message, scene.hint());
         Finding {
             sni: Some(scene.sni.to_owned()),
