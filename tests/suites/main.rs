@@ -6,6 +6,7 @@ mod cli;
 mod cluster;
 mod coalesce;
 mod decisions;
+mod difference;
 mod documents;
 mod gateway;
 mod gateways_envoy;
