@@ -1,4 +1,4 @@
-.PHONY: help setup demo test test-istio check fuzz mutants miri build archive bench bench-check fmt
+.PHONY: help setup demo test test-istio check fuzz mutants miri build archive bench bench-check bench-memory fmt
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -45,9 +45,12 @@ archive: ## Pack the packager with its manual pages and completions, dist/packag
 fmt: ## Format the sources
 	cargo fmt
 
-bench: setup bench-check ## What a request costs, and what check takes; writes bench/RESULTS.md
+bench: setup bench-check bench-memory ## What a request costs, and the other benches; writes bench/RESULTS.md
 	@cargo run --locked --quiet --package tests --bin bench
 
 bench-check: setup ## What check takes beside istioctl, which it builds first; writes bench/CHECK.md
 	@tests/istio/setup
 	@cargo run --locked --quiet --package tests --bin bench_check
+
+bench-memory: setup ## What a configuration adds to the memory of Envoy; writes bench/MEMORY.md
+	@cargo run --locked --quiet --package tests --bin bench_memory

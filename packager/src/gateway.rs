@@ -16,6 +16,7 @@ pub mod generated;
 pub mod listener;
 pub mod merge;
 pub mod model;
+pub mod protected;
 pub mod resources;
 pub mod routes;
 pub mod server;

@@ -1,5 +1,6 @@
-//! The Kubernetes resource that has a gateway run the filter: typed, deterministic, and refused
-//! where the API server or the control plane would refuse or ignore it.
+//! The Kubernetes resource that has a gateway run the filter, or that is the boundary for mutual TLS:
+//! typed, deterministic, and refused where the API server or the control plane would refuse or ignore
+//! it.
 //!
 //! A [`Draft`] is what somebody asked for; a [`Request`] is one that can be written. Each kind of
 //! [`Resource`] has a module of its own. [`notes`] is what a reader of the resource should know,
@@ -7,6 +8,8 @@
 //! is there.
 
 mod attachment;
+mod authorization_policy;
+pub mod boundary_notes;
 pub mod difference;
 mod envoy_extension_policy;
 mod fields;
@@ -21,10 +24,11 @@ mod traffic_extension;
 mod wasm_plugin;
 
 pub use attachment::{Attachment, PolicyTarget};
+pub use authorization_policy::{AuthorizationPolicy, Ports};
 pub use envoy_extension_policy::EnvoyExtensionPolicy;
 pub use fields::{FailStrategy, Metadata, Phase};
 pub use image_reference::ImageReference;
-pub use kind::Kind;
+pub use kind::{Kind, ManifestKind};
 pub use names::{Labels, Namespace, ObjectName};
 pub use release::Release;
 pub use request::{Draft, Request};
@@ -44,6 +48,8 @@ pub enum Resource {
     TrafficExtension(TrafficExtension),
     /// Envoy Gateway's.
     EnvoyExtensionPolicy(EnvoyExtensionPolicy),
+    /// Istio's access control, which does not run the filter.
+    AuthorizationPolicy(AuthorizationPolicy),
 }
 
 impl From<Request> for Resource {
@@ -62,6 +68,7 @@ impl Serialize for Resource {
             Self::WasmPlugin(resource) => resource.serialize(serializer),
             Self::TrafficExtension(resource) => resource.serialize(serializer),
             Self::EnvoyExtensionPolicy(resource) => resource.serialize(serializer),
+            Self::AuthorizationPolicy(resource) => resource.serialize(serializer),
         }
     }
 }

@@ -3,11 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "../../tests/src/decisions/table.rs"]
-#[expect(
-    dead_code,
-    unreachable_pub,
-    reason = "the tests of the module use more of it"
-)]
+#[expect(unreachable_pub, reason = "the tests of the module use more of it")]
 mod table;
 
 use rule::{Config, Decision, Document, Policy};

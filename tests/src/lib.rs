@@ -13,6 +13,7 @@ pub mod fake_host;
 pub mod faulty_proxy;
 pub mod gateways;
 pub mod istio;
+pub mod many_gateways;
 pub mod markdown;
 pub mod module;
 pub mod process;

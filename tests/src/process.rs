@@ -200,7 +200,7 @@ impl Background {
     /// # Errors
     /// The program ended, or three minutes passed; the error ends with the program's log.
     pub fn wait_until(&mut self, log: &Path, ready: impl Fn() -> bool) -> Result<()> {
-        let deadline = Instant::now() + Duration::from_mins(3);
+        let deadline = Instant::now() + Duration::from_mins(10);
         loop {
             if ready() {
                 return Ok(());

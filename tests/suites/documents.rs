@@ -23,7 +23,7 @@ use tests::{client, module};
 const NOT_RUN: [(&str, &str); 5] = [
     (
         "README.md",
-        "make demo   # the defect and its cures, on a real Envoy on this machine",
+        "make demo   # the defect and the fix, on a real Envoy on this machine",
     ),
     (
         "docs/quickstart.md",

@@ -116,15 +116,13 @@ fn only_settings_that_the_script_lacks_make_a_difference() {
             continue;
         }
         let config = row.config.to_string();
-        match DIFFERENCES.iter().find(|(known, _)| *known == config) {
-            Some((_, misdirected)) => {
-                check(&envoy, &row, *misdirected);
-                different.push(config);
-            }
-            None => {
-                check(&envoy, &row, matches!(row.answer, Answer::Misdirected(_)));
-                same += 1;
-            }
+        let difference = DIFFERENCES.iter().find(|(known, _)| *known == config);
+        if let Some((_, misdirected)) = difference {
+            check(&envoy, &row, *misdirected);
+            different.push(config);
+        } else {
+            check(&envoy, &row, matches!(row.answer, Answer::Misdirected(_)));
+            same += 1;
         }
     }
     different.sort();

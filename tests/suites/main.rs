@@ -18,6 +18,7 @@ mod image;
 mod load;
 mod lua;
 mod manifests;
+mod memory;
 mod merge;
 mod model;
 mod module;

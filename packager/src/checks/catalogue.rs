@@ -64,12 +64,14 @@ const COALESCE_WRONG_ROUTE: Documentation = Documentation {
 const COALESCE_TLS_POLICY: Documentation = Documentation {
     what: "A request on a reused connection is served by its own routes, and the client was not \
            asked for the certificate that a connection of its own demands.",
-    why: "Mutual TLS can be passed by whoever connects with another server name.",
+    why: "A client bypasses mutual TLS: it connects with another server name, and sends requests for \
+          the host on that connection. It needs no certificate that is good for both hosts.",
     example: "A Gateway with *.example.com and mode SIMPLE has the routes of b.example.com, which \
               another Gateway serves with mode MUTUAL.",
-    fix: "Do not bind the routes to the Gateway without mutual TLS, or install the filter (packager \
-          manifest). Where it is a boundary, check the client's identity in an AuthorizationPolicy \
-          as well.",
+    fix: "The boundary is an AuthorizationPolicy, which denies such requests (packager manifest --kind \
+          AuthorizationPolicy), or routes that are bound to the Gateway with mutual TLS alone. The \
+          filter (packager manifest) is none: its 421 helps browsers, which then show their \
+          certificate on a new connection, and stops no attacker.",
 };
 
 const COALESCE_PRESUMED: Documentation = Documentation {

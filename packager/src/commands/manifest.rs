@@ -1,5 +1,6 @@
 //! `packager manifest`: the resource that names the image.
 
+mod policy;
 mod servers;
 
 use std::path::{Path, PathBuf};
@@ -15,11 +16,12 @@ use crate::console::{Console, ExitStatus, Hinted};
 use crate::gateway::tables::Listing;
 use crate::resource::difference::difference;
 use crate::resource::{
-    Draft, FailStrategy, Kind, Phase, Request, Resource, notes, pull_secret, to_yaml,
+    Draft, FailStrategy, Kind, ManifestKind, Phase, Request, Resource, notes, pull_secret, to_yaml,
 };
 use crate::settings::Settings;
 
-/// Write the Kubernetes resource that has a gateway run the filter
+/// Write the Kubernetes resource that has a gateway run the filter, or the access control for hosts
+/// with mutual TLS
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   packager manifest --image registry.example.com/sni-guard:1@sha256:… \\
@@ -32,23 +34,28 @@ use crate::settings::Settings;
       --selector istio=ingressgateway --cluster > sni-guard.yaml
   packager manifest --kind EnvoyExtensionPolicy --namespace shop --target-ref Gateway/public \\
       --image registry.example.com/sni-guard:1@sha256:… --config plugin.yaml
+  packager manifest --kind AuthorizationPolicy --selector istio=ingressgateway --cluster
   kubectl get wasmplugin sni-guard --namespace istio-system --output yaml | \\
       packager manifest --image registry.example.com/sni-guard:1@sha256:… \\
           --selector istio=ingressgateway --check -
+
+An AuthorizationPolicy takes none of the flags for the filter, such as --image. Nothing is written where
+the resources need none.
 
 Exit status: 0 written or no difference, 1 with --check there is one, 2 the image, the configuration,
 a name or the attachment is invalid, or the file to check cannot be read.")]
 pub(crate) struct Args {
     /// The image, pinned by its digest, as `packager push` prints it. `packager verify` tells whether
-    /// gateways load it, which they do not when the digest is that of an index
+    /// gateways load it, which they do not when the digest is that of an index. Every kind but
+    /// AuthorizationPolicy needs it
     #[arg(long, value_name = "IMAGE")]
-    image: String,
+    image: Option<String>,
     /// Take an image without a digest, or with the tag latest, which may be another one tomorrow
     #[arg(long)]
     allow_mutable: bool,
     /// The kind of the resource
     #[arg(long, value_enum, default_value = "WasmPlugin")]
-    kind: Kind,
+    kind: ManifestKind,
     /// The release of Istio to write for [default: 1.30]
     #[arg(long, value_name = "RELEASE")]
     istio: Option<String>,
@@ -100,9 +107,9 @@ pub(crate) struct Args {
     /// The filter's place among the plugins of its phase; the highest comes first [default: 1000]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     priority: Option<i32>,
-    /// What a gateway does without the module
-    #[arg(long, value_enum, default_value = "FAIL_OPEN")]
-    fail_strategy: FailStrategy,
+    /// What a gateway does without the module [default: FAIL_OPEN]
+    #[arg(long, value_enum)]
+    fail_strategy: Option<FailStrategy>,
     /// The Secret, in the same namespace, to pull the image with
     #[arg(long, value_name = "NAME")]
     image_pull_secret: Option<String>,
@@ -140,7 +147,11 @@ impl Args {
 }
 
 pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> {
-    let draft = draft(args, console)?;
+    let kind = match args.kind {
+        ManifestKind::Filter(kind) => kind,
+        ManifestKind::AuthorizationPolicy => return policy::run(args, console),
+    };
+    let draft = draft(args, kind, console)?;
     let drafts = match args.source() {
         None => vec![draft],
         Some(source) => match servers::drafts(&draft, source, args.listing(), console)? {
@@ -154,7 +165,7 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
         .collect::<Result<Vec<_>>>()?;
     match &args.check {
         None => write(requests, args.output, console),
-        Some(path) => check(requests, path, console),
+        Some(path) => check(requests.into_iter().map(Resource::from), path, console),
     }
 }
 
@@ -202,13 +213,17 @@ fn write_yaml(requests: Vec<Request>, console: &mut Console<'_>) -> Result<()> {
     Ok(())
 }
 
-fn check(requests: Vec<Request>, path: &Path, console: &mut Console<'_>) -> Result<ExitStatus> {
+fn check(
+    resources: impl IntoIterator<Item = Resource>,
+    path: &Path,
+    console: &mut Console<'_>,
+) -> Result<ExitStatus> {
     let text = files::read_text(path, console)?;
     let origin = path.display().to_string();
     let mut status = ExitStatus::Yes;
-    for request in requests {
-        let difference = difference(&Resource::from(request), &text, &origin)
-            .with_context(|| format!("checking {origin}"))?;
+    for resource in resources {
+        let difference =
+            difference(&resource, &text, &origin).with_context(|| format!("checking {origin}"))?;
         if let Some(difference) = difference {
             write!(console.out, "{difference}")?;
             status = ExitStatus::No;
@@ -217,29 +232,43 @@ fn check(requests: Vec<Request>, path: &Path, console: &mut Console<'_>) -> Resu
     Ok(status)
 }
 
-fn draft(args: &Args, console: &mut Console<'_>) -> Result<Draft> {
+fn draft(args: &Args, kind: Kind, console: &mut Console<'_>) -> Result<Draft> {
+    let Some(image) = args.image.clone() else {
+        bail!(Hinted::new(
+            format!(
+                "--image is missing: {} needs the image of the filter",
+                kind.name()
+            ),
+            "give the reference that `packager push` prints"
+        ));
+    };
     Ok(Draft {
-        kind: args.kind,
+        kind,
         release: args.istio.clone(),
-        image: args.image.clone(),
+        image,
         allow_mutable: args.allow_mutable,
         name: args.name.clone(),
         namespace: args.namespace.clone(),
-        labels: pairs(
-            &args.selector,
-            "--selector",
-            "KEY=VALUE",
-            "write, for example, --selector istio=ingressgateway",
-        )?,
+        labels: labels(args)?,
         targets: args.target_ref.clone(),
         mesh_wide: args.mesh_wide,
         ports: args.port.clone(),
         phase: args.phase,
         priority: args.priority,
-        fail_strategy: args.fail_strategy,
+        fail_strategy: args.fail_strategy.unwrap_or(FailStrategy::FailOpen),
         image_pull_secret: args.image_pull_secret.clone(),
         settings: settings(args, console)?,
     })
+}
+
+/// The labels of the gateway's pods.
+fn labels(args: &Args) -> Result<Vec<(String, String)>> {
+    pairs(
+        &args.selector,
+        "--selector",
+        "KEY=VALUE",
+        "write, for example, --selector istio=ingressgateway",
+    )
 }
 
 /// The configuration of the file, with what the command line says on top, checked.

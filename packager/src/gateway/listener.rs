@@ -13,7 +13,7 @@ use super::resources::ResourceName;
 use super::resources::istio::TlsMode;
 use super::routes::Rule;
 use super::server::{Server, ServerId};
-pub use names::names;
+pub use names::{names, samples};
 
 /// An address and a port, with the filter chains that server names choose from.
 #[derive(Clone, Debug)]

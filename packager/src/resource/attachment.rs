@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 use rule::{Fault, Faults};
 use serde::Serialize;
 
-use super::{Kind, Labels, ObjectName};
+use super::{Labels, ManifestKind, ObjectName};
 use crate::console::Hinted;
 
 /// Which gateways run the filter.
@@ -44,7 +44,7 @@ impl Attachment {
     /// Nothing is named and `mesh_wide` does not say so; the kind cannot be attached in that way;
     /// or the control plane would attach nothing there.
     pub fn parse(
-        kind: Kind,
+        kind: ManifestKind,
         labels: &[(String, String)],
         targets: &[String],
         mesh_wide: bool,
@@ -68,7 +68,7 @@ impl Attachment {
     }
 }
 
-fn nothing_named(kind: Kind) -> Hinted {
+fn nothing_named(kind: ManifestKind) -> Hinted {
     if kind.is_istio() {
         return Hinted::new(
             "the resource names no gateway, and without one it is for every proxy of the namespace",
@@ -82,7 +82,7 @@ fn nothing_named(kind: Kind) -> Hinted {
     )
 }
 
-fn parse_targets(kind: Kind, texts: &[String]) -> Result<Vec<PolicyTarget>> {
+fn parse_targets(kind: ManifestKind, texts: &[String]) -> Result<Vec<PolicyTarget>> {
     let (mut targets, mut faults) = (Vec::new(), Vec::new());
     for (index, text) in texts.iter().enumerate() {
         let path = format!("spec.targetRefs[{index}]");
@@ -120,7 +120,7 @@ fn parse_targets(kind: Kind, texts: &[String]) -> Result<Vec<PolicyTarget>> {
 
 /// The name in `Gateway/NAME`; why other kinds are of no use, otherwise (Istio
 /// `pilot/pkg/model/policyattachment.go`; Envoy Gateway `internal/xds/translator/wasm.go`).
-fn gateway_name<'t>(kind: Kind, path: &str, text: &'t str) -> Result<&'t str> {
+fn gateway_name<'t>(kind: ManifestKind, path: &str, text: &'t str) -> Result<&'t str> {
     let target = text.split_once('/').filter(|(_, name)| !name.is_empty());
     let reason = match (target, kind.is_istio()) {
         (Some(("Gateway", name)), _) => return Ok(name),
@@ -149,7 +149,7 @@ fn gateway_name<'t>(kind: Kind, path: &str, text: &'t str) -> Result<&'t str> {
 }
 
 /// Nothing, or the faults of a resource as the console prints them.
-pub(super) fn refuse(kind: Kind, faults: Vec<Fault>) -> Result<()> {
+pub(super) fn refuse(kind: ManifestKind, faults: Vec<Fault>) -> Result<()> {
     match Faults::collect(faults) {
         None => Ok(()),
         Some(faults) => Err(anyhow::Error::new(faults).context(kind.name())),

@@ -1,8 +1,11 @@
 //! What `WasmPlugin` and `TrafficExtension` have in common (Istio API `extensions/v1alpha1`).
 
+use anyhow::{Result, bail};
+use rule::Fault;
 use serde::Serialize;
 
-use super::{Attachment, Labels, Namespace, ObjectName, PolicyTarget};
+use super::attachment::refuse;
+use super::{Attachment, Labels, ManifestKind, Namespace, ObjectName, PolicyTarget};
 
 /// The name and place of a resource.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -11,6 +14,30 @@ pub struct Metadata {
     pub name: ObjectName,
     /// The gateway's namespace.
     pub namespace: Namespace,
+}
+
+impl Metadata {
+    /// Reads a name and a namespace.
+    ///
+    /// # Errors
+    /// The API server refuses one of them; both faults are reported at once.
+    pub fn parse(kind: ManifestKind, name: &str, namespace: &str) -> Result<Self> {
+        let fault = |path: &str, problem: String| Fault {
+            path: path.to_owned(),
+            problem,
+        };
+        match (ObjectName::parse(name), Namespace::parse(namespace)) {
+            (Ok(name), Ok(namespace)) => Ok(Self { name, namespace }),
+            (name, namespace) => {
+                let name = name.err().map(|problem| fault("metadata.name", problem));
+                let namespace = namespace
+                    .err()
+                    .map(|problem| fault("metadata.namespace", problem));
+                refuse(kind, name.into_iter().chain(namespace).collect())?;
+                bail!("{} has a name that cannot be read", kind.name())
+            }
+        }
+    }
 }
 
 /// Pods by their labels.

@@ -1,6 +1,66 @@
 //! The kinds of resource, and where each has its fields.
 
-/// A kind of resource.
+use clap::ValueEnum;
+use clap::builder::PossibleValue;
+
+/// A kind of resource that the packager writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ManifestKind {
+    /// One that has a gateway run the filter.
+    Filter(Kind),
+    /// Istio's own access control, which is a boundary where the filter is none.
+    AuthorizationPolicy,
+}
+
+impl ManifestKind {
+    /// The name of the kind.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Filter(kind) => kind.name(),
+            Self::AuthorizationPolicy => "AuthorizationPolicy",
+        }
+    }
+
+    /// Whether istiod reads it.
+    #[must_use]
+    pub fn is_istio(self) -> bool {
+        match self {
+            Self::Filter(kind) => kind.is_istio(),
+            Self::AuthorizationPolicy => true,
+        }
+    }
+}
+
+impl From<Kind> for ManifestKind {
+    fn from(kind: Kind) -> Self {
+        Self::Filter(kind)
+    }
+}
+
+impl ValueEnum for ManifestKind {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[
+            Self::Filter(Kind::WasmPlugin),
+            Self::Filter(Kind::TrafficExtension),
+            Self::Filter(Kind::EnvoyExtensionPolicy),
+            Self::AuthorizationPolicy,
+        ]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        match self {
+            Self::Filter(kind) => kind.to_possible_value(),
+            Self::AuthorizationPolicy => {
+                Some(PossibleValue::new(self.name()).help(
+                    "Istio; not the filter, but the boundary for hosts with mutual TLS (SG103)",
+                ))
+            }
+        }
+    }
+}
+
+/// A kind of resource that has a gateway run the filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 #[value(rename_all = "PascalCase")]
 pub enum Kind {

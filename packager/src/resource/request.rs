@@ -86,7 +86,8 @@ impl Request {
         refuse_too_new(&draft, release)?;
         let image = ImageReference::parse(&draft.image, draft.allow_mutable)
             .map_err(|error| error.context(kind.url_path()))?;
-        let attachment = Attachment::parse(kind, &draft.labels, &draft.targets, draft.mesh_wide)?;
+        let attachment =
+            Attachment::parse(kind.into(), &draft.labels, &draft.targets, draft.mesh_wide)?;
         let (metadata, image_pull_secret) = names(&draft)?;
         Ok(Self {
             kind,
@@ -183,7 +184,7 @@ fn names(draft: &Draft) -> Result<(Metadata, Option<ObjectName>)> {
         .map(ObjectName::parse)
         .transpose();
     let secret = noted(&mut faults, draft.kind.secret_path(), secret);
-    refuse(draft.kind, faults)?;
+    refuse(draft.kind.into(), faults)?;
     match (name, namespace, secret) {
         (Some(name), Some(namespace), Some(secret)) => Ok((Metadata { name, namespace }, secret)),
         _ => bail!("{} has a name that cannot be read", draft.kind.name()),

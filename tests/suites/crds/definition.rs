@@ -11,7 +11,12 @@ use serde_json::{Value, json};
 
 use super::rules;
 
-const KINDS: [&str; 3] = ["WasmPlugin", "TrafficExtension", "EnvoyExtensionPolicy"];
+const KINDS: [&str; 4] = [
+    "WasmPlugin",
+    "TrafficExtension",
+    "AuthorizationPolicy",
+    "EnvoyExtensionPolicy",
+];
 
 /// The definition of a kind.
 pub(crate) struct Definition {
@@ -34,7 +39,7 @@ pub(crate) fn definitions() -> &'static [Definition] {
 fn load() -> Vec<Definition> {
     let (files, kinds) = match std::env::var_os("ISTIO_CRDS") {
         Some(folder) => (yaml_files(Path::new(&folder)), &KINDS[..]),
-        None => (cached_files(), &KINDS[..2]),
+        None => (cached_files(), &KINDS[..3]),
     };
     let definitions: Vec<Definition> = files.iter().flat_map(|path| read(path)).collect();
     for kind in kinds {

@@ -76,6 +76,21 @@ pub(crate) const ROWS: &[(&str, u16, &str)] = &[
          --priority -1 --fail-strategy FAIL_CLOSE --image-pull-secret pull --host b.example.com=off",
     ),
     (
+        "AuthorizationPolicy",
+        24,
+        "--selector istio=ingressgateway --from cli/manifest-policy-redirect.yaml",
+    ),
+    (
+        "AuthorizationPolicy",
+        24,
+        "--selector istio=ingressgateway --from cli/manifest-policy-wildcard.yaml",
+    ),
+    (
+        "AuthorizationPolicy",
+        24,
+        "--namespace shop --target-ref Gateway/public --from cli/manifest-policy-managed.yaml",
+    ),
+    (
         "EnvoyExtensionPolicy",
         0,
         "--image IMAGE --target-ref Gateway/public",
@@ -94,7 +109,7 @@ pub(crate) const ROWS: &[(&str, u16, &str)] = &[
 ];
 
 /// The fields of `spec` that the rows of a kind have between them.
-pub(crate) const FIELDS: [(&str, &[&str]); 3] = [
+pub(crate) const FIELDS: [(&str, &[&str]); 4] = [
     (
         "WasmPlugin",
         &[
@@ -124,6 +139,10 @@ pub(crate) const FIELDS: [(&str, &[&str]); 3] = [
             "wasm.sha256",
             "wasm.url",
         ],
+    ),
+    (
+        "AuthorizationPolicy",
+        &["action", "rules", "selector", "targetRefs"],
     ),
     ("EnvoyExtensionPolicy", &["targetRefs", "wasm"]),
 ];

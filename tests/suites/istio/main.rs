@@ -7,6 +7,7 @@ mod cluster;
 mod documents;
 mod merge;
 mod model;
+mod policy;
 
 use tests::istio::release::{manifest, missing_image, push};
 use tests::istio::{A, B, Gateway, Stack, wait_for};

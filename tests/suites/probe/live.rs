@@ -18,6 +18,7 @@ const FROM_TWO_SERVERS: [&str; 2] = ["--from", "gateways/01-one-secret.yaml"];
 /// A listener, the server name, the authority and what resources say; then the status on the reused
 /// connection, that on a new one, the verdict and the exit status.
 #[test]
+#[expect(clippy::too_many_lines, reason = "it is a table")]
 fn verdicts_of_every_kind() {
     let gateways = Gateways::start(&[]);
     let (x, c) = ("x.example.com", "c.example.com");
@@ -441,6 +442,7 @@ fn nobody_listens() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "it is a table")]
 fn usage() {
     for (arguments, said) in [
         (

@@ -4,7 +4,7 @@ use super::relation::{Defect, Pair};
 use super::site::Site;
 use crate::gateway::listener::Service;
 use crate::gateway::server::Entry;
-use crate::gateway::{Certificates, FilterChain, Outcome, VirtualHost};
+use crate::gateway::{Certificates, FilterChain, Outcome, VirtualHost, Workload};
 
 /// A request that breaks.
 pub(super) struct Scene<'s> {
@@ -12,6 +12,7 @@ pub(super) struct Scene<'s> {
     pub(super) authority: &'s str,
     pub(super) connection: &'s FilterChain,
     pub(super) owner: &'s FilterChain,
+    workload: &'s Workload,
     /// The name of a certificate, where one is known.
     name: Option<String>,
     reused: Option<&'s VirtualHost>,
@@ -36,6 +37,7 @@ impl<'s> Scene<'s> {
             authority: &host.name,
             connection,
             owner: site.chain(host.chain)?,
+            workload: site.workload,
             name,
             reused: connection.answer(host.name.as_bytes()).virtual_host,
             fresh: host.fresh.virtual_host,
@@ -97,6 +99,14 @@ impl<'s> Scene<'s> {
 
     pub(super) fn hint(&self) -> String {
         let guard = "have the filter answer 421: packager manifest --image IMAGE --from PATH";
+        if self.defect == Defect::TlsPolicy {
+            return format!(
+                "have the gateway deny such requests: packager manifest --kind AuthorizationPolicy \
+                 --namespace {} {} --from PATH; then, for browsers, {guard}",
+                self.workload.namespace,
+                attachment(self.workload)
+            );
+        }
         match self.obstacle() {
             None => {
                 format!("serve both hosts from one server: packager merge PATH; or {guard}")
@@ -128,4 +138,24 @@ impl<'s> Scene<'s> {
         }
         None
     }
+}
+
+/// The flags that attach a resource to the pods of a workload.
+fn attachment(workload: &Workload) -> String {
+    if let Some(name) = workload
+        .labels
+        .get("gateway.networking.k8s.io/gateway-name")
+    {
+        return format!("--target-ref Gateway/{name}");
+    }
+    // The label that gateways are selected by as a rule; all of them where there is none.
+    let istio = workload.labels.get_key_value("istio");
+    let labels: Vec<String> = match istio {
+        Some(istio) => vec![istio],
+        None => workload.labels.iter().collect(),
+    }
+    .into_iter()
+    .map(|(key, value)| format!("--selector {key}={value}"))
+    .collect();
+    labels.join(" ")
 }

@@ -1,6 +1,6 @@
 //! Hosts to ask for.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rule::HostPattern;
 
@@ -8,19 +8,33 @@ use rule::HostPattern;
 /// fare alike. `*` alone has none.
 #[must_use]
 pub fn names(patterns: &[HostPattern]) -> BTreeSet<String> {
-    let exact = patterns
+    samples(patterns).into_values().collect()
+}
+
+/// A host of each pattern: the host itself, and of a wildcard one that no other pattern names. `*` has
+/// none.
+#[must_use]
+pub fn samples(patterns: &[HostPattern]) -> BTreeMap<HostPattern, String> {
+    let mut samples: BTreeMap<HostPattern, String> = patterns
         .iter()
-        .filter(|pattern| matches!(pattern, HostPattern::Exact(_)));
-    let mut names: BTreeSet<String> = exact.map(ToString::to_string).collect();
-    let suffixes: BTreeSet<String> = patterns
+        .filter(|pattern| matches!(pattern, HostPattern::Exact(_)))
+        .map(|pattern| (pattern.clone(), pattern.to_string()))
+        .collect();
+    let mut taken: BTreeSet<String> = samples.values().cloned().collect();
+    let wildcards: BTreeSet<&HostPattern> = patterns
         .iter()
         .filter(|pattern| matches!(pattern, HostPattern::Suffix(_)))
-        .map(|pattern| pattern.to_string().split_off(1))
         .collect();
-    for suffix in suffixes {
+    for wildcard in wildcards {
+        let suffix = wildcard.to_string().split_off(1);
         let numbered = (1..).map(|number: usize| format!("x{number}{suffix}"));
-        let mut free = std::iter::once(format!("x{suffix}")).chain(numbered);
-        names.extend(free.find(|name| !names.contains(name)));
+        let free = std::iter::once(format!("x{suffix}"))
+            .chain(numbered)
+            .find(|name| !taken.contains(name));
+        if let Some(name) = free {
+            taken.insert(name.clone());
+            samples.insert(wildcard.clone(), name);
+        }
     }
-    names
+    samples
 }

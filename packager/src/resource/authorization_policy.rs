@@ -1,0 +1,178 @@
+//! Istio's `AuthorizationPolicy` (`security.istio.io/v1`, Istio API
+//! `security/v1beta1/authorization_policy.proto`) with the action `DENY`: the requests that a
+//! [`Boundary`] denies are answered 403, before any route.
+
+use anyhow::{Result, bail};
+use rule::HostPattern;
+use serde::Serialize;
+
+use super::fields::{Metadata, WorkloadSelector, selection};
+use super::{Attachment, ManifestKind, PolicyTarget};
+use crate::console::Hinted;
+use crate::gateway::protected::{Boundary, Denial, OtherListeners};
+
+/// The resource.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AuthorizationPolicy {
+    api_version: &'static str,
+    kind: &'static str,
+    metadata: Metadata,
+    spec: Spec,
+}
+
+/// The most rules that the resource holds.
+const MOST_RULES: usize = 512;
+
+/// Which listeners the rules are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ports {
+    /// Those of the denials.
+    Listed,
+    /// All of the workload's.
+    All,
+}
+
+impl Ports {
+    /// The ports that the rules need, so that they do no harm on other listeners.
+    ///
+    /// # Errors
+    /// The rules would close connections of other listeners, and the input does not have their ports.
+    pub fn needed(boundary: &Boundary, attachment: &Attachment) -> Result<Self> {
+        let others = boundary.other_listeners;
+        if boundary.ports_are_certain {
+            let is_limited =
+                others != OtherListeners::None || *attachment == Attachment::Everything;
+            return Ok(if is_limited { Self::Listed } else { Self::All });
+        }
+        match others {
+            OtherListeners::None | OtherListeners::PlainHttp => Ok(Self::All),
+            OtherListeners::Any => bail!(Hinted::new(
+                "the rules have to be limited to the ports of some listeners, and which port Envoy \
+                 listens on for each depends on a Service that is not in the input",
+                "give the gateway's Service and its pods or Deployment too"
+            )),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Spec {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    selector: Option<WorkloadSelector>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    target_refs: Vec<PolicyTarget>,
+    action: &'static str,
+    rules: Vec<Rule>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct Rule {
+    to: [To; 1],
+    when: [Condition; 1],
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct To {
+    operation: Operation,
+}
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Operation {
+    hosts: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    not_hosts: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ports: Vec<String>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Condition {
+    key: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    values: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    not_values: Vec<String>,
+}
+
+impl AuthorizationPolicy {
+    /// The resource for the denials of a boundary.
+    ///
+    /// # Errors
+    /// It has more rules than the API server takes.
+    pub fn new(
+        metadata: Metadata,
+        attachment: Attachment,
+        boundary: &Boundary,
+        ports: Ports,
+    ) -> Result<Self> {
+        let count = boundary.denials.len();
+        if count > MOST_RULES {
+            bail!(Hinted::new(
+                format!("spec.rules: expected at most {MOST_RULES}, found {count}"),
+                "bind the routes to the Gateways with mutual TLS alone"
+            ));
+        }
+        let (selector, target_refs) = selection(attachment);
+        Ok(Self {
+            api_version: "security.istio.io/v1",
+            kind: ManifestKind::AuthorizationPolicy.name(),
+            metadata,
+            spec: Spec {
+                selector,
+                target_refs,
+                action: "DENY",
+                rules: boundary
+                    .denials
+                    .iter()
+                    .map(|denial| rule(denial, ports))
+                    .collect(),
+            },
+        })
+    }
+}
+
+fn rule(denial: &Denial, ports: Ports) -> Rule {
+    let ports = match ports {
+        Ports::Listed => denial.ports.iter().map(ToString::to_string).collect(),
+        Ports::All => Vec::new(),
+    };
+    Rule {
+        to: [To {
+            operation: Operation {
+                hosts: denial.hosts.iter().flat_map(authorities).collect(),
+                not_hosts: texts(&denial.except),
+                ports,
+            },
+        }],
+        when: [Condition {
+            key: "connection.sni",
+            values: texts(&denial.connections.among),
+            not_values: texts(&denial.connections.but),
+        }],
+    }
+}
+
+/// What Istio compares with the authority, without regard to case (Istio
+/// `pilot/pkg/security/authz/matcher/header.go`, `HostMatcher`): exactly, or with a `*` at one end.
+///
+/// Envoy routes by what stands before the last colon, digits or not after it, so the port is a prefix
+/// match. A trailing dot stays, and finds a wildcard's virtual host.
+fn authorities(host: &HostPattern) -> Vec<String> {
+    match host {
+        HostPattern::Exact(_) => vec![
+            host.to_string(),
+            format!("{host}:*"),
+            format!("{host}."),
+            format!("{host}.:*"),
+        ],
+        HostPattern::Suffix(_) | HostPattern::Any => vec![host.to_string()],
+    }
+}
+
+fn texts<'p>(patterns: impl IntoIterator<Item = &'p HostPattern>) -> Vec<String> {
+    patterns.into_iter().map(ToString::to_string).collect()
+}
