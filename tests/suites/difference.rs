@@ -179,7 +179,8 @@ const ODDITIES: [Oddity; 5] = [
         authority.contains(&b'[') || authority.contains(&b']')
     }),
     ("several colons", |authority| {
-        authority.iter().filter(|byte| **byte == b':').count() > 1
+        let is_colon = |byte: &u8| *byte == b':';
+        authority.iter().position(is_colon) != authority.iter().rposition(is_colon)
     }),
     ("a leading dot", |authority| authority.starts_with(b".")),
 ];

@@ -3,6 +3,14 @@
 use anyhow::{Context, Result};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+/// A frame of HTTP/2 (RFC 9113 §4.1).
+pub(super) struct Frame {
+    pub(super) kind: u8,
+    pub(super) flags: u8,
+    pub(super) stream: u32,
+    pub(super) payload: Vec<u8>,
+}
+
 pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Types of frames (RFC 9113 §6).
 pub(super) const DATA: u8 = 0;
@@ -13,8 +21,8 @@ pub(super) const GOAWAY: u8 = 7;
 pub(super) const END_STREAM: u8 = 1;
 pub(super) const END_HEADERS: u8 = 4;
 
-/// A frame: its length, type, flags, stream and payload (RFC 9113 §4.1).
-pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+/// A frame in octets.
+pub(super) fn encode(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len())
         .unwrap_or_default()
         .to_be_bytes();
