@@ -1,4 +1,4 @@
-.PHONY: help setup demo test test-istio check fuzz build archive bench bench-check bench-memory fmt
+.PHONY: help setup demo test test-istio check fuzz mutants miri build archive bench bench-check bench-memory fmt
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -32,6 +32,12 @@ test-istio: setup ## The filter on a real Istio; the first time it builds Istio,
 
 fuzz: setup ## Look for inputs that break the rule, for 20 seconds each
 	fuzz/run
+
+mutants: setup ## Change the rule and the filter in one place at a time; the tests must catch each, for a quarter of an hour
+	tests/mutants
+
+miri: setup ## Run what the filter does with memory in an interpreter that knows what Rust forbids
+	tests/miri
 
 archive: ## Pack the packager with its manual pages and completions, dist/packager-VERSION-HOST.tar.gz
 	@packager/archive

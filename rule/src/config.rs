@@ -26,6 +26,10 @@ pub struct Config {
 }
 
 /// When a request counts as misdirected.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a configuration has one rule, and is boxed itself"
+)]
 #[derive(Clone, Debug)]
 pub enum Rule {
     /// When its host belongs to another of these servers than the SNI; for names that they do not

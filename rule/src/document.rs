@@ -61,14 +61,6 @@ impl<'de> Visitor<'de> for DocumentVisitor {
         Ok(Document::Null)
     }
 
-    fn visit_none<E>(self) -> Result<Document, E> {
-        Ok(Document::Null)
-    }
-
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Document, D::Error> {
-        Document::deserialize(deserializer)
-    }
-
     fn visit_bool<E>(self, value: bool) -> Result<Document, E> {
         Ok(Document::Bool(value))
     }

@@ -107,6 +107,7 @@ impl fmt::Display for Host<'_> {
 mod tests {
     use super::*;
     use alloc::string::ToString;
+    use core::hash::BuildHasher as _;
 
     #[track_caller]
     fn check_authority(authority: &str, expected: &str) {
@@ -166,6 +167,13 @@ mod tests {
     fn what_a_client_sent_is_escaped() {
         let host = Host::from_sni(b"A\xff\n\x1b[1m").unwrap();
         assert_eq!(host.to_string(), "a\\xff\\n\\x1b[1m");
+    }
+
+    #[test]
+    fn a_hash_is_of_the_name_and_not_of_its_case() {
+        let hash = |name| FnvBuildHasher::default().hash_one(Host(name));
+        assert_eq!(hash(b"A.com".as_slice()), hash(b"a.COM"));
+        assert_ne!(hash(b"a.com"), hash(b"b.com"));
     }
 
     #[test]

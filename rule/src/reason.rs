@@ -115,3 +115,17 @@ impl Misdirection {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::format;
+
+    #[test]
+    fn response_code_details_are_the_name_with_a_prefix() {
+        for reason in Misdirection::ALL {
+            let expected = format!("sni_guard_{}", reason.name());
+            assert_eq!(reason.response_code_details(), expected);
+        }
+    }
+}

@@ -235,6 +235,14 @@ mod tests {
     }
 
     #[test]
+    fn a_routed_request_has_a_virtual_host_and_a_route() {
+        let facts = Facts::new(b"a", b"b");
+        assert_eq!((facts.route, facts.has_route), (Route::Unmatched, false));
+        let routed = facts.routed();
+        assert_eq!((routed.route, routed.has_route), (Route::Matched, true));
+    }
+
+    #[test]
     fn versions_of_http() {
         for (attribute, expected) in [
             ("HTTP/1.0", Some(Protocol::Http1)),

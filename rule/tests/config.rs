@@ -7,6 +7,9 @@
 )]
 
 use rule::{Action, Config, Document, Host, Rule, Servers};
+use serde::Deserialize as _;
+use serde::de::value::BytesDeserializer;
+use serde_json::json;
 
 fn parse(json: &str) -> Result<Config, Vec<String>> {
     let document: Document = serde_json::from_str(json).unwrap();
@@ -315,6 +318,72 @@ fn all_faults_are_told_at_once() {
             r#"grpc: expected one of pass, reject, found "maybe""#,
         ],
     );
+}
+
+#[test]
+fn several_faults_are_lines_of_one_text() {
+    let document: Document = serde_json::from_str(r#"{"action": 3, "grpc": "maybe"}"#).unwrap();
+    let faults = Config::parse(&document).unwrap_err();
+    assert_eq!(
+        faults.to_string(),
+        "action: expected one of enforce, report, off, found a number\n\
+         grpc: expected one of pass, reject, found \"maybe\""
+    );
+}
+
+#[test]
+fn an_action_goes_by_the_name_that_a_configuration_gives_it() {
+    for name in ["enforce", "report", "off"] {
+        check_valid(&format!(r#"{{"action": "{name}"}}"#), |config| {
+            config.action().name() == name
+        });
+    }
+}
+
+#[test]
+fn every_key_says_which_words_it_takes() {
+    for key in Config::KEYS {
+        let expected = match key {
+            "rule" => ["exact"].as_slice(),
+            "action" | "hosts" => &["enforce", "report", "off"],
+            "protocols" => &["h1", "h2", "h3"],
+            "grpc" | "missingSni" | "unlistedSni" => &["pass", "reject"],
+            _ => &[],
+        };
+        assert_eq!(Config::words(key), expected, "{key}");
+    }
+}
+
+#[test]
+fn a_document_is_what_json_says() {
+    for (value, expected) in [
+        (json!(null), Document::Null),
+        (json!(true), Document::Bool(true)),
+        (json!(1), Document::Number),
+        (json!(-1), Document::Number),
+        (json!(1.5), Document::Number),
+        (json!("a"), Document::Text("a".into())),
+        (
+            json!(["a"]),
+            Document::List(vec![Document::Text("a".into())]),
+        ),
+        (
+            json!({"a": null}),
+            Document::Map(vec![("a".into(), Document::Null)]),
+        ),
+    ] {
+        let read: Document = serde_json::from_str(&value.to_string()).unwrap();
+        assert_eq!(read, expected);
+        assert_eq!(Document::deserialize(&value).unwrap(), expected);
+        assert_eq!(serde_json::from_value::<Document>(value).unwrap(), expected);
+    }
+}
+
+#[test]
+fn a_value_of_another_data_model_is_an_error_that_says_so() {
+    let octets = BytesDeserializer::<serde_json::Error>::new(b"a");
+    let error = Document::deserialize(octets).unwrap_err().to_string();
+    assert!(error.ends_with("expected a JSON or YAML value"), "{error}");
 }
 
 #[test]

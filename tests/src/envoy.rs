@@ -88,7 +88,15 @@ impl Envoy {
     /// # Errors
     /// As [`Self::start`].
     pub fn start_with(bootstrap: Value) -> Result<Self> {
-        Self::launch(&Launch::default(), |_| Ok(bootstrap))
+        Self::start_with_as(&Launch::default(), bootstrap)
+    }
+
+    /// The same for a certain Envoy.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_with_as(launch: &Launch<'_>, bootstrap: Value) -> Result<Self> {
+        Self::launch(launch, |_| Ok(bootstrap))
     }
 
     /// Starts Envoy with listeners that it discovers, as from istiod: [`Self::replace_listeners`]

@@ -3,21 +3,29 @@
 //!
 //! TLS is OpenSSL's program, which sends a server name as it is; the HTTP is written here.
 
+mod http1;
+mod http2;
+
 use std::io::{Read, Write};
-use std::net::SocketAddr;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use http::{HeaderMap, HeaderName, HeaderValue};
 
+use self::http2::{
+    DATA, END_HEADERS, END_STREAM, Frame, GOAWAY, HEADERS, PREFACE, RST_STREAM, SETTINGS, decode,
+    encode, literals,
+};
 use crate::certificate::Certificate;
 use crate::client::Response;
 
 /// A connection, ended with this value.
 pub struct RawConnection {
-    openssl: Child,
-    to: ChildStdin,
-    from: ChildStdout,
+    /// The program that does TLS, if the connection has it.
+    openssl: Option<Child>,
+    to: Box<dyn Write + Send>,
+    from: Box<dyn Read + Send>,
     received: Vec<u8>,
     /// The next stream of HTTP/2.
     stream: u32,
@@ -31,24 +39,6 @@ pub enum Version {
     /// HTTP/2.
     Http2,
 }
-
-/// A frame of HTTP/2 (RFC 9113 §4.1).
-struct Frame {
-    kind: u8,
-    flags: u8,
-    stream: u32,
-    payload: Vec<u8>,
-}
-
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// Types of frames (RFC 9113 §6).
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const GOAWAY: u8 = 7;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
 
 impl RawConnection {
     /// Opens a connection with TLS.
@@ -81,12 +71,33 @@ impl RawConnection {
             .stderr(Stdio::null())
             .spawn()
             .context("running openssl: is it installed? `make setup` installs it")?;
-        let mut to = openssl.stdin.take().context("openssl's input")?;
+        let to = openssl.stdin.take().context("openssl's input")?;
         let from = openssl.stdout.take().context("openssl's output")?;
+        Self::start(version, Some(openssl), Box::new(to), Box::new(from))
+    }
+
+    /// Opens a connection without TLS, which costs no program.
+    ///
+    /// # Errors
+    /// The server is not there.
+    pub fn open_plaintext(server: SocketAddr, version: Version) -> Result<Self> {
+        let to = TcpStream::connect(server)?;
+        to.set_nodelay(true)?;
+        to.set_read_timeout(Some(Duration::from_secs(10)))?;
+        let from = to.try_clone()?;
+        Self::start(version, None, Box::new(to), Box::new(from))
+    }
+
+    fn start(
+        version: Version,
+        openssl: Option<Child>,
+        mut to: Box<dyn Write + Send>,
+        from: Box<dyn Read + Send>,
+    ) -> Result<Self> {
         if version == Version::Http2 {
             to.write_all(PREFACE)?;
             // No dynamic table, and no pushes.
-            to.write_all(&encode(
+            to.write_all(&frame(
                 SETTINGS,
                 0,
                 0,
@@ -127,7 +138,7 @@ impl RawConnection {
         self.stream += 2;
         let block = literals(&fields);
         self.to
-            .write_all(&encode(HEADERS, END_STREAM | END_HEADERS, stream, &block))?;
+            .write_all(&frame(HEADERS, END_STREAM | END_HEADERS, stream, &block))?;
         self.receive_h2(stream)
     }
 
@@ -135,20 +146,19 @@ impl RawConnection {
         let mut head = None;
         let mut body = Vec::new();
         loop {
-            let Some(frame) = self.read_frame()? else {
+            let Some((kind, flags, id, payload)) = self.read_frame()? else {
                 return Ok(None);
             };
-            let is_ours = frame.stream == stream;
-            match frame.kind {
-                SETTINGS if frame.flags == 0 => self.to.write_all(&encode(SETTINGS, 1, 0, &[]))?,
-                HEADERS if is_ours && head.is_none() => head = Some(decode(&frame.payload)?),
-                DATA if is_ours => body.extend(frame.payload),
-                RST_STREAM if is_ours => return Ok(None),
+            match kind {
+                SETTINGS if flags == 0 => self.to.write_all(&frame(SETTINGS, 1, 0, &[]))?,
+                HEADERS if id == stream && head.is_none() => head = Some(decode(&payload)?),
+                DATA if id == stream => body.extend(payload),
+                RST_STREAM if id == stream => return Ok(None),
                 GOAWAY => return Ok(None),
                 _ => {}
             }
-            let ends = [DATA, HEADERS].contains(&frame.kind) && frame.flags & END_STREAM != 0;
-            if ends && is_ours {
+            let ends = [DATA, HEADERS].contains(&kind) && flags & END_STREAM != 0;
+            if ends && id == stream {
                 let (status, headers) = head.context("an answer without a head")?;
                 return Ok(Some(Response {
                     status,
@@ -160,8 +170,8 @@ impl RawConnection {
         }
     }
 
-    /// The next frame; `None` at the end of the connection.
-    fn read_frame(&mut self) -> Result<Option<Frame>> {
+    /// The next frame: its type, flags, stream and payload. `None` at the end of the connection.
+    fn read_frame(&mut self) -> Result<Option<(u8, u8, u32, Vec<u8>)>> {
         let Some(head) = self.read(9)? else {
             return Ok(None);
         };
@@ -172,112 +182,36 @@ impl RawConnection {
         let stream = u32::from_be_bytes(stream.try_into()?);
         let (kind, flags) = (*kind, *flags);
         let payload = self.read(usize::try_from(length)?)?;
-        Ok(payload.map(|payload| Frame {
-            kind,
-            flags,
-            stream,
-            payload,
-        }))
+        Ok(payload.map(|payload| (kind, flags, stream, payload)))
     }
 
     /// So many octets; `None` when the connection ends before.
     fn read(&mut self, size: usize) -> Result<Option<Vec<u8>>> {
-        let mut buffer = [0; 4096];
         while self.received.len() < size {
-            match self.from.read(&mut buffer)? {
-                0 => return Ok(None),
-                count => self
-                    .received
-                    .extend(buffer.get(..count).unwrap_or_default()),
+            if !self.read_more()? {
+                return Ok(None);
             }
         }
         let rest = self.received.split_off(size);
         Ok(Some(std::mem::replace(&mut self.received, rest)))
     }
 
-    /// Sends a GET over HTTP/1.1 and returns the status; `None` when the connection ends without one.
-    ///
-    /// # Errors
-    /// The answer cannot be read.
-    pub fn get_h1(&mut self, authority: &[u8], headers: &[(&str, &str)]) -> Result<Option<u16>> {
-        let mut request = b"GET / HTTP/1.1\r\nconnection: close\r\nhost: ".to_vec();
-        request.extend(authority);
-        for (name, value) in headers {
-            request.extend(format!("\r\n{name}: {value}").bytes());
-        }
-        request.extend(b"\r\n\r\n");
-        self.to.write_all(&request)?;
-        let Some(line) = self.read(12)? else {
-            return Ok(None);
-        };
-        let line = String::from_utf8(line)?;
-        let status = line.strip_prefix("HTTP/1.1 ").context("no status line")?;
-        Ok(Some(status.parse()?))
+    /// Whether there was more to read before the end of the connection.
+    fn read_more(&mut self) -> Result<bool> {
+        let mut buffer = [0; 4096];
+        let count = self.from.read(&mut buffer)?;
+        self.received
+            .extend(buffer.get(..count).unwrap_or_default());
+        Ok(count > 0)
     }
 }
 
 impl Drop for RawConnection {
     fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.openssl.kill();
-        let _ = self.openssl.wait();
-    }
-}
-
-fn encode(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len())
-        .unwrap_or_default()
-        .to_be_bytes();
-    let mut frame = length.get(1..).unwrap_or_default().to_vec();
-    frame.extend([kind, flags]);
-    frame.extend(stream.to_be_bytes());
-    frame.extend(payload);
-    frame
-}
-
-/// Fields as literals that are never indexed, without Huffman coding (RFC 7541 §6.2.3).
-fn literals(fields: &[(&[u8], &[u8])]) -> Vec<u8> {
-    let mut block = Vec::new();
-    for (name, value) in fields {
-        block.push(0x10);
-        for text in [name, value] {
-            length_prefix(text.len(), &mut block);
-            block.extend(*text);
+        if let Some(openssl) = &mut self.openssl {
+            // It may have ended by itself.
+            let _ = openssl.kill();
+            let _ = openssl.wait();
         }
     }
-    block
-}
-
-/// A length in seven bits, and more octets where those are not enough (RFC 7541 §5.1).
-fn length_prefix(length: usize, block: &mut Vec<u8>) {
-    let Some(mut rest) = length.checked_sub(127) else {
-        block.push(u8::try_from(length).unwrap_or_default());
-        return;
-    };
-    block.push(127);
-    while rest >= 128 {
-        block.push(u8::try_from(rest % 128).unwrap_or_default() | 128);
-        rest /= 128;
-    }
-    block.push(u8::try_from(rest).unwrap_or_default());
-}
-
-fn decode(block: &[u8]) -> Result<(u16, HeaderMap)> {
-    let mut decoder = fluke_hpack::Decoder::new();
-    let fields = decoder
-        .decode(block)
-        .map_err(|error| anyhow::anyhow!("{error:?}"))?;
-    let mut headers = HeaderMap::new();
-    let mut status = None;
-    for (name, value) in fields {
-        if name == b":status" {
-            status = Some(String::from_utf8(value)?.parse()?);
-        } else {
-            headers.append(
-                HeaderName::from_bytes(&name)?,
-                HeaderValue::from_bytes(&value)?,
-            );
-        }
-    }
-    Ok((status.context("an answer without a status")?, headers))
 }

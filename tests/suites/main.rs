@@ -5,6 +5,7 @@ mod check;
 mod cli;
 mod cluster;
 mod decisions;
+mod difference;
 mod documents;
 mod gateway;
 mod gateways_envoy;

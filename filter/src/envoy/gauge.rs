@@ -8,8 +8,10 @@ use crate::leases::{Identity, Leases};
 
 /// The key of the list that all workers share.
 const KEY: &str = "sni_guard.invalid_configurations";
-/// How often a configuration renews its lease, in milliseconds.
-const PERIOD: u32 = 1_000;
+/// How often an invalid configuration renews its lease, in milliseconds.
+const RENEWAL: u32 = 1_000;
+/// How often a valid configuration ends the leases of others, in milliseconds.
+const REVISION: u32 = 10_000;
 /// How often an update is repeated because another worker was faster. The next one comes soon.
 const ATTEMPTS: usize = 100;
 
@@ -37,8 +39,9 @@ impl Gauged {
     ///
     /// Whatever Envoy refuses here, the gauge is less current and nothing else changes.
     pub(crate) fn start(&self) {
-        // Ticks go to valid configurations too: they end the leases of those that are gone.
-        let _ = abi::set_tick_period(PERIOD);
+        // Valid configurations get ticks too: they end the leases of those that are gone.
+        let period = if self.is_invalid { RENEWAL } else { REVISION };
+        let _ = abi::set_tick_period(period);
         let _ = self.update(&|leases| {
             if !self.is_invalid {
                 leases.end(self.id.plugin);

@@ -11,21 +11,16 @@ use crate::host::{Host, HostPattern, HostTable};
 #[derive(Clone, Debug, Default)]
 pub struct Servers {
     labels: Vec<String>,
-    table: HostTable<Entry>,
+    table: HostTable<ServerIndex>,
+    /// The patterns that a wider pattern of another server covers too. Most gateways have few, so
+    /// this table is the cheaper one to look in.
+    contested: HostTable<ServerIndex>,
     overlaps: usize,
 }
 
 /// One of [`Servers`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ServerIndex(usize);
-
-/// A pattern of a server.
-#[derive(Clone, Copy, Debug)]
-struct Entry {
-    server: ServerIndex,
-    /// Whether a wider pattern of another server covers the pattern too.
-    is_contested: bool,
-}
 
 impl Servers {
     /// The number of servers.
@@ -43,15 +38,13 @@ impl Servers {
     /// The server with the most specific pattern for a host, as Envoy picks a filter chain
     /// (`FilterChainMatch.server_names`).
     pub(crate) fn of(&self, host: Host<'_>) -> Option<ServerIndex> {
-        self.table.best(host).map(|entry| entry.server)
+        self.table.best(host).copied()
     }
 
-    /// Whether patterns of two servers cover a host. Every pattern that covers the host and is wider
-    /// than the most specific one covers that one too, so the most specific one knows.
+    /// Whether patterns of two servers cover a host. Then the narrower of two such patterns is a
+    /// contested one: it covers the host, and the wider one covers whatever it covers.
     pub(crate) fn is_contested(&self, host: Host<'_>) -> bool {
-        self.table
-            .best(host)
-            .is_some_and(|entry| entry.is_contested)
+        self.contested.best(host).is_some()
     }
 
     pub(crate) fn label(&self, server: ServerIndex) -> Option<&str> {
@@ -62,8 +55,8 @@ impl Servers {
     #[must_use]
     pub fn hosts(&self) -> BTreeMap<&str, Vec<String>> {
         let mut hosts: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-        for (pattern, entry) in self.table.iter() {
-            if let Some(label) = self.label(entry.server) {
+        for (pattern, server) in self.table.iter() {
+            if let Some(label) = self.label(*server) {
                 hosts.entry(label).or_default().push(pattern.to_string());
             }
         }
@@ -86,15 +79,9 @@ impl Servers {
         server: ServerIndex,
     ) -> Result<(), ServerIndex> {
         match self.table.get(&pattern) {
-            Some(entry) if entry.server != server => Err(entry.server),
+            Some(owner) if *owner != server => Err(*owner),
             _ => {
-                self.table.insert(
-                    pattern,
-                    Entry {
-                        server,
-                        is_contested: false,
-                    },
-                );
+                self.table.insert(pattern, server);
                 Ok(())
             }
         }
@@ -102,25 +89,11 @@ impl Servers {
 
     /// Finds the overlaps, once every pattern has its server.
     pub(super) fn finish(mut self) -> Self {
-        let contested: Vec<(HostPattern, ServerIndex)> = self
-            .table
-            .iter()
-            .map(|(pattern, entry)| (pattern, entry.server))
-            .filter(|(pattern, server)| {
-                self.table
-                    .covering(pattern)
-                    .any(|wider| wider.server != *server)
-            })
-            .collect();
-        self.overlaps = contested.len();
-        for (pattern, server) in contested {
-            self.table.insert(
-                pattern,
-                Entry {
-                    server,
-                    is_contested: true,
-                },
-            );
+        for (pattern, server) in self.table.iter() {
+            if self.table.covering(&pattern).any(|wider| wider != server) {
+                self.contested.insert(pattern, *server);
+                self.overlaps += 1;
+            }
         }
         self
     }

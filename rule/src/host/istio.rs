@@ -154,6 +154,15 @@ mod tests {
         ] {
             let found = IstioHost(host).intersection(IstioHost(other));
             assert_eq!(found.map(|host| host.0), expected, "{host} {other}");
+            let overlaps = IstioHost(host).overlaps(IstioHost(other));
+            assert_eq!(overlaps, expected.is_some(), "{host} {other}");
+        }
+    }
+
+    #[test]
+    fn a_wildcard_begins_with_an_asterisk() {
+        for (host, expected) in [("*", true), ("*.com", true), ("a.*", false), ("a", false)] {
+            assert_eq!(IstioHost(host).is_wildcard(), expected, "{host}");
         }
     }
 
