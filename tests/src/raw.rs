@@ -97,7 +97,7 @@ impl RawConnection {
         if version == Version::Http2 {
             to.write_all(PREFACE)?;
             // No dynamic table, and no pushes.
-            to.write_all(&frame(
+            to.write_all(&encode(
                 SETTINGS,
                 0,
                 0,
@@ -138,7 +138,7 @@ impl RawConnection {
         self.stream += 2;
         let block = literals(&fields);
         self.to
-            .write_all(&frame(HEADERS, END_STREAM | END_HEADERS, stream, &block))?;
+            .write_all(&encode(HEADERS, END_STREAM | END_HEADERS, stream, &block))?;
         self.receive_h2(stream)
     }
 
@@ -146,19 +146,20 @@ impl RawConnection {
         let mut head = None;
         let mut body = Vec::new();
         loop {
-            let Some((kind, flags, id, payload)) = self.read_frame()? else {
+            let Some(frame) = self.read_frame()? else {
                 return Ok(None);
             };
-            match kind {
-                SETTINGS if flags == 0 => self.to.write_all(&frame(SETTINGS, 1, 0, &[]))?,
-                HEADERS if id == stream && head.is_none() => head = Some(decode(&payload)?),
-                DATA if id == stream => body.extend(payload),
-                RST_STREAM if id == stream => return Ok(None),
+            let is_ours = frame.stream == stream;
+            match frame.kind {
+                SETTINGS if frame.flags == 0 => self.to.write_all(&encode(SETTINGS, 1, 0, &[]))?,
+                HEADERS if is_ours && head.is_none() => head = Some(decode(&frame.payload)?),
+                DATA if is_ours => body.extend(frame.payload),
+                RST_STREAM if is_ours => return Ok(None),
                 GOAWAY => return Ok(None),
                 _ => {}
             }
-            let ends = [DATA, HEADERS].contains(&kind) && flags & END_STREAM != 0;
-            if ends && id == stream {
+            let ends = [DATA, HEADERS].contains(&frame.kind) && frame.flags & END_STREAM != 0;
+            if ends && is_ours {
                 let (status, headers) = head.context("an answer without a head")?;
                 return Ok(Some(Response {
                     status,
@@ -170,8 +171,8 @@ impl RawConnection {
         }
     }
 
-    /// The next frame: its type, flags, stream and payload. `None` at the end of the connection.
-    fn read_frame(&mut self) -> Result<Option<(u8, u8, u32, Vec<u8>)>> {
+    /// The next frame; `None` at the end of the connection.
+    fn read_frame(&mut self) -> Result<Option<Frame>> {
         let Some(head) = self.read(9)? else {
             return Ok(None);
         };
@@ -182,7 +183,12 @@ impl RawConnection {
         let stream = u32::from_be_bytes(stream.try_into()?);
         let (kind, flags) = (*kind, *flags);
         let payload = self.read(usize::try_from(length)?)?;
-        Ok(payload.map(|payload| (kind, flags, stream, payload)))
+        Ok(payload.map(|payload| Frame {
+            kind,
+            flags,
+            stream,
+            payload,
+        }))
     }
 
     /// So many octets; `None` when the connection ends before.
