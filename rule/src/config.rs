@@ -5,6 +5,7 @@ pub mod compact;
 mod reader;
 mod servers;
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use crate::document::Document;
@@ -26,15 +27,11 @@ pub struct Config {
 }
 
 /// When a request counts as misdirected.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a configuration has one rule, and is boxed itself"
-)]
 #[derive(Clone, Debug)]
 pub enum Rule {
     /// When its host belongs to another of these servers than the SNI; for names that they do not
     /// list, when no virtual host matched. Without servers that is all there is to it.
-    Servers(Servers),
+    Servers(Box<Servers>),
     /// When the authority is not the SNI.
     Exact,
 }

@@ -1,5 +1,6 @@
 //! From a [`Document`] to a [`Config`], collecting every fault on the way.
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec;
@@ -133,9 +134,9 @@ impl Reader {
                     SERVERS,
                     "rule exact does not read them, leave out one of the two".into(),
                 );
-                Rule::Servers(servers)
+                Rule::Servers(Box::new(servers))
             }
-            (false, servers) => Rule::Servers(servers.unwrap_or_default()),
+            (false, servers) => Rule::Servers(Box::new(servers.unwrap_or_default())),
         }
     }
 
