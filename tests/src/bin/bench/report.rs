@@ -58,6 +58,11 @@ pub(crate) fn write(
         "\nA request costs what it cost in the best round: whatever disturbs a round adds to it.\n"
     )?;
     comparisons(&mut text, &mut failures, costs)?;
+    let missed = match failures.as_slice() {
+        [] => "none".to_owned(),
+        failures => failures.join("; "),
+    };
+    writeln!(text, "\nTargets missed: {missed}.")?;
     writeln!(
         text,
         "\nTo start Envoy with one listener, and the memory it then has:\n"
