@@ -25,7 +25,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::console::{Console, ExitStatus};
 
-/// Builds, packages and explains the sni-guard filter for Istio gateways.
+/// Find, fix and prevent 404s from connection coalescing on Istio gateways.
 #[derive(Debug, Parser)]
 #[command(
     name = "packager",
@@ -37,7 +37,7 @@ use crate::console::{Console, ExitStatus};
       --selector istio=ingressgateway > sni-guard.yaml
   packager probe --connect 203.0.113.7:443 --sni a.example.com --authority b.example.com
 
-Exit status: 0 yes or done, 1 the answer is no, 2 it could not be told or done."
+Exit status: 0 success, 1 the check failed (findings, not loadable, not fixed), 2 error."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -80,8 +80,8 @@ impl Cli {
 /// The form of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum ReportFormat {
-    /// For people; it may change.
+    /// Text for people; it may change.
     Text,
-    /// For programs.
+    /// JSON for programs.
     Json,
 }

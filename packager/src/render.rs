@@ -16,7 +16,7 @@ use gateway::findings::Report;
 /// The form of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
-    /// For people; it may change
+    /// Text for people; it may change
     Text,
     /// One JSON object
     Json,

@@ -98,7 +98,7 @@ impl<'g> Steps<'g> {
             .filter(|host| !includes(&target_hosts, host))
             .collect();
         if !wildcards.is_empty() {
-            let purpose = "name the hosts in the place of the wildcards";
+            let purpose = "replace the wildcards by the hosts";
             self.grow("name-hosts", purpose.into(), &wildcards, &left)?;
         }
         self.unbind()?;
@@ -209,7 +209,7 @@ impl<'g> Steps<'g> {
         if !new.is_empty() {
             let target = &self.group.target.id;
             let purpose =
-                format!("give {target} the routes of the others, by a wildcard nobody has");
+                format!("add an unused wildcard host to {target}, for the other servers' routes");
             self.grow("know-routes", purpose, &[], &new)?;
         }
         Ok(new)
@@ -307,7 +307,10 @@ impl<'g> Steps<'g> {
             writes.push(self.removal(&gateway, &going)?);
         }
         let names: Vec<String> = members.iter().map(|member| member.id.to_string()).collect();
-        let purpose = format!("remove what no name finds any more: {}", names.join(", "));
+        let purpose = format!(
+            "delete servers that no longer receive connections: {}",
+            names.join(", ")
+        );
         self.step("remove", purpose, writes)?;
         for gone in &members {
             let others = std::iter::once(&mut self.group.target).chain(&mut self.group.absorbed);
@@ -351,7 +354,7 @@ impl<'g> Steps<'g> {
         let writes = bindings::unbind(&self.state, &self.bound, &self.deleted);
         self.step(
             "unbind-routes",
-            "drop the names of deleted Gateways".into(),
+            "remove the references to deleted Gateways".into(),
             writes,
         )
     }

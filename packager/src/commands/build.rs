@@ -12,27 +12,27 @@ use super::files;
 use crate::console::{Console, ExitStatus};
 use crate::module::{self, Report};
 
-/// Build the filter's module: compile, trim, optimise, check
+/// Compile, trim, optimise and check the module of the filter
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   packager build
   packager build --out /tmp/sni-guard.wasm --max-size 120KiB
 
-Run it in a checkout of sni-guard. The module is the same, octet for octet, in every folder.
+Run it in a checkout of sni-guard. The bytes of the module do not depend on the folder.
 
 Exit status: 0 built, 1 Envoy would not load it or it is larger than --max-size, 2 not built.")]
 pub(crate) struct Args {
-    /// Where the module goes
+    /// The file that the module is written to
     #[arg(long, value_name = "FILE", default_value = "dist/sni-guard.wasm")]
     out: PathBuf,
     /// The wasm-opt program
     #[arg(long, value_name = "PATH", value_hint = clap::ValueHint::ExecutablePath)]
     #[arg(default_value = "wasm-opt")]
     wasm_opt: PathBuf,
-    /// Leave out wasm-opt
+    /// Do not run wasm-opt
     #[arg(long, conflicts_with = "wasm_opt")]
     no_optimize: bool,
-    /// The size that the module may have, such as 122880, 120KiB or 1MiB
+    /// The largest size of the module, such as 122880, 120KiB or 1MiB
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     max_size: Option<usize>,
 }

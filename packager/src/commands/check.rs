@@ -13,7 +13,7 @@ use crate::console::{Console, ExitStatus};
 use crate::render::{self, Format};
 use crate::spelling;
 
-/// Say which hosts of gateways break each other, and what else is wrong with their servers
+/// Report hosts of gateways that break each other through connection coalescing, and other errors
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   packager check
@@ -24,22 +24,22 @@ use crate::spelling;
   packager check gateways/ --output html > gateways.html
   packager check --explain SG101
 
-A Gateway's annotation sni-guard/ignore: \"SG203\" leaves such findings about it out.
+The annotation sni-guard/ignore: \"SG203\" on a Gateway suppresses these findings about it.
 
-Of a cluster it reads Gateways of both kinds and what belongs to them, with Services, Pods and
-Secrets. What it may not list it does without, and says so.
+From a cluster it reads Istio and Gateway API Gateways, their routes, Services, Pods and Secrets. If it
+lacks permission to list a kind, it continues without it and prints a note.
 
-Exit status: 0 nothing that --fail-on names, 1 there is, 2 some of the input could not be read.")]
+Exit status: 0 no finding at or above --fail-on, 1 at least one, 2 some input could not be read.")]
 pub(crate) struct Args {
     #[command(flatten)]
     input: InputArgs,
-    /// The form of the report
+    /// The output format
     #[arg(long, value_enum, default_value = "text")]
     output: Format,
-    /// The least severity that makes the exit status 1
+    /// The lowest severity that makes the exit status 1
     #[arg(long, value_enum, default_value = "error")]
     fail_on: FailOn,
-    /// Say what a code means, and what to do
+    /// Print what the code of a finding means, and how to fix it
     #[arg(long, value_name = "CODE", conflicts_with_all = ["paths", "cluster", "context", "namespace"])]
     explain: Option<String>,
 }

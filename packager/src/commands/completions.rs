@@ -7,15 +7,15 @@ use clap_complete::Shell;
 use super::Cli;
 use crate::console::{Console, ExitStatus};
 
-/// Write what a shell needs to complete the words of this program
+/// Write the completions for a shell
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   packager completions bash > ~/.local/share/bash-completion/completions/packager
   packager completions zsh > ~/.zfunc/_packager
   packager completions fish > ~/.config/fish/completions/packager.fish
 
-Bash loads that folder where bash-completion is installed; zsh loads one that fpath names before
-compinit runs.
+Bash loads that folder if bash-completion is installed. Zsh needs the folder in fpath before compinit
+runs.
 
 Exit status: 0 written, 2 not written.")]
 pub(crate) struct Args {

@@ -14,7 +14,7 @@ use super::source::{self, ClusterArgs};
 use super::{ReportFormat, files};
 use crate::console::{Console, ExitStatus};
 
-/// Say what the filter decides for a request, and why
+/// Print what the filter decides for a request, and why
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   # What the filter answers to a request for b on a connection for a
@@ -44,7 +44,7 @@ pub(crate) struct Args {
     from: Vec<PathBuf>,
     #[command(flatten)]
     cluster: ClusterArgs,
-    /// Read this namespace of the cluster alone; repeat it for more
+    /// Read only this namespace of the cluster; repeat it for more
     #[arg(long, value_name = "NAMESPACE", value_parser = source::namespace)]
     namespace: Vec<String>,
     /// Decide many requests, one JSON object a line; - for standard input

@@ -13,19 +13,19 @@ use crate::console::{Console, ExitStatus};
 use crate::module::Report;
 use crate::module::loading::NEWEST;
 
-/// Say what a module or an image is made of and whether Envoy would load it
+/// Print the contents of a module or an image, and whether Envoy would load it
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   packager inspect dist/sni-guard.wasm
   packager inspect dist/oci
   packager inspect registry.example.com/sni-guard:1 --output json
 
-Exit status: 0 Envoy would load it, 1 it would not, 2 it could not be read.")]
+Exit status: 0 Envoy would load it, 1 it would not, 2 the module could not be read.")]
 pub(crate) struct Args {
     /// The file of a module, a folder with an OCI layout, or an image in a registry
     #[arg(value_name = "MODULE|IMAGE", value_hint = clap::ValueHint::AnyPath)]
     subject: String,
-    /// The form of the report
+    /// The output format
     #[arg(long, value_enum, default_value = "text")]
     output: ReportFormat,
     #[command(flatten)]

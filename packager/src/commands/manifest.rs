@@ -21,8 +21,8 @@ use crate::resource::{
 };
 use crate::settings::Settings;
 
-/// Write the Kubernetes resource that has a gateway run the filter, or the access control for hosts
-/// with mutual TLS
+/// Write the Kubernetes resource that installs the filter on a gateway, or the AuthorizationPolicy
+/// for hosts with mutual TLS
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   packager manifest --image registry.example.com/sni-guard:1@sha256:… \\
@@ -40,11 +40,11 @@ use crate::settings::Settings;
       packager manifest --image registry.example.com/sni-guard:1@sha256:… \\
           --selector istio=ingressgateway --check -
 
-An AuthorizationPolicy takes none of the flags for the filter, such as --image. Nothing is written where
-the resources need none.
+An AuthorizationPolicy takes no flags of the filter, such as --image. If the resources need none, nothing
+is written.
 
-Exit status: 0 written or no difference, 1 with --check there is one, 2 the image, the configuration,
-a name or the attachment is invalid, or the file to check cannot be read.")]
+Exit status: 0 written, or no difference with --check, 1 a difference with --check, 2 the image, the
+configuration, a name or the attachment is invalid, or a file cannot be read.")]
 pub(crate) struct Args {
     /// The image, pinned by its digest, as `packager push` prints it. `packager verify` tells whether
     /// gateways load it, which they do not when the digest is that of an index. Every kind but
@@ -84,8 +84,8 @@ pub(crate) struct Args {
     from: Vec<PathBuf>,
     #[command(flatten)]
     cluster: ClusterArgs,
-    /// List all servers of --from or --cluster. By default those are listed whose hosts overlap, which
-    /// is enough on gateways of istiod, and for an EnvoyExtensionPolicy all
+    /// List all servers of --from or --cluster. By default only servers whose hosts overlap are
+    /// listed, which is enough on gateways of istiod; an EnvoyExtensionPolicy lists all
     #[arg(long)]
     all_servers: bool,
     /// The action for one host: enforce, report or off; repeat it for more
@@ -94,7 +94,7 @@ pub(crate) struct Args {
     /// The action for all other hosts: enforce, report or off
     #[arg(long, value_name = "ACTION")]
     action: Option<String>,
-    /// The rule: exact, which compares nothing but the two names
+    /// The rule: exact compares only the two names
     #[arg(long, value_name = "RULE")]
     rule: Option<String>,
     /// A port that Envoy listens on, which is the target port of the gateway's Service, not the
@@ -102,10 +102,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     #[arg(conflicts_with_all = ["cluster", "context"])]
     port: Vec<u16>,
-    /// Where in the filter chain the filter goes [default: AUTHN]
+    /// The position in the filter chain [default: AUTHN]
     #[arg(long, value_enum)]
     phase: Option<Phase>,
-    /// The filter's place among the plugins of its phase; the highest comes first [default: 1000]
+    /// The priority among the plugins of its phase; the highest runs first [default: 1000]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     priority: Option<i32>,
     /// What a gateway does without the module [default: FAIL_OPEN]
@@ -114,7 +114,7 @@ pub(crate) struct Args {
     /// The Secret, in the same namespace, to pull the image with
     #[arg(long, value_name = "NAME")]
     image_pull_secret: Option<String>,
-    /// The form of the resource
+    /// The output format
     #[arg(long, value_enum, default_value = "yaml")]
     output: ResourceFormat,
     /// Write nothing, and compare with the resource in a file, YAML or JSON; - for standard input

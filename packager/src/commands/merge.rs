@@ -15,7 +15,7 @@ use super::source::InputArgs;
 use crate::console::{Console, ExitStatus};
 use crate::render::plan::{self, File, Form};
 
-/// Plan how servers that break each other become one, without an outage on the way
+/// Plan how servers that break each other become one, without an outage
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   kubectl get gateways.networking.istio.io,virtualservices,services,pods,secrets -A -o yaml > all.yaml
@@ -24,28 +24,28 @@ use crate::render::plan::{self, File, Form};
   packager merge --cluster --into merge/
   sh merge/01-bind-routes/apply.sh
 
-Nothing is applied: the plan has the commands, and what takes each step back.
+The command applies nothing. The plan has the commands of each step, and the undo.
 
-Exit status: 0 there is a plan for all servers that break each other, or there are none, 1 some cannot
-be merged, 2 some of the input could not be read, or a file not be written.")]
+Exit status: 0 all servers that break each other are planned, or there are none, 1 some cannot be
+merged, 2 some input could not be read, or a file could not be written.")]
 pub(crate) struct Args {
     #[command(flatten)]
     input: InputArgs,
     /// How the servers are merged
     #[arg(long, value_enum, default_value = "seamless")]
     plan: PlanKind,
-    /// Take certificates that are not in the input to be good for all hosts of their servers
+    /// Assume that certificates that are not in the input cover all hosts of their servers
     #[arg(long)]
     assume_same_certificate: bool,
-    /// Write a folder for each step, with what to apply, the commands and what takes it back
+    /// Write a folder for each step, with its patches, commands and undo
     #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
     into: Option<PathBuf>,
     #[command(flatten)]
     files: Files,
-    /// Write no files, only tell the plan
+    /// Print the plan and write no files
     #[arg(long)]
     dry_run: bool,
-    /// The form of the plan
+    /// The output format
     #[arg(long, visible_alias = "format", value_enum, default_value = "text")]
     output: ReportFormat,
 }
@@ -53,9 +53,9 @@ pub(crate) struct Args {
 /// The values of `--plan`.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum PlanKind {
-    /// Without a failed request, by way of wildcards that nobody has
+    /// No failed request; needs two wildcard hosts that no server has
     Seamless,
-    /// In few steps; new connections may get 404 for some milliseconds
+    /// Few steps; new connections may get 404 for some milliseconds
     Short,
 }
 
@@ -71,10 +71,10 @@ impl From<PlanKind> for Strategy {
 /// What is written.
 #[derive(Debug, clap::Args)]
 struct Files {
-    /// Write whole manifests and not patches
+    /// Write whole manifests in place of patches
     #[arg(long, requires = "into", conflicts_with = "kustomize")]
     full: bool,
-    /// Write each step as a component of kustomize
+    /// Write each step as a kustomize component
     #[arg(long, requires = "into")]
     kustomize: bool,
 }

@@ -21,7 +21,8 @@ use self::target::{Ask, Target};
 use super::ReportFormat;
 use crate::console::{Console, ExitStatus};
 
-/// Ask a live gateway for hosts on one connection, and say whether clients that reuse it fare well
+/// Send requests for several hosts over one connection to a live gateway, and report whether connection
+/// coalescing works
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   packager probe --connect 203.0.113.7:443 --sni a.example.com --authority b.example.com
@@ -30,32 +31,31 @@ use crate::console::{Console, ExitStatus};
   packager probe --connect 203.0.113.7:443 --sni a.example.com --authority b.example.com \\
     --watch --for 120
 
-Each host is asked for on the connection that was opened for --sni, then on connections of its own.
-A host that is served on both is asked for up to four times on either, until the answers agree:
-status, headers such as server and location, and body. What no two new connections answer alike, such
-as a body with the time, is not compared. That a client certificate is shown on new connections alone
-is a difference. No more than 16 requests are under way at a time, and no more than 1 MiB of a body is
-read.
+Each host is requested on the connection with the SNI of --sni, then on new connections of its own.
+A host that is served on both is requested up to four times on each, until the answers agree in status,
+body, and headers such as server and location. Anything that differs between two new connections, such
+as a timestamp in the body, is ignored. A client certificate that is presented only on new connections
+counts as a difference. At most 16 requests run at a time, and at most 1 MiB of a body is read.
 
 Verdicts: fixed-by-421, fixed-by-merge, not-coalescible (fine); not-fixed, wrong-route, needless-421,
-all-421, unreachable-fresh, reset. It is reset where a new connection for the host is, whatever the
-reused one answers. A new connection that demands a client certificate which is not given counts as
-served, so that 200 on the reused one is a wrong-route.
+all-421, unreachable-fresh, reset. The verdict is reset if a new connection for the host is reset,
+regardless of the answer on the reused connection. A new connection that requires a client certificate
+which is not given counts as served, so that 200 on the reused connection is a wrong-route.
 
-Exit status: 0 every host is fixed or not coalescible, 1 one is not, 2 it could not be told, such as
-when no connection could be made. With --repeat every round counts, with --watch the last one.")]
+Exit status: 0 every host is fixed or not coalescible, 1 at least one is not, 2 no result, for example
+because no connection could be made. With --repeat every round counts, with --watch the last one.")]
 pub(crate) struct Args {
-    /// Where to connect to, such as 203.0.113.7:443 or localhost:8443
+    /// The address of the gateway, such as 203.0.113.7:443 or localhost:8443
     #[arg(long, value_name = "ADDRESS:PORT")]
     connect: target::Endpoint,
-    /// The host whose connection is reused
+    /// The SNI of the connection that is reused
     #[arg(long, value_name = "HOST", value_hint = clap::ValueHint::Hostname)]
     sni: target::HostName,
-    /// The hosts to ask for, with a port or without
+    /// The hosts to request, with or without a port
     #[arg(long = "authority", value_name = "HOST", value_hint = clap::ValueHint::Hostname)]
     #[arg(required = true, num_args = 1..)]
     authorities: Vec<target::Authority>,
-    /// The path to ask for
+    /// The path of the requests
     #[arg(long, default_value = "/")]
     path: target::Path,
     /// The method of the requests
@@ -65,10 +65,10 @@ pub(crate) struct Args {
     /// servers, and tell a 421 that is needless
     #[arg(long, value_name = "PATH", num_args = 1..)]
     from: Vec<PathBuf>,
-    /// How many seconds a connection, or an answer, may take
+    /// The timeout of a connection or an answer in seconds
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = value_parser!(u64).range(1..=600))]
     timeout: u64,
-    /// The form of the report
+    /// The output format
     #[arg(long, value_enum, default_value = "text")]
     output: ReportFormat,
     #[command(flatten)]

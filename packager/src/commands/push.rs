@@ -19,7 +19,7 @@ use crate::console::{Console, ExitStatus};
 use crate::image::{Blob, Format, Image};
 use crate::module;
 
-/// Push the module as an image that Istio's gateways load
+/// Push the filter to a registry as an image that gateways load
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   packager push
@@ -42,29 +42,28 @@ pub(crate) struct Args {
     /// Write an OCI layout to this folder, in addition to references
     #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
     layout: Option<PathBuf>,
-    /// The form of the image
+    /// The format of the image
     #[arg(long, value_enum, default_value = "oci")]
     format: Format,
-    /// An annotation of the image, in addition to or in the place of what the module tells; repeat
-    /// it for more
+    /// An annotation of the image, which may replace one that the module provides; repeat it for more
     #[arg(long, value_name = "KEY=VALUE")]
     annotation: Vec<String>,
-    /// Push even where the tag names another image
+    /// Push even if the tag has another image
     #[arg(long)]
     overwrite: bool,
     /// Print the manifest and the digest, and push nothing
     #[arg(long)]
     dry_run: bool,
-    /// Push only an image of this digest
+    /// Push only an image with this digest
     #[arg(long, value_name = "sha256:…")]
     expect_digest: Option<String>,
     /// Write the digest to this file
     #[arg(long, value_name = "PATH")]
     digest_file: Option<PathBuf>,
-    /// Do not pull the image back to compare it
+    /// Do not pull the image for comparison after the push
     #[arg(long)]
     no_verify: bool,
-    /// The form of the report
+    /// The output format
     #[arg(long, value_enum, default_value = "text")]
     output: ReportFormat,
     #[command(flatten)]

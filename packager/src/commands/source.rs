@@ -14,13 +14,13 @@ use crate::resource::names::Namespace;
 /// Resources as arguments, for a command that needs some.
 #[derive(Debug, clap::Args)]
 pub(crate) struct InputArgs {
-    /// Files and folders with the resources of gateways; - for standard input. Without any, the
-    /// resources are those of a cluster
+    /// Files and folders with the resources of gateways; - for standard input. By default the
+    /// resources are read from the cluster of the kubeconfig
     #[arg(value_name = "PATH", conflicts_with_all = ["cluster", "context", "namespace"])]
     paths: Vec<PathBuf>,
     #[command(flatten)]
     cluster: ClusterArgs,
-    /// Read this namespace of the cluster alone; repeat it for more
+    /// Read only this namespace of the cluster; repeat it for more
     #[arg(long, value_name = "NAMESPACE", value_parser = namespace)]
     namespace: Vec<String>,
 }
@@ -28,10 +28,10 @@ pub(crate) struct InputArgs {
 /// The flags that name a cluster.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ClusterArgs {
-    /// Read the resources from the cluster that the kubeconfig names, or the one that this runs in
+    /// Read the resources from the cluster of the kubeconfig, or the cluster that this runs in
     #[arg(long)]
     cluster: bool,
-    /// The cluster of this context of the kubeconfig, not of the current one
+    /// Use this context of the kubeconfig instead of the current one
     #[arg(long, value_name = "NAME")]
     context: Option<String>,
 }

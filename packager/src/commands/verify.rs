@@ -11,24 +11,24 @@ use super::registry::ConnectionArgs;
 use crate::console::{Console, ExitStatus};
 use crate::module::loading::{Consumer, NEWEST};
 
-/// Pull an image as a gateway would, and say whether it would load
+/// Pull an image as a gateway would, and report whether it would load
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   packager verify registry.example.com/sni-guard:1@sha256:…
   packager verify dist/oci --for istio@1.28
   packager verify localhost:5000/sni-guard:dev --output json
 
-The image may be in a registry, in an OCI layout or a module in a file. All reasons are told at once.
+The image may be in a registry, in an OCI layout or a module in a file. All reasons are reported at once.
 
-Exit status: 0 it would load, 1 it would not, 2 it could not be read.")]
+Exit status: 0 it would load, 1 it would not, 2 the image could not be read.")]
 pub(crate) struct Args {
     /// The image, as `packager push` prints it; a folder with an OCI layout; or a module
     #[arg(value_hint = clap::ValueHint::AnyPath)]
     image: String,
-    /// Who loads it: istio@1.MINOR, istio@1.MINOR.PATCH or envoy-gateway
+    /// The consumer of the image: istio@1.MINOR, istio@1.MINOR.PATCH or envoy-gateway
     #[arg(long = "for", value_name = "CONSUMER", default_value_t = NEWEST)]
     consumer: Consumer,
-    /// The form of the report
+    /// The output format
     #[arg(long, value_enum, default_value = "text")]
     output: ReportFormat,
     #[command(flatten)]

@@ -80,8 +80,7 @@ pub enum Phase {
 pub enum FailStrategy {
     /// Requests pass as if there were no filter
     FailOpen,
-    /// Every request of every host of the gateway is refused: for those who use the filter as a
-    /// boundary
+    /// Every request of every host of the gateway is refused
     FailClose,
     /// A module that failed is started again, from Istio 1.30 on
     FailReload,

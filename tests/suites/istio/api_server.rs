@@ -46,7 +46,9 @@ fn written() -> Vec<(String, String)> {
         {
             let command = command.replace('%', case.to_str().unwrap());
             let run = packager(&command.split(' ').collect::<Vec<_>>());
-            let is_resource = command.starts_with("manifest ") && run.status == 0;
+            // A policy that the resources do not need is not written.
+            let is_resource =
+                command.starts_with("manifest ") && run.status == 0 && !run.out.is_empty();
             if is_resource
                 && !command.contains("EnvoyExtensionPolicy")
                 && !command.contains("--check")

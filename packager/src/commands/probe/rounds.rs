@@ -18,16 +18,16 @@ use crate::render;
 #[derive(Clone, Copy, Debug, clap::Args)]
 #[command(next_help_heading = "Rounds")]
 pub(super) struct RoundsArgs {
-    /// Ask so many times, and tell what changes
+    /// The number of rounds; changes between them are reported
     #[arg(long, value_name = "N", default_value = "1", value_parser = value_parser!(u32).range(1..=1_000_000))]
     repeat: u32,
-    /// Ask again and again for as long as --for says, and tell what changes
+    /// Repeat for the time of --for, and report changes
     #[arg(long, conflicts_with = "repeat")]
     watch: bool,
-    /// How many seconds to watch
+    /// The duration of --watch in seconds
     #[arg(long = "for", value_name = "SECONDS", default_value = "300", requires = "watch", value_parser = value_parser!(u64).range(1..=86_400))]
     duration: u64,
-    /// How many seconds to wait between two rounds
+    /// The pause between two rounds in seconds
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = value_parser!(u64).range(..=3_600))]
     interval: u64,
 }

@@ -24,10 +24,10 @@ pub(super) struct TrustArgs {
     /// Trust the certificates in this PEM file, in addition to the system's
     #[arg(long, value_name = "PATH", conflicts_with = "insecure_skip_tls_verify")]
     ca_file: Option<PathBuf>,
-    /// Take any certificate
+    /// Do not verify certificates
     #[arg(long)]
     insecure_skip_tls_verify: bool,
-    /// The client certificate for servers that demand one, with its chain, in PEM
+    /// The client certificate for servers that require one, with its chain, in PEM
     #[arg(long, value_name = "PATH", requires = "client_key")]
     client_cert: Option<PathBuf>,
     /// Its private key, in PEM

@@ -17,23 +17,23 @@ use crate::console::Console;
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Registry")]
 pub(crate) struct ConnectionArgs {
-    /// Speak plain HTTP, which is done anyway with a registry on localhost
+    /// Use plain HTTP, the default for a registry on localhost
     #[arg(long, conflicts_with_all = ["ca_file", "insecure_skip_tls_verify"])]
     plain_http: bool,
-    /// Trust the certificates in this PEM file, in addition to the system's; a registry on localhost
-    /// is then spoken to in TLS
+    /// Trust the certificates in this PEM file, in addition to the system's; with it, a registry on
+    /// localhost uses TLS
     #[arg(long, value_name = "PATH")]
     ca_file: Option<PathBuf>,
-    /// Take any certificate
+    /// Do not verify certificates
     #[arg(long)]
     insecure_skip_tls_verify: bool,
-    /// The user's name; without it, the credentials of podman and docker are used
+    /// The user name; by default the credentials of podman and docker are used
     #[arg(long, value_name = "NAME", requires = "password_stdin")]
     username: Option<String>,
     /// Read the password, or an access token, from standard input
     #[arg(long, requires = "username")]
     password_stdin: bool,
-    /// How many seconds a registry may take to answer
+    /// The timeout of a registry's answer in seconds
     #[arg(long, value_name = "SECONDS", default_value = "60")]
     timeout: u64,
 }

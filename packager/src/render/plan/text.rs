@@ -72,8 +72,8 @@ fn write_tail(plan: &Plan, sink: &mut dyn Write) -> io::Result<()> {
     if plan.strategy == Strategy::Seamless {
         writeln!(
             sink,
-            "\nafter each hand-over, wait as long as gateways drain connections too (45 seconds, unless \
-             drainDuration says otherwise): idle ones still have the old routes"
+            "\nafter each hand-over, also wait until the gateways have drained their connections \
+             (drainDuration, by default 45 seconds): idle connections still use the old routes"
         )?;
     }
     writeln!(
