@@ -362,3 +362,50 @@ fn sources(path: &str) -> Vec<(String, String)> {
     }
     found
 }
+
+/// Constructions that a reader whose first language is another has to decode.
+const BANNED: [&str; 9] = [
+    "whoever", "nobody", "somebody", "tells", "told", "mend", "mended", "that of", "those of",
+];
+
+/// Documents and help are written in plain technical English.
+#[test]
+fn what_users_read_has_no_banned_construction() {
+    let documents = [
+        "README",
+        "ARCHITECTURE",
+        "CONTRIBUTING",
+        "SECURITY",
+        "CHANGELOG",
+    ]
+    .map(|name| checkout().join(format!("{name}.md")));
+    let more = fs::read_dir(checkout().join("docs"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let mut texts: Vec<(String, String)> = documents
+        .into_iter()
+        .chain(more)
+        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+        .map(|path| {
+            (
+                path.display().to_string(),
+                fs::read_to_string(&path).unwrap(),
+            )
+        })
+        .collect();
+    for command in packager::command_line().get_subcommands_mut() {
+        let name = format!("packager {} --help", command.get_name());
+        texts.push((name, command.render_long_help().to_string()));
+    }
+    assert!(texts.len() > 20, "{}", texts.len());
+    for (name, text) in texts {
+        let words: Vec<&str> = text
+            .split(|letter: char| !letter.is_alphabetic())
+            .filter(|word| !word.is_empty())
+            .collect();
+        let text = format!(" {} ", words.join(" ").to_lowercase());
+        for banned in BANNED {
+            assert!(!text.contains(&format!(" {banned} ")), "{name}: {banned}");
+        }
+    }
+}

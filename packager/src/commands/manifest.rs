@@ -46,8 +46,8 @@ is written.
 Exit status: 0 written, or no difference with --check, 1 a difference with --check, 2 the image, the
 configuration, a name or the attachment is invalid, or a file cannot be read.")]
 pub(crate) struct Args {
-    /// The image, pinned by its digest, as `packager push` prints it. `packager verify` tells whether
-    /// gateways load it, which they do not when the digest is that of an index. Every kind but
+    /// The image, pinned by its digest, as `packager push` prints it. `packager verify` reports whether
+    /// gateways load it; they do not load an index by its digest. Every kind but
     /// AuthorizationPolicy needs it
     #[arg(long, value_name = "IMAGE")]
     image: Option<String>,
