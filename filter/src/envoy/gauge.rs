@@ -51,12 +51,15 @@ impl Gauged {
 
     /// The configuration is still there.
     pub(crate) fn tick(&self) {
+        // The change below runs again if another worker was faster. That is not another tick.
+        let lagged = self.lags.get();
         let _ = self.update(&|leases| {
             // A worker that changed the list is about to change the gauge. A gauge that is still lower
             // at the next tick is a new one: Envoy had none of our VMs for a while.
             let value = self.gauge.and_then(|id| abi::metric(id).ok());
             let lags = value.is_some_and(|value| value < leases.counted());
-            if self.lags.replace(lags) && lags {
+            self.lags.set(lags);
+            if lagged && lags {
                 leases.forget_count();
             }
         });

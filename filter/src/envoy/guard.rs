@@ -84,7 +84,8 @@ impl Guard {
             decision @ Decision::Reject(reason) => {
                 reply::send(reason, request.is_grpc()?)?;
                 self.metrics.count_enforced(reason);
-                self.log(&request, reason, decision)?;
+                // The reply is sent: a failure to log must not let the request go on.
+                let _ = self.log(&request, reason, decision);
                 Ok(Action::Pause)
             }
         }
@@ -115,7 +116,7 @@ impl Guard {
         Ok(())
     }
 
-    /// A request of which Envoy does not say enough passes.
+    /// Lets the request pass because a call into Envoy failed.
     fn pass(&self, Status(status): Status) -> Action {
         if !self.has_logged_refusal.replace(true) {
             error!("a call into Envoy failed with status {status}, the request passes");

@@ -12,6 +12,7 @@ use crate::resources::extensions::Extension;
 /// are together counts, and only servers whose hosts overlap have to be listed.
 pub(super) fn stale(guard: &Extension, listeners: &[&Listener]) -> Option<String> {
     let listed = listed(guard)?;
+    let mut known = BTreeSet::new();
     for listener in listeners {
         let overlapping = listener.overlapping_servers();
         for (server, hosts) in &overlapping {
@@ -19,15 +20,13 @@ pub(super) fn stale(guard: &Extension, listeners: &[&Listener]) -> Option<String
                 return Some(format!("{host} of {server} is missing"));
             }
         }
-        if let Some(why) = differs(&listed, &listener.servers()) {
+        let servers = listener.servers();
+        if let Some(why) = differs(&listed, &servers) {
             return Some(why);
         }
+        known.extend(servers.into_values().flatten());
     }
     // A host that no server has any more is of no use.
-    let known: BTreeSet<String> = listeners
-        .iter()
-        .flat_map(|listener| listener.servers().into_values().flatten())
-        .collect();
     let unknown = listed.keys().find(|host| !known.contains(*host))?;
     Some(format!("no server has {unknown} any more"))
 }
