@@ -17,6 +17,7 @@
 //! [`host`] is the only place where names are compared.
 
 #![no_std]
+#![warn(missing_docs)]
 
 extern crate alloc;
 #[cfg(test)]
