@@ -219,6 +219,7 @@ fn refused_calls() {
     for call in [
         "connection.tls_version",
         "plugin_name",
+        "proxy_call_foreign_function",
         "proxy_get_metric",
         "proxy_get_shared_data",
         "proxy_set_property",

@@ -172,7 +172,6 @@ fn the_built_module_loads() {
         "memory",
         "proxy_abi_version_0_2_1",
         "proxy_on_configure",
-        "proxy_on_context_create",
         "proxy_on_memory_allocate",
         "proxy_on_request_headers",
         "proxy_on_tick",

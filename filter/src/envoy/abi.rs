@@ -78,6 +78,14 @@ unsafe extern "C" {
         value_size: usize,
         cas: u32,
     ) -> u32;
+    fn proxy_call_foreign_function(
+        name: *const u8,
+        name_size: usize,
+        argument: *const u8,
+        argument_size: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+    ) -> u32;
     fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
     fn proxy_set_effective_context(context: u32) -> u32;
     fn proxy_define_metric(kind: u32, name: *const u8, size: usize, id: *mut u32) -> u32;
@@ -107,6 +115,22 @@ pub(crate) fn now_nanoseconds() -> Result<u64, Status> {
     // SAFETY: the host writes one u64 to `time` during the call.
     ok(unsafe { proxy_get_current_time_nanoseconds(&raw mut time) })?;
     Ok(time)
+}
+
+/// Calls a function of Envoy that Proxy-Wasm does not define (Envoy
+/// `source/extensions/common/wasm/foreign.cc`).
+pub(crate) fn call_foreign_function(name: &str, argument: &[u8]) -> Result<Received, Status> {
+    // SAFETY: the host reads `name` and `argument` during the call; the rest as `received` demands.
+    received(|data, size| unsafe {
+        proxy_call_foreign_function(
+            name.as_ptr(),
+            name.len(),
+            argument.as_ptr(),
+            argument.len(),
+            data,
+            size,
+        )
+    })
 }
 
 /// Whether Envoy still has a context. The calls that follow in this callback are made in its name, so

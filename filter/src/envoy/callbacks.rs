@@ -23,13 +23,8 @@ extern "C" fn sni_guard_on_tick(root: u32) {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn sni_guard_on_context_create(context: u32, root: u32) {
-    contexts::begin(context, root);
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn sni_guard_on_request_headers(context: u32, _headers: u32, _end: u32) -> u32 {
-    contexts::on_request_headers(context) as u32
+extern "C" fn sni_guard_on_request_headers(_context: u32, _headers: u32, _end: u32) -> u32 {
+    contexts::on_request_headers() as u32
 }
 
 #[unsafe(no_mangle)]
