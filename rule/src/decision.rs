@@ -101,6 +101,8 @@ impl Config {
     }
 
     /// Compares the SNI with the authority. The error is a request that looks misdirected.
+    // Out of line: in one function with it, requests that need no comparison would set up its variables.
+    #[inline(never)]
     fn compare<R: Request>(&self, request: &R) -> Result<Result<Pass, Suspect>, R::Error> {
         let Some(sni) = Host::from_sni(request.sni()?) else {
             return self.without_sni(request);

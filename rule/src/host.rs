@@ -14,13 +14,13 @@ mod table;
 use core::fmt;
 use core::hash::{Hash, Hasher};
 
-use fnv::FnvBuildHasher;
+use rustc_hash::FxBuildHasher;
 
 pub use pattern::{HostPattern, Name, PatternError, istio_pattern};
 pub use table::HostTable;
 
 /// The keys are names of a configuration, so no client can choose them to collide.
-type HashMap<K, V> = hashbrown::HashMap<K, V, FnvBuildHasher>;
+type HashMap<K, V> = hashbrown::HashMap<K, V, FxBuildHasher>;
 
 /// A name as a request or a TLS handshake gives it.
 ///
@@ -37,9 +37,15 @@ impl<'a> Host<'a> {
     /// trailing dot stays.
     #[must_use]
     pub fn from_authority(authority: &'a [u8]) -> Self {
-        let colon = authority.iter().rposition(|byte| *byte == b':');
-        let (host, port) = colon
-            .and_then(|colon| authority.split_at_checked(colon))
+        match authority.iter().rposition(|byte| *byte == b':') {
+            None => Self(authority),
+            Some(colon) => Self::cut(authority, colon),
+        }
+    }
+
+    fn cut(authority: &'a [u8], colon: usize) -> Self {
+        let (host, port) = authority
+            .split_at_checked(colon)
             .unwrap_or((authority, &[]));
         Self(if port.contains(&b']') {
             authority
@@ -59,6 +65,13 @@ impl<'a> Host<'a> {
     #[must_use]
     pub fn without_trailing_dot(self) -> Self {
         Self(self.0.strip_suffix(b".").unwrap_or(self.0))
+    }
+
+    /// Whether both names have the same octets, eight of which are compared at a time.
+    fn is_same_octets(self, other: Self) -> bool {
+        let (words, rest) = self.0.as_chunks::<8>();
+        let (other_words, other_rest) = other.0.as_chunks::<8>();
+        words == other_words && rest == other_rest
     }
 
     /// The part of the name after each of its dots, the longest first, but none longer than
@@ -82,7 +95,8 @@ impl<'a> Host<'a> {
 
 impl PartialEq for Host<'_> {
     fn eq(&self, other: &Self) -> bool {
-        self.0.eq_ignore_ascii_case(other.0)
+        // Names that are equal are nearly always the same octets, which costs less to see.
+        self.is_same_octets(*other) || self.0.eq_ignore_ascii_case(other.0)
     }
 }
 
@@ -90,8 +104,14 @@ impl Eq for Host<'_> {}
 
 impl Hash for Host<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        for byte in self.0 {
-            state.write_u8(byte.to_ascii_lowercase());
+        // Eight octets at a time. Bit 5 is the case of a letter: to set it everywhere makes some other
+        // octets equal too, which a hash may do.
+        let (words, rest) = self.0.as_chunks::<8>();
+        for word in words {
+            state.write_u64(u64::from_le_bytes(*word) | 0x2020_2020_2020_2020);
+        }
+        for byte in rest {
+            state.write_u8(byte | 0x20);
         }
     }
 }
@@ -171,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_hash_is_of_the_name_and_not_of_its_case() {
-        let hash = |name| FnvBuildHasher::default().hash_one(Host(name));
+        let hash = |name| FxBuildHasher.hash_one(Host(name));
         assert_eq!(hash(b"A.com".as_slice()), hash(b"a.COM"));
         assert_ne!(hash(b"a.com"), hash(b"b.com"));
     }

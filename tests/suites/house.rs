@@ -193,9 +193,9 @@ fn nothing_depends_on_the_filter() {
 fn the_rule_has_few_dependencies() {
     let rule = [
         "anyhow",
-        "fnv",
         "hashbrown",
         "proptest",
+        "rustc-hash",
         "serde",
         "serde-saphyr",
         "serde_json",
