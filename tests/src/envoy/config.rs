@@ -89,8 +89,11 @@ pub struct Guard {
 /// Where a filter's configuration comes from.
 #[derive(Clone, Debug)]
 pub enum GuardConfig {
-    /// The listener itself: the `pluginConfig`, or none.
+    /// The listener itself: the `pluginConfig`, or none. All such filters of an Envoy share a VM.
     Inline(Option<Value>),
+    /// The listener itself, with a VM of this name: the filters of a gateway with one plugin have a VM
+    /// for themselves.
+    InVm(String, Value),
     /// A file, watched by Envoy, as [`Guard::deliver`] writes it. Like Istio's agent, Envoy gets
     /// no default to use in the meantime.
     Discovered(PathBuf),
@@ -164,6 +167,11 @@ impl Guard {
             GuardConfig::Inline(plugin_config) => {
                 let plugin_config = plugin_config.as_ref().map(Value::to_string);
                 json!({ "name": FILTER, "typed_config": self.wasm(FILTER, plugin_config.as_deref()) })
+            }
+            GuardConfig::InVm(vm, plugin_config) => {
+                let mut wasm = self.wasm(FILTER, Some(&plugin_config.to_string()));
+                wasm["config"]["vm_config"]["vm_id"] = json!(vm);
+                json!({ "name": FILTER, "typed_config": wasm })
             }
             GuardConfig::Discovered(path) => json!({
                 "name": FILTER,

@@ -103,9 +103,10 @@ fn head(module_size: u64) -> Result<String> {
         "# What a request costs\n\n\
          Written by `make bench`. Unit: instructions in user space per request, counted by {valgrind}, \
          Callgrind.\n\n\
-         One Envoy {ENVOY_VERSION} with one worker and a listener per variant. Per variant, after \
+         Envoy {ENVOY_VERSION} with one worker and a listener per variant. Each configuration of the filter \
+         has a VM of its own, as on a gateway with one plugin. Per variant, after \
          1,000 requests to warm up, the difference that {requests} more requests make on a connection, \
-         by {h2load} (HTTP/2, one request at a time, a direct response). {ROUNDS} rounds, each in a new Envoy with \
+         by {h2load} (HTTP/2, one request at a time, a direct response). {ROUNDS} rounds, each in new Envoys with \
          the listeners in another order. Module: {module_size} \
          bytes, by {wasm_opt}. Machine: Linux {kernel}.\n\n",
         valgrind = valgrind.trim(),

@@ -24,6 +24,15 @@ pub(crate) struct Variant {
     pub(crate) target: Option<f64>,
 }
 
+impl Variant {
+    pub(crate) fn has_filter(&self) -> bool {
+        self.listener
+            .filters
+            .iter()
+            .any(|filter| matches!(filter, Filter::Guard(_)))
+    }
+}
+
 /// The SNI of every connection.
 pub(crate) const SNI: &str = "a.example.com";
 const REUSED: &str = "b.example.com";
@@ -48,77 +57,83 @@ end
 "#;
 
 pub(crate) fn variants(module: &Path) -> Vec<Variant> {
-    let guard = |config: Value| Some(guard(module, Some(config)));
-    let variant = |name, filter, target| Variant {
-        name,
-        gateway: Gateway::Istio,
-        listener: listener(name, filter, None),
-        authority: None,
-        status: 200,
-        baseline: NONE,
-        target,
-    };
-    let reused = |name, filter, status, target| Variant {
-        authority: Some(REUSED),
-        status,
-        baseline: if status == 200 { NONE } else { NONE_NOT_FOUND },
-        ..variant(name, filter, target)
-    };
-    let other = |variant: Variant| Variant {
-        gateway: Gateway::Other,
-        baseline: NONE_OTHER,
-        ..variant
-    };
-    let disjoint = |count| json!({ "servers": servers(count, None) });
-    let overlapping = |count| json!({ "servers": servers(count, Some("z.example.com")) });
+    let bench = Bench { module };
     // The host of the connection itself is under the wildcard of another server.
     let twice = json!({ "servers": servers(5, Some(SNI)) });
     let named = "no servers, named routes";
     vec![
         variant(NONE, None, None),
         other(variant(NONE_OTHER, None, None)),
-        not_found(reused(NONE_NOT_FOUND, None, 404, None)),
+        not_found(reused(variant(NONE_NOT_FOUND, None, None))),
         variant(LUA, Some(Filter::Lua(SCRIPT.into())), None),
-        variant("no servers", guard(json!({})), Some(0.62)),
-        variant(FAST, guard(disjoint(5)), Some(0.62)),
-        variant(FAST_MANY, guard(disjoint(5_000)), Some(0.62)),
-        Variant {
-            listener: listener(named, guard(json!({})), Some("shop.public.0")),
-            ..variant(named, None, Some(1.05))
-        },
-        variant(ONCE, guard(overlapping(5)), Some(1.20)),
-        variant(ONCE_MANY, guard(overlapping(5_000)), Some(1.20)),
-        reused(
+        bench.guarded("no servers", json!({}), Some(0.62)),
+        bench.guarded(FAST, disjoint(5), Some(0.62)),
+        bench.guarded(FAST_MANY, disjoint(5_000), Some(0.62)),
+        with_named_routes(bench.guarded(named, json!({}), Some(1.05))),
+        bench.guarded(ONCE, overlapping(5), Some(1.20)),
+        bench.guarded(ONCE_MANY, overlapping(5_000), Some(1.20)),
+        reused(bench.guarded(
             "overlap, legitimate reuse under the wildcard",
-            guard(overlapping(5)),
-            200,
+            overlapping(5),
             Some(1.20),
-        ),
-        variant(
-            "overlap, host covered twice",
-            guard(twice.clone()),
-            Some(1.65),
-        ),
-        other(variant(
-            "plain Envoy with servers",
-            guard(twice),
-            Some(1.85),
         )),
-        not_found(reused(
+        bench.guarded("overlap, host covered twice", twice.clone(), Some(1.65)),
+        other(bench.guarded("plain Envoy with servers", twice, Some(1.85))),
+        not_found(reused(bench.guarded(
             "report on a mismatch",
-            guard(json!({ "action": "report" })),
-            404,
+            json!({ "action": "report" }),
             None,
-        )),
-        not_found(reused("421", guard(json!({})), 421, None)),
+        ))),
+        Variant {
+            status: 421,
+            ..not_found(reused(bench.guarded("421", json!({}), None)))
+        },
     ]
 }
 
-/// A listener with a configuration of so many servers, or without the filter for none.
-pub(crate) fn with_servers(module: &Path, count: usize) -> Listener {
-    let filter =
-        (count > 0).then(|| guard(module, Some(json!({ "servers": servers(count, None) }))));
-    listener("one", filter, None)
+/// Makes variants with the filter.
+struct Bench<'m> {
+    module: &'m Path,
+}
+
+impl Bench<'_> {
+    /// The configuration has a VM for itself, as the one of a gateway with one plugin.
+    fn guarded(&self, name: &'static str, config: Value, target: Option<f64>) -> Variant {
+        let guard = Guard {
+            module: self.module.into(),
+            config: GuardConfig::InVm(name.into(), config),
+        };
+        variant(name, Some(Filter::Guard(guard)), target)
+    }
+}
+
+fn variant(name: &'static str, filter: Option<Filter>, target: Option<f64>) -> Variant {
+    Variant {
+        name,
+        gateway: Gateway::Istio,
+        listener: listener(name, filter),
+        authority: None,
+        status: 200,
+        baseline: NONE,
+        target,
+    }
+}
+
+/// The request is for another host than the connection.
+fn reused(variant: Variant) -> Variant {
+    Variant {
+        authority: Some(REUSED),
+        ..variant
+    }
+}
+
+/// In an Envoy that is no gateway of Istio.
+fn other(variant: Variant) -> Variant {
+    Variant {
+        gateway: Gateway::Other,
+        baseline: NONE_OTHER,
+        ..variant
+    }
 }
 
 /// Takes the route for the reused connection away.
@@ -126,24 +141,43 @@ fn not_found(mut variant: Variant) -> Variant {
     for chain in &mut variant.listener.chains {
         chain.virtual_hosts = vec![VirtualHost::of(SNI)];
     }
+    Variant {
+        status: 404,
+        baseline: NONE_NOT_FOUND,
+        ..variant
+    }
+}
+
+fn with_named_routes(mut variant: Variant) -> Variant {
+    for chain in &mut variant.listener.chains {
+        for virtual_host in &mut chain.virtual_hosts {
+            virtual_host.route_name = Some("shop.public.0".into());
+        }
+    }
     variant
 }
 
-fn guard(module: &Path, config: Option<Value>) -> Filter {
-    Filter::Guard(Guard {
-        module: module.into(),
-        config: GuardConfig::Inline(config),
-    })
+fn disjoint(count: usize) -> Value {
+    json!({ "servers": servers(count, None) })
 }
 
-fn listener(name: &str, filter: Option<Filter>, route_name: Option<&str>) -> Listener {
-    let virtual_host = VirtualHost {
-        route_name: route_name.map(str::to_owned),
-        ..VirtualHost::of("*.example.com")
+fn overlapping(count: usize) -> Value {
+    json!({ "servers": servers(count, Some("z.example.com")) })
+}
+
+/// A listener with a configuration of so many servers, or without the filter for none.
+pub(crate) fn with_servers(module: &Path, count: usize) -> Listener {
+    let guard = Guard {
+        module: module.into(),
+        config: GuardConfig::Inline(Some(disjoint(count))),
     };
+    listener("one", (count > 0).then_some(Filter::Guard(guard)))
+}
+
+fn listener(name: &str, filter: Option<Filter>) -> Listener {
     let chain = Chain {
         server_names: vec!["*.example.com".into()],
-        virtual_hosts: vec![virtual_host],
+        virtual_hosts: vec![VirtualHost::of("*.example.com")],
     };
     Listener {
         name: name.into(),
