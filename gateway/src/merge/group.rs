@@ -45,18 +45,19 @@ impl<'m> Group<'m> {
         // The order in which istiod merges Gateways (Istio `pilot/pkg/model/config.go`,
         // `configCompareByCreationTime`): the first server keeps its hosts, so it is the target.
         members.sort_by_cached_key(|member| {
-            let created = state
-                .gateway(&member.gateway)
-                .map(|gateway| gateway.metadata.creation_timestamp);
-            let ResourceName {
-                namespace, name, ..
-            } = &member.gateway;
-            (created, name.clone(), namespace.clone(), member.index)
+            let gateway = state.gateway(&member.gateway);
+            (
+                gateway.and_then(|gateway| gateway.metadata.creation_timestamp),
+                member.gateway.name.clone(),
+                member.gateway.namespace.clone(),
+                member.index,
+            )
         });
         if members.is_empty() {
             return None;
         }
         let target = members.remove(0);
+        // A wildcard of a server that stays would get the connections of the hosts below it that left.
         members.sort_by_cached_key(|member| shortest_wildcard(&member.hosts(state)));
         Some(Self {
             listener,
@@ -145,6 +146,7 @@ impl Member {
 
     /// The Gateway as a VirtualService of a namespace refers to it.
     pub(super) fn reference(&self, namespace: &str) -> String {
+        // istiod resolves a name without a namespace in the namespace of the VirtualService.
         if self.gateway.namespace == namespace {
             self.gateway.name.clone()
         } else {

@@ -33,6 +33,7 @@ const MAX_SERVERS: usize = 300;
 
 /// What prevents any merge of such servers, whatever their resources contain.
 pub(super) fn between_servers(servers: &[ServerId]) -> Option<Obstacle> {
+    // The size comes first: the other checks and the proof would take too long.
     if servers.len() > MAX_SERVERS {
         return Some(Obstacle::with_filter_hint(
             Reason::TooMany,
@@ -43,6 +44,7 @@ pub(super) fn between_servers(servers: &[ServerId]) -> Option<Obstacle> {
             "annotate Gateways with sni-guard/ignore to merge only some of them",
         ));
     }
+    // istiod generates Gateways from these kinds of resources, and a plan can change only real ones.
     servers.iter().find_map(|server| match server.entry {
         Entry::Server { .. } => None,
         Entry::Listener(_) => Some(Obstacle::new(
@@ -149,6 +151,7 @@ fn different_port_or_address(group: &Group<'_>, state: &State) -> Option<Obstacl
                 "give both the same port first",
             ));
         }
+        // istiod has one listener for both spellings of any address, but two names of route tables.
         if server.bind != target.bind {
             let target_address = address(&target.bind);
             let address = address(&server.bind);

@@ -12,7 +12,7 @@ use crate::advice::Advice;
 pub struct Refusal {
     /// The kind of the obstacle.
     pub reason: Reason,
-    /// The pods, `namespace/name`.
+    /// The workload whose pods have the listener, as `namespace/name`.
     pub workload: String,
     /// The listener's name in Envoy, or the port if all its servers are dropped.
     pub listener: String,

@@ -46,7 +46,7 @@ impl State {
         self.0.manifests.get(resource)
     }
 
-    /// Makes a write.
+    /// Applies a write to the manifest and to the resource that is read from it.
     ///
     /// # Errors
     /// The resource differs from what the write expects. The state is unchanged then.

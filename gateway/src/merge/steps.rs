@@ -138,8 +138,7 @@ pub(super) fn seamless(
     steps.bind_routes()?;
     // The target gets the routes before it gets connections. Connections still select the absorbed
     // servers, whose hosts are longer than these wildcards.
-    let covering = departures.iter().flat_map(|server| &server.covering);
-    let wildcards = steps.add_wildcards(covering)?;
+    let wildcards = steps.add_wildcards(departures.iter().flat_map(|server| &server.covering))?;
     // One server after the other, the one with the widest wildcard first: its hosts would otherwise
     // get the connections of the servers that left before it.
     for server in &departures {

@@ -54,12 +54,12 @@ impl WildcardAllocation {
         // A passthrough chain has the SNI hosts of its routes, which differ from the server's hosts.
         for chain in &group.listener.chains {
             if !group.has(&chain.server.id) {
-                let hosts = chain.server.hosts.iter();
-                allocation
-                    .others
-                    .extend(hosts.map(|host| without_namespace(host)));
-                let names = chain.server_names.iter();
-                allocation.others.extend(names.map(ToString::to_string));
+                for host in &chain.server.hosts {
+                    allocation.others.insert(without_namespace(host));
+                }
+                for name in &chain.server_names {
+                    allocation.others.insert(name.to_string());
+                }
             }
         }
         allocation
@@ -88,6 +88,7 @@ impl WildcardAllocation {
     /// An unused wildcard that covers all hosts of an absorbed server and is shorter than `covering`,
     /// the shortest wildcard by which the target covers them.
     pub(super) fn parking_wildcard(&self, hosts: &[String], covering: &str) -> Option<String> {
+        // Envoy prefers the longest name. Only a shorter wildcard than that of the target loses to it.
         wider_wildcards(covering)
             .into_iter()
             .filter(|wildcard| self.holder(wildcard).is_none())
@@ -126,6 +127,7 @@ fn hosts_without_chain(state: &State) -> BTreeSet<String> {
 }
 
 fn needs_route_for_chain(server: &istio::Server) -> bool {
+    // A server in plain text has no server names.
     let Some(tls) = &server.tls else {
         return false;
     };
@@ -164,6 +166,7 @@ pub(super) fn in_namespaces_of(hosts: &[String], wildcard: &str) -> Vec<String> 
 
 /// Whether one of `hosts` covers all names of a host, for routes of the same namespace.
 pub(super) fn includes(hosts: &[String], host: &str) -> bool {
+    // A host without a namespace admits routes of every namespace, so it also covers hosts with one.
     let (namespace, name) = split_namespace(host);
     hosts.iter().any(|other| {
         let (other_namespace, other_name) = split_namespace(other);

@@ -15,14 +15,14 @@ pub enum Write {
         /// The changes, each in the result of the previous one.
         edits: Vec<Edit>,
     },
-    /// Deletes a resource.
+    /// Deletes a resource, whatever it contains then.
     Delete {
         /// The resource to delete.
         resource: ResourceName,
         /// The manifest before the deletion, to create the resource again.
         manifest: Value,
     },
-    /// Creates a resource.
+    /// Creates a resource that does not exist.
     Create {
         /// The resource to create.
         resource: ResourceName,
@@ -34,7 +34,7 @@ pub enum Write {
 /// A change of one part of a manifest. `path` is a JSON pointer (RFC 6901).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Edit {
-    /// Replaces a value.
+    /// Replaces a value of any type by another one.
     Replace {
         /// The pointer to the value.
         path: String,
@@ -141,6 +141,7 @@ impl Edit {
         match self {
             Self::Replace { path, old, new } => {
                 let value = manifest.pointer_mut(path).ok_or(Inapplicable)?;
+                // The `test` operation of the patch fails here.
                 if value != old {
                     return Err(Inapplicable);
                 }

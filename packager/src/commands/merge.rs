@@ -79,7 +79,7 @@ impl From<PlanKind> for Strategy {
     }
 }
 
-/// What `--into` writes.
+/// The form of the files that `--into` writes.
 #[derive(Debug, clap::Args)]
 struct Files {
     /// Write whole manifests instead of patches
@@ -144,7 +144,11 @@ fn print(args: &Args, outlook: &Outlook, console: &mut Console<'_>) -> Result<()
         ReportFormat::Text => {
             // Kustomize components have no scripts, so the report prints the commands themselves.
             let has_scripts = !args.dry_run && !args.files.kustomize;
-            let folder = args.into.as_deref().filter(|_| has_scripts);
+            let folder = if has_scripts {
+                args.into.as_deref()
+            } else {
+                None
+            };
             plan::text(outlook, folder, console.out)?;
         }
         ReportFormat::Json => plan::json(outlook, console.out)?,

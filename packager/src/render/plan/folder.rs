@@ -15,7 +15,7 @@ use crate::resource::to_yaml;
 pub enum Form {
     /// JSON patches (RFC 6902). The API server refuses them if the resource was changed meanwhile.
     Patches,
-    /// Whole manifests.
+    /// Whole manifests, each as it is after the step.
     Full,
     /// A kustomize component, for resources that are applied from a repository.
     Kustomize,
@@ -26,7 +26,7 @@ pub enum Form {
 pub struct File {
     /// The path, relative to the folder.
     pub path: PathBuf,
-    /// The whole content.
+    /// The whole content of the file.
     pub text: String,
     /// Whether the file is executable.
     pub is_program: bool,
@@ -88,6 +88,7 @@ impl StepFolder<'_> {
                     &format!("{}/kustomization.yaml", self.name),
                     self.component(state)?,
                 ));
+                // The next component refers to the state after this one.
                 for write in &self.step.writes {
                     self.apply(write, state)?;
                 }
@@ -101,13 +102,13 @@ impl StepFolder<'_> {
         let mut undo = Vec::new();
         for (index, write) in self.step.writes.iter().enumerate() {
             // The undo writes the manifest before the step; the step writes the one after it.
-            let before = state.manifest(write.resource()).map(without_status);
+            let before = manifest_to_apply(write, state);
             self.apply(write, state)?;
-            let after = state.manifest(write.resource()).map(without_status);
+            let after = manifest_to_apply(write, state);
             let stem = file_stem(index, write);
             apply.push(self.write_command(&stem, write, after.as_ref(), files)?);
-            let stem = format!("undo-{stem}");
-            undo.push(self.write_command(&stem, &write.undo(), before.as_ref(), files)?);
+            let undo_stem = format!("undo-{stem}");
+            undo.push(self.write_command(&undo_stem, &write.undo(), before.as_ref(), files)?);
         }
         // The undo reverts the last write first.
         undo.reverse();
@@ -115,6 +116,7 @@ impl StepFolder<'_> {
         let purpose = &self.step.purpose;
         files.push(self.program("apply.sh", &format!("Step: {purpose}."), &apply));
         files.push(self.program("undo.sh", &format!("Undo: {purpose}."), &undo));
+        // The script stops with a message if the operator has not set the address.
         if let Some(probe) = kubectl::probe(self.plan) {
             let usage =
                 ": \"${GATEWAY:?set it to the address and port of the gateway}\"".to_owned();
@@ -142,6 +144,7 @@ impl StepFolder<'_> {
     ) -> Result<String> {
         match (write, manifest) {
             (Write::Delete { .. }, _) => Ok(kubectl::command(write, None)),
+            // Only an undo creates a resource, with the manifest that was deleted.
             (Write::Create { manifest, .. }, _) => {
                 let manifest = serde_json::to_string_pretty(&without_status(manifest))?;
                 let name = format!("{stem}.json");
@@ -197,6 +200,11 @@ impl StepFolder<'_> {
             to_yaml(&component)?
         ))
     }
+}
+
+/// The manifest of a write's resource in the present state; `None` if the resource does not exist.
+fn manifest_to_apply(write: &Write, state: &State) -> Option<Value> {
+    state.manifest(write.resource()).map(without_status)
 }
 
 /// The name of a write's file without its extension, such as `1-gateway-shop-gw-a`.

@@ -50,6 +50,7 @@ pub(super) fn replace(file: &str) -> String {
 pub(super) fn probe(plan: &Plan) -> Option<String> {
     let sni = plan.hosts.first()?;
     let mut command = format!("packager probe --connect \"$GATEWAY\" --sni {sni}");
+    // The host of the connection is requested too: its answer must not change either.
     for host in &plan.hosts {
         command.push_str(" --authority ");
         command.push_str(host);
@@ -60,6 +61,7 @@ pub(super) fn probe(plan: &Plan) -> Option<String> {
 /// The API path that creates resources of a kind. The API server stores a raw request unchanged, while
 /// `kubectl create` would change the annotation in which `kubectl apply` keeps its last input.
 fn api_path(write: &Write, manifest: &Value) -> String {
+    // The undo of a deletion uses the version that the manifest was written with.
     let ResourceName {
         kind, namespace, ..
     } = write.resource();

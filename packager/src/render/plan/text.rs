@@ -36,6 +36,7 @@ pub fn write(outlook: &Outlook, folder: Option<&Path>, sink: &mut dyn Write) -> 
         }
         write_tail(plan, sink)?;
     }
+    // Refusals come last, so that an operator sees them after a long plan.
     for refusal in &outlook.refusals {
         write_refusal(refusal, sink)?;
     }
