@@ -140,3 +140,99 @@ fn merge_listener(input: &Input<'_>, state: &mut State, id: &ListenerId, outlook
         outlook.plans.push(plan);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Input, Plan, State, Step, StepKind, Strategy, merge};
+    use crate::documents::read;
+    use crate::{Certificates, Resources};
+
+    /// The example of the module `steps`.
+    const EXAMPLE: &str = "
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: gw-b, namespace: shop, creationTimestamp: \"2026-02-02T00:00:00Z\"}
+spec:
+  selector: {istio: shop}
+  servers:
+  - port: {number: 443, name: https, protocol: HTTPS}
+    hosts: [b.example.com]
+    tls: {mode: SIMPLE, credentialName: w}
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: gw-a, namespace: shop, creationTimestamp: \"2026-01-01T00:00:00Z\"}
+spec:
+  selector: {istio: shop}
+  servers:
+  - port: {number: 443, name: https, protocol: HTTPS}
+    hosts: [a.example.com]
+    tls: {mode: SIMPLE, credentialName: w}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: va, namespace: shop}
+spec:
+  hosts: [a.example.com]
+  gateways: [gw-a]
+  http: [{route: []}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: vb, namespace: shop}
+spec:
+  hosts: [b.example.com]
+  gateways: [gw-b]
+  http: [{route: []}]
+";
+
+    #[track_caller]
+    fn only_plan(strategy: Strategy) -> Plan {
+        let mut resources = Resources::with_manifests();
+        let _ = read("example.yaml", EXAMPLE, &mut resources);
+        let outlook = merge(&Input {
+            certificates: &Certificates::of(&resources),
+            start: &State::new(resources),
+            strategy,
+            may_assume_certificates: true,
+        });
+        assert_eq!((outlook.plans.len(), outlook.refusals.len()), (1, 0));
+        outlook.plans.into_iter().next().unwrap()
+    }
+
+    fn kinds(steps: &[Step]) -> Vec<StepKind> {
+        steps.iter().map(|step| step.kind).collect()
+    }
+
+    #[test]
+    fn the_seamless_plan_of_two_servers() {
+        let plan = only_plan(Strategy::Seamless);
+        assert_eq!(plan.target.to_string(), "Gateway shop/gw-a servers[0]");
+        assert_eq!(plan.hosts, ["a.example.com", "b.example.com"]);
+        assert_eq!(
+            kinds(&plan.steps),
+            [
+                StepKind::BindRoutes,
+                StepKind::AddWildcard,
+                StepKind::ShiftConnections,
+                StepKind::DeleteServers,
+                StepKind::ReplaceWildcard,
+                StepKind::UnbindRoutes,
+            ]
+        );
+    }
+
+    #[test]
+    fn the_short_plan_of_two_servers() {
+        let plan = only_plan(Strategy::Short);
+        assert_eq!(
+            kinds(&plan.steps),
+            [
+                StepKind::BindRoutes,
+                StepKind::MoveHosts,
+                StepKind::DeleteServers,
+                StepKind::UnbindRoutes,
+            ]
+        );
+    }
+}

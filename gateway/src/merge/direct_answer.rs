@@ -15,11 +15,11 @@ pub struct DirectAnswer {
     /// Whether the request is served.
     pub outcome: Outcome,
     /// The routes of the virtual host.
-    pub routes: Vec<RouteSource>,
+    pub(super) routes: Vec<RouteSource>,
     /// Whether the server demands a client certificate.
-    pub demands_certificate: bool,
+    pub(super) demands_certificate: bool,
     /// Whether the server's certificate covers the host; `None` if its contents are unknown.
-    pub is_certified: Option<bool>,
+    pub(super) is_certified: Option<bool>,
 }
 
 /// The route tables of a listener, by name. A table has the name of its filter chain.

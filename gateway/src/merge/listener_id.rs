@@ -5,14 +5,10 @@ use crate::{Listener, Model, Workload};
 /// A listener of a workload. The identity stays the same while a plan changes the servers behind it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ListenerId {
-    /// The namespace of the workload.
-    pub namespace: String,
-    /// The name of the workload in its namespace.
-    pub workload: String,
-    /// The address that Envoy listens on.
-    pub address: String,
-    /// The port that Envoy listens on.
-    pub port: u16,
+    namespace: String,
+    workload: String,
+    address: String,
+    port: u16,
 }
 
 impl ListenerId {

@@ -135,8 +135,8 @@ fn listeners_of(member: &Member, model: &Model) -> BTreeSet<ListenerId> {
     listeners
 }
 
-/// Two ports of Gateways can be one port of Envoy, by way of a Service. Requests are matched against
-/// the port of the Gateway, so the servers still differ.
+/// A Service can map two ports of Gateways to one port of Envoy. The servers still differ, because
+/// `match.port` of a VirtualService refers to the port of the Gateway.
 fn different_port_or_address(group: &Group<'_>, state: &State) -> Option<Obstacle> {
     let target_id = &group.target.id;
     let target = group.target.server(state)?;

@@ -37,7 +37,7 @@ pub(super) fn warnings(resources: &Resources, steps: &[Step]) -> Vec<String> {
             && let Some(owner) = owner(metadata)
         {
             warnings.push(format!(
-                "{resource} is managed by {owner}: change it there instead"
+                "{resource} is managed by {owner}: make the same changes in its source"
             ));
         }
     }

@@ -79,8 +79,8 @@ fn insufficient(member: &Member, name: &str) -> Obstacle {
     Obstacle::with_filter_hint(
         Reason::Certificate,
         format!(
-            "no certificate of the servers covers all their hosts: for example, the certificate of \
-             {} does not cover {name}",
+            "no certificate covers all hosts of these servers: for example, the certificate of {} does \
+             not cover {name}",
             member.id
         ),
         "use a certificate that covers all hosts first",
@@ -99,8 +99,8 @@ fn unknown(member: &Member) -> Obstacle {
     )
 }
 
-/// Whether a member serves a host with a certificate that covers it, or may cover it. A host with a
-/// wrong certificate works for no client, so the merged server need not cover it.
+/// Whether a member serves a host with a certificate that covers it, or may cover it. Clients reject a
+/// wrong certificate already, so the merged server need not cover such a host.
 fn is_required(group: &Group<'_>, name: &str, certificates: &Certificates) -> bool {
     let answer = group.listener.answer(name.as_bytes(), name.as_bytes());
     answer.chain.is_some_and(|chain| {

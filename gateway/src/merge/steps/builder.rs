@@ -50,9 +50,10 @@ impl<'g> StepsBuilder<'g> {
         if presenter.id == target.id {
             return Ok(());
         }
+        // No server was removed so far, so both have their first indices.
         let tls = presenter.field(&self.state, "tls").ok_or(Inapplicable)?;
         let write = self.replace_field(target, "tls", tls.clone())?;
-        let purpose = format!("use the certificate of {} in {}", presenter.id, target.id);
+        let purpose = format!("use the certificate of {} for {}", presenter.id, target.id);
         self.push(StepKind::SetCertificate, purpose, vec![write])
     }
 
@@ -72,6 +73,7 @@ impl<'g> StepsBuilder<'g> {
         &mut self,
         covering: impl Iterator<Item = &'w String>,
     ) -> Result<Vec<String>, Inapplicable> {
+        // A wildcard that the target has already, or one below it, adds no routes.
         let target = &self.group.target;
         let hosts = target.hosts(&self.state);
         let wildcards: BTreeSet<&String> = covering
@@ -88,13 +90,14 @@ impl<'g> StepsBuilder<'g> {
         Ok(wildcards)
     }
 
-    /// Replaces the hosts of an absorbed server by a wildcard that is shorter than those of the target.
+    /// Replaces the hosts of an absorbed server with a wildcard that is shorter than those of the target.
     pub(super) fn shift_connections(
         &mut self,
         member: &Member,
         hosts: &[String],
         parking: &str,
     ) -> Result<(), Inapplicable> {
+        // Servers that left the same Gateway before have shifted the index.
         let current = member.after_removal_of(&self.removed);
         // The wildcard must admit the routes of the same namespaces, or the old route table loses them.
         let parking_hosts = json!(in_namespaces_of(hosts, parking));
@@ -115,14 +118,14 @@ impl<'g> StepsBuilder<'g> {
         self.change_target_hosts(StepKind::MoveHosts, purpose, &[], hosts)
     }
 
-    /// Replaces the wildcards of the target by the hosts that they cover.
+    /// Replaces the wildcards of the target with the hosts that they cover.
     pub(super) fn replace_wildcards(
         &mut self,
         wildcards: &[String],
         hosts: &[String],
     ) -> Result<(), Inapplicable> {
         let purpose = format!(
-            "replace the wildcard host of {} by the hosts that it took over",
+            "replace the wildcard host of {} with the hosts that it took over",
             self.group.target.id
         );
         self.change_target_hosts(StepKind::ReplaceWildcard, purpose, wildcards, hosts)
@@ -200,8 +203,8 @@ impl<'g> StepsBuilder<'g> {
             .into_iter()
             .filter(|host| !removed.contains(host))
             .collect();
-        // A host that the target has in another spelling, such as `*/a.example.com`, is not repeated:
-        // istiod would drop the server.
+        // The target may have a host in another spelling, such as `*/a.example.com`. Envoy rejects a
+        // listener that has a server name twice.
         let known = target.hosts(&self.state);
         for host in added {
             let stays = known.contains(host) && !removed.contains(host);
