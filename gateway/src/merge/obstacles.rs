@@ -216,7 +216,7 @@ const CREDENTIAL_FIELDS: [&str; 5] = [
     "tlsCertificates",
 ];
 
-/// One server has one set of TLS settings, so all hosts would get those of the target.
+/// One server has one set of TLS settings, so all hosts would get the target's settings.
 fn different_tls_settings(group: &Group<'_>, state: &State) -> Option<Obstacle> {
     let target = tls_settings(&group.target, state);
     let other = group

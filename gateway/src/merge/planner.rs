@@ -57,7 +57,7 @@ pub(super) fn plan(
     })
 }
 
-/// A host for each server name and each domain that the members serve, those of the target first.
+/// A host for each server name and each domain that the members serve. The target's hosts come first.
 fn hosts_to_probe(group: &Group<'_>) -> Vec<String> {
     let mut hosts: Vec<String> = Vec::new();
     for member in group.members() {
@@ -70,7 +70,7 @@ fn hosts_to_probe(group: &Group<'_>) -> Vec<String> {
             .cloned()
             .collect();
         for host in names(&patterns) {
-            // A wider server has names of others, and `probe` compares answers that are served.
+            // A pattern of a wildcard server may select another server, which has a longer name.
             if serves(member, &host, group.listener) && !hosts.contains(&host) {
                 hosts.push(host);
             }

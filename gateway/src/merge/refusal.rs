@@ -98,6 +98,7 @@ impl Obstacle {
         self.refuse(listener.workload_name(), name, servers)
     }
 
+    /// The same for a listener that exists only in part, so that its names are given.
     pub(super) fn refuse(
         self,
         workload: String,

@@ -58,7 +58,7 @@ pub enum StepKind {
     MoveHosts,
     /// Absorbed servers are deleted.
     DeleteServers,
-    /// The target gets the hosts in place of the wildcards.
+    /// The target's wildcards are replaced with the hosts.
     ReplaceWildcard,
     /// VirtualServices no longer list Gateways that were deleted.
     UnbindRoutes,

@@ -88,7 +88,7 @@ impl WildcardAllocation {
     /// An unused wildcard that covers all hosts of an absorbed server and is shorter than `covering`,
     /// the shortest wildcard by which the target covers them.
     pub(super) fn parking_wildcard(&self, hosts: &[String], covering: &str) -> Option<String> {
-        // Envoy prefers the longest name. Only a shorter wildcard than that of the target loses to it.
+        // Envoy prefers the longest name, so the wildcard must be shorter than the target's wildcard.
         wider_wildcards(covering)
             .into_iter()
             .filter(|wildcard| self.holder(wildcard).is_none())

@@ -90,7 +90,7 @@ impl<'g> StepsBuilder<'g> {
         Ok(wildcards)
     }
 
-    /// Replaces the hosts of an absorbed server with a wildcard that is shorter than those of the target.
+    /// Replaces the hosts of an absorbed server with a wildcard that is shorter than the target's.
     pub(super) fn shift_connections(
         &mut self,
         member: &Member,
