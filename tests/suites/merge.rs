@@ -17,10 +17,11 @@ use chrono::{DateTime, Utc};
 use gateway::documents::read;
 use gateway::findings::{self, Code};
 use gateway::merge::{
-    Edit, Flaw, Input, Outlook, State, Strategy, Strictness, Write, merge, prove, without_status,
+    Edit, Input, Outlook, ProofError, State, Step, StepKind, StepNumber, Strategy, Strictness,
+    Write, merge, prove, without_status,
 };
 use gateway::resources::{Kind, ResourceName};
-use gateway::{Certificates, Listener, Model, Outcome, Resources};
+use gateway::{Certificates, Model, Outcome, Resources};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tests::cases::{check_case, files, input, run};
@@ -137,18 +138,6 @@ fn fresh(address: SocketAddr, hosts: &[String], client: &Certificate) -> Answers
     hosts.iter().map(answer).collect()
 }
 
-/// A TLS listener of a state, where there is one.
-fn listener<'m>(model: &'m Model, workload: &str, listener: &str) -> Option<&'m Listener> {
-    let workload = model
-        .workloads
-        .iter()
-        .find(|found| found.full_name() == workload)?;
-    workload
-        .listeners
-        .iter()
-        .find(|found| found.name() == listener)
-}
-
 #[test]
 fn envoy_answers_every_host_alike_after_every_write() {
     let folder = TempDir::new().unwrap();
@@ -174,7 +163,7 @@ fn envoy_answers_every_host_alike_after_every_write() {
                 plans += 1;
                 let mut names = Vec::new();
                 for (at, model) in models.iter().enumerate() {
-                    let found = listener(model, &plan.workload, &plan.listener).unwrap();
+                    let (_, found) = plan.listener.find(model).unwrap();
                     let name = format!("{} {} {at}", planned.name, plan.target);
                     let backends = free_backends(found).unwrap();
                     names.push(name.clone());
@@ -306,8 +295,8 @@ fn what_takes_the_steps_back_restores_the_first_state() {
             .rev()
             .map(|write| write.undo())
             .collect();
-        let steps = undo.iter().map(std::slice::from_ref);
-        let proved = prove(&state, steps, &planned.certificates, Strictness::Settled);
+        let steps: Vec<Step> = undo.iter().map(|write| step(vec![write.clone()])).collect();
+        let proved = prove(&state, &steps, &planned.certificates, Strictness::Steady);
         assert_eq!(proved, Ok(()), "{}", planned.name);
         for write in &undo {
             state.apply(write).unwrap();
@@ -348,18 +337,26 @@ fn replace(resource: ResourceName, path: &str, old: &[&str], new: &[&str]) -> Wr
     }
 }
 
+/// A step that no plan has, of a kind that does not matter here.
+fn step(writes: Vec<Write>) -> Step {
+    Step {
+        kind: StepKind::BindRoutes,
+        purpose: String::new(),
+        writes,
+    }
+}
+
 /// The step at which a plan is an outage, with the host.
 #[track_caller]
-fn outage(steps: &[Vec<Write>]) -> (usize, String, Outcome) {
+fn outage(steps: [Vec<Write>; 2]) -> (StepNumber, String, Outcome) {
     let planned = Planned::of(Path::new("merge/seamless.yaml"), Strategy::Seamless);
-    let steps = steps.iter().map(Vec::as_slice);
     match prove(
         &planned.start,
-        steps,
+        &steps.map(step),
         &planned.certificates,
-        Strictness::Settled,
+        Strictness::Steady,
     ) {
-        Err(Flaw::Broken(broken)) => (broken.step, broken.host, broken.after.outcome),
+        Err(ProofError::Broken(broken)) => (broken.step, broken.host, broken.after.outcome),
         other => panic!("{other:?}"),
     }
 }
@@ -387,8 +384,8 @@ fn the_published_recipe_is_an_outage() {
     }];
     let bind = |route, old| replace(service(route), "/spec/gateways", &[old], &["unified"]);
     let repoint = vec![bind("va", "gw-a"), bind("vb", "gw-b")];
-    let expected = (2, "a.example.com".to_owned(), Outcome::NotFound);
-    assert_eq!(outage(&[make, repoint]), expected);
+    let expected = (StepNumber(2), "a.example.com".to_owned(), Outcome::NotFound);
+    assert_eq!(outage([make, repoint]), expected);
 }
 
 /// A younger server with a host of an older one is dropped whole.
@@ -403,8 +400,8 @@ fn to_grow_the_younger_gateway_is_an_outage() {
         &["gw-a", "gw-b"],
     );
     let grow = replace(gateway("gw-b"), path, &["b.example.com"], &both);
-    let expected = (2, "b.example.com".to_owned(), Outcome::Reset);
-    assert_eq!(outage(&[vec![bind], vec![grow]]), expected);
+    let expected = (StepNumber(2), "b.example.com".to_owned(), Outcome::Reset);
+    assert_eq!(outage([vec![bind], vec![grow]]), expected);
 }
 
 /// The short plan has a moment in which a route table is empty already and its chain still there.
@@ -412,18 +409,17 @@ fn to_grow_the_younger_gateway_is_an_outage() {
 fn a_short_plan_does_not_hold_while_envoy_changes() {
     let planned = Planned::of(Path::new("merge/short.yaml"), Strategy::Short);
     let plan = planned.outlook.plans.first().unwrap();
-    let steps = plan.steps.iter().map(|step| step.writes.as_slice());
     let proved = prove(
         &planned.start,
-        steps,
+        &plan.steps,
         &planned.certificates,
-        Strictness::Passing,
+        Strictness::Transient,
     );
-    let Err(Flaw::Broken(broken)) = proved else {
+    let Err(ProofError::Broken(broken)) = proved else {
         panic!("{proved:?}")
     };
-    let name = plan.steps.get(broken.step - 1).unwrap().name;
-    assert_eq!((name, broken.is_passing), ("take-over", true));
+    let kind = broken.step.of(&plan.steps).unwrap().kind;
+    assert_eq!((kind, broken.is_transient), (StepKind::MoveHosts, true));
     assert_eq!(
         (broken.host.as_str(), broken.after.outcome),
         ("b.example.com", Outcome::NotFound)
@@ -449,7 +445,7 @@ fn too_many_servers_are_refused() {
     }
     let run = run("merge % --assume-same-certificate", &text).unwrap();
     assert_eq!(run.status, 1, "{}", run.talk);
-    let told = "refused: 301 servers break each other, and a plan is for 300 at most\n";
+    let told = "refused: 301 servers break each other, but a plan can merge at most 300\n";
     assert!(
         run.out.starts_with(told),
         "{}",
@@ -514,7 +510,7 @@ fn a_folder_for_each_step() {
         let again = run(&command, &case).unwrap();
         assert_eq!(again.status, 2);
         assert!(
-            again.talk.contains("there is something in it"),
+            again.talk.contains("the folder is not empty"),
             "{}",
             again.talk
         );

@@ -1,164 +1,216 @@
-//! The VirtualServices of the servers that go away, and how they are bound.
+//! The references from VirtualServices to the Gateways of a merge.
 
 use rule::host::istio::IstioHost;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::group::{Group, Member, split};
+use super::group::{Group, Member, full_name, split_namespace};
 use super::state::State;
-use super::write::{Edit, Write, texts};
+use super::write::{Edit, Write};
 use crate::resources::istio::VirtualService;
 use crate::resources::{Kind, ResourceName};
 use crate::routes::resolve_gateway;
 
-/// A VirtualService that is bound to a Gateway of the absorbed servers for one of their hosts, or a
-/// delegate of one.
-pub(super) struct Bound<'s> {
-    pub(super) resource: ResourceName,
-    pub(super) service: &'s VirtualService,
-}
-
-/// Those that are to be bound to the growing Gateway too.
-pub(super) fn bound<'s>(group: &Group<'_>, state: &'s State) -> Vec<Bound<'s>> {
-    let others: Vec<&Member> = group
+/// The VirtualServices that must be bound to the target's Gateway too: those that are bound to a
+/// Gateway of an absorbed server for one of its hosts, and their delegates.
+pub(super) fn services_to_bind<'s>(group: &Group<'_>, state: &'s State) -> Vec<&'s VirtualService> {
+    let services = &state.resources().virtual_services;
+    // Routes that the target's Gateway has already stay as they are.
+    let others: Vec<(&Member, Vec<String>)> = group
         .absorbed
         .iter()
         .filter(|member| member.gateway != group.target.gateway)
+        .map(|member| (member, member.hosts(state)))
         .collect();
-    let services = &state.resources().virtual_services;
-    let roots = services.iter().filter(|service| {
-        others
-            .iter()
-            .any(|member| is_bound(service, member, &member.hosts(state)))
-    });
-    let roots: Vec<&VirtualService> = roots.collect();
-    let delegates = services.iter().filter(|service| {
-        service.spec.hosts.is_empty() && roots.iter().any(|root| names(root, service))
-    });
-    let bound = |service: &'s VirtualService| Bound {
-        resource: service.metadata.resource(Kind::VirtualService),
-        service,
-    };
-    roots.iter().copied().chain(delegates).map(bound).collect()
+    let mut found: Vec<&VirtualService> = services
+        .iter()
+        .filter(|service| {
+            others
+                .iter()
+                .any(|(member, hosts)| is_bound(service, member, hosts))
+        })
+        .collect();
+
+    // A delegate has no hosts and no Gateways of its own: istiod copies its routes into the
+    // VirtualService that refers to it. Its matches may still list Gateways.
+    let delegates: Vec<&VirtualService> = services
+        .iter()
+        .filter(|service| service.spec.hosts.is_empty())
+        .filter(|service| found.iter().any(|root| delegates_to(root, service)))
+        .collect();
+    found.extend(delegates);
+    found
 }
 
+/// Whether a VirtualService has routes for the hosts of a server.
 fn is_bound(service: &VirtualService, member: &Member, hosts: &[String]) -> bool {
     let namespace = &service.metadata.namespace;
     let gateway = member.full_gateway();
-    let mut gateways = service.spec.gateways.iter();
-    gateways.any(|text| resolve_gateway(text, namespace) == gateway)
-        && hosts.iter().any(|host| {
-            let (within, host) = split(host);
-            within.is_none_or(|within| within == namespace)
-                && service
-                    .spec
-                    .hosts
-                    .iter()
-                    .any(|name| IstioHost(name.as_str()).overlaps(IstioHost(host)))
+    service
+        .spec
+        .gateways
+        .iter()
+        .any(|reference| resolve_gateway(reference, namespace) == gateway)
+        && hosts.iter().any(|host| may_serve(service, host))
+}
+
+/// Whether a server's host admits the namespace of a VirtualService and overlaps one of its hosts.
+pub(super) fn may_serve(service: &VirtualService, host: &str) -> bool {
+    let (namespace, host) = split_namespace(host);
+    namespace.is_none_or(|namespace| *namespace == service.metadata.namespace)
+        && service
+            .spec
+            .hosts
+            .iter()
+            .any(|name| IstioHost(name.as_str()).overlaps(IstioHost(host)))
+}
+
+fn delegates_to(root: &VirtualService, delegate: &VirtualService) -> bool {
+    root.spec
+        .http
+        .iter()
+        .filter_map(|route| route.delegate.as_ref())
+        .any(|reference| {
+            // Without a namespace, the delegate is in the namespace of the root.
+            let namespace = if reference.namespace.is_empty() {
+                &root.metadata.namespace
+            } else {
+                &reference.namespace
+            };
+            reference.name == delegate.metadata.name && *namespace == delegate.metadata.namespace
         })
 }
 
-fn names(root: &VirtualService, delegate: &VirtualService) -> bool {
-    let named = root
-        .spec
-        .http
-        .iter()
-        .filter_map(|route| route.delegate.as_ref());
-    named.into_iter().any(|named| {
-        let namespace = if named.namespace.is_empty() {
-            &root.metadata.namespace
-        } else {
-            &named.namespace
-        };
-        named.name == delegate.metadata.name && *namespace == delegate.metadata.namespace
-    })
-}
-
-/// Binds routes to the growing Gateway beside the others.
+/// Writes that bind routes to the target's Gateway, in addition to the Gateways that they have.
 pub(super) fn bind(group: &Group<'_>, state: &State) -> Vec<Write> {
     let absorbed: Vec<String> = group.absorbed.iter().map(Member::full_gateway).collect();
     let target = group.target.full_gateway();
-    let change = |names: &[String], namespace: &str| {
-        let resolved = |text: &String| resolve_gateway(text, namespace);
-        let is_due = names.iter().any(|text| absorbed.contains(&resolved(text)))
-            && !names.iter().any(|text| resolved(text) == target);
-        is_due.then(|| [names, &[group.target.reference(namespace)]].concat())
-    };
-    bound(group, state)
-        .iter()
-        .filter_map(|bound| rewrite(bound, state, &change))
+    services_to_bind(group, state)
+        .into_iter()
+        .filter_map(|service| {
+            let resource = service.metadata.resource(Kind::VirtualService);
+            rewrite_gateway_lists(&resource, state, |references| {
+                let mut is_due = false;
+                for reference in references {
+                    let gateway = resolve_gateway(reference, &resource.namespace);
+                    // The routes reach the target already.
+                    if gateway == target {
+                        return None;
+                    }
+                    is_due |= absorbed.contains(&gateway);
+                }
+                // A list without an absorbed Gateway is a restriction to other Gateways.
+                is_due
+                    .then(|| [references, &[group.target.reference(&resource.namespace)]].concat())
+            })
+        })
         .collect()
 }
 
-/// Takes Gateways out of the bindings of routes that have another.
+/// Writes that remove deleted Gateways from the lists of VirtualServices that the plan bound.
 pub(super) fn unbind(
     state: &State,
-    services: &[ResourceName],
+    bound: &[ResourceName],
     deleted: &[ResourceName],
 ) -> Vec<Write> {
-    let deleted: Vec<String> = deleted
+    let deleted: Vec<String> = deleted.iter().map(full_name).collect();
+    state
+        .resources()
+        .virtual_services
         .iter()
-        .map(|gateway| format!("{}/{}", gateway.namespace, gateway.name))
-        .collect();
-    let change = |names: &[String], namespace: &str| {
-        let is_left = |text: &&String| !deleted.contains(&resolve_gateway(text, namespace));
-        let left: Vec<String> = names.iter().filter(is_left).cloned().collect();
-        (left.len() < names.len() && !left.is_empty()).then_some(left)
-    };
-    let all = state.resources().virtual_services.iter();
-    let bound = all.map(|service| Bound {
-        resource: service.metadata.resource(Kind::VirtualService),
-        service,
-    });
-    bound
-        .filter(|bound| services.contains(&bound.resource))
-        .filter_map(|bound| rewrite(&bound, state, &change))
+        .map(|service| service.metadata.resource(Kind::VirtualService))
+        .filter(|resource| bound.contains(resource))
+        .filter_map(|resource| {
+            rewrite_gateway_lists(&resource, state, |references| {
+                let left: Vec<String> = references
+                    .iter()
+                    .filter(|reference| {
+                        !deleted.contains(&resolve_gateway(reference, &resource.namespace))
+                    })
+                    .cloned()
+                    .collect();
+                // An empty list has another meaning: `mesh` in the spec, every Gateway in a match.
+                (left.len() < references.len() && !left.is_empty()).then_some(left)
+            })
+        })
         .collect()
 }
 
-/// What a list of Gateways is to be in a VirtualService of a namespace; `None` for as it is.
-type Change<'c> = &'c dyn Fn(&[String], &str) -> Option<Vec<String>>;
-
-/// Changes every list of Gateways in a VirtualService; `None` where nothing changes.
-fn rewrite(bound: &Bound<'_>, state: &State, change: Change<'_>) -> Option<Write> {
-    let manifest = state.manifest(&bound.resource)?;
-    let lists = gateway_lists(manifest);
-    let edits = lists.into_iter().filter_map(|path| {
-        let old = manifest.pointer(&path)?;
-        let names: Vec<String> = old
-            .as_array()?
-            .iter()
+/// A write that changes lists of Gateways in a VirtualService; `None` if no list changes. `change`
+/// returns the new list, or `None` for a list that stays.
+fn rewrite_gateway_lists(
+    resource: &ResourceName,
+    state: &State,
+    change: impl Fn(&[String]) -> Option<Vec<String>>,
+) -> Option<Write> {
+    let manifest = state.manifest(resource)?;
+    let mut edits = Vec::new();
+    for path in gateway_lists(manifest) {
+        let Some(old) = manifest.pointer(&path) else {
+            continue;
+        };
+        let references: Vec<String> = old
+            .as_array()
+            .into_iter()
+            .flatten()
             .filter_map(Value::as_str)
             .map(str::to_owned)
             .collect();
-        let new = change(&names, &bound.resource.namespace)?;
-        Some(Edit::Replace {
-            path,
-            old: old.clone(),
-            new: texts(&new),
-        })
-    });
-    let edits: Vec<Edit> = edits.collect();
-    (!edits.is_empty()).then(|| Write::Patch {
-        resource: bound.resource.clone(),
+        if let Some(new) = change(&references) {
+            edits.push(Edit::Replace {
+                path,
+                old: old.clone(),
+                new: json!(new),
+            });
+        }
+    }
+    if edits.is_empty() {
+        return None;
+    }
+    Some(Write::Patch {
+        resource: resource.clone(),
         edits,
     })
 }
 
-/// Where a VirtualService names Gateways.
+/// The JSON pointers at which a VirtualService may list Gateways: `spec.gateways`, and `gateways` of
+/// each match of a route.
 fn gateway_lists(manifest: &Value) -> Vec<String> {
     let mut lists = vec!["/spec/gateways".to_owned()];
-    let length = |path: &str| {
-        manifest
-            .pointer(path)
-            .and_then(Value::as_array)
-            .map_or(0, Vec::len)
-    };
     for kind in ["http", "tls", "tcp"] {
-        for route in 0..length(&format!("/spec/{kind}")) {
+        for route in 0..list_length(manifest, &format!("/spec/{kind}")) {
             let matches = format!("/spec/{kind}/{route}/match");
-            let of_matches = (0..length(&matches)).map(|at| format!("{matches}/{at}/gateways"));
-            lists.extend(of_matches);
+            for index in 0..list_length(manifest, &matches) {
+                lists.push(format!("{matches}/{index}/gateways"));
+            }
         }
     }
     lists
+}
+
+fn list_length(manifest: &Value, path: &str) -> usize {
+    manifest
+        .pointer(path)
+        .and_then(Value::as_array)
+        .map_or(0, Vec::len)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::gateway_lists;
+    use serde_json::json;
+
+    #[test]
+    fn gateways_of_a_virtual_service_and_of_its_matches() {
+        let manifest = json!({ "spec": {
+            "http": [{ "match": [{}, {}] }, {}],
+            "tcp": [{ "match": [{}] }],
+        }});
+        let expected = [
+            "/spec/gateways",
+            "/spec/http/0/match/0/gateways",
+            "/spec/http/0/match/1/gateways",
+            "/spec/tcp/0/match/0/gateways",
+        ];
+        assert_eq!(gateway_lists(&manifest), expected);
+    }
 }

@@ -1,120 +1,64 @@
-//! The servers that are to be one.
+//! The servers of a listener that become one.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
 use super::state::State;
-use crate::resources::ResourceName;
 use crate::resources::istio;
+use crate::resources::{HostText, ResourceName};
 use crate::server::{Entry, sanitize};
 use crate::{Listener, ServerId};
 
-/// A server of Istio's own Gateway.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Member {
-    /// What it is called before anything changes.
-    pub(super) id: ServerId,
-    /// Its Gateway.
-    pub(super) gateway: ResourceName,
-    /// Its place in the Gateway now.
-    pub(super) index: usize,
-}
-
-/// The servers of a listener that are to be one.
+/// The servers of a listener that become one.
 #[derive(Clone, Debug)]
 pub(super) struct Group<'m> {
     pub(super) listener: &'m Listener,
-    /// The one that grows: that of the oldest Gateway, since every other would be dropped as soon as
-    /// it had a host of an older one.
+    /// The server that takes the hosts of the others. It belongs to the oldest Gateway, because istiod
+    /// drops a server that has a host of an older one.
     pub(super) target: Member,
-    /// The others, those with the widest wildcards first.
+    /// The other servers, sorted by their shortest wildcard. A server with a wildcard leaves before
+    /// the servers whose hosts that wildcard covers.
     pub(super) absorbed: Vec<Member>,
 }
 
-impl Member {
-    /// `None` for what does not come from Istio's own Gateway.
-    pub(super) fn of(id: &ServerId) -> Option<Self> {
-        let Entry::Server { index, .. } = id.entry else {
-            return None;
-        };
-        Some(Self {
-            id: id.clone(),
-            gateway: id.resource.clone(),
-            index,
-        })
-    }
-
-    pub(super) fn server<'s>(&self, state: &'s State) -> Option<&'s istio::Server> {
-        state.gateway(&self.gateway)?.spec.servers.get(self.index)
-    }
-
-    /// A field of the server in the manifest.
-    pub(super) fn field<'s>(&self, state: &'s State, name: &str) -> Option<&'s Value> {
-        state.manifest(&self.gateway)?.pointer(&self.path(name))
-    }
-
-    /// The pointer to such a field.
-    pub(super) fn path(&self, name: &str) -> String {
-        format!("{}/{name}", self.server_path())
-    }
-
-    pub(super) fn server_path(&self) -> String {
-        format!("/spec/servers/{}", self.index)
-    }
-
-    /// Its hosts as istiod compares them.
-    pub(super) fn hosts(&self, state: &State) -> Vec<String> {
-        let hosts = self.server(state).map(|server| server.hosts.as_slice());
-        sanitize(hosts.unwrap_or_default(), &self.gateway.namespace)
-    }
-
-    /// Its hosts as they are written.
-    pub(super) fn written_hosts(&self, state: &State) -> Vec<String> {
-        let hosts = self.server(state).map(|server| server.hosts.as_slice());
-        hosts
-            .unwrap_or_default()
-            .iter()
-            .map(ToString::to_string)
-            .collect()
-    }
-
-    /// How a VirtualService of a namespace names its Gateway.
-    pub(super) fn reference(&self, namespace: &str) -> String {
-        let ResourceName {
-            namespace: own,
-            name,
-            ..
-        } = &self.gateway;
-        if own == namespace {
-            name.clone()
-        } else {
-            format!("{own}/{name}")
-        }
-    }
-
-    /// The name that bindings are compared by.
-    pub(super) fn full_gateway(&self) -> String {
-        format!("{}/{}", self.gateway.namespace, self.gateway.name)
-    }
+/// A server of an Istio Gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Member {
+    /// The identity of the server before the plan starts.
+    pub(super) id: ServerId,
+    pub(super) gateway: ResourceName,
+    index: ServerIndex,
 }
 
+/// The index of a server in `spec.servers` of its Gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct ServerIndex(usize);
+
 impl<'m> Group<'m> {
-    /// `None` where some are not of Istio's own Gateways.
+    /// `None` if a server does not come from an Istio Gateway.
     pub(super) fn new(state: &State, listener: &'m Listener, servers: &[ServerId]) -> Option<Self> {
-        let mut members: Vec<Member> = servers.iter().map(Member::of).collect::<Option<_>>()?;
+        let mut members: Vec<Member> = servers
+            .iter()
+            .map(Member::from_server)
+            .collect::<Option<_>>()?;
+        // The order in which istiod merges Gateways (Istio `pilot/pkg/model/config.go`,
+        // `configCompareByCreationTime`): the first server keeps its hosts, so it is the target.
         members.sort_by_cached_key(|member| {
-            let metadata = state
-                .gateway(&member.gateway)
-                .map(|gateway| &gateway.metadata);
-            let created = metadata.map(|metadata| metadata.creation_timestamp);
-            let ResourceName {
-                namespace, name, ..
-            } = &member.gateway;
-            (created, name.clone(), namespace.clone(), member.index)
+            let gateway = state.gateway(&member.gateway);
+            (
+                gateway.and_then(|gateway| gateway.metadata.creation_timestamp),
+                member.gateway.name.clone(),
+                member.gateway.namespace.clone(),
+                member.index,
+            )
         });
+        if members.is_empty() {
+            return None;
+        }
         let target = members.remove(0);
-        members.sort_by_cached_key(|member| width(&member.hosts(state)));
+        // A wildcard of a server that stays would get the connections of the hosts below it that left.
+        members.sort_by_cached_key(|member| shortest_wildcard(&member.hosts(state)));
         Some(Self {
             listener,
             target,
@@ -126,33 +70,163 @@ impl<'m> Group<'m> {
         std::iter::once(&self.target).chain(&self.absorbed)
     }
 
+    pub(super) fn has(&self, server: &ServerId) -> bool {
+        self.members().any(|member| member.id == *server)
+    }
+
     /// The Gateways of all members, each once.
     pub(super) fn gateways(&self) -> BTreeSet<&ResourceName> {
         self.members().map(|member| &member.gateway).collect()
     }
 }
 
-/// The length of the shortest wildcard; single hosts come last.
-fn width(hosts: &[String]) -> usize {
-    let wildcards = hosts
-        .iter()
-        .map(|host| split(host).1)
-        .filter(|host| host.starts_with('*'));
-    wildcards.map(str::len).min().unwrap_or(usize::MAX)
+impl Member {
+    fn from_server(id: &ServerId) -> Option<Self> {
+        match id.entry {
+            Entry::Server { index, .. } => Some(Self {
+                id: id.clone(),
+                gateway: id.resource.clone(),
+                index: ServerIndex(index),
+            }),
+            Entry::Listener(_) | Entry::IngressTls(_) | Entry::IngressPlain => None,
+        }
+    }
+
+    /// The same server after other servers were removed from its Gateway. All members, these ones
+    /// included, have the indices of the start.
+    pub(super) fn after_removal_of(&self, removed: &[Self]) -> Self {
+        let removed_before = removed
+            .iter()
+            .filter(|other| other.gateway == self.gateway && other.index < self.index)
+            .count();
+        Self {
+            index: ServerIndex(self.index.0 - removed_before),
+            ..self.clone()
+        }
+    }
+
+    pub(super) fn index(&self) -> ServerIndex {
+        self.index
+    }
+
+    pub(super) fn server<'s>(&self, state: &'s State) -> Option<&'s istio::Server> {
+        state.gateway(&self.gateway)?.spec.servers.get(self.index.0)
+    }
+
+    /// A field of the server in the manifest.
+    pub(super) fn field<'s>(&self, state: &'s State, name: &str) -> Option<&'s Value> {
+        state.manifest(&self.gateway)?.pointer(&self.path(name))
+    }
+
+    /// The JSON pointer (RFC 6901) of such a field.
+    pub(super) fn path(&self, name: &str) -> String {
+        format!("{}/{name}", self.server_path())
+    }
+
+    pub(super) fn server_path(&self) -> String {
+        format!("/spec/servers/{}", self.index.0)
+    }
+
+    /// The hosts in the form in which istiod compares them.
+    pub(super) fn hosts(&self, state: &State) -> Vec<String> {
+        match self.server(state) {
+            Some(server) => sanitize(&server.hosts, &self.gateway.namespace),
+            None => Vec::new(),
+        }
+    }
+
+    /// The hosts as the manifest has them.
+    pub(super) fn written_hosts(&self, state: &State) -> Vec<String> {
+        self.server(state)
+            .into_iter()
+            .flat_map(|server| &server.hosts)
+            .map(HostText::to_string)
+            .collect()
+    }
+
+    /// The Gateway as a VirtualService of a namespace refers to it.
+    pub(super) fn reference(&self, namespace: &str) -> String {
+        // istiod resolves a name without a namespace in the namespace of the VirtualService.
+        if self.gateway.namespace == namespace {
+            self.gateway.name.clone()
+        } else {
+            self.full_gateway()
+        }
+    }
+
+    /// The Gateway in the form that resolved references have: `namespace/name`.
+    pub(super) fn full_gateway(&self) -> String {
+        full_name(&self.gateway)
+    }
 }
 
-/// The namespace of a host as istiod compares it, and the host.
-pub(super) fn split(host: &str) -> (Option<&str>, &str) {
+/// A Gateway in the form that resolved references have: `namespace/name`.
+pub(super) fn full_name(gateway: &ResourceName) -> String {
+    format!("{}/{}", gateway.namespace, gateway.name)
+}
+
+/// The length of the shortest wildcard; `usize::MAX` without a wildcard.
+fn shortest_wildcard(hosts: &[String]) -> usize {
+    hosts
+        .iter()
+        .map(|host| split_namespace(host).1)
+        .filter(|host| host.starts_with('*'))
+        .map(str::len)
+        .min()
+        .unwrap_or(usize::MAX)
+}
+
+/// The namespace of a server's host, and the host without it. Without a namespace, routes of every
+/// namespace may use the host.
+pub(super) fn split_namespace(host: &str) -> (Option<&str>, &str) {
     match host.split_once('/') {
         None => (None, host),
         Some((namespace, host)) => (Some(namespace), host),
     }
 }
 
-/// A host with a namespace, where it has one.
-pub(super) fn join(namespace: Option<&str>, host: &str) -> String {
+/// The reverse of [`split_namespace`].
+pub(super) fn join_namespace(namespace: Option<&str>, host: &str) -> String {
     match namespace {
-        None => host.into(),
+        None => host.to_owned(),
         Some(namespace) => format!("{namespace}/{host}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Member, ServerIndex, shortest_wildcard};
+    use crate::ServerId;
+    use crate::resources::{Kind, ResourceName};
+    use crate::server::Entry;
+
+    fn member(gateway: &str, index: usize) -> Member {
+        let resource = ResourceName {
+            kind: Kind::Gateway,
+            namespace: "shop".to_owned(),
+            name: gateway.to_owned(),
+        };
+        let entry = Entry::Server {
+            index,
+            port_name: "https".to_owned(),
+        };
+        Member::from_server(&ServerId { resource, entry }).unwrap()
+    }
+
+    #[test]
+    fn a_removal_shifts_later_servers_of_the_same_gateway_only() {
+        let removed = [member("a", 0), member("a", 2), member("b", 0)];
+        let index_of = |member: Member| member.after_removal_of(&removed).index;
+        assert_eq!(index_of(member("a", 1)), ServerIndex(0));
+        assert_eq!(index_of(member("a", 3)), ServerIndex(1));
+        assert_eq!(index_of(member("c", 3)), ServerIndex(3));
+    }
+
+    #[test]
+    fn servers_with_wide_wildcards_come_first() {
+        let hosts = |hosts: &[&str]| hosts.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let wide = shortest_wildcard(&hosts(&["a.b.example.com", "shop/*.com"]));
+        let narrow = shortest_wildcard(&hosts(&["*.b.example.com"]));
+        assert!(wide < narrow && narrow < shortest_wildcard(&hosts(&["a.com"])));
     }
 }

@@ -1,185 +1,214 @@
-//! What is in the way of a merge and can be told before there is a plan.
+//! What prevents a merge. Every obstacle is made here or in a submodule:
+//!
+//! - [`present_defects`] finds servers that already do not work.
+//! - [`between_servers`] and [`within_group`] find differences that no plan can remove.
+//! - [`certificate_presenter`] finds that no certificate covers all hosts.
+//! - [`changed_answer`] and [`contradictory_input`] explain why the proof rejects a plan.
 
 mod certificate;
+mod defects;
 mod envoy_filters;
 mod plain_text;
+mod proof;
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
 use super::group::{Group, Member};
-use super::refusal::{GUARD, Obstacle, Reason};
+use super::listener_id::ListenerId;
+use super::refusal::{FILTER_HINT, Obstacle, Reason};
 use super::state::State;
 use crate::listener::Service;
 use crate::resources::Metadata;
 use crate::server::Entry;
 use crate::{Model, ServerId};
-pub(super) use certificate::presenter;
+pub(super) use certificate::certificate_presenter;
+pub(super) use defects::present_defects;
+pub(super) use proof::{changed_answer, contradictory_input};
 
-/// How many servers become one at once at most. A plan has two steps for each and is proved after
-/// each, which takes a time that grows with the square of them.
-const MOST: usize = 300;
+/// The largest number of servers in one plan. A plan has two steps for each server and a proof after
+/// each step, so the time grows with the square of the number.
+const MAX_SERVERS: usize = 300;
 
-/// What is in the way of any merge of servers, for what they are.
-pub(super) fn of_servers(servers: &[ServerId]) -> Option<Obstacle> {
-    if servers.len() > MOST {
-        return Some(Obstacle::new(
+/// What prevents any merge of such servers, whatever their resources contain.
+pub(super) fn between_servers(servers: &[ServerId]) -> Option<Obstacle> {
+    // The size comes first: the other checks and the proof would take too long.
+    if servers.len() > MAX_SERVERS {
+        return Some(Obstacle::with_filter_hint(
             Reason::TooMany,
             format!(
-                "{} servers break each other, and a plan is for {MOST} at most",
+                "{} servers break each other, but a plan can merge at most {MAX_SERVERS}",
                 servers.len()
             ),
-            format!("annotate Gateways with sni-guard/ignore to merge some of them, or {GUARD}"),
+            "annotate Gateways with sni-guard/ignore to merge only some of them",
         ));
     }
-    let is = |kind: fn(&Entry) -> bool| servers.iter().find(|server| kind(&server.entry));
-    if let Some(server) = is(|entry| matches!(entry, Entry::Listener(_))) {
-        return Some(Obstacle::new(
+    // istiod generates Gateways from these kinds of resources, and a plan can change only real ones.
+    servers.iter().find_map(|server| match server.entry {
+        Entry::Server { .. } => None,
+        Entry::Listener(_) => Some(Obstacle::new(
             Reason::GatewayApi,
-            format!("{server} is of the Gateway API, where a listener has one hostname"),
-            GUARD,
-        ));
-    }
-    let server = is(|entry| matches!(entry, Entry::IngressTls(_) | Entry::IngressPlain))?;
-    Some(generated(server))
+            format!("{server} is a Gateway API listener, which can have only one hostname"),
+            FILTER_HINT,
+        )),
+        Entry::IngressTls(_) | Entry::IngressPlain => Some(managed(server)),
+    })
 }
 
-fn generated(server: &ServerId) -> Obstacle {
+fn managed(server: &ServerId) -> Obstacle {
     Obstacle::new(
         Reason::Generated,
-        format!("{server} is generated, and what writes it would undo the change"),
-        GUARD,
+        format!("{server} is managed by a controller, which would revert the change"),
+        FILTER_HINT,
     )
 }
 
-/// The same for servers of Istio's own Gateways.
-pub(super) fn of_group(group: &Group<'_>, state: &State, model: &Model) -> Option<Obstacle> {
-    generated_gateway(group, state)
-        .or_else(|| different_pods(group, model))
-        .or_else(|| different_places(group, state))
+/// What prevents a merge of servers of Istio Gateways.
+pub(super) fn within_group(group: &Group<'_>, state: &State, model: &Model) -> Option<Obstacle> {
+    managed_gateway(group, state)
+        .or_else(|| different_listeners(group, model))
+        .or_else(|| different_port_or_address(group, state))
         .or_else(|| not_https(group))
         .or_else(|| unknown_age(group, state))
-        .or_else(|| tls_settings(group, state))
+        .or_else(|| different_tls_settings(group, state))
         .or_else(|| envoy_filters::find(group, state))
         .or_else(|| plain_text::find(group, state))
 }
 
-/// Knative's, and those of anything that makes Gateways from Ingresses.
-fn generated_gateway(group: &Group<'_>, state: &State) -> Option<Obstacle> {
-    let is_generated = |metadata: &Metadata| {
-        let is_knative = |label: &String| {
-            label
-                .split_once('/')
-                .is_some_and(|(domain, _)| domain.ends_with("knative.dev"))
-        };
-        metadata.labels.keys().any(is_knative)
-            || metadata
-                .owner_references
-                .iter()
-                .any(|owner| owner.kind == "Ingress")
-    };
-    let mut members = group.members();
-    let found = members.find(|member| {
-        state
-            .gateway(&member.gateway)
-            .is_some_and(|gateway| is_generated(&gateway.metadata))
-    })?;
-    Some(generated(&found.id))
+fn managed_gateway(group: &Group<'_>, state: &State) -> Option<Obstacle> {
+    group
+        .members()
+        .find(|member| {
+            state
+                .gateway(&member.gateway)
+                .is_some_and(|gateway| is_managed(&gateway.metadata))
+        })
+        .map(|member| managed(&member.id))
 }
 
-/// Each member must be where every other is, and nowhere else.
-fn different_pods(group: &Group<'_>, model: &Model) -> Option<Obstacle> {
-    let places = |member: &Member| -> BTreeSet<(String, String)> {
-        let workloads = model.workloads.iter().flat_map(|workload| {
-            workload
-                .listeners
-                .iter()
-                .map(move |listener| (workload, listener))
-        });
-        let found = workloads.filter(|(_, listener)| {
-            listener
-                .chains
-                .iter()
-                .any(|chain| chain.server.id == member.id)
-        });
-        found
-            .map(|(workload, listener)| (workload.full_name(), listener.name()))
-            .collect()
-    };
-    let target = places(&group.target);
+/// Whether a controller made a Gateway: Knative sets labels of its domain, and controllers that
+/// translate Ingresses set an owner reference.
+fn is_managed(metadata: &Metadata) -> bool {
+    metadata
+        .labels
+        .keys()
+        .filter_map(|label| label.split_once('/'))
+        .any(|(domain, _)| domain.ends_with("knative.dev"))
+        || metadata
+            .owner_references
+            .iter()
+            .any(|owner| owner.kind == "Ingress")
+}
+
+/// A selector may match several workloads. A host that moves to a server on other pods would be lost
+/// there, so all members must be on exactly the same listeners.
+fn different_listeners(group: &Group<'_>, model: &Model) -> Option<Obstacle> {
+    let target = listeners_of(&group.target, model);
     let other = group
         .absorbed
         .iter()
-        .find(|member| places(member) != target)?;
-    Some(Obstacle::new(
+        .find(|member| listeners_of(member, model) != target)?;
+    Some(Obstacle::with_filter_hint(
         Reason::Pods,
         format!(
             "{} and {} are on different pods or ports",
             group.target.id, other.id
         ),
-        format!("give their Gateways the same selector first, or {GUARD}"),
+        "give their Gateways the same selector first",
     ))
 }
 
-fn different_places(group: &Group<'_>, state: &State) -> Option<Obstacle> {
+fn listeners_of(member: &Member, model: &Model) -> BTreeSet<ListenerId> {
+    let mut listeners = BTreeSet::new();
+    for workload in &model.workloads {
+        for listener in &workload.listeners {
+            if listener
+                .chains
+                .iter()
+                .any(|chain| chain.server.id == member.id)
+            {
+                listeners.insert(ListenerId::new(workload, listener));
+            }
+        }
+    }
+    listeners
+}
+
+/// A Service can map two ports of Gateways to one port of Envoy. The servers still differ, because
+/// `match.port` of a VirtualService refers to the port of the Gateway.
+fn different_port_or_address(group: &Group<'_>, state: &State) -> Option<Obstacle> {
+    let target_id = &group.target.id;
     let target = group.target.server(state)?;
     for member in &group.absorbed {
+        let id = &member.id;
         let server = member.server(state)?;
-        let differ = |what: &str, one: &dyn std::fmt::Display, other: &dyn std::fmt::Display| {
-            let (id, target) = (&member.id, &group.target.id);
-            format!("{target} is on {what}{one}, and {id} on {what}{other}")
-        };
-        let hint = format!("give them the same first, or {GUARD}");
-        if server.port.number != target.port.number {
-            let message = differ("port ", &target.port.number, &server.port.number);
-            return Some(Obstacle::new(Reason::Port, message, hint));
+        let (port, target_port) = (server.port.number, target.port.number);
+        if port != target_port {
+            return Some(Obstacle::with_filter_hint(
+                Reason::Port,
+                format!("{target_id} has port {target_port}, but {id} has port {port}"),
+                "give both the same port first",
+            ));
         }
+        // istiod has one listener for both spellings of any address, but two names of route tables.
         if server.bind != target.bind {
-            let named = |bind: &str| match bind {
-                "" => "any address".to_owned(),
-                bind => format!("address {bind}"),
-            };
-            let message = differ("", &named(&target.bind), &named(&server.bind));
-            return Some(Obstacle::new(Reason::Bind, message, hint));
+            let target_address = address(&target.bind);
+            let address = address(&server.bind);
+            return Some(Obstacle::with_filter_hint(
+                Reason::Bind,
+                format!("{target_id} listens on {target_address}, but {id} listens on {address}"),
+                "give both the same address first",
+            ));
         }
     }
     None
 }
 
+fn address(bind: &str) -> String {
+    match bind {
+        "" => "any address".to_owned(),
+        bind => format!("address {bind}"),
+    }
+}
+
 fn not_https(group: &Group<'_>) -> Option<Obstacle> {
-    let mut chains = group.listener.chains.iter();
-    let found = chains.find(|chain| {
-        let is_member = group.members().any(|member| member.id == chain.server.id);
-        is_member && !matches!(chain.service, Service::Https(_))
-    })?;
+    let chain = group
+        .listener
+        .chains
+        .iter()
+        .filter(|chain| group.has(&chain.server.id))
+        .find(|chain| !matches!(chain.service, Service::Https(_)))?;
     Some(Obstacle::new(
         Reason::NotHttps,
-        format!("{} does not terminate HTTPS", found.server.id),
-        GUARD,
+        format!("{} does not terminate HTTPS", chain.server.id),
+        FILTER_HINT,
     ))
 }
 
-/// To grow the wrong one takes all of its hosts down, so a guess will not do.
+/// istiod drops a server that takes a host of an older one, so a wrong guess at the oldest Gateway
+/// would take all hosts of the target down.
 fn unknown_age(group: &Group<'_>, state: &State) -> Option<Obstacle> {
+    // Within one Gateway the order of the servers decides.
     let gateways = group.gateways();
     if gateways.len() < 2 {
         return None;
     }
     let unknown = gateways.into_iter().find(|name| {
-        let gateway = state.gateway(name);
-        gateway.is_none_or(|gateway| gateway.metadata.creation_timestamp.is_none())
+        state
+            .gateway(name)
+            .is_none_or(|gateway| gateway.metadata.creation_timestamp.is_none())
     })?;
     Some(Obstacle::new(
         Reason::Age,
-        format!("{unknown} has no creationTimestamp, and only the oldest Gateway can grow"),
-        "give the resources as the cluster has them: kubectl get \
+        format!("{unknown} has no creationTimestamp, but only the oldest Gateway can take hosts"),
+        "use the resources as the cluster returns them: kubectl get \
          gateways.networking.istio.io,virtualservices -A -o yaml",
     ))
 }
 
-/// What says where the certificate is; all other settings must be the same.
-const CREDENTIALS: [&str; 5] = [
+/// The fields of `tls` that select a certificate. `certificate_presenter` compares the certificates.
+const CREDENTIAL_FIELDS: [&str; 5] = [
     "credentialName",
     "credentialNames",
     "privateKey",
@@ -187,25 +216,28 @@ const CREDENTIALS: [&str; 5] = [
     "tlsCertificates",
 ];
 
-fn tls_settings(group: &Group<'_>, state: &State) -> Option<Obstacle> {
-    let settings = |member: &Member| {
-        let mut tls = member.field(state, "tls").cloned();
-        if let Some(fields) = tls.as_mut().and_then(Value::as_object_mut) {
-            fields.retain(|name, _| !CREDENTIALS.contains(&name.as_str()));
-        }
-        tls
-    };
-    let target = settings(&group.target);
+/// One server has one set of TLS settings, so all hosts would get the target's settings.
+fn different_tls_settings(group: &Group<'_>, state: &State) -> Option<Obstacle> {
+    let target = tls_settings(&group.target, state);
     let other = group
         .absorbed
         .iter()
-        .find(|member| settings(member) != target)?;
-    Some(Obstacle::new(
+        .find(|member| tls_settings(member, state) != target)?;
+    Some(Obstacle::with_filter_hint(
         Reason::TlsSettings,
         format!(
             "the TLS settings of {} and {} differ",
             group.target.id, other.id
         ),
-        format!("decide which of them all hosts are to have, or {GUARD}"),
+        "give both the settings that all hosts should have first",
     ))
+}
+
+/// The TLS settings of a server without its certificates.
+fn tls_settings(member: &Member, state: &State) -> Option<Value> {
+    let mut tls = member.field(state, "tls").cloned()?;
+    if let Some(fields) = tls.as_object_mut() {
+        fields.retain(|name, _| !CREDENTIAL_FIELDS.contains(&name.as_str()));
+    }
+    Some(tls)
 }

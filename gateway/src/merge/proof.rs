@@ -1,191 +1,211 @@
-//! What becomes of every host at every step.
+//! The proof that the steps of a plan lose no request.
 //!
-//! A plan is proved on the model: after each write, every host that was served is answered as before
-//! on a connection of its own. istiod sends filter chains and route tables apart, and Envoy has new
-//! chains with old tables, or the reverse, for a moment; a plan without an outage holds then too.
+//! After each write, every host that was served at the start must have the same answer on a connection
+//! of its own. istiod sends filter chains and route tables separately, so for a moment Envoy has the
+//! chains of one state with the route tables of another. The proof of a seamless plan covers these
+//! combinations too.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
-use rule::{Host, HostPattern};
+use rule::HostPattern;
+use serde_json::Value;
 
+use super::direct_answer::{DirectAnswer, RouteTables};
+use super::group::split_namespace;
+use super::listener_id::ListenerId;
 use super::state::State;
+use super::steps::{Step, StepNumber};
 use super::write::{Edit, Inapplicable, Write};
-use crate::listener::{RouteSource, Service, names};
-use crate::resources::istio::TlsMode;
-use crate::{Certificates, FilterChain, Listener, Model, Outcome, Workload};
+use crate::listener::names;
+use crate::{Certificates, Listener, Model};
 
-/// What a client gets that asks for a host on a connection of its own.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fresh {
-    /// What becomes of the request.
-    pub outcome: Outcome,
-    /// The routes that it meets.
-    pub routes: Vec<RouteSource>,
-    /// Whether it needs a certificate of its own.
-    pub demands_certificate: bool,
-    /// Whether the certificate that it is shown is good for the host; `None` where that is not known.
-    pub is_certified: Option<bool>,
+/// The states in which every host must keep its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strictness {
+    /// The states after each write, when Envoy has all of it.
+    Steady,
+    /// Also the states in which Envoy has a part of a write, or of a step.
+    Transient,
 }
 
-/// A host that is answered otherwise than before.
+/// Why steps are not a plan. [`prove`] returns it. `merge` falls back to the short plan, or makes it
+/// a [`Refusal`](super::Refusal).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Broken {
-    /// The pods, `namespace/name`.
-    pub workload: String,
-    /// The listener's name in Envoy.
-    pub listener: String,
-    /// The host.
-    pub host: String,
-    /// The number of the step, from 1.
-    pub step: usize,
-    /// What it was answered.
-    pub before: Fresh,
-    /// What it is answered.
-    pub after: Fresh,
-    /// Whether that is only while chains and tables are of two states.
-    pub is_passing: bool,
-}
-
-/// Why a plan does not hold.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Flaw {
-    /// A host is answered otherwise.
+pub enum ProofError {
+    /// The answer for a host changes.
     Broken(Box<Broken>),
-    /// A write does not fit what the ones before it left.
+    /// A write does not fit the state that the previous ones leave.
     Inapplicable {
-        /// The number of the step, from 1.
-        step: usize,
+        /// The step of the write.
+        step: StepNumber,
     },
 }
 
-/// How much is asked of a plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Strictness {
-    /// Every state between two writes is as it should be.
-    Settled,
-    /// Every state on the way from one to the next is, too.
-    Passing,
+/// A host whose answer changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broken {
+    /// Where the host is requested.
+    pub listener: ListenerId,
+    /// The server name and authority of the request.
+    pub host: String,
+    /// The step after which the answer differs.
+    pub step: StepNumber,
+    /// The answer at the start.
+    pub before: DirectAnswer,
+    /// The answer after the step.
+    pub after: DirectAnswer,
+    /// Whether the answer differs only while Envoy has chains and route tables of different states.
+    pub is_transient: bool,
 }
 
-/// Proves steps, each a list of writes, from a state on.
+/// Proves that steps keep the answers of all hosts, from a state on.
 ///
 /// # Errors
-/// The first flaw.
-pub fn prove<'w>(
+/// The first host whose answer changes, or the first write that cannot be made.
+pub fn prove(
     start: &State,
-    steps: impl IntoIterator<Item = &'w [Write]>,
+    steps: &[Step],
     certificates: &Certificates,
     strictness: Strictness,
-) -> Result<(), Flaw> {
-    let steps: Vec<&[Write]> = steps.into_iter().collect();
-    let first = start.model();
-    let questions = Questions::new(&first, &steps, certificates);
+) -> Result<(), ProofError> {
+    let first_model = start.model();
+    let baseline = Baseline::new(&first_model, steps, certificates);
     let mut state = start.clone();
-    let mut before = Rc::new(first);
-    for (at, writes) in steps.iter().enumerate() {
-        let step = at + 1;
+    let mut before = Rc::new(first_model);
+    let mut last = StepNumber::default();
+    for (step, number) in steps.iter().zip(StepNumber::all()) {
         let before_step = Rc::clone(&before);
-        for write in *writes {
+        for write in &step.writes {
             state
                 .apply(write)
-                .map_err(|Inapplicable| Flaw::Inapplicable { step })?;
+                .map_err(|Inapplicable| ProofError::Inapplicable { step: number })?;
             let after = state.model();
-            questions.settled(&after, step)?;
-            if strictness == Strictness::Passing {
-                questions.passing(&before, &after, step)?;
+            baseline.check_steady(&after, number)?;
+            // The API server announces each write on its own, and istiod may send it at once.
+            if strictness == Strictness::Transient {
+                baseline.check_transient(&before, &after, number)?;
             }
             before = Rc::new(after);
         }
-        // istiod may have seen all of a step at once.
-        if strictness == Strictness::Passing && writes.len() > 1 {
-            questions.passing(&before_step, &before, step)?;
+        // istiod debounces changes, so it may send all writes of a step together.
+        if strictness == Strictness::Transient && step.writes.len() > 1 {
+            baseline.check_transient(&before_step, &before, number)?;
         }
+        last = number;
     }
-    questions.nothing_new(&before, steps.len())
+    // A wildcard that stays, or routes of another server, would serve more than the input does.
+    baseline.check_nothing_new(&before, last)
 }
 
-/// The hosts of each listener with what they are answered at first.
-struct Questions<'c> {
-    listeners: BTreeMap<(String, String), BTreeMap<String, Fresh>>,
+/// The answers for all hosts at the start, by listener.
+struct Baseline<'c> {
+    answers: BTreeMap<ListenerId, BTreeMap<String, DirectAnswer>>,
     certificates: &'c Certificates,
 }
 
-impl<'c> Questions<'c> {
-    fn new(model: &Model, steps: &[&[Write]], certificates: &'c Certificates) -> Self {
+/// The moment of a check, for the error.
+#[derive(Clone, Copy)]
+struct Moment {
+    step: StepNumber,
+    is_transient: bool,
+}
+
+impl<'c> Baseline<'c> {
+    fn new(model: &Model, steps: &[Step], certificates: &'c Certificates) -> Self {
         let added = added_hosts(steps);
-        let mut listeners = BTreeMap::new();
-        for (workload, listener) in tls_listeners(model) {
+        let mut answers = BTreeMap::new();
+        for (id, listener) in tls_listeners(model) {
+            // A host for each server name and each domain, and for each wildcard that a step adds: all
+            // other hosts have the answer of one of these.
             let mut patterns = added.clone();
             for chain in &listener.chains {
                 patterns.extend_from_slice(&chain.server_names);
                 patterns.extend(chain.domains().cloned());
             }
-            let tables = Tables::of(listener);
-            let answer = |name: String| {
-                let fresh = fresh(listener, &tables, &name, certificates);
-                (name, fresh)
-            };
-            let answers = names(&patterns).into_iter().map(answer).collect();
-            listeners.insert((workload.full_name(), listener.name()), answers);
+            let tables = RouteTables::new(listener);
+            let mut answers_of_listener = BTreeMap::new();
+            for host in names(&patterns) {
+                let answer = DirectAnswer::new(listener, &tables, &host, certificates);
+                answers_of_listener.insert(host, answer);
+            }
+            answers.insert(id, answers_of_listener);
         }
         Self {
-            listeners,
+            answers,
             certificates,
         }
     }
 
-    /// Every host that was served, when chains and tables are of one state.
-    fn settled(&self, model: &Model, step: usize) -> Result<(), Flaw> {
-        let listeners = by_name(model);
-        self.ask(&listeners, &listeners, (step, false), is_as_before)
+    /// Every served host keeps its answer when chains and route tables are of one state.
+    fn check_steady(&self, model: &Model, step: StepNumber) -> Result<(), ProofError> {
+        let listeners = listeners_by_id(model);
+        let moment = Moment {
+            step,
+            is_transient: false,
+        };
+        self.check(&listeners, &listeners, moment, DirectAnswer::is_kept_by)
     }
 
-    /// The same while they are of two.
-    fn passing(&self, before: &Model, after: &Model, step: usize) -> Result<(), Flaw> {
-        let (before, after) = (by_name(before), by_name(after));
-        self.ask(&before, &after, (step, true), is_as_before)?;
-        self.ask(&after, &before, (step, true), is_as_before)
-    }
-
-    /// In the end nothing is served that was not.
-    fn nothing_new(&self, model: &Model, step: usize) -> Result<(), Flaw> {
-        let listeners = by_name(model);
-        let is_no_more = |before: &Fresh, after: &Fresh| is_served(before) || !is_served(after);
-        self.ask(&listeners, &listeners, (step, false), is_no_more)
-    }
-
-    /// Asks for every host, the chains of one state with the tables of another, until one is answered
-    /// wrong. The number of the step, and whether this is only on the way, are what is told of it.
-    fn ask(
+    /// Every served host keeps its answer while Envoy has the chains of one state and the route tables
+    /// of the other. Either may arrive first.
+    fn check_transient(
         &self,
-        chains: &ByName<'_>,
-        tables: &ByName<'_>,
-        (step, is_passing): (usize, bool),
-        is_right: impl Fn(&Fresh, &Fresh) -> bool,
-    ) -> Result<(), Flaw> {
-        for (place, hosts) in &self.listeners {
-            let listener = chains.get(place).copied();
-            let other = tables.get(place).copied();
-            let routes = other.map(Tables::of).unwrap_or_default();
-            for (host, before) in hosts {
-                let after = match listener {
-                    Some(listener) => fresh(listener, &routes, host, self.certificates),
-                    None => reset(),
+        before: &Model,
+        after: &Model,
+        step: StepNumber,
+    ) -> Result<(), ProofError> {
+        let before = listeners_by_id(before);
+        let after = listeners_by_id(after);
+        let moment = Moment {
+            step,
+            is_transient: true,
+        };
+        self.check(&before, &after, moment, DirectAnswer::is_kept_by)?;
+        self.check(&after, &before, moment, DirectAnswer::is_kept_by)
+    }
+
+    /// At the end, no host is served that was not served at the start.
+    fn check_nothing_new(&self, model: &Model, step: StepNumber) -> Result<(), ProofError> {
+        let listeners = listeners_by_id(model);
+        let moment = Moment {
+            step,
+            is_transient: false,
+        };
+        self.check(&listeners, &listeners, moment, |before, after| {
+            before.is_served() || !after.is_served()
+        })
+    }
+
+    /// Compares the answers with the baseline, for the chains of one state with the route tables of
+    /// the same or another state.
+    fn check(
+        &self,
+        chains: &ListenersById<'_>,
+        tables: &ListenersById<'_>,
+        moment: Moment,
+        is_accepted: impl Fn(&DirectAnswer, &DirectAnswer) -> bool,
+    ) -> Result<(), ProofError> {
+        for (id, answers) in &self.answers {
+            let tables = match tables.get(id) {
+                Some(listener) => RouteTables::new(listener),
+                None => RouteTables::default(),
+            };
+            for (host, before) in answers {
+                // Without its last server, Envoy closes the listener.
+                let after = match chains.get(id) {
+                    Some(listener) => DirectAnswer::new(listener, &tables, host, self.certificates),
+                    None => DirectAnswer::reset(),
                 };
-                if !is_right(before, &after) {
-                    let (workload, listener) = place.clone();
-                    let (host, before) = (host.clone(), before.clone());
-                    let broken = Broken {
-                        workload,
-                        listener,
-                        host,
-                        step,
-                        before,
+                if !is_accepted(before, &after) {
+                    return Err(ProofError::Broken(Box::new(Broken {
+                        listener: id.clone(),
+                        host: host.clone(),
+                        step: moment.step,
+                        before: before.clone(),
                         after,
-                        is_passing,
-                    };
-                    return Err(Flaw::Broken(Box::new(broken)));
+                        is_transient: moment.is_transient,
+                    })));
                 }
             }
         }
@@ -193,132 +213,47 @@ impl<'c> Questions<'c> {
     }
 }
 
-/// Listeners by workload and name.
-type ByName<'m> = HashMap<(String, String), &'m Listener>;
+type ListenersById<'m> = HashMap<ListenerId, &'m Listener>;
 
-fn by_name(model: &Model) -> ByName<'_> {
-    let key = |workload: &Workload, listener: &Listener| (workload.full_name(), listener.name());
-    tls_listeners(model)
-        .map(|(workload, listener)| (key(workload, listener), listener))
-        .collect()
+fn listeners_by_id(model: &Model) -> ListenersById<'_> {
+    tls_listeners(model).collect()
 }
 
-fn tls_listeners(model: &Model) -> impl Iterator<Item = (&Workload, &Listener)> {
+fn tls_listeners(model: &Model) -> impl Iterator<Item = (ListenerId, &Listener)> {
     model.workloads.iter().flat_map(|workload| {
-        let listeners = workload
+        workload
             .listeners
             .iter()
-            .filter(|listener| listener.is_tls());
-        listeners.map(move |listener| (workload, listener))
+            .filter(|listener| listener.is_tls())
+            .map(move |listener| (ListenerId::new(workload, listener), listener))
     })
 }
 
-/// The hosts that the writes put into servers.
-fn added_hosts(steps: &[&[Write]]) -> Vec<HostPattern> {
+/// The hosts that the steps write into servers. The start does not have all of them.
+fn added_hosts(steps: &[Step]) -> Vec<HostPattern> {
     let mut hosts = BTreeSet::new();
-    for write in steps.iter().flat_map(|writes| writes.iter()) {
-        let Write::Patch { edits, .. } = write else {
-            continue;
+    for write in steps.iter().flat_map(|step| &step.writes) {
+        let edits = match write {
+            Write::Patch { edits, .. } => edits,
+            Write::Delete { .. } | Write::Create { .. } => continue,
         };
         for edit in edits {
-            let Edit::Replace { path, new, .. } = edit else {
-                continue;
-            };
-            let list = new.as_array().filter(|_| path.ends_with("/hosts"));
-            let texts = list.into_iter().flatten().filter_map(|host| host.as_str());
-            hosts.extend(texts.map(|host| host.rsplit('/').next().unwrap_or(host).to_owned()));
+            match edit {
+                Edit::Replace { path, new, .. } if path.ends_with("/hosts") => {
+                    hosts.extend(
+                        new.as_array()
+                            .into_iter()
+                            .flatten()
+                            .filter_map(Value::as_str)
+                            .map(|host| split_namespace(host).1),
+                    );
+                }
+                Edit::Replace { .. } | Edit::Remove { .. } | Edit::Insert { .. } => {}
+            }
         }
     }
     hosts
-        .iter()
-        .filter_map(|host| HostPattern::try_from(host.as_str()).ok())
+        .into_iter()
+        .filter_map(|host| HostPattern::try_from(host).ok())
         .collect()
-}
-
-/// The route tables of a listener, as the filter chains that have them, by name.
-#[derive(Default)]
-struct Tables<'m>(HashMap<&'m str, &'m FilterChain>);
-
-impl<'m> Tables<'m> {
-    fn of(listener: &'m Listener) -> Self {
-        Self(
-            listener
-                .chains
-                .iter()
-                .map(|chain| (chain.name.as_str(), chain))
-                .collect(),
-        )
-    }
-}
-
-/// What a host is answered by the chains of one state with the route tables of another. A table that
-/// is not there has no routes (istiod empties what no listener of its own names).
-fn fresh(
-    listener: &Listener,
-    tables: &Tables<'_>,
-    host: &str,
-    certificates: &Certificates,
-) -> Fresh {
-    if listener.is_rejected() {
-        return reset();
-    }
-    let Some(chain) = listener.chain(host.as_bytes()) else {
-        return reset();
-    };
-    let table = match (&chain.service, tables.0.get(chain.name.as_str())) {
-        (Service::Https(_), Some(table)) => Some(*table),
-        (Service::Https(_), None) => None,
-        _ => Some(chain),
-    };
-    let answer = table.map(|table| table.answer(host.as_bytes()));
-    let virtual_host = answer.as_ref().and_then(|answer| answer.virtual_host);
-    Fresh {
-        outcome: answer.map_or(Outcome::NotFound, |answer| answer.outcome),
-        routes: virtual_host
-            .map(|host| host.routes.clone())
-            .unwrap_or_default(),
-        demands_certificate: chain.tls.is_some_and(TlsMode::demands_client_certificate),
-        is_certified: certifies(chain, host, certificates),
-    }
-}
-
-fn reset() -> Fresh {
-    Fresh {
-        outcome: Outcome::Reset,
-        routes: Vec::new(),
-        demands_certificate: false,
-        is_certified: None,
-    }
-}
-
-fn is_served(fresh: &Fresh) -> bool {
-    matches!(
-        fresh.outcome,
-        Outcome::Served | Outcome::Passthrough | Outcome::Tcp
-    )
-}
-
-/// Nothing that was served is lost: a certificate may become good for more, and what is not known is
-/// not compared.
-fn is_as_before(before: &Fresh, after: &Fresh) -> bool {
-    let is_same = before.outcome == after.outcome
-        && before.routes == after.routes
-        && before.demands_certificate == after.demands_certificate
-        && !(before.is_certified == Some(true) && after.is_certified == Some(false));
-    is_same || !is_served(before)
-}
-
-/// Whether a certificate of a filter chain is good for a host; `None` where one is not known.
-pub(super) fn certifies(
-    chain: &FilterChain,
-    host: &str,
-    certificates: &Certificates,
-) -> Option<bool> {
-    let host = Host::from_authority(host.as_bytes());
-    let mut is_certified = false;
-    for credential in &chain.credentials {
-        let known = certificates.known(credential)?;
-        is_certified |= known.names.iter().any(|name| name.certifies(host));
-    }
-    Some(is_certified)
 }

@@ -2,74 +2,78 @@
 
 use serde::Serialize;
 
+use super::listener_id::ListenerId;
+use crate::ServerId;
 use crate::advice::Advice;
 
-/// Servers that are left as they are.
+/// Servers that break each other and that no plan can merge. [`merge`](super::merge) makes it from an
+/// obstacle; the report prints it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Refusal {
-    /// Why, in a word.
+    /// The kind of the obstacle.
     pub reason: Reason,
-    /// The pods, `namespace/name`.
+    /// The workload whose pods have the listener, as `namespace/name`.
     pub workload: String,
-    /// The listener's name in Envoy, or its port where there is none.
+    /// The listener's name in Envoy, or the port if all its servers are dropped.
     pub listener: String,
-    /// The servers.
+    /// The servers that stay as they are.
     pub servers: Vec<String>,
-    /// Why, in words.
+    /// The obstacle as a sentence without a full stop.
     pub message: String,
-    /// What to do instead.
+    /// What the operator can do.
     pub hint: String,
 }
 
-/// Why servers are not merged.
+/// The kind of an obstacle, for programs that read the JSON report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reason {
-    /// A server is dropped already.
+    /// istiod already drops one of the servers.
     Dropped,
-    /// Envoy refuses the listener already.
+    /// Envoy already rejects the listener.
     Rejected,
-    /// They are more than anybody would carry out a plan for.
+    /// A plan for so many servers would be too long.
     TooMany,
-    /// A listener of the Gateway API has one hostname.
+    /// A Gateway API listener can have only one hostname.
     GatewayApi,
-    /// A program writes one of the resources.
+    /// A controller manages one of the Gateways and would revert the change.
     Generated,
-    /// Nobody knows which Gateway is the oldest.
+    /// The age of a Gateway is unknown.
     Age,
-    /// The Gateways are for different pods.
+    /// The servers are on different pods or listeners.
     Pods,
-    /// They name different ports.
+    /// The servers have different ports.
     Port,
-    /// They name different addresses.
+    /// The servers bind different addresses.
     Bind,
-    /// One does not terminate HTTPS.
+    /// A server does not terminate HTTPS.
     NotHttps,
-    /// Their TLS settings differ.
+    /// The TLS settings of the servers differ.
     TlsSettings,
-    /// It is not known which hosts a certificate is good for.
+    /// The contents of a certificate are unknown.
     CertificateUnknown,
-    /// No certificate is good for all hosts.
+    /// No certificate covers all hosts.
     Certificate,
-    /// An EnvoyFilter names one of the Gateways or what is made of it.
+    /// An `EnvoyFilter` refers to one of the Gateways, route tables or server names.
     EnvoyFilter,
-    /// Routes of one would apply to hosts of another.
+    /// Routes of one server would also apply to hosts of another.
     RoutesMix,
-    /// Routes would apply that did not.
+    /// Routes would apply that did not apply before.
     RoutesStart,
-    /// A host would be answered otherwise at some step.
+    /// The answer for a host would change at a step.
     Answer,
 }
 
-/// What is found before it is known of which servers.
+/// What prevents a merge, before the listener is attached to it. The functions of `obstacles` make it,
+/// and [`Self::at`] makes it a [`Refusal`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Obstacle {
     pub(super) reason: Reason,
     pub(super) advice: Advice,
 }
 
-/// What helps where servers stay apart.
-pub(super) const GUARD: &str =
+/// The alternative for servers that stay apart.
+pub(super) const FILTER_HINT: &str =
     "have the filter answer 421 instead: packager manifest --image IMAGE --from PATH";
 
 impl Obstacle {
@@ -80,13 +84,33 @@ impl Obstacle {
         }
     }
 
-    pub(super) fn on(self, workload: String, listener: String, servers: Vec<String>) -> Refusal {
+    /// An obstacle that the operator can remove, or leave and install the filter.
+    pub(super) fn with_filter_hint(
+        reason: Reason,
+        message: impl Into<String>,
+        remedy: &str,
+    ) -> Self {
+        Self::new(reason, message, format!("{remedy}, or {FILTER_HINT}"))
+    }
+
+    pub(super) fn at(self, listener: &ListenerId, servers: &[ServerId]) -> Refusal {
+        let name = listener.listener_name();
+        self.refuse(listener.workload_name(), name, servers)
+    }
+
+    /// The same for a listener that exists only in part, so that its names are given.
+    pub(super) fn refuse(
+        self,
+        workload: String,
+        listener: String,
+        servers: &[ServerId],
+    ) -> Refusal {
         let Advice { message, hint } = self.advice;
         Refusal {
             reason: self.reason,
             workload,
             listener,
-            servers,
+            servers: servers.iter().map(ToString::to_string).collect(),
             message,
             hint,
         }

@@ -1,4 +1,4 @@
-//! The resources between two changes.
+//! The resources between two writes of a plan.
 
 use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
@@ -9,49 +9,47 @@ use crate::resources::istio::Gateway;
 use crate::resources::{Kind, Metadata, ResourceName};
 use crate::{Model, Resources};
 
-/// Resources that change as a plan says. What a plan is proved on is what its patches make of the
-/// manifests, read anew.
+/// Resources that the writes of a plan change. Each write changes a manifest, and the resource is
+/// read from that manifest again, so a proof covers exactly what an operator applies.
 #[derive(Clone, Debug)]
 pub struct State(Resources);
 
 impl State {
-    /// The state of resources whose manifests were kept.
+    /// The first state. It needs resources that were read with their manifests.
     #[must_use]
     pub fn new(resources: Resources) -> Self {
         Self(resources)
     }
 
-    /// The resources.
+    /// All resources with the writes so far.
     #[must_use]
     pub fn resources(&self) -> &Resources {
         &self.0
     }
 
-    /// What istiod makes of them.
+    /// What istiod makes of the resources.
     #[must_use]
     pub fn model(&self) -> Model {
         Model::of(&self.0)
     }
 
-    /// A Gateway.
-    #[must_use]
-    pub fn gateway(&self, name: &ResourceName) -> Option<&Gateway> {
+    pub(super) fn gateway(&self, name: &ResourceName) -> Option<&Gateway> {
         self.0
             .gateways
             .iter()
-            .find(|gateway| is(&gateway.metadata, name))
+            .find(|gateway| has_name(&gateway.metadata, name))
     }
 
-    /// A manifest that was kept.
+    /// The manifest of a resource, if it was kept.
     #[must_use]
     pub fn manifest(&self, resource: &ResourceName) -> Option<&Value> {
         self.0.manifests.get(resource)
     }
 
-    /// Makes a change.
+    /// Applies a write to the manifest and to the resource that is read from it.
     ///
     /// # Errors
-    /// The resource is not what the change takes it to be; nothing is changed then.
+    /// The resource differs from what the write expects. The state is unchanged then.
     pub fn apply(&mut self, write: &Write) -> Result<(), Inapplicable> {
         let resource = write.resource();
         let manifest = match write {
@@ -65,53 +63,70 @@ impl State {
             Write::Delete { .. } => None,
             Write::Create { manifest, .. } => Some(manifest.clone()),
         };
-        let is_new = matches!(write, Write::Create { .. });
+        // The age decides which server istiod drops. The API server sets it at creation, so a Gateway
+        // that is created again is the youngest.
+        let age = match write {
+            Write::Patch { .. } | Write::Delete { .. } => Age::Kept,
+            Write::Create { .. } => Age::Youngest,
+        };
+        // A plan writes only these two kinds.
         if resource.kind == Kind::Gateway {
-            let gateways = &mut self.0.gateways;
-            set(gateways, resource, manifest.as_ref(), is_new, |gateway| {
-                &mut gateway.metadata
-            })?;
+            replace(
+                &mut self.0.gateways,
+                resource,
+                manifest.as_ref(),
+                age,
+                |gateway| &mut gateway.metadata,
+            )?;
         } else {
-            let services = &mut self.0.virtual_services;
-            set(services, resource, manifest.as_ref(), is_new, |service| {
-                &mut service.metadata
-            })?;
+            replace(
+                &mut self.0.virtual_services,
+                resource,
+                manifest.as_ref(),
+                age,
+                |service| &mut service.metadata,
+            )?;
         }
         self.0.manifests.set(resource, manifest);
         Ok(())
     }
 }
 
-fn is(metadata: &Metadata, name: &ResourceName) -> bool {
-    metadata.namespace == name.namespace && metadata.name == name.name
+/// The creation timestamp of a resource after a write.
+#[derive(Clone, Copy)]
+enum Age {
+    Kept,
+    Youngest,
 }
 
-/// Replaces a resource by what is read from its manifest. It keeps its age; a new one is the youngest.
-fn set<T: DeserializeOwned>(
+/// Replaces a resource by the one that its manifest describes, or removes it without a manifest.
+fn replace<T: DeserializeOwned>(
     list: &mut Vec<T>,
     name: &ResourceName,
     manifest: Option<&Value>,
-    is_new: bool,
-    metadata: impl Fn(&mut T) -> &mut Metadata,
+    age: Age,
+    metadata: fn(&mut T) -> &mut Metadata,
 ) -> Result<(), Inapplicable> {
-    let mut found: Option<T> = match manifest {
-        Some(manifest) => Some(T::deserialize(manifest).map_err(|_| Inapplicable)?),
-        None => None,
-    };
-    let known = list
-        .iter_mut()
-        .map(&metadata)
-        .find(|metadata| is(metadata, name));
-    let known_age = known.and_then(|metadata| metadata.creation_timestamp);
-    if let Some(found) = &mut found {
-        let age = if is_new {
-            Some(DateTime::<Utc>::MAX_UTC)
-        } else {
-            known_age
+    // An invalid manifest must not change the list, so it is read first.
+    let mut replacement: Option<T> = manifest
+        .map(T::deserialize)
+        .transpose()
+        .map_err(|_| Inapplicable)?;
+    if let Some(replacement) = &mut replacement {
+        metadata(replacement).creation_timestamp = match age {
+            Age::Kept => list
+                .iter_mut()
+                .map(metadata)
+                .find(|metadata| has_name(metadata, name))
+                .and_then(|metadata| metadata.creation_timestamp),
+            Age::Youngest => Some(DateTime::<Utc>::MAX_UTC),
         };
-        metadata(found).creation_timestamp = age;
     }
-    list.retain_mut(|entry| !is(metadata(entry), name));
-    list.extend(found);
+    list.retain_mut(|entry| !has_name(metadata(entry), name));
+    list.extend(replacement);
     Ok(())
+}
+
+fn has_name(metadata: &Metadata, name: &ResourceName) -> bool {
+    metadata.namespace == name.namespace && metadata.name == name.name
 }

@@ -1,365 +1,247 @@
-//! The steps of a merge, one by one.
+//! The steps of a merge.
+//!
+//! # Example
+//!
+//! Two Gateways are on one listener. `gw-a` is the older one, so its server is the target:
+//!
+//! | server | hosts | routes in its route table |
+//! |---|---|---|
+//! | `gw-a` | `a.example.com` | VirtualService `va` |
+//! | `gw-b` | `b.example.com` | VirtualService `vb` |
+//!
+//! The seamless plan makes these writes. The wildcards `*.example.com` and `*.com` are unused.
+//!
+//! 1. `bind-routes`: `vb` lists `gw-a` in addition to `gw-b`. `gw-a` has no host of `vb` yet, so no
+//!    route table changes.
+//! 2. `add-wildcard`: `gw-a` also gets the host `*.example.com`. Its route table now has the routes of
+//!    `vb`. Connections for `b.example.com` still select `gw-b`, because Envoy prefers the longest name.
+//! 3. `shift-connections`: the host of `gw-b` becomes `*.com`. New connections for `b.example.com` select
+//!    `gw-a`, whose route table has the routes since step 2. The route table of `gw-b` keeps them under
+//!    `*.com`, for open connections and for an Envoy that still has the old filter chain.
+//! 4. `delete-servers`: `gw-b` is deleted. No new connection for a served host selects it, and open ones
+//!    were drained.
+//! 5. `replace-wildcard`: the hosts of `gw-a` become `a.example.com` and `b.example.com`. Both hosts keep
+//!    their filter chain and their routes.
+//! 6. `unbind-routes`: `vb` no longer lists `gw-b`, which does not exist any more.
 
-use std::collections::BTreeSet;
+mod builder;
 
-use serde_json::Value;
-
-use super::bindings;
-use super::group::{Group, Member, split};
+use super::group::{Group, Member, join_namespace, split_namespace};
 use super::state::State;
-use super::wildcards::{Held, NoWildcard, in_namespaces_of, includes};
-use super::write::{Edit, Inapplicable, Write, texts};
-use crate::ServerId;
-use crate::resources::ResourceName;
+use super::wildcards::{WildcardAllocation, includes};
+use super::write::{Inapplicable, Write};
+use builder::StepsBuilder;
 
-/// Writes that belong together. Each may be live before the next is made.
+/// Writes that belong together. Each of them may take effect before the next one is made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// Its name, for a folder.
-    pub name: &'static str,
-    /// What it does, as a sentence without a full stop.
+    /// What the writes are for.
+    pub kind: StepKind,
+    /// What the step does, as a sentence without a full stop.
     pub purpose: String,
-    /// The writes, in this order.
+    /// The writes in the order in which they are made.
     pub writes: Vec<Write>,
 }
 
-/// Why there are no such steps.
+/// The kinds of steps, in the order of a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StepKind {
+    /// The target gets the certificate that covers all hosts.
+    SetCertificate,
+    /// VirtualServices of the absorbed servers list the target's Gateway too.
+    BindRoutes,
+    /// The target gets wildcards, and with them the routes of the absorbed servers.
+    AddWildcard,
+    /// An absorbed server gives up its hosts, so that new connections select the target.
+    ShiftConnections,
+    /// The target gets all hosts at once, and istiod drops the absorbed servers.
+    MoveHosts,
+    /// Absorbed servers are deleted.
+    DeleteServers,
+    /// The target's wildcards are replaced with the hosts.
+    ReplaceWildcard,
+    /// VirtualServices no longer list Gateways that were deleted.
+    UnbindRoutes,
+}
+
+/// The number of a step in its plan, from 1; 0 before the first step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StepNumber(pub usize);
+
+/// Why a builder makes no steps. `merge` falls back to the short plan without a wildcard, and refuses
+/// to merge on an input that contradicts itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum NoSteps {
-    /// There is no wildcard for a host.
-    NoWildcard(String),
-    /// The input contradicts itself.
+pub(super) enum StepsError {
+    /// No unused wildcard covers a host.
+    NoWildcard { host: String },
+    /// A write does not fit the manifests.
     Inapplicable,
 }
 
-impl From<Inapplicable> for NoSteps {
+impl StepKind {
+    /// The name in reports and in the names of folders.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::SetCertificate => "set-certificate",
+            Self::BindRoutes => "bind-routes",
+            Self::AddWildcard => "add-wildcard",
+            Self::ShiftConnections => "shift-connections",
+            Self::MoveHosts => "move-hosts",
+            Self::DeleteServers => "delete-servers",
+            Self::ReplaceWildcard => "replace-wildcard",
+            Self::UnbindRoutes => "unbind-routes",
+        }
+    }
+}
+
+impl StepNumber {
+    /// The numbers of all steps of a plan, from the first.
+    pub(super) fn all() -> impl Iterator<Item = Self> {
+        (1..).map(Self)
+    }
+
+    /// The step with this number in a plan.
+    #[must_use]
+    pub fn of(self, steps: &[Step]) -> Option<&Step> {
+        steps.get(self.0.checked_sub(1)?)
+    }
+}
+
+impl std::fmt::Display for StepNumber {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl From<Inapplicable> for StepsError {
     fn from(Inapplicable: Inapplicable) -> Self {
         Self::Inapplicable
     }
 }
 
-impl From<NoWildcard> for NoSteps {
-    fn from(found: NoWildcard) -> Self {
-        Self::NoWildcard(found.host)
+/// A plan that loses no request. No route table loses routes while a filter chain uses it, even while
+/// Envoy has the filter chains of one state and the route tables of another.
+pub(super) fn seamless(
+    group: &Group<'_>,
+    start: &State,
+    presenter: &Member,
+) -> Result<Vec<Step>, StepsError> {
+    let departures = departures(group, start)?;
+    let hosts_of_target = group.target.hosts(start);
+    let mut steps = StepsBuilder::new(group, start);
+
+    // First the certificate: a host that moved earlier would get one that does not cover it. The new
+    // one covers the target's own hosts too.
+    steps.set_certificate(presenter)?;
+    // Then the routes. The target has no host for them yet, so no route table changes.
+    steps.bind_routes()?;
+    // The target gets the routes before it gets connections. Connections still select the absorbed
+    // servers, whose hosts are longer than these wildcards.
+    let wildcards = steps.add_wildcards(departures.iter().flat_map(|server| &server.covering))?;
+    // One server after the other, the one with the widest wildcard first: its hosts would otherwise
+    // get the connections of the servers that left before it.
+    for server in &departures {
+        // The target has the routes, and the old route table keeps them until it has no connections.
+        steps.shift_connections(server.member, &server.hosts, &server.parking)?;
+        // The parking wildcard becomes unused again, for the next server.
+        steps.delete_servers(std::slice::from_ref(server.member))?;
     }
+    // The target has all connections, so exact hosts select the same chain as the wildcards. They have
+    // to go last, because they serve hosts that no server had.
+    if !wildcards.is_empty() {
+        let absorbed: Vec<String> = departures
+            .into_iter()
+            .flat_map(|server| server.hosts)
+            .filter(|host| !includes(&hosts_of_target, host))
+            .collect();
+        steps.replace_wildcards(&wildcards, &absorbed)?;
+    }
+    // A reference to a deleted Gateway has no effect, but a new Gateway with that name would get routes.
+    steps.unbind_routes()?;
+    Ok(steps.finish())
 }
 
-/// Steps as they are made, with the state that they lead to.
-pub(super) struct Steps<'g> {
-    group: Group<'g>,
-    state: State,
-    made: Vec<Step>,
-    /// The VirtualServices that were bound to the growing Gateway.
-    bound: Vec<ResourceName>,
-    /// The Gateways of which nothing is left.
-    deleted: Vec<ResourceName>,
+/// A plan of few steps. New connections for hosts of the absorbed servers may get 404 for some
+/// milliseconds: istiod empties their route tables and removes their filter chains at once, and Envoy
+/// may apply the first before the second.
+pub(super) fn short(
+    group: &Group<'_>,
+    start: &State,
+    presenter: &Member,
+) -> Result<Vec<Step>, StepsError> {
+    let mut steps = StepsBuilder::new(group, start);
+    // The certificate and the routes come first, for the same reasons as in the seamless plan.
+    steps.set_certificate(presenter)?;
+    steps.bind_routes()?;
+    // istiod drops the absorbed servers here: the target is older and has their hosts. So the hosts
+    // move in one write.
+    let hosts: Vec<String> = group
+        .absorbed
+        .iter()
+        .flat_map(|member| member.hosts(start))
+        .collect();
+    steps.move_hosts(&hosts)?;
+    // Dropped servers have no effect.
+    steps.delete_servers(&group.absorbed)?;
+    steps.unbind_routes()?;
+    Ok(steps.finish())
 }
 
-impl<'g> Steps<'g> {
-    pub(super) fn new(group: &Group<'g>, state: &State) -> Self {
-        Self {
-            group: group.clone(),
-            state: state.clone(),
-            made: Vec::new(),
-            bound: Vec::new(),
-            deleted: Vec::new(),
+/// An absorbed server with the wildcards that the seamless plan uses for it.
+struct Departure<'g> {
+    member: &'g Member,
+    hosts: Vec<String>,
+    /// For each host, the wildcard by which the target covers it, in the namespace of the host.
+    covering: Vec<String>,
+    /// The host of the server while it keeps its routes for open connections.
+    parking: String,
+}
+
+/// Allocates all wildcards before the first write, so that a plan is either possible or not.
+fn departures<'g>(group: &'g Group<'_>, start: &State) -> Result<Vec<Departure<'g>>, StepsError> {
+    let mut allocation = WildcardAllocation::new(group, start);
+    let mut covering_by_member = Vec::new();
+    for member in &group.absorbed {
+        let mut covering = Vec::new();
+        for host in member.hosts(start) {
+            let (_, host) = split_namespace(&host);
+            let wildcard = allocation
+                .covering_wildcard(host)
+                .ok_or_else(|| StepsError::NoWildcard { host: host.into() })?;
+            covering.push(wildcard);
         }
+        covering_by_member.push((member, covering));
     }
 
-    /// A plan on which no route table is empty while a filter chain uses it, not even while Envoy has
-    /// the chains of one state and the tables of another.
-    pub(super) fn seamless(mut self, presenter: &Member) -> Result<Vec<Step>, NoSteps> {
-        let mut held = Held::of(&self.group, &self.state);
-        let target_hosts = self.group.target.hosts(&self.state);
-        let absorbed = self.group.absorbed.clone();
-        let mut covers: Vec<Vec<String>> = Vec::new();
-        for member in &absorbed {
-            let hosts = member.hosts(&self.state);
-            let hosts = hosts.iter().map(|host| split(host).1);
-            covers.push(
-                hosts
-                    .map(|host| held.cover(host))
-                    .collect::<Result<_, _>>()?,
-            );
-        }
-        held.take(covers.iter().flatten());
-        self.present(presenter)?;
-        self.bind()?;
-        let wildcards = self.cover(&absorbed, &covers)?;
-        let mut own: Vec<Vec<String>> = Vec::new();
-        for (member, covers) in absorbed.iter().zip(&covers) {
-            own.push(member.hosts(&self.state));
-            self.hand_over(&member.id, &held, covers)?;
-            self.remove(std::slice::from_ref(&member.id))?;
-        }
-        let own: Vec<String> = own.into_iter().flatten().collect();
-        let left: Vec<String> = own
-            .into_iter()
-            .filter(|host| !includes(&target_hosts, host))
-            .collect();
-        if !wildcards.is_empty() {
-            let purpose = "replace the wildcards by the hosts";
-            self.grow("name-hosts", purpose.into(), &wildcards, &left)?;
-        }
-        self.unbind()?;
-        Ok(self.made)
+    // The target has all covering wildcards before the first server is parked.
+    for (_, covering) in &covering_by_member {
+        allocation.reserve(covering.iter().cloned());
     }
 
-    /// A plan of few steps. New connections for hosts of the absorbed servers may get 404 for some
-    /// milliseconds when the growing server takes them: their old route tables are emptied as their
-    /// filter chains go, and Envoy does one after the other.
-    pub(super) fn short(mut self, presenter: &Member) -> Result<Vec<Step>, NoSteps> {
-        let absorbed = self.group.absorbed.clone();
-        self.present(presenter)?;
-        self.bind()?;
-        let hosts: Vec<String> = absorbed
+    let mut departures = Vec::new();
+    for (member, covering) in covering_by_member {
+        let hosts = member.hosts(start);
+        let shortest = covering
             .iter()
-            .flat_map(|member| member.hosts(&self.state))
-            .collect();
-        let purpose = format!(
-            "have {} serve all hosts, which drops the other servers",
-            self.group.target.id
-        );
-        self.grow("take-over", purpose, &[], &hosts)?;
-        let ids: Vec<_> = absorbed.iter().map(|member| member.id.clone()).collect();
-        self.remove(&ids)?;
-        self.unbind()?;
-        Ok(self.made)
-    }
-
-    fn step(
-        &mut self,
-        name: &'static str,
-        purpose: String,
-        writes: Vec<Write>,
-    ) -> Result<(), Inapplicable> {
-        for write in &writes {
-            self.state.apply(write)?;
-        }
-        if !writes.is_empty() {
-            self.made.push(Step {
-                name,
-                purpose,
-                writes,
-            });
-        }
-        Ok(())
-    }
-
-    /// Has the growing server show the certificate that is good for all hosts.
-    fn present(&mut self, presenter: &Member) -> Result<(), Inapplicable> {
-        let target = &self.group.target;
-        if presenter.id == target.id {
-            return Ok(());
-        }
-        let value = |member: &Member| {
-            member
-                .field(&self.state, "tls")
-                .cloned()
-                .ok_or(Inapplicable)
-        };
-        let (old, new) = (value(target)?, value(presenter)?);
-        let purpose = format!(
-            "have {} show the certificate of {}",
-            target.id, presenter.id
-        );
-        let edit = Edit::Replace {
-            path: target.path("tls"),
-            old,
-            new,
-        };
-        let resource = target.gateway.clone();
-        self.step(
-            "certificate",
-            purpose,
-            vec![Write::Patch {
-                resource,
-                edits: vec![edit],
-            }],
-        )
-    }
-
-    fn bind(&mut self) -> Result<(), Inapplicable> {
-        let writes = bindings::bind(&self.group, &self.state);
-        self.bound = writes
-            .iter()
-            .map(|write| write.resource().clone())
-            .collect();
-        let purpose = format!("bind the routes to {} too", self.group.target.gateway);
-        self.step("bind-routes", purpose, writes)
-    }
-
-    /// Gives the growing server the wildcards; those that it had not.
-    fn cover(
-        &mut self,
-        absorbed: &[Member],
-        covers: &[Vec<String>],
-    ) -> Result<Vec<String>, Inapplicable> {
-        let known = self.group.target.hosts(&self.state);
-        let mut wildcards: BTreeSet<String> = BTreeSet::new();
-        for (member, covers) in absorbed.iter().zip(covers) {
-            for (host, cover) in member.hosts(&self.state).iter().zip(covers) {
-                wildcards.extend(in_namespaces_of(std::slice::from_ref(host), cover));
-            }
-        }
-        let new: Vec<String> = wildcards
-            .into_iter()
-            .filter(|wildcard| !includes(&known, wildcard))
-            .collect();
-        if !new.is_empty() {
-            let target = &self.group.target.id;
-            let purpose =
-                format!("add an unused wildcard host to {target}, for the other servers' routes");
-            self.grow("know-routes", purpose, &[], &new)?;
-        }
-        Ok(new)
-    }
-
-    /// Gives a server another wildcard in the place of its hosts, so that their names find the
-    /// growing one while the old route table has their routes still.
-    fn hand_over(&mut self, id: &ServerId, held: &Held, covers: &[String]) -> Result<(), NoSteps> {
-        let member = self.member(id).ok_or(Inapplicable)?.clone();
-        let hosts = member.hosts(&self.state);
-        let wildcard = held.park(&hosts, covers)?;
-        let edit = Edit::Replace {
-            path: member.path("hosts"),
-            old: member
-                .field(&self.state, "hosts")
-                .cloned()
-                .ok_or(Inapplicable)?,
-            new: texts(&in_namespaces_of(&hosts, &wildcard)),
-        };
-        let purpose = format!(
-            "move the hosts of {} to {}",
-            member.id, self.group.target.id
-        );
-        let resource = member.gateway;
-        self.step(
-            "hand-over",
-            purpose,
-            vec![Write::Patch {
-                resource,
-                edits: vec![edit],
-            }],
-        )?;
-        Ok(())
-    }
-
-    /// Changes the hosts of the growing server.
-    fn grow(
-        &mut self,
-        name: &'static str,
-        purpose: String,
-        without: &[String],
-        with: &[String],
-    ) -> Result<(), Inapplicable> {
-        let target = &self.group.target;
-        let written = target.written_hosts(&self.state);
-        let mut hosts: Vec<String> = written
-            .iter()
-            .filter(|host| !without.contains(host))
+            .min_by_key(|wildcard| wildcard.len())
             .cloned()
-            .collect();
-        for host in with {
-            let known = target.hosts(&self.state);
-            let is_known = known.contains(host) && !without.contains(host);
-            if !is_known && !hosts.contains(host) {
-                hosts.push(host.clone());
-            }
-        }
-        let edit = Edit::Replace {
-            path: target.path("hosts"),
-            old: target
-                .field(&self.state, "hosts")
-                .cloned()
-                .ok_or(Inapplicable)?,
-            new: texts(&hosts),
+            .unwrap_or_default();
+        let Some(parking) = allocation.parking_wildcard(&hosts, &shortest) else {
+            return Err(StepsError::NoWildcard { host: shortest });
         };
-        let resource = target.gateway.clone();
-        self.step(
-            name,
-            purpose,
-            vec![Write::Patch {
-                resource,
-                edits: vec![edit],
-            }],
-        )
-    }
-
-    /// Takes servers out of their Gateways; a Gateway of which nothing is left is deleted.
-    fn remove(&mut self, ids: &[ServerId]) -> Result<(), Inapplicable> {
-        let mut members: Vec<Member> = ids
+        // Each host admits routes of one namespace or of all, and so must its wildcard.
+        let covering = hosts
             .iter()
-            .filter_map(|id| self.member(id))
-            .cloned()
+            .zip(&covering)
+            .map(|(host, wildcard)| join_namespace(split_namespace(host).0, wildcard))
             .collect();
-        members.sort_by(|a, b| (&a.gateway, b.index).cmp(&(&b.gateway, a.index)));
-        let gateways: BTreeSet<ResourceName> = members
-            .iter()
-            .map(|member| member.gateway.clone())
-            .collect();
-        let mut writes = Vec::new();
-        for gateway in gateways {
-            let going: Vec<&Member> = members
-                .iter()
-                .filter(|member| member.gateway == gateway)
-                .collect();
-            writes.push(self.removal(&gateway, &going)?);
-        }
-        let names: Vec<String> = members.iter().map(|member| member.id.to_string()).collect();
-        let purpose = format!(
-            "delete servers that no longer receive connections: {}",
-            names.join(", ")
-        );
-        self.step("remove", purpose, writes)?;
-        for gone in &members {
-            let others = std::iter::once(&mut self.group.target).chain(&mut self.group.absorbed);
-            for other in others.filter(|other| other.gateway == gone.gateway) {
-                if other.index > gone.index {
-                    other.index -= 1;
-                }
-            }
-        }
-        Ok(())
+        departures.push(Departure {
+            member,
+            hosts,
+            covering,
+            parking,
+        });
     }
-
-    fn removal(
-        &mut self,
-        gateway: &ResourceName,
-        going: &[&Member],
-    ) -> Result<Write, Inapplicable> {
-        let manifest = self.state.manifest(gateway).ok_or(Inapplicable)?;
-        let servers = manifest.pointer("/spec/servers").and_then(Value::as_array);
-        if servers.is_some_and(|servers| servers.len() == going.len()) {
-            self.deleted.push(gateway.clone());
-            let manifest = manifest.clone();
-            return Ok(Write::Delete {
-                resource: gateway.clone(),
-                manifest,
-            });
-        }
-        let edit = |member: &&Member| {
-            let path = member.server_path();
-            let old = manifest.pointer(&path).cloned().ok_or(Inapplicable)?;
-            Ok(Edit::Remove { path, old })
-        };
-        let edits = going.iter().map(edit).collect::<Result<_, _>>()?;
-        Ok(Write::Patch {
-            resource: gateway.clone(),
-            edits,
-        })
-    }
-
-    fn unbind(&mut self) -> Result<(), Inapplicable> {
-        let writes = bindings::unbind(&self.state, &self.bound, &self.deleted);
-        self.step(
-            "unbind-routes",
-            "remove the references to deleted Gateways".into(),
-            writes,
-        )
-    }
-
-    fn member(&self, id: &ServerId) -> Option<&Member> {
-        self.group.members().find(|member| member.id == *id)
-    }
+    Ok(departures)
 }

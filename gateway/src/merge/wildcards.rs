@@ -1,164 +1,248 @@
-//! Wildcards that are free to be used for a while.
+//! Unused wildcards that a plan needs for a while.
 //!
-//! A server's hosts decide two things at once: which server names find its filter chain, and which
-//! routes are in its table. A wildcard in the growing server puts the routes of another into its table
-//! while that other's own, longer name still finds the old chain; a shorter wildcard in the other
-//! keeps the routes in the old table while its name already finds the new chain.
+//! The hosts of a server decide two things: which server names (SNI) select its filter chain, and which
+//! routes are in its route table. Envoy selects the filter chain with the longest matching name. So two
+//! kinds of wildcards separate the two effects:
+//!
+//! - A covering wildcard on the target adds the routes of another server to the target's route table.
+//!   Connections still select the other server, because its host is longer.
+//! - A shorter parking wildcard on the other server keeps its routes in its own route table. New
+//!   connections select the target, because the covering wildcard is longer.
 
 use std::collections::BTreeSet;
 
 use rule::host::istio::IstioHost;
 
-use super::group::{Group, Member, join, split};
+use super::group::{Group, join_namespace, split_namespace};
 use super::state::State;
+use crate::resources::istio;
 use crate::server::Protocol;
 
-/// Who holds a wildcard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Holder {
-    Target,
-    Absorbed,
-    Another,
-}
-
-/// Hosts of the listener, without their namespaces, and who holds them.
-pub(super) struct Held {
+/// The hosts of a listener, without their namespaces, by the server that has them.
+#[derive(Debug, Default)]
+pub(super) struct WildcardAllocation {
     target: BTreeSet<String>,
     absorbed: BTreeSet<String>,
     others: BTreeSet<String>,
 }
 
-impl Held {
-    pub(super) fn of(group: &Group<'_>, state: &State) -> Self {
-        let hosts = |members: &[Member]| {
-            let hosts = members.iter().flat_map(|member| member.hosts(state));
-            hosts
-                .map(|host| split(&host).1.to_owned())
-                .collect::<BTreeSet<String>>()
-        };
-        let is_member = |id| group.members().any(|member| member.id == id);
-        let chains = group
-            .listener
-            .chains
-            .iter()
-            .filter(|chain| !is_member(chain.server.id.clone()));
-        let of_chains = chains.flat_map(|chain| {
-            let hosts = chain
-                .server
-                .hosts
+/// The server that has a wildcard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Holder {
+    Target,
+    Absorbed,
+    Other,
+}
+
+impl WildcardAllocation {
+    pub(super) fn new(group: &Group<'_>, state: &State) -> Self {
+        let mut allocation = Self {
+            target: group
+                .target
+                .hosts(state)
                 .iter()
-                .map(|host| split(host).1.to_owned());
-            hosts.chain(chain.server_names.iter().map(ToString::to_string))
-        });
-        // A server that does not terminate HTTPS may have no chain, and has its hosts all the same.
-        let servers = state
-            .resources()
-            .gateways
-            .iter()
-            .flat_map(|gateway| &gateway.spec.servers);
-        let opaque = servers.filter(|server| {
-            let protocol = Protocol::parse(&server.port.protocol);
-            let is_passed = server
-                .tls
-                .as_ref()
-                .is_some_and(|tls| !tls.mode.terminates());
-            server.tls.is_some()
-                && protocol != Protocol::Http
-                && (is_passed || protocol != Protocol::Https)
-        });
-        let of_opaque =
-            opaque.flat_map(|server| server.hosts.iter().map(|host| host.host().to_owned()));
-        Self {
-            target: hosts(std::slice::from_ref(&group.target)),
-            absorbed: hosts(&group.absorbed),
-            others: of_chains.chain(of_opaque).collect(),
+                .map(|host| without_namespace(host))
+                .collect(),
+            absorbed: group
+                .absorbed
+                .iter()
+                .flat_map(|member| member.hosts(state))
+                .map(|host| without_namespace(&host))
+                .collect(),
+            others: hosts_without_chain(state),
+        };
+        // A passthrough chain has the SNI hosts of its routes, which differ from the server's hosts.
+        for chain in &group.listener.chains {
+            if !group.has(&chain.server.id) {
+                for host in &chain.server.hosts {
+                    allocation.others.insert(without_namespace(host));
+                }
+                for name in &chain.server_names {
+                    allocation.others.insert(name.to_string());
+                }
+            }
         }
+        allocation
+    }
+
+    /// The longest wildcard that covers a host of an absorbed server and that the target may have.
+    pub(super) fn covering_wildcard(&self, host: &str) -> Option<String> {
+        for wildcard in wider_wildcards(host) {
+            match self.holder(&wildcard) {
+                None | Some(Holder::Target) => return Some(wildcard),
+                // The target cannot have it yet: istiod drops the younger of two servers with one host.
+                // Its holder leaves before the servers whose hosts it covers, so a wider one works.
+                Some(Holder::Absorbed) => {}
+                // Envoy prefers the longer name, so connections would select the other server.
+                Some(Holder::Other) => return None,
+            }
+        }
+        None
+    }
+
+    /// Marks wildcards as hosts of the target.
+    pub(super) fn reserve(&mut self, wildcards: impl IntoIterator<Item = String>) {
+        self.target.extend(wildcards);
+    }
+
+    /// An unused wildcard that covers all hosts of an absorbed server and is shorter than `covering`,
+    /// the shortest wildcard by which the target covers them.
+    pub(super) fn parking_wildcard(&self, hosts: &[String], covering: &str) -> Option<String> {
+        // Envoy prefers the longest name, so the wildcard must be shorter than the target's wildcard.
+        wider_wildcards(covering)
+            .into_iter()
+            .filter(|wildcard| self.holder(wildcard).is_none())
+            .find(|wildcard| {
+                hosts.iter().all(|host| {
+                    IstioHost(split_namespace(host).1).is_subset_of(IstioHost(wildcard))
+                })
+            })
     }
 
     fn holder(&self, wildcard: &str) -> Option<Holder> {
         if self.others.contains(wildcard) {
-            Some(Holder::Another)
+            Some(Holder::Other)
         } else if self.target.contains(wildcard) {
             Some(Holder::Target)
+        } else if self.absorbed.contains(wildcard) {
+            Some(Holder::Absorbed)
         } else {
-            self.absorbed.contains(wildcard).then_some(Holder::Absorbed)
+            None
         }
     }
-
-    /// The wildcard by which the growing server is to know a host of another, the longest that is
-    /// free or that it has already.
-    pub(super) fn cover(&self, host: &str) -> Result<String, NoWildcard> {
-        for wildcard in wider(host) {
-            match self.holder(&wildcard) {
-                None | Some(Holder::Target) => return Ok(wildcard),
-                // It goes before the hosts that are under it.
-                Some(Holder::Absorbed) => {}
-                // Names under it would find that one.
-                Some(Holder::Another) => break,
-            }
-        }
-        Err(NoWildcard {
-            host: host.to_owned(),
-        })
-    }
-
-    /// Gives wildcards to the growing server.
-    pub(super) fn take<'w>(&mut self, wildcards: impl Iterator<Item = &'w String>) {
-        self.target.extend(wildcards.cloned());
-    }
-
-    /// A wildcard for the hosts of a server that leaves: shorter than those by which they are known
-    /// elsewhere.
-    pub(super) fn park(&self, hosts: &[String], covers: &[String]) -> Result<String, NoWildcard> {
-        let shortest = covers
-            .iter()
-            .min_by_key(|cover| cover.len())
-            .cloned()
-            .unwrap_or_default();
-        let is_over = |wildcard: &String| {
-            hosts
-                .iter()
-                .all(|host| IstioHost(split(host).1).is_subset_of(IstioHost(wildcard)))
-        };
-        let free =
-            wider(&shortest).find(|wildcard| is_over(wildcard) && self.holder(wildcard).is_none());
-        free.ok_or(NoWildcard { host: shortest })
-    }
 }
 
-/// There is no free wildcard over a host.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct NoWildcard {
-    pub(super) host: String,
-}
-
-/// The wildcards that cover a host, the longest first.
-fn wider(host: &str) -> impl Iterator<Item = String> {
-    // Of `*.example.com` the first dot is its own.
-    let text = host.strip_prefix("*.").unwrap_or(host).to_owned();
-    let dots: Vec<usize> = text.match_indices('.').map(|(at, _)| at).collect();
-    let below = dots
-        .into_iter()
-        .filter_map(move |at| Some(format!("*{}", text.get(at..)?)));
-    let end = (host != "*").then(|| "*".to_owned());
-    below.chain(end)
-}
-
-/// The same wildcard for every namespace that hosts have.
-pub(super) fn in_namespaces_of(hosts: &[String], wildcard: &str) -> Vec<String> {
-    let namespaces: BTreeSet<Option<&str>> = hosts.iter().map(|host| split(host).0).collect();
-    namespaces
-        .into_iter()
-        .map(|namespace| join(namespace, wildcard))
+/// The hosts of servers that may have no filter chain and still occupy their hosts: istiod makes a
+/// chain for a server that does not terminate HTTPS only if a route is bound to it.
+fn hosts_without_chain(state: &State) -> BTreeSet<String> {
+    state
+        .resources()
+        .gateways
+        .iter()
+        .flat_map(|gateway| &gateway.spec.servers)
+        .filter(|server| needs_route_for_chain(server))
+        .flat_map(|server| &server.hosts)
+        .map(|host| host.host().to_owned())
         .collect()
 }
 
-/// Whether one of some hosts has all names of a host, for the same routes.
+fn needs_route_for_chain(server: &istio::Server) -> bool {
+    // A server in plain text has no server names.
+    let Some(tls) = &server.tls else {
+        return false;
+    };
+    match Protocol::parse(&server.port.protocol) {
+        Protocol::Http => false,
+        Protocol::Https => !tls.mode.terminates(),
+        Protocol::Tls | Protocol::Tcp => true,
+    }
+}
+
+/// The wildcards that cover a host, the longest first: `*.example.com`, `*.com` and `*` for
+/// `a.example.com`.
+fn wider_wildcards(host: &str) -> Vec<String> {
+    // A wildcard does not cover itself, so the search starts after its own first dot.
+    let labels = host.strip_prefix("*.").unwrap_or(host);
+    let mut wildcards: Vec<String> = labels
+        .match_indices('.')
+        .filter_map(|(dot, _)| labels.get(dot..))
+        .map(|suffix| format!("*{suffix}"))
+        .collect();
+    if host != "*" {
+        wildcards.push("*".to_owned());
+    }
+    wildcards
+}
+
+/// A wildcard for routes of the same namespaces as hosts.
+pub(super) fn in_namespaces_of(hosts: &[String], wildcard: &str) -> Vec<String> {
+    let namespaces: BTreeSet<Option<&str>> =
+        hosts.iter().map(|host| split_namespace(host).0).collect();
+    namespaces
+        .into_iter()
+        .map(|namespace| join_namespace(namespace, wildcard))
+        .collect()
+}
+
+/// Whether one of `hosts` covers all names of a host, for routes of the same namespace.
 pub(super) fn includes(hosts: &[String], host: &str) -> bool {
-    let (namespace, name) = split(host);
+    // A host without a namespace admits routes of every namespace, so it also covers hosts with one.
+    let (namespace, name) = split_namespace(host);
     hosts.iter().any(|other| {
-        let (other_namespace, other) = split(other);
-        let is_open = other_namespace.is_none() || other_namespace == namespace;
-        is_open && IstioHost(name).is_subset_of(IstioHost(other))
+        let (other_namespace, other_name) = split_namespace(other);
+        (other_namespace.is_none() || other_namespace == namespace)
+            && IstioHost(name).is_subset_of(IstioHost(other_name))
     })
+}
+
+fn without_namespace(host: &str) -> String {
+    split_namespace(host).1.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::{WildcardAllocation, in_namespaces_of, includes, wider_wildcards};
+
+    fn owned(hosts: &[&str]) -> Vec<String> {
+        hosts.iter().map(|host| (*host).to_owned()).collect()
+    }
+
+    fn allocation(target: &[&str], absorbed: &[&str], others: &[&str]) -> WildcardAllocation {
+        let set = |hosts| BTreeSet::from_iter(owned(hosts));
+        WildcardAllocation {
+            target: set(target),
+            absorbed: set(absorbed),
+            others: set(others),
+        }
+    }
+
+    #[test]
+    fn wildcards_from_long_to_short() {
+        assert_eq!(
+            wider_wildcards("a.example.com"),
+            ["*.example.com", "*.com", "*"]
+        );
+        assert_eq!(wider_wildcards("*.example.com"), ["*.com", "*"]);
+        assert!(wider_wildcards("*").is_empty());
+    }
+
+    #[track_caller]
+    fn check_covering(allocation: &WildcardAllocation, host: &str, expected: Option<&str>) {
+        assert_eq!(allocation.covering_wildcard(host).as_deref(), expected);
+    }
+
+    #[test]
+    fn a_covering_wildcard_is_unused_or_of_the_target() {
+        let host = "b.example.com";
+        check_covering(&allocation(&[], &[host], &[]), host, Some("*.example.com"));
+        let of_target = allocation(&["*.example.com"], &[host], &[]);
+        check_covering(&of_target, host, Some("*.example.com"));
+        let of_absorbed = allocation(&[], &[host, "*.example.com"], &[]);
+        check_covering(&of_absorbed, host, Some("*.com"));
+        let of_other = allocation(&[], &[host], &["*.example.com"]);
+        check_covering(&of_other, host, None);
+        check_covering(&allocation(&[], &["*"], &[]), "*", None);
+    }
+
+    #[test]
+    fn a_parking_wildcard_is_shorter_than_the_covering_one() {
+        let hosts = owned(&["b.example.com"]);
+        let mut allocation = allocation(&["a.example.com"], &["b.example.com"], &[]);
+        allocation.reserve(owned(&["*.example.com"]));
+        let parking = allocation.parking_wildcard(&hosts, "*.example.com");
+        assert_eq!(parking.as_deref(), Some("*.com"));
+        allocation.reserve(owned(&["*.com", "*"]));
+        assert_eq!(allocation.parking_wildcard(&hosts, "*.example.com"), None);
+    }
+
+    #[test]
+    fn namespaces_of_hosts() {
+        let hosts = owned(&["shop/a.example.com", "b.example.com", "shop/c.example.com"]);
+        assert_eq!(in_namespaces_of(&hosts, "*.com"), ["*.com", "shop/*.com"]);
+        assert!(includes(&owned(&["*.com"]), "shop/a.example.com"));
+        assert!(includes(&owned(&["shop/*.com"]), "shop/a.example.com"));
+        assert!(!includes(&owned(&["shop/*.com"]), "a.example.com"));
+    }
 }

@@ -1,65 +1,66 @@
-//! One change of one resource, and how it is taken back.
+//! A change of one resource, and the change that reverts it.
 
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::resources::ResourceName;
 
 /// A change that one request to the API server makes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Write {
-    /// Changes parts of a resource.
+    /// Changes parts of a resource, in this order.
     Patch {
-        /// The resource.
+        /// The resource to change.
         resource: ResourceName,
-        /// The parts, in this order.
+        /// The changes, each in the result of the previous one.
         edits: Vec<Edit>,
     },
-    /// Deletes it.
+    /// Deletes a resource, whatever it contains then.
     Delete {
-        /// The resource.
+        /// The resource to delete.
         resource: ResourceName,
-        /// What it is before.
+        /// The manifest before the deletion, to create the resource again.
         manifest: Value,
     },
-    /// Makes it.
+    /// Creates a resource that does not exist.
     Create {
-        /// The resource.
+        /// The resource to create.
         resource: ResourceName,
-        /// What it is then.
+        /// The manifest of the new resource.
         manifest: Value,
     },
 }
 
-/// A change of one part of a resource, named by a JSON pointer (RFC 6901).
+/// A change of one part of a manifest. `path` is a JSON pointer (RFC 6901).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Edit {
-    /// Another value.
+    /// Replaces a value of any type by another one.
     Replace {
-        /// Where.
+        /// The pointer to the value.
         path: String,
-        /// The value before.
+        /// The value before the edit.
         old: Value,
-        /// The value after.
+        /// The value after the edit.
         new: Value,
     },
-    /// An item of a list is taken out.
+    /// Removes an item from a list.
     Remove {
-        /// Where it is.
+        /// The pointer to the item.
         path: String,
-        /// The item.
+        /// The item before the edit.
         old: Value,
     },
-    /// An item is put into a list.
+    /// Inserts an item into a list.
     Insert {
-        /// Where it is then.
+        /// The pointer to the item after the edit.
         path: String,
-        /// The item.
+        /// The item after the edit.
         new: Value,
     },
 }
 
-/// A resource is not what a change of it takes it to be.
+/// A manifest differs from what a write expects. [`State::apply`](super::State::apply) returns it;
+/// the API server refuses such a write too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Inapplicable;
 
@@ -73,7 +74,7 @@ pub struct Operation {
 }
 
 impl Write {
-    /// The resource that it changes.
+    /// The resource that the write changes.
     #[must_use]
     pub fn resource(&self) -> &ResourceName {
         match self {
@@ -83,12 +84,13 @@ impl Write {
         }
     }
 
-    /// What takes it back.
+    /// The write that reverts this one.
     #[must_use]
     pub fn undo(&self) -> Self {
         match self.clone() {
             Self::Patch { resource, edits } => Self::Patch {
                 resource,
+                // Each edit is relative to the result of the previous one, so the last is first.
                 edits: edits.iter().rev().map(Edit::undo).collect(),
             },
             Self::Delete { resource, manifest } => Self::Create { resource, manifest },
@@ -96,8 +98,8 @@ impl Write {
         }
     }
 
-    /// The JSON patch of a change. Each part is tested first, so that the API server refuses the
-    /// whole when the resource is not what the plan was made for.
+    /// The JSON patch of a [`Write::Patch`]. A `test` operation precedes each change, so the API server
+    /// refuses the whole patch if the resource changed after the plan was made.
     #[must_use]
     pub fn operations(&self) -> Vec<Operation> {
         match self {
@@ -121,44 +123,39 @@ impl Edit {
     }
 
     fn operations(&self) -> Vec<Operation> {
-        let operation = |op, path: &String, value: Option<&Value>| Operation {
-            op,
-            path: path.clone(),
-            value: value.cloned(),
-        };
         match self {
-            Self::Replace { path, old, new } => {
-                vec![
-                    operation("test", path, Some(old)),
-                    operation("replace", path, Some(new)),
-                ]
-            }
-            Self::Remove { path, old } => {
-                vec![
-                    operation("test", path, Some(old)),
-                    operation("remove", path, None),
-                ]
-            }
-            Self::Insert { path, new } => vec![operation("add", path, Some(new))],
+            Self::Replace { path, old, new } => vec![
+                Operation::new("test", path, Some(old)),
+                Operation::new("replace", path, Some(new)),
+            ],
+            Self::Remove { path, old } => vec![
+                Operation::new("test", path, Some(old)),
+                Operation::new("remove", path, None),
+            ],
+            Self::Insert { path, new } => vec![Operation::new("add", path, Some(new))],
         }
     }
 
-    /// Makes the change.
+    /// Makes the change. It has the same conditions as [`Self::operations`].
     pub(super) fn apply(&self, manifest: &mut Value) -> Result<(), Inapplicable> {
         match self {
             Self::Replace { path, old, new } => {
-                let place = manifest.pointer_mut(path).filter(|place| *place == old);
-                *place.ok_or(Inapplicable)? = new.clone();
+                let value = manifest.pointer_mut(path).ok_or(Inapplicable)?;
+                // The `test` operation of the patch fails here.
+                if value != old {
+                    return Err(Inapplicable);
+                }
+                *value = new.clone();
             }
             Self::Remove { path, old } => {
-                let (list, index) = item(manifest, path).ok_or(Inapplicable)?;
+                let (list, index) = list_and_index(manifest, path).ok_or(Inapplicable)?;
                 if list.get(index) != Some(old) {
                     return Err(Inapplicable);
                 }
                 list.remove(index);
             }
             Self::Insert { path, new } => {
-                let (list, index) = item(manifest, path).ok_or(Inapplicable)?;
+                let (list, index) = list_and_index(manifest, path).ok_or(Inapplicable)?;
                 if index > list.len() {
                     return Err(Inapplicable);
                 }
@@ -169,8 +166,18 @@ impl Edit {
     }
 }
 
-/// The list and the place in it that a pointer names.
-fn item<'m>(manifest: &'m mut Value, path: &str) -> Option<(&'m mut Vec<Value>, usize)> {
+impl Operation {
+    fn new(op: &'static str, path: &str, value: Option<&Value>) -> Self {
+        Self {
+            op,
+            path: path.to_owned(),
+            value: value.cloned(),
+        }
+    }
+}
+
+/// The list that has the item of a pointer, and the index of the item.
+fn list_and_index<'m>(manifest: &'m mut Value, path: &str) -> Option<(&'m mut Vec<Value>, usize)> {
     let (list, index) = path.rsplit_once('/')?;
     Some((
         manifest.pointer_mut(list)?.as_array_mut()?,
@@ -178,7 +185,17 @@ fn item<'m>(manifest: &'m mut Value, path: &str) -> Option<(&'m mut Vec<Value>, 
     ))
 }
 
-/// A manifest as it is to be made anew: without what the API server writes.
+/// The fields of `metadata` that the API server sets (Kubernetes `ObjectMeta`).
+const METADATA_OF_API_SERVER: [&str; 6] = [
+    "creationTimestamp",
+    "generation",
+    "managedFields",
+    "resourceVersion",
+    "selfLink",
+    "uid",
+];
+
+/// A manifest without the fields that the API server sets: the status and parts of the metadata.
 #[must_use]
 pub fn without_status(manifest: &Value) -> Value {
     let mut manifest = manifest.clone();
@@ -186,20 +203,63 @@ pub fn without_status(manifest: &Value) -> Value {
         fields.remove("status");
     }
     if let Some(metadata) = manifest.get_mut("metadata").and_then(Value::as_object_mut) {
-        for field in [
-            "creationTimestamp",
-            "generation",
-            "managedFields",
-            "resourceVersion",
-            "uid",
-        ] {
+        for field in METADATA_OF_API_SERVER {
             metadata.remove(field);
         }
     }
     manifest
 }
 
-/// A list of texts.
-pub(super) fn texts(texts: &[String]) -> Value {
-    json!(texts)
+#[cfg(test)]
+mod tests {
+    use super::{Edit, Inapplicable};
+    use serde_json::{Value, json};
+
+    /// Applies an edit and reverts it.
+    #[track_caller]
+    fn check(edit: &Edit, before: &Value, after: &Value) {
+        let mut manifest = before.clone();
+        assert_eq!(edit.apply(&mut manifest), Ok(()));
+        assert_eq!(manifest, *after);
+        assert_eq!(edit.undo().apply(&mut manifest), Ok(()));
+        assert_eq!(manifest, *before);
+    }
+
+    #[track_caller]
+    fn check_inapplicable(edit: &Edit, manifest: &Value) {
+        let mut changed = manifest.clone();
+        assert_eq!(edit.apply(&mut changed), Err(Inapplicable));
+        assert_eq!(changed, *manifest);
+    }
+
+    fn remove(path: &str, old: &str) -> Edit {
+        Edit::Remove {
+            path: path.to_owned(),
+            old: json!(old),
+        }
+    }
+
+    #[test]
+    fn an_edit_and_its_undo() {
+        let replace = Edit::Replace {
+            path: "/hosts".to_owned(),
+            old: json!(["a"]),
+            new: json!(["a", "b"]),
+        };
+        check(
+            &replace,
+            &json!({ "hosts": ["a"] }),
+            &json!({ "hosts": ["a", "b"] }),
+        );
+        check(&remove("/0", "a"), &json!(["a", "b"]), &json!(["b"]));
+        check(&remove("/1", "b"), &json!(["a", "b"]), &json!(["a"]));
+    }
+
+    #[test]
+    fn an_edit_of_a_manifest_that_changed() {
+        check_inapplicable(&remove("/0", "a"), &json!(["b", "a"]));
+        check_inapplicable(&remove("/1", "a"), &json!(["a"]));
+        check_inapplicable(&remove("/x/0", "a"), &json!({}));
+        check_inapplicable(&remove("/3", "a").undo(), &json!(["b"]));
+    }
 }

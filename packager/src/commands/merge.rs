@@ -1,4 +1,4 @@
-//! `packager merge`: how servers that break each other become one.
+//! `packager merge`: plans that merge servers which break each other.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,34 +15,45 @@ use super::source::InputArgs;
 use crate::console::{Console, ExitStatus};
 use crate::render::plan::{self, File, Form};
 
-/// Plan how servers that break each other become one, without an outage
+/// Plan how to merge servers that break each other into one server, without an outage
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
+  # Plan from files, and print the commands
   kubectl get gateways.networking.istio.io,virtualservices,services,pods,secrets -A -o yaml > all.yaml
   packager merge all.yaml
+  # Write a folder for each step, and apply the first step
   packager merge all.yaml --into merge/
-  packager merge --cluster --into merge/
   sh merge/01-bind-routes/apply.sh
+  # Plan from the cluster of the kubeconfig
+  packager merge --cluster --into merge/
 
-The command applies nothing. The plan has the commands of each step, and the undo.
+Two servers break each other if a client reuses a connection to one of them for a host of the other
+(connection coalescing) and gets a 404 or a wrong route. A plan moves all hosts to one server, in steps
+that keep the answer for every host. `packager check` finds such servers.
 
-Exit status: 0 all servers that break each other are planned, or there are none, 1 some cannot be
-merged, 2 some input could not be read, or a file could not be written.")]
+The command does not change the cluster. It prints the kubectl commands of each step, the commands that
+undo the step, and a `packager probe` command that checks the result. Apply the steps in their order, and
+wait after each step until all gateways have applied it.
+
+Servers that no plan can merge are refused, with the reason and an alternative.
+
+Exit status: 0 every group of servers has a plan, or nothing is to be merged, 1 at least one group is
+refused, 2 some input could not be read, or a file could not be written.")]
 pub(crate) struct Args {
     #[command(flatten)]
     input: InputArgs,
-    /// How the servers are merged
+    /// How to merge the servers
     #[arg(long, value_enum, default_value = "seamless")]
     plan: PlanKind,
-    /// Assume that certificates that are not in the input cover all hosts of their servers
+    /// Assume that certificates which are not in the input cover all hosts to merge
     #[arg(long)]
     assume_same_certificate: bool,
-    /// Write a folder for each step, with its patches, commands and undo
+    /// Write a folder for each step, with its patches and scripts to apply, undo and probe it
     #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
     into: Option<PathBuf>,
     #[command(flatten)]
     files: Files,
-    /// Print the plan and write no files
+    /// Print the plan but write no files
     #[arg(long)]
     dry_run: bool,
     /// The output format
@@ -53,9 +64,9 @@ pub(crate) struct Args {
 /// The values of `--plan`.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum PlanKind {
-    /// No failed request; needs two wildcard hosts that no server has
+    /// No request fails. Needs two wildcard hosts that no server has
     Seamless,
-    /// Few steps; new connections may get 404 for some milliseconds
+    /// Few steps. New connections may get 404 for some milliseconds
     Short,
 }
 
@@ -68,10 +79,10 @@ impl From<PlanKind> for Strategy {
     }
 }
 
-/// What is written.
+/// The form of the files that `--into` writes.
 #[derive(Debug, clap::Args)]
 struct Files {
-    /// Write whole manifests in place of patches
+    /// Write whole manifests instead of patches
     #[arg(long, requires = "into", conflicts_with = "kustomize")]
     full: bool,
     /// Write each step as a kustomize component
@@ -83,14 +94,14 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
     let source = args.input.source();
     let inputs = source.read_with_manifests(console)?;
     if inputs.finish(console) != ExitStatus::Yes {
-        // A plan for a part of the resources may be an outage for the others.
+        // A plan for some of the resources may be an outage for the others.
         return Ok(ExitStatus::Unable);
     }
     if inputs.resources.gateways.is_empty() && inputs.resources.api_gateways.is_empty() {
         bail!(source.has_no(
             "Gateway",
-            "give what kubectl get gateways.networking.istio.io,virtualservices,secrets -A -o yaml \
-             prints"
+            "pass the output of kubectl get gateways.networking.istio.io,virtualservices,secrets -A -o \
+             yaml"
         ));
     }
     let certificates = Certificates::of(&inputs.resources);
@@ -102,11 +113,12 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
         strategy: args.plan.into(),
         may_assume_certificates: args.assume_same_certificate,
     });
+    // The files come first: the printed commands refer to them.
     if let Some(folder) = args.into.as_deref().filter(|_| !args.dry_run) {
         let files = plan::files(&outlook, &start, args.files.form())?;
         write(folder, &files).with_context(|| format!("writing {}", folder.display()))?;
     }
-    tell(args, &outlook, console)?;
+    print(args, &outlook, console)?;
     Ok(if outlook.refusals.is_empty() {
         ExitStatus::Yes
     } else {
@@ -116,20 +128,27 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
 
 impl Files {
     fn form(&self) -> Form {
-        match (self.full, self.kustomize) {
-            (true, _) => Form::Full,
-            (_, true) => Form::Kustomize,
-            _ => Form::Patches,
+        // clap rejects both flags together.
+        if self.full {
+            Form::Full
+        } else if self.kustomize {
+            Form::Kustomize
+        } else {
+            Form::Patches
         }
     }
 }
 
-fn tell(args: &Args, outlook: &Outlook, console: &mut Console<'_>) -> Result<()> {
+fn print(args: &Args, outlook: &Outlook, console: &mut Console<'_>) -> Result<()> {
     match args.output {
         ReportFormat::Text => {
-            // Components of kustomize have no commands.
-            let written = args.into.as_deref();
-            let folder = written.filter(|_| !args.dry_run && !args.files.kustomize);
+            // Kustomize components have no scripts, so the report prints the commands themselves.
+            let has_scripts = !args.dry_run && !args.files.kustomize;
+            let folder = if has_scripts {
+                args.into.as_deref()
+            } else {
+                None
+            };
             plan::text(outlook, folder, console.out)?;
         }
         ReportFormat::Json => plan::json(outlook, console.out)?,
@@ -137,14 +156,16 @@ fn tell(args: &Args, outlook: &Outlook, console: &mut Console<'_>) -> Result<()>
     Ok(())
 }
 
-/// Writes all files or none, into a folder that is not there or is empty.
+/// Writes all files or none, into a new or empty folder.
 fn write(folder: &Path, files: &[File]) -> Result<()> {
     if fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()) {
         bail!(Advice::new(
-            "there is something in it",
-            "name a new folder, or empty it"
+            "the folder is not empty",
+            "use a new folder, or empty it"
         ));
     }
+    // A folder beside the target can be renamed to it. An error leaves nothing behind, because the
+    // temporary folder is removed.
     let parent = match folder.parent() {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
@@ -159,8 +180,9 @@ fn write(folder: &Path, files: &[File]) -> Result<()> {
         fs::write(&path, &file.text)?;
         set_mode(&path, if file.is_program { 0o755 } else { 0o644 })?;
     }
+    // Temporary folders are private to the user.
     set_mode(temporary.path(), 0o755)?;
-    // An empty folder gives way.
+    // A rename replaces an empty folder.
     fs::rename(temporary.path(), folder)?;
     let _ = temporary.keep();
     Ok(())

@@ -2,21 +2,13 @@
 //! and neither are order and style.
 
 use anyhow::{Context, Result};
+use gateway::merge::without_status;
 use serde_json::{Map, Value};
 use similar::TextDiff;
 
 use super::{Resource, to_yaml};
 use crate::settings::{Settings, one_line};
 
-/// What the API server keeps in `metadata`.
-const SERVERS_METADATA: [&str; 6] = [
-    "creationTimestamp",
-    "generation",
-    "managedFields",
-    "resourceVersion",
-    "selfLink",
-    "uid",
-];
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 /// Where the kinds have the filter's configuration.
 const CONFIGURATIONS: [&str; 3] = [
@@ -32,8 +24,8 @@ const CONFIGURATIONS: [&str; 3] = [
 /// # Errors
 /// The text is no YAML.
 pub fn difference(resource: &Resource, text: &str, origin: &str) -> Result<Option<String>> {
-    let mut expected = normal(serde_json::to_value(resource)?);
-    let mut documents: Vec<Value> = documents(text)?.into_iter().map(normal).collect();
+    let mut expected = normal(&serde_json::to_value(resource)?);
+    let mut documents: Vec<Value> = documents(text)?.iter().map(normal).collect();
     // A compact table has no labels, so beside one the labels of others do not count.
     if documents.iter().chain([&expected]).any(has_compact_servers) {
         documents.iter_mut().for_each(unlabel_servers);
@@ -79,14 +71,9 @@ fn identity(resource: &Value) -> [Option<&Value>; 3] {
 }
 
 /// The resource as somebody wrote it.
-fn normal(mut resource: Value) -> Value {
-    if let Some(resource) = resource.as_object_mut() {
-        resource.remove("status");
-    }
+fn normal(resource: &Value) -> Value {
+    let mut resource = without_status(resource);
     if let Some(Value::Object(metadata)) = resource.get_mut("metadata") {
-        for key in SERVERS_METADATA {
-            metadata.remove(key);
-        }
         remove_last_applied(metadata);
     }
     for path in CONFIGURATIONS {

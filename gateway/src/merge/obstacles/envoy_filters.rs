@@ -1,47 +1,50 @@
-//! EnvoyFilters, which name Gateways and what istiod makes of them.
+//! `EnvoyFilter` resources that refer to a Gateway or to what istiod makes of it.
+
+use std::collections::BTreeSet;
 
 use serde_json::Value;
 
 use super::certificate::chain;
 use crate::merge::group::{Group, Member};
-use crate::merge::refusal::{GUARD, Obstacle, Reason};
+use crate::merge::refusal::{Obstacle, Reason};
 use crate::merge::state::State;
-use crate::resources::{Kind, ResourceName};
+use crate::resources::Kind;
 
-/// What of an EnvoyFilter's conditions names a Gateway, a route table, or a server name.
-const NAMES: [&str; 3] = [
+/// The fields of a config patch that select a Gateway, a route table or a server name.
+const SELECTORS: [&str; 3] = [
     "/match/routeConfiguration/gateway",
     "/match/routeConfiguration/name",
     "/match/listener/filterChain/sni",
 ];
 
-/// One that is about a member: it would be about more, or nothing, afterwards.
+/// An `EnvoyFilter` that selects a member. After the merge it would apply to other hosts, or to none.
 pub(super) fn find(group: &Group<'_>, state: &State) -> Option<Obstacle> {
-    let ours: Vec<String> = group
+    let names: BTreeSet<String> = group
         .members()
-        .flat_map(|member| names(group, state, member))
+        .flat_map(|member| names_of(member, group, state))
         .collect();
-    let filters = state.resources().manifests.iter();
-    let mut filters = filters.filter(|(resource, _)| resource.kind == Kind::EnvoyFilter);
-    let (resource, named) = filters.find_map(|(resource, manifest)| {
-        let named = named(manifest)
-            .into_iter()
-            .find(|named| ours.contains(named))?;
-        Some((resource, named))
-    })?;
-    Some(obstacle(resource, &named))
+    for (resource, manifest) in state.resources().manifests.iter() {
+        if resource.kind != Kind::EnvoyFilter {
+            continue;
+        }
+        if let Some(name) = selected_names(manifest).find(|name| names.contains(*name)) {
+            return Some(Obstacle::with_filter_hint(
+                Reason::EnvoyFilter,
+                format!(
+                    "{resource} refers to {name}, and would apply to other hosts after the merge"
+                ),
+                "rewrite it first",
+            ));
+        }
+    }
+    None
 }
 
-fn obstacle(resource: &ResourceName, named: &str) -> Obstacle {
-    Obstacle::new(
-        Reason::EnvoyFilter,
-        format!("{resource} names {named}, and would apply to other hosts than now"),
-        format!("rewrite it first, or {GUARD}"),
-    )
-}
-
-fn names(group: &Group<'_>, state: &State, member: &Member) -> Vec<String> {
+/// The names by which an `EnvoyFilter` can select a member: the Gateway, the route table, and server
+/// names.
+fn names_of(member: &Member, group: &Group<'_>, state: &State) -> Vec<String> {
     let mut names = vec![member.full_gateway()];
+    // istiod gives the filter chain the name of its route table.
     if let Some(chain) = chain(group, member) {
         names.push(chain.name.clone());
         names.extend(chain.server_names.iter().map(ToString::to_string));
@@ -50,19 +53,15 @@ fn names(group: &Group<'_>, state: &State, member: &Member) -> Vec<String> {
     names
 }
 
-fn named(manifest: &Value) -> Vec<String> {
-    let patches = manifest
+fn selected_names(manifest: &Value) -> impl Iterator<Item = &str> {
+    manifest
         .pointer("/spec/configPatches")
-        .and_then(Value::as_array);
-    let patches = patches.map(Vec::as_slice).unwrap_or_default();
-    let text = |patch: &Value, path| {
-        patch
-            .pointer(path)
-            .and_then(Value::as_str)
-            .map(str::to_owned)
-    };
-    patches
-        .iter()
-        .flat_map(|patch| NAMES.iter().filter_map(move |path| text(patch, path)))
-        .collect()
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .flat_map(|patch| {
+            SELECTORS
+                .iter()
+                .filter_map(move |path| patch.pointer(path).and_then(Value::as_str))
+        })
 }

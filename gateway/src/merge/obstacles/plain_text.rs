@@ -1,59 +1,57 @@
-//! Servers in plain text beside the growing one: routes that are bound to its Gateway apply there too.
+//! Servers in plain text in the Gateway of the target. Routes that a plan binds to that Gateway apply
+//! to all its servers.
 
-use rule::host::istio::IstioHost;
-use serde_json::Value;
-
-use crate::merge::bindings::{self, Bound};
-use crate::merge::group::{Group, split};
-use crate::merge::refusal::{GUARD, Obstacle, Reason};
+use crate::merge::bindings::{may_serve, services_to_bind};
+use crate::merge::group::Group;
+use crate::merge::refusal::{Obstacle, Reason};
 use crate::merge::state::State;
-use crate::resources::istio;
+use crate::resources::istio::{Server, VirtualService};
+use crate::resources::{Kind, ResourceName};
 use crate::server::{Protocol, sanitize};
 
-/// A server of the growing Gateway that would serve hosts in plain text which it does not serve now.
-/// One that redirects to HTTPS does not.
+/// A server that would serve hosts in plain text which it does not serve now.
 pub(super) fn find(group: &Group<'_>, state: &State) -> Option<Obstacle> {
-    let gateway = state.gateway(&group.target.gateway)?;
-    let bound = bindings::bound(group, state);
-    gateway
-        .spec
-        .servers
-        .iter()
-        .enumerate()
-        .find_map(|(index, server)| {
-            let manifest = state.manifest(&group.target.gateway)?;
-            let redirect = manifest.pointer(&format!("/spec/servers/{index}/tls/httpsRedirect"));
-            let is_http = Protocol::parse(&server.port.protocol) == Protocol::Http;
-            let is_open = server.tls.is_none() || is_http;
-            if !is_open || redirect.and_then(Value::as_bool) == Some(true) {
-                return None;
+    let resource = &group.target.gateway;
+    let gateway = state.gateway(resource)?;
+    let services = services_to_bind(group, state);
+    for (index, server) in gateway.spec.servers.iter().enumerate() {
+        // A server that redirects to HTTPS serves no routes.
+        if !is_plain_text(server) || redirects_to_https(state, resource, index) {
+            continue;
+        }
+        for service in &services {
+            if would_serve(server, &resource.namespace, service) {
+                let service = service.metadata.resource(Kind::VirtualService);
+                return Some(Obstacle::with_filter_hint(
+                    Reason::RoutesStart,
+                    format!(
+                        "{service} would also be served in plain text, by {resource} servers[{index}]"
+                    ),
+                    "redirect that server to HTTPS or remove hosts from it first",
+                ));
             }
-            let found = bound
-                .iter()
-                .find(|bound| serves(server, &gateway.metadata.namespace, bound))?;
-            Some(Obstacle::new(
-                Reason::RoutesStart,
-                format!(
-                    "{} would be served in plain text too, by {} servers[{index}]",
-                    found.resource, group.target.gateway
-                ),
-                format!("let that server redirect to HTTPS or have fewer hosts first, or {GUARD}"),
-            ))
-        })
+        }
+    }
+    None
 }
 
-fn serves(server: &istio::Server, namespace: &str, bound: &Bound<'_>) -> bool {
-    let spec = &bound.service.spec;
+fn is_plain_text(server: &Server) -> bool {
+    server.tls.is_none() || Protocol::parse(&server.port.protocol) == Protocol::Http
+}
+
+fn redirects_to_https(state: &State, gateway: &ResourceName, index: usize) -> bool {
+    state
+        .manifest(gateway)
+        .and_then(|manifest| manifest.pointer(&format!("/spec/servers/{index}/tls/httpsRedirect")))
+        .is_some_and(|redirect| *redirect == true)
+}
+
+fn would_serve(server: &Server, namespace: &str, service: &VirtualService) -> bool {
+    // A server without HTTP forwards connections, which only `tcp` routes describe.
     if Protocol::parse(&server.port.protocol) != Protocol::Http {
-        return !spec.tcp.is_empty();
+        return !service.spec.tcp.is_empty();
     }
-    sanitize(&server.hosts, namespace).iter().any(|host| {
-        let (within, host) = split(host);
-        let is_visible = within.is_none_or(|within| within == bound.resource.namespace);
-        is_visible
-            && spec
-                .hosts
-                .iter()
-                .any(|name| IstioHost(name.as_str()).overlaps(IstioHost(host)))
-    })
+    sanitize(&server.hosts, namespace)
+        .iter()
+        .any(|host| may_serve(service, host))
 }

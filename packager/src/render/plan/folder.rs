@@ -1,6 +1,5 @@
-//! Plans as folders, one for each step, with what it writes, the commands, and what takes it back.
+//! Plans as a folder: a folder for each step with its patches, its commands and its undo.
 
-use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
@@ -11,60 +10,64 @@ use serde_json::{Value, json};
 use super::{json as report, kubectl};
 use crate::resource::to_yaml;
 
-/// What a step's files are.
+/// What the files of a step contain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// JSON patches (RFC 6902), which the API server refuses when a resource was changed meanwhile.
+    /// JSON patches (RFC 6902). The API server refuses them if the resource was changed meanwhile.
     Patches,
-    /// Whole manifests.
+    /// Whole manifests, each as it is after the step.
     Full,
-    /// A kustomize component, for those who apply what a repository holds.
+    /// A kustomize component, for resources that are applied from a repository.
     Kustomize,
 }
 
-/// A file.
+/// A file of the folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct File {
-    /// Where it goes, below the folder.
+    /// The path, relative to the folder.
     pub path: PathBuf,
-    /// What is in it.
+    /// The whole content of the file.
     pub text: String,
-    /// Whether it is a program.
+    /// Whether the file is executable.
     pub is_program: bool,
 }
 
-/// A step with its number among all, and the state before it.
-struct Place<'o> {
+/// A step of a plan with the folder for its files.
+struct StepFolder<'o> {
     plan: &'o Plan,
     step: &'o Step,
-    folder: String,
+    name: String,
     form: Form,
 }
 
-pub(super) fn files(outlook: &Outlook, start: &State, form: Form) -> Result<Vec<File>> {
-    let plan = serde_json::to_string_pretty(&report::outlook(outlook))?;
+/// The files for all plans: `plan.json`, and a folder for each step.
+///
+/// # Errors
+/// A write does not fit the resources, or a value cannot be written as YAML or JSON.
+pub fn files(outlook: &Outlook, start: &State, form: Form) -> Result<Vec<File>> {
+    let plan = serde_json::to_string_pretty(&report::report(outlook))?;
     let mut files = vec![file("plan.json", plan + "\n")];
+    // Whole manifests depend on the writes of all previous steps.
     let mut state = start.clone();
-    let steps = outlook
-        .plans
-        .iter()
-        .flat_map(|plan| plan.steps.iter().map(move |step| (plan, step)));
-    for (at, (plan, step)) in steps.enumerate() {
-        let folder = name(at + 1, step);
-        let place = Place {
-            plan,
-            step,
-            folder,
-            form,
-        };
-        place.files(&mut state, &mut files)?;
+    let mut number = 0;
+    for plan in &outlook.plans {
+        for step in &plan.steps {
+            number += 1;
+            let folder = StepFolder {
+                plan,
+                step,
+                name: name(number, step),
+                form,
+            };
+            folder.write(&mut state, &mut files)?;
+        }
     }
     Ok(files)
 }
 
-/// The folder of a step, which has its number among those of all plans.
+/// The name of a step's folder. The number counts the steps of all plans.
 pub(super) fn name(number: usize, step: &Step) -> String {
-    format!("{number:02}-{}", step.name)
+    format!("{number:02}-{}", step.kind.name())
 }
 
 fn file(path: &str, text: String) -> File {
@@ -75,109 +78,121 @@ fn file(path: &str, text: String) -> File {
     }
 }
 
-impl Place<'_> {
-    fn files(&self, state: &mut State, files: &mut Vec<File>) -> Result<()> {
-        if self.form == Form::Kustomize {
-            files.push(file(
-                &format!("{}/kustomization.yaml", self.folder),
-                self.component(state)?,
-            ));
-            for write in &self.step.writes {
-                self.apply(write, state)?;
+impl StepFolder<'_> {
+    /// Adds the files of the step and applies its writes to the state.
+    fn write(&self, state: &mut State, files: &mut Vec<File>) -> Result<()> {
+        match self.form {
+            Form::Patches | Form::Full => self.write_programs(state, files),
+            Form::Kustomize => {
+                files.push(file(
+                    &format!("{}/kustomization.yaml", self.name),
+                    self.component(state)?,
+                ));
+                // The next component refers to the state after this one.
+                for write in &self.step.writes {
+                    self.apply(write, state)?;
+                }
+                Ok(())
             }
-            return Ok(());
         }
-        let (mut apply, mut undo) = (Vec::new(), Vec::new());
-        for (at, write) in self.step.writes.iter().enumerate() {
-            let before = state.manifest(write.resource()).map(without_status);
+    }
+
+    fn write_programs(&self, state: &mut State, files: &mut Vec<File>) -> Result<()> {
+        let mut apply = Vec::new();
+        let mut undo = Vec::new();
+        for (index, write) in self.step.writes.iter().enumerate() {
+            // The undo writes the manifest before the step; the step writes the one after it.
+            let before = manifest_to_apply(write, state);
             self.apply(write, state)?;
-            let after = state.manifest(write.resource()).map(without_status);
-            apply.push(self.write("", at, write, after.as_ref(), files)?);
-            undo.insert(
-                0,
-                self.write("undo-", at, &write.undo(), before.as_ref(), files)?,
-            );
+            let after = manifest_to_apply(write, state);
+            let stem = file_stem(index, write);
+            apply.push(self.write_command(&stem, write, after.as_ref(), files)?);
+            let undo_stem = format!("undo-{stem}");
+            undo.push(self.write_command(&undo_stem, &write.undo(), before.as_ref(), files)?);
         }
+        // The undo reverts the last write first.
+        undo.reverse();
+
         let purpose = &self.step.purpose;
-        self.program("apply.sh", &format!("Step: {purpose}."), &apply, files);
-        self.program("undo.sh", &format!("Takes back: {purpose}."), &undo, files);
+        files.push(self.program("apply.sh", &format!("Step: {purpose}."), &apply));
+        files.push(self.program("undo.sh", &format!("Undo: {purpose}."), &undo));
+        // The script stops with a message if the operator has not set the address.
         if let Some(probe) = kubectl::probe(self.plan) {
             let usage =
                 ": \"${GATEWAY:?set it to the address and port of the gateway}\"".to_owned();
-            let says = "Shows what every host is answered; at the end, that they share a server.";
-            self.program("probe.sh", says, &[usage, probe], files);
+            let purpose =
+                "Prints the answer for each host. After the last step, all hosts share a server.";
+            files.push(self.program("probe.sh", purpose, &[usage, probe]));
         }
         Ok(())
     }
 
     fn apply(&self, write: &Write, state: &mut State) -> Result<()> {
-        let applied = state.apply(write).ok();
-        applied.with_context(|| format!("{} does not fit the input", self.folder))
+        state
+            .apply(write)
+            .ok()
+            .with_context(|| format!("{} does not fit the input", self.name))
     }
 
-    /// The file of a write, and the command that makes it.
-    fn write(
+    /// Adds the file of a write, if it needs one, and returns the command that makes the write.
+    fn write_command(
         &self,
-        prefix: &str,
-        at: usize,
+        stem: &str,
         write: &Write,
         manifest: Option<&Value>,
         files: &mut Vec<File>,
     ) -> Result<String> {
-        let ResourceName {
-            kind,
-            namespace,
-            name,
-        } = write.resource();
-        let stem = format!(
-            "{prefix}{}-{}-{namespace}-{name}",
-            at + 1,
-            kind.name().to_ascii_lowercase()
-        );
-        let (name, text) = match (write, manifest) {
-            (Write::Delete { .. }, _) => return Ok(kubectl::command(write, None)),
+        match (write, manifest) {
+            (Write::Delete { .. }, _) => Ok(kubectl::command(write, None)),
+            // Only an undo creates a resource, with the manifest that was deleted.
             (Write::Create { manifest, .. }, _) => {
                 let manifest = serde_json::to_string_pretty(&without_status(manifest))?;
-                (format!("{stem}.json"), manifest + "\n")
+                let name = format!("{stem}.json");
+                files.push(self.file(&name, manifest + "\n"));
+                Ok(kubectl::command(write, Some(&name)))
             }
-            (_, Some(manifest)) if self.form == Form::Full => {
-                (format!("{stem}.yaml"), to_yaml(manifest)?)
+            (Write::Patch { .. }, Some(manifest)) if self.form == Form::Full => {
+                let name = format!("{stem}.yaml");
+                files.push(self.file(&name, to_yaml(manifest)?));
+                Ok(kubectl::replace(&name))
             }
-            _ => {
+            (Write::Patch { .. }, _) => {
                 let patch = serde_json::to_string_pretty(&write.operations())?;
-                (format!("{stem}.json"), patch + "\n")
+                let name = format!("{stem}.json");
+                files.push(self.file(&name, patch + "\n"));
+                Ok(kubectl::command(write, Some(&name)))
             }
-        };
-        files.push(file(&format!("{}/{name}", self.folder), text));
-        let replaces = self.form == Form::Full && matches!(write, Write::Patch { .. });
-        Ok(if replaces {
-            kubectl::replace(&name)
-        } else {
-            kubectl::command(write, Some(&name))
-        })
-    }
-
-    fn program(&self, name: &str, says: &str, commands: &[String], files: &mut Vec<File>) {
-        let mut text = format!("#!/bin/sh\n# {says}\nset -eu\ncd \"$(dirname \"$0\")\"\n");
-        for command in commands {
-            let _ = writeln!(text, "{command}");
         }
-        let path = PathBuf::from(format!("{}/{name}", self.folder));
-        files.push(File {
-            path,
-            text,
-            is_program: true,
-        });
     }
 
-    /// A component changes what comes before it: one after the other is added to the list of an
-    /// overlay, and taken out again to undo a step.
+    fn file(&self, name: &str, text: String) -> File {
+        file(&format!("{}/{name}", self.name), text)
+    }
+
+    /// A shell script that runs commands in the folder of the step and stops at the first failure.
+    fn program(&self, name: &str, purpose: &str, commands: &[String]) -> File {
+        let commands = commands.join("\n");
+        let text =
+            format!("#!/bin/sh\n# {purpose}\nset -eu\ncd \"$(dirname \"$0\")\"\n{commands}\n");
+        File {
+            is_program: true,
+            ..self.file(name, text)
+        }
+    }
+
+    /// A kustomize component changes what an overlay has so far. The operator appends one component
+    /// after the other to the overlay, and removes the last one to undo a step.
     fn component(&self, state: &State) -> Result<String> {
-        let patches = self.step.writes.iter().map(|write| patch(write, state));
+        let patches: Vec<Value> = self
+            .step
+            .writes
+            .iter()
+            .map(|write| component_patch(write, state))
+            .collect::<Result<_>>()?;
         let component = json!({
             "apiVersion": "kustomize.config.k8s.io/v1alpha1",
             "kind": "Component",
-            "patches": patches.collect::<Result<Vec<_>>>()?,
+            "patches": patches,
         });
         Ok(format!(
             "# Step: {}.\n{}",
@@ -187,30 +202,54 @@ impl Place<'_> {
     }
 }
 
-fn patch(write: &Write, state: &State) -> Result<Value> {
+/// The manifest of a write's resource in the present state; `None` if the resource does not exist.
+fn manifest_to_apply(write: &Write, state: &State) -> Option<Value> {
+    state.manifest(write.resource()).map(without_status)
+}
+
+/// The name of a write's file without its extension, such as `1-gateway-shop-gw-a`.
+fn file_stem(index: usize, write: &Write) -> String {
     let ResourceName {
         kind,
         namespace,
         name,
     } = write.resource();
-    if let Write::Patch { .. } = write {
-        let target = json!({
-            "group": kind.group(),
-            "kind": kind.name(),
-            "name": name,
-            "namespace": namespace,
-        });
-        let patch = serde_json::to_string(&write.operations())?;
-        return Ok(json!({ "target": target, "patch": patch }));
+    format!(
+        "{}-{}-{namespace}-{name}",
+        index + 1,
+        kind.name().to_ascii_lowercase()
+    )
+}
+
+fn component_patch(write: &Write, state: &State) -> Result<Value> {
+    let ResourceName {
+        kind,
+        namespace,
+        name,
+    } = write.resource();
+    match write {
+        Write::Patch { .. } => {
+            let target = json!({
+                "group": kind.group(),
+                "kind": kind.name(),
+                "name": name,
+                "namespace": namespace,
+            });
+            let patch = serde_json::to_string(&write.operations())?;
+            Ok(json!({ "target": target, "patch": patch }))
+        }
+        // A step never creates a resource; only the undo of a deletion does.
+        Write::Delete { .. } | Write::Create { .. } => {
+            let version = state
+                .manifest(write.resource())
+                .and_then(|manifest| manifest.get("apiVersion"));
+            let deletion = json!({
+                "$patch": "delete",
+                "apiVersion": version,
+                "kind": kind.name(),
+                "metadata": { "name": name, "namespace": namespace },
+            });
+            Ok(json!({ "patch": to_yaml(&deletion)? }))
+        }
     }
-    let version = state
-        .manifest(write.resource())
-        .and_then(|found| found.get("apiVersion"));
-    let deletion = json!({
-        "$patch": "delete",
-        "apiVersion": version,
-        "kind": kind.name(),
-        "metadata": { "name": name, "namespace": namespace },
-    });
-    Ok(json!({ "patch": to_yaml(&deletion)? }))
 }

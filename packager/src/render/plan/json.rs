@@ -1,11 +1,22 @@
-//! Plans for programs.
+//! Plans as JSON, for scripts.
+
+use std::io;
 
 use gateway::merge::{Outlook, Plan, Step, Write, without_status};
 use serde_json::{Value, json};
 
 use super::kubectl;
 
-pub(super) fn outlook(outlook: &Outlook) -> Value {
+/// Writes plans as one JSON object in a line.
+///
+/// # Errors
+/// Writing to the sink fails.
+pub fn write(outlook: &Outlook, sink: &mut dyn io::Write) -> io::Result<()> {
+    writeln!(sink, "{}", serde_json::to_string(&report(outlook))?)
+}
+
+/// The object that [`write()`] writes, which a folder also has as a file.
+pub(super) fn report(outlook: &Outlook) -> Value {
     json!({
         "plans": outlook.plans.iter().map(plan).collect::<Vec<_>>(),
         "refusals": outlook.refusals,
@@ -14,8 +25,8 @@ pub(super) fn outlook(outlook: &Outlook) -> Value {
 
 fn plan(plan: &Plan) -> Value {
     json!({
-        "workload": plan.workload,
-        "listener": plan.listener,
+        "workload": plan.listener.workload_name(),
+        "listener": plan.listener.listener_name(),
         "target": plan.target.to_string(),
         "absorbed": plan.absorbed.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "hosts": plan.hosts,
@@ -28,16 +39,23 @@ fn plan(plan: &Plan) -> Value {
 }
 
 fn step(step: &Step) -> Value {
+    // The undo of a step reverts its last write first.
+    let undo: Vec<Value> = step
+        .writes
+        .iter()
+        .rev()
+        .map(|applied| write_object(&applied.undo()))
+        .collect();
     json!({
-        "name": step.name,
+        "name": step.kind.name(),
         "purpose": step.purpose,
-        "writes": step.writes.iter().map(write).collect::<Vec<_>>(),
-        "undo": step.writes.iter().rev().map(|found| write(&found.undo())).collect::<Vec<_>>(),
+        "writes": step.writes.iter().map(write_object).collect::<Vec<_>>(),
+        "undo": undo,
     })
 }
 
-fn write(write: &Write) -> Value {
-    let name = write.resource();
+fn write_object(write: &Write) -> Value {
+    let resource = write.resource();
     let (action, patch, manifest) = match write {
         Write::Patch { .. } => ("patch", Some(write.operations()), None),
         Write::Delete { .. } => ("delete", None, None),
@@ -45,9 +63,9 @@ fn write(write: &Write) -> Value {
     };
     json!({
         "action": action,
-        "kind": name.kind.name(),
-        "namespace": name.namespace,
-        "name": name.name,
+        "kind": resource.kind.name(),
+        "namespace": resource.namespace,
+        "name": resource.name,
         "patch": patch,
         "manifest": manifest,
         "command": kubectl::command(write, None),

@@ -1,10 +1,11 @@
-//! Writes as commands of kubectl, with full names of resources: `gateway` alone is one of two kinds.
+//! Writes as kubectl commands. Resources have full names, because `gateway` alone may be a Gateway of
+//! Istio or of the Gateway API.
 
-use gateway::merge::{Plan, Write};
+use gateway::merge::{Plan, Write, without_status};
 use gateway::resources::{Kind, ResourceName};
 use serde_json::Value;
 
-/// A command that makes a write, with the patch or manifest in it or read from a file.
+/// The command that makes a write. It reads the patch or manifest from `file`, or contains it.
 pub(super) fn command(write: &Write, file: Option<&str>) -> String {
     let ResourceName {
         kind,
@@ -26,50 +27,55 @@ pub(super) fn command(write: &Write, file: Option<&str>) -> String {
         (Write::Create { manifest, .. }, Some(file)) => {
             format!(
                 "kubectl create --raw {} --filename {file}",
-                path(write, manifest)
+                api_path(write, manifest)
             )
         }
         (Write::Create { manifest, .. }, None) => {
-            let text = serde_json::to_string(&gateway::merge::without_status(manifest));
-            let text = quoted(&text.unwrap_or_default());
+            let text = serde_json::to_string(&without_status(manifest)).unwrap_or_default();
             format!(
-                "echo {text} | kubectl create --raw {} --filename -",
-                path(write, manifest)
+                "echo {} | kubectl create --raw {} --filename -",
+                quoted(&text),
+                api_path(write, manifest)
             )
         }
     }
 }
 
-/// A command that puts a whole manifest in the place of a resource.
+/// The command that replaces a resource by a whole manifest.
 pub(super) fn replace(file: &str) -> String {
     format!("kubectl replace --filename {file}")
 }
 
-/// What shows that every host is answered on a connection of its own.
+/// The command that requests every host on one connection and on a connection of its own.
 pub(super) fn probe(plan: &Plan) -> Option<String> {
     let sni = plan.hosts.first()?;
-    let authorities = plan.hosts.iter().map(|host| format!(" --authority {host}"));
-    let authorities: String = authorities.collect();
-    Some(format!(
-        "packager probe --connect \"$GATEWAY\" --sni {sni}{authorities}"
-    ))
+    let mut command = format!("packager probe --connect \"$GATEWAY\" --sni {sni}");
+    // The host of the connection is requested too: its answer must not change either.
+    for host in &plan.hosts {
+        command.push_str(" --authority ");
+        command.push_str(host);
+    }
+    Some(command)
 }
 
-/// Where resources of a kind are made. What is sent there arrives as it is, where `kubectl create`
-/// would change the annotation that `kubectl apply` keeps its last input in.
-fn path(write: &Write, manifest: &Value) -> String {
+/// The API path that creates resources of a kind. The API server stores a raw request unchanged, while
+/// `kubectl create` would change the annotation in which `kubectl apply` keeps its last input.
+fn api_path(write: &Write, manifest: &Value) -> String {
+    // The undo of a deletion uses the version that the manifest was written with.
     let ResourceName {
         kind, namespace, ..
     } = write.resource();
-    let version = manifest.get("apiVersion").and_then(Value::as_str);
-    let version = version.unwrap_or("networking.istio.io/v1");
+    let version = manifest
+        .get("apiVersion")
+        .and_then(Value::as_str)
+        .unwrap_or("networking.istio.io/v1");
     format!(
         "/apis/{version}/namespaces/{namespace}/{}s",
         kind.name().to_ascii_lowercase()
     )
 }
 
-/// The resource as kubectl names it (Kubernetes: the plural and the group of a definition).
+/// The name of a kind in kubectl: the plural and the API group.
 fn plural(kind: Kind) -> String {
     format!("{}s.{}", kind.name().to_ascii_lowercase(), kind.group())
 }
