@@ -59,7 +59,7 @@ pub struct Input<'i> {
     pub has_all_secrets: bool,
 }
 
-/// The searches, each for one kind of finding, or for the four kinds about connection coalescing.
+/// The searches: one for each kind of finding, and one for the four kinds about connection coalescing.
 const SEARCHES: [fn(&Context<'_>, &mut Findings<'_>); 10] = [
     find_coalescing,
     server_dropped::find,
@@ -79,14 +79,19 @@ pub fn check(input: &Input<'_>) -> Report {
     let ignores = Ignores::new(input.resources);
     let context = Context::new(input);
     let mut findings = Findings::new(&ignores);
+
+    // The order of the searches does not matter: the report sorts the findings.
     for search in SEARCHES {
         search(&context, &mut findings);
     }
+
+    // The page of `--output html` also shows servers without findings.
     let listeners = overview::checked_listeners(&context);
     Report::new(findings, input.resources, listeners)
 }
 
 fn find_coalescing(context: &Context<'_>, findings: &mut Findings<'_>) {
+    // Without TLS there is no SNI that could differ from the authority.
     for (workload, listener) in context.accepted_tls_listeners() {
         coalesce::find(context.input.certificates, workload, listener, findings);
     }
@@ -102,6 +107,7 @@ pub fn components(
     listener: &Listener,
 ) -> Vec<Vec<ServerId>> {
     let ignores = Ignores::new(resources);
+    // A server whose findings are hidden is also not proposed for a merge.
     coalescing::components(certificates, workload, listener, &|server, defect| {
         ignores.has(&server.resource, defect.into())
     })

@@ -31,7 +31,7 @@ pub enum Format {
     Html,
 }
 
-/// Writes a report.
+/// Writes a report in one of the formats.
 ///
 /// # Errors
 /// The sink returns an error.

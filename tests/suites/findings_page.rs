@@ -53,11 +53,7 @@ fn page() -> String {
     for code in Code::ALL {
         let (id, name, severity) = (code.id(), code.name(), code.severity().name());
         let anchor = id.to_lowercase();
-        writeln!(
-            page,
-            "| [{id}](#{anchor}) | `{name}` | {severity} |"
-        )
-        .unwrap();
+        writeln!(page, "| [{id}](#{anchor}) | `{name}` | {severity} |").unwrap();
     }
     for code in Code::ALL {
         write_section(code.info(), &mut page);

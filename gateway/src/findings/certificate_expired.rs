@@ -23,6 +23,7 @@ pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
         let Some(certificate) = context.input.certificates.known(credential) else {
             continue;
         };
+        // Clients compare the dates with their own clock, and reject both cases.
         let validity = if now > certificate.not_after {
             format!(
                 "expired on {}",

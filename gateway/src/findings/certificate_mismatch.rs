@@ -31,6 +31,7 @@ pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
     for (credential, uses) in &context.credential_uses {
         match context.input.certificates.get(credential) {
             Some(Contents::Known(certificate, key_fits)) => {
+                // The key is unknown where the input has the Secret without it.
                 if *key_fits == Some(false) {
                     add_wrong_key(credential, uses, findings);
                 }
@@ -98,6 +99,7 @@ fn add_uncovered(
         return;
     }
 
+    // The names show whether the Secret or the hosts are wrong.
     let names: Vec<String> = certificate.names.iter().map(ToString::to_string).collect();
     let names = if names.is_empty() {
         "none".to_owned()

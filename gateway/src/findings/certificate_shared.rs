@@ -53,6 +53,7 @@ pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
 fn secrets_by_fingerprint<'i>(context: &Context<'i>) -> BTreeMap<&'i str, Vec<&'i Credential>> {
     let mut secrets: BTreeMap<&str, Vec<&Credential>> = BTreeMap::new();
     for credential in context.credential_uses.keys().copied() {
+        // A Secret that no server uses is not shown to any client.
         if let Some(certificate) = context.input.certificates.known(credential) {
             secrets
                 .entry(&certificate.fingerprint)

@@ -50,9 +50,10 @@ impl<'i> Context<'i> {
 pub(super) fn resources_of_findings(
     resources: &Resources,
 ) -> impl Iterator<Item = (Kind, &Metadata)> {
-    let plugins = resources
-        .extensions
-        .iter()
-        .map(|extension| (extension.kind, &extension.metadata));
-    resources.with_servers().chain(plugins)
+    resources.with_servers().chain(
+        resources
+            .extensions
+            .iter()
+            .map(|extension| (extension.kind, &extension.metadata)),
+    )
 }

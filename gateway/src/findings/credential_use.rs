@@ -19,6 +19,7 @@ pub(super) fn credential_uses(model: &Model) -> BTreeMap<&Credential, Vec<Creden
     let mut uses: BTreeMap<&Credential, Vec<CredentialUse<'_>>> = BTreeMap::new();
     for workload in &model.workloads {
         for listener in &workload.listeners {
+            // The chains and not the servers: istiod resolves the name of a Secret for each workload.
             for chain in &listener.chains {
                 for credential in &chain.credentials {
                     uses.entry(credential).or_default().push(CredentialUse {

@@ -11,7 +11,7 @@ use crate::{Listener, ServerId, Workload};
 /// The servers of a finding that stands for many pairs of servers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
-    /// In ascending order.
+    /// In ascending order, without duplicates.
     pub servers: Vec<ServerId>,
     /// How many pairs of a connection and a server the finding stands for.
     pub pairs: usize,
@@ -71,7 +71,7 @@ impl Finding {
         self.on(workload)
     }
 
-    /// Sets the workload.
+    /// Sets the workload, for a finding that is not about one listener.
     pub(super) fn on(mut self, workload: &Workload) -> Self {
         self.workload = Some(workload.into());
         self
@@ -142,6 +142,7 @@ impl<'i> Findings<'i> {
 
     /// Adds a finding, or counts it as suppressed if an annotation of one of its resources hides it.
     pub(super) fn add(&mut self, finding: Finding) {
+        // One resource is enough: its owner accepts the finding, whichever side the resource is on.
         let is_ignored = finding
             .resources
             .iter()

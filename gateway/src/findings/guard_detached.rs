@@ -42,7 +42,8 @@ pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
 /// Why a plugin runs on no gateway. `None` also where the input leaves a doubt.
 pub(super) fn reason(plugin: &Extension, context: &Context<'_>) -> Option<String> {
     let resources = context.input.resources;
-    // Istio looks up targetRefs among the Gateways of the Gateway API only.
+    // Istio 1.31 looks up targetRefs among the Gateways of the Gateway API only
+    // (`ShouldAttachPolicy` in `pilot/pkg/model/policyattachment.go`).
     if let Some(name) = istio_gateway_target(plugin, resources) {
         return Some(format!(
             "its targetRefs refer to {name}, which is not a Gateway of the Gateway API; select its \
@@ -54,11 +55,13 @@ pub(super) fn reason(plugin: &Extension, context: &Context<'_>) -> Option<String
     if !matches.is_empty() && matches.iter().all(|found| found.mode == "SERVER") {
         return Some("its mode is SERVER, but listeners of gateways have mode CLIENT".into());
     }
+    // The selector: wrong labels or a wrong namespace are the most common mistakes.
     let attached = installed_filter::attached_workloads(plugin, context.input.model);
     if attached.is_empty() {
         return waypoint_reason(plugin, resources)
             .or_else(|| unselected_reason(plugin, context.input.model));
     }
+    // The ports: a plugin lists the ports that Envoy listens on, not the ports of the Service.
     missed_ports_reason(plugin, &attached)
 }
 
@@ -76,6 +79,7 @@ fn unselected_reason(plugin: &Extension, model: &Model) -> Option<String> {
         return None;
     }
     let namespace = &plugin.metadata.namespace;
+    // An uncertain attachment is not reported: the pods may have the labels.
     model
         .workloads
         .iter()
@@ -111,6 +115,7 @@ fn missed_ports_reason(plugin: &Extension, attached: &[&Workload]) -> Option<Str
 
 /// The waypoint whose pods a plugin selects (Istio `pilot/pkg/model/policyattachment.go`).
 fn selected_waypoint(plugin: &Extension, resources: &Resources) -> Option<ResourceName> {
+    // Without labels the resource selects all pods of the namespace, not a waypoint in particular.
     let wanted = &plugin.spec.selector.as_ref()?.match_labels;
     if wanted.is_empty() || !plugin.spec.target_refs.is_empty() {
         return None;
@@ -141,6 +146,7 @@ fn pods_have_label(gateway: &Metadata, key: &str, value: &str) -> bool {
 fn istio_gateway_target(plugin: &Extension, resources: &Resources) -> Option<ResourceName> {
     let namespace = &plugin.metadata.namespace;
     for name in gateway_targets(plugin) {
+        // Both kinds may have the name; then Istio attaches the plugin to the right one.
         let is_api_gateway = resources
             .api_gateways
             .iter()

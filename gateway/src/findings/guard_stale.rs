@@ -30,6 +30,7 @@ pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
             continue;
         }
         for workload in installed_filter::attached_workloads(plugin, context.input.model) {
+            // A resource for some ports has the table of these ports only.
             let listeners: Vec<&Listener> = workload
                 .listeners
                 .iter()
@@ -78,6 +79,7 @@ fn stale(plugin: &Extension, listeners: &[&Listener]) -> Option<String> {
 /// The hosts that a plugin lists, each with the label of its server. `None` for a plugin without a table:
 /// its rule is `exact`, or its configuration is invalid.
 fn listed_hosts(plugin: &Extension) -> Option<BTreeMap<String, String>> {
+    // The filter itself passes every request where its configuration is invalid, and logs the error.
     let document = match plugin.config() {
         Some(config) => Document::deserialize(config).ok()?,
         None => Document::Null,
@@ -86,6 +88,7 @@ fn listed_hosts(plugin: &Extension) -> Option<BTreeMap<String, String>> {
     let Rule::Servers(servers) = config.rule() else {
         return None;
     };
+    // The rule accepts a host in one server only, so a host has one label.
     let mut labels = BTreeMap::new();
     for (label, hosts) in servers.hosts() {
         for host in hosts {

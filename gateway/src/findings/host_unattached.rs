@@ -27,6 +27,7 @@ pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
     for (workload, listener) in context.accepted_tls_listeners() {
         for chain in &listener.chains {
             let hosts = unattached_hosts(chain);
+            // One finding for each filter chain: its hosts usually have the same cause.
             let Some(first) = hosts.first() else { continue };
             let server = &chain.server.id;
             let others = match hosts.len() - 1 {
@@ -55,6 +56,7 @@ pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
 
 /// The hosts of a filter chain without a virtual host.
 fn unattached_hosts(chain: &FilterChain) -> Vec<String> {
+    // Only HTTP has virtual hosts; a TCP route needs no host.
     let Service::Https(table) = &chain.service else {
         return Vec::new();
     };

@@ -11,13 +11,13 @@ pub struct Info {
     /// The code in words, such as `coalesce-not-found`.
     pub name: &'static str,
     pub severity: Severity,
-    /// What `check` found.
+    /// What `check` found in the configuration.
     pub what: &'static str,
     /// The consequences for clients and operators.
     pub why: &'static str,
     /// A configuration that causes the finding.
     pub example: &'static str,
-    /// What to change.
+    /// What to change, or which command to run.
     pub fix: &'static str,
     /// What a request on a coalesced connection gets, in a few words. `None` for a finding that is not
     /// about a connection to one server and a request for another.
@@ -30,9 +30,9 @@ pub struct Info {
 pub enum Severity {
     /// Requests fail, or reach the wrong backend.
     Error,
-    /// Requests may fail.
+    /// Requests may fail, or a part of the input is missing to be certain.
     Warning,
-    /// No request fails.
+    /// No request fails; the operator may want to know.
     Info,
 }
 

@@ -35,6 +35,7 @@ pub(super) enum Attachment {
 pub(super) fn attachment(plugin: &Extension, workload: &Workload) -> Attachment {
     let namespace = &plugin.metadata.namespace;
     let is_same_namespace = *namespace == workload.namespace;
+    // With targetRefs Istio ignores the selector, and the root namespace has no special meaning.
     if !plugin.spec.target_refs.is_empty() {
         let gateway = workload.labels.get(GATEWAY_NAME_LABEL);
         let is_target =
@@ -45,6 +46,7 @@ pub(super) fn attachment(plugin: &Extension, workload: &Workload) -> Attachment 
             Attachment::Detached
         };
     }
+    // Istio applies a selector only to pods of its own namespace, except in the root namespace.
     if namespace != ROOT_NAMESPACE && !is_same_namespace {
         return Attachment::Detached;
     }
@@ -60,6 +62,7 @@ fn selection(plugin: &Extension, workload: &Workload) -> Attachment {
     for (key, value) in &selector.match_labels {
         match workload.labels.get(key) {
             Some(found) if found == value => {}
+            // The model derived the labels of an assumed workload from a selector: pods can have more.
             None if workload.is_assumed => result = Attachment::Uncertain,
             Some(_) | None => return Attachment::Detached,
         }
@@ -86,10 +89,12 @@ pub(super) fn gateway_targets(plugin: &Extension) -> impl Iterator<Item = &Strin
         .map(|target| &target.name)
 }
 
-/// Whether a plugin runs on a TLS listener of a workload that it is attached to (Istio
-/// `pilot/pkg/model/extensions.go`): without any `match` on all, else where the mode and a port match.
+/// Whether a plugin that is attached to a workload runs on a TLS listener of it: without any `match` on
+/// every listener, else if the mode and the port match (Istio `pilot/pkg/model/extensions.go`,
+/// `MatchListener`).
 pub(super) fn applies_to(plugin: &Extension, listener: &Listener) -> bool {
     let matches = &plugin.spec.matches;
+    // Istio treats a listener of a gateway as CLIENT, and an empty mode as both.
     let is_matched = matches
         .iter()
         .filter(|found| found.mode != "SERVER")

@@ -21,6 +21,8 @@ pub(super) const INFO: Info = Info {
 };
 
 pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
+    // Envoy rejects a listener with two equal filter chain matches as a whole (Envoy
+    // `filter_chain_manager_impl.cc`), so each duplicate is an error of all its servers.
     for (workload, listener) in context.tls_listeners() {
         for duplicate in &listener.duplicates {
             if let Some(finding) = rejection(workload, listener, duplicate) {
@@ -35,6 +37,7 @@ fn rejection(workload: &Workload, listener: &Listener, duplicate: &Duplicate) ->
     let host = &duplicate.host;
     let first = &listener.chains.get(duplicate.first)?.server.id;
     let second = &listener.chains.get(duplicate.second)?.server.id;
+    // One server can list the same host twice, for example with two namespaces.
     let servers = if first == second {
         format!("which {first} lists twice")
     } else {

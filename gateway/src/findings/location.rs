@@ -27,8 +27,8 @@ impl fmt::Display for WorkloadName {
     }
 }
 
-/// The address of a listener within its workload, displayed as istiod names the listener in Envoy, such
-/// as `0.0.0.0_8443`.
+/// The address of a listener within its workload. It is displayed as istiod names the listener in Envoy,
+/// for example `0.0.0.0_8443`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ListenerAddress {
     pub bind: String,

@@ -40,7 +40,8 @@ fn checked_servers(listener: &Listener) -> Vec<CheckedServer> {
     let mut hosts_by_server: HashMap<&ServerId, Vec<String>> = HashMap::new();
     let mut order = Vec::new();
     for chain in &listener.chains {
-        // A server with several routes of TLS passthrough has several filter chains.
+        // istiod makes a filter chain for each TLS route of a server with passthrough, so a server can
+        // have several.
         let hosts = match hosts_by_server.entry(&chain.server.id) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(new) => {

@@ -12,7 +12,7 @@ use crate::resources::{Origin, ResourceName, Resources};
 /// The result of a check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// The worst first.
+    /// The worst first, then by code and location.
     pub findings: Vec<Finding>,
     pub summary: Summary,
     /// The listeners with TLS, by workload.

@@ -50,6 +50,7 @@ pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
 
 fn find_referenced(context: &Context<'_>, findings: &mut Findings<'_>) {
     for (credential, uses) in &context.credential_uses {
+        // Files in the pod and other providers of certificates are not resources.
         let is_known = context.input.certificates.get(credential).is_some();
         if is_known || !matches!(credential, Credential::Secret { .. }) {
             continue;

@@ -23,12 +23,14 @@ pub(super) const INFO: Info = Info {
 };
 
 pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
+    // istiod merges the servers of a workload by age, and drops those that conflict with an older one
+    // (Istio `pilot/pkg/model/gateway.go`, `mergeGateways`).
     for workload in &context.input.model.workloads {
         for dropped in &workload.dropped {
             findings.add(dropped_finding(workload, dropped));
         }
     }
-    // istiod refuses listeners of the Gateway API before it knows which pods serve them.
+    // istiod rejects listeners of the Gateway API before it merges servers, so no workload has them.
     for listener in &context.input.model.unprogrammed {
         let (winner, hint) = match &listener.reason {
             UnprogrammedReason::SameHost { winner, .. } => (
@@ -38,6 +40,7 @@ pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
             UnprogrammedReason::NotAllowed { .. } => {
                 (None, "set spec.allowedListeners of the Gateway")
             }
+            // SG302 and SG303 report a listener without a usable certificate.
             UnprogrammedReason::NotGranted { .. }
             | UnprogrammedReason::NoSecret { .. }
             | UnprogrammedReason::BadSecret { .. } => continue,
@@ -57,11 +60,13 @@ fn dropped_finding(workload: &Workload, dropped: &Dropped) -> Finding {
         reason,
     } = dropped;
     let Explanation { winner, why, hint } = Explanation::new(reason);
+    // All hosts are listed: a host that the winner does not have is served by no server.
     let message = format!(
         "istiod drops {} on port {port} with its hosts ({}): {why}",
         server.id,
         server.hosts.join(", ")
     );
+    // Requests for the dropped server go to the winner, or fail.
     Finding {
         authority: server.hosts.first().cloned(),
         ..Finding::new(Code::ServerDropped, message, hint)

@@ -110,8 +110,8 @@ fn status(report: &Report, fail_on: FailOn) -> ExitStatus {
     }
 }
 
-/// Prints to standard error what the report depends on: ignored resources, assumptions and annotations
-/// without effect.
+/// Prints notes to standard error: ignored resources, assumptions of the model, and annotations that have no
+/// effect.
 fn print_notes(inputs: &Inputs, model: &Model, console: &mut Console<'_>) {
     for ignored in &model.ignored {
         console.say(format_args!("note: ignored {ignored}"));
@@ -146,6 +146,7 @@ fn explain(text: &str, console: &mut Console<'_>) -> Result<ExitStatus> {
 
 fn unknown_code(text: &str) -> Advice {
     let ids: Vec<&str> = Code::ALL.iter().map(|code| code.id()).collect();
+    // A mistyped code gets a suggestion, and the list in case the suggestion is wrong.
     let mut hint = format!("the codes are {}", ids.join(", "));
     let nearest = spelling::nearest(text, ids.iter().copied());
     if let Some(question) = spelling::question(nearest.map(|code| (text, code))) {

@@ -12,6 +12,7 @@ pub(super) fn write(report: &Report, sink: &mut dyn Write) -> io::Result<()> {
             Severity::Warning => "warning",
             Severity::Info => "notice",
         };
+        // GitHub shows the title in bold, and the text below it with its line breaks.
         let title = format!("{} {}", finding.code, finding.code.name());
         let text = format!("{}\nhint: {}", finding.advice.message, finding.advice.hint);
         // GitHub shows an annotation at one location: the first resource is the most important one.

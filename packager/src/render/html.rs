@@ -58,6 +58,7 @@ fn write_summary(report: &Report, sink: &mut dyn Write) -> io::Result<()> {
         servers,
         suppressed,
     } = report.summary;
+    // A page that hides something must not look complete.
     let suppressed = if suppressed == 0 {
         String::new()
     } else {
@@ -77,6 +78,7 @@ fn write_summary(report: &Report, sink: &mut dyn Write) -> io::Result<()> {
         (Severity::Warning, warnings),
         (Severity::Info, infos),
     ] {
+        // A screen reader skips the mark, since the text already has the severity.
         let (name, mark) = (severity.name(), mark(severity));
         let total = count(number, name);
         writeln!(

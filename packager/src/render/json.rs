@@ -35,6 +35,7 @@ struct GroupJson {
 }
 
 pub(super) fn write(report: &Report, sink: &mut dyn Write) -> io::Result<()> {
+    // The checked listeners are not part of this format.
     let report = ReportJson {
         findings: report.findings.iter().map(FindingJson::from).collect(),
         summary: report.summary,

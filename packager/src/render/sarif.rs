@@ -20,6 +20,7 @@ const HELP_PAGE: &str = concat!(
 );
 
 pub(super) fn write(report: &Report, sink: &mut dyn Write) -> io::Result<()> {
+    // Only the rules with results: code hosts list every rule of a run.
     let codes: BTreeSet<Code> = report.findings.iter().map(|finding| finding.code).collect();
     let rules: Vec<Value> = codes.into_iter().map(rule).collect();
     let results: Vec<Value> = report.findings.iter().map(result).collect();

@@ -30,6 +30,7 @@ pub(super) fn write(report: &Report, sink: &mut dyn Write) -> io::Result<()> {
         count(gateways, "Gateway"),
         count(servers, "server"),
     )?;
+    // A report that hides something must not look complete.
     if suppressed > 0 {
         write!(sink, "; {suppressed} suppressed")?;
     }
@@ -45,6 +46,7 @@ fn write_finding(finding: &Finding, sink: &mut dyn Write) -> io::Result<()> {
         code.name(),
         finding.advice.message
     )?;
+    // Without a workload the message names the resource.
     if let Some(workload) = &finding.workload {
         write!(sink, "  at: workload {workload}")?;
         if let Some(listener) = &finding.listener {

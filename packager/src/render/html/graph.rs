@@ -72,8 +72,8 @@ impl<'r> Component<'r> {
         self.nodes.get(index.0)
     }
 
-    /// The findings to show at a node on one side. A finding that has the node on the other side only is
-    /// left out.
+    /// The findings to show at a node on one side, without the findings that have the node on the other
+    /// side only.
     pub(super) fn findings_at(&self, index: NodeIndex, side: Side) -> Vec<FindingIndex> {
         self.node(index)
             .into_iter()
@@ -168,6 +168,7 @@ impl<'r> GraphBuilder<'r> {
         for (index, finding) in findings {
             self.add(*index, finding);
         }
+        // A component without edges is a server without a broken pair.
         let (mut components, unaffected): (Vec<_>, Vec<_>) = self
             .components(findings)
             .into_iter()
@@ -198,6 +199,7 @@ impl<'r> GraphBuilder<'r> {
                 known.push(index);
             }
         }
+        // A group has no finding for each pair, so all its servers are joined here.
         if finding.code.is_between_servers() {
             for pair in servers.windows(2) {
                 if let [one, other] = pair {

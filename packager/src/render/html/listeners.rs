@@ -61,6 +61,7 @@ fn write_listener(
         *pictures += 1;
         write_component(component, open, sink)?;
     }
+    // Servers without a broken pair are listed, so that a reader finds every server of the input.
     if !graph.unaffected.is_empty() {
         writeln!(
             sink,
@@ -93,6 +94,7 @@ fn write_component(component: &Component<'_>, open: &str, sink: &mut dyn Write) 
     )?;
     picture::draw(component, sink)?;
     writeln!(sink, "</div>")?;
+    // The picture of a group has one edge, so the list has the other servers.
     if *grouped_pairs > 0 {
         writeln!(
             sink,
@@ -134,6 +136,7 @@ fn write_list(nodes: &[Node<'_>], sink: &mut dyn Write) -> io::Result<()> {
             "<li><code>{}</code> ",
             Escaped(&server.hosts.join(", "))
         )?;
+        // Without the script the link goes to the first finding; the script selects all of them.
         match findings.first() {
             None => writeln!(sink, "<span>{name}</span></li>")?,
             Some(first) => writeln!(

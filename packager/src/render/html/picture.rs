@@ -62,6 +62,7 @@ fn write_lines(
         .get(&bundle.from)
         .copied()
         .unwrap_or_default();
+    // A Bézier curve that starts and ends horizontally.
     let (left, right) = (NODE.width, LABEL_LEFT);
     let middle = usize::midpoint(left, right);
     writeln!(
@@ -99,6 +100,7 @@ fn write_node(
         Side::Connection => (0, "connection to"),
         Side::Request => (RIGHT, "request for"),
     };
+    // A server can be on both sides; each node has the findings of its side only.
     let findings = component.findings_at(index, side);
     let name = node.server.id.to_string();
     let hosts = node.server.hosts.join(", ");

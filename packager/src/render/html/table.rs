@@ -22,8 +22,8 @@ const FILTERS: &str = "\
 <button id=\"all\" type=\"button\" hidden>Show all</button>
 </form>";
 
-/// The roles are explicit, because browsers drop the implicit ones where the style displays rows and cells
-/// as blocks.
+/// The roles are explicit: browsers drop the implicit roles of rows and cells that the style displays as
+/// blocks.
 const TABLE: &str = "\
 <table role=\"table\">
 <thead role=\"rowgroup\"><tr role=\"row\"><th scope=\"col\" role=\"columnheader\">Finding</th>\
@@ -91,6 +91,7 @@ fn write_location(finding: &Finding, sink: &mut dyn Write) -> io::Result<()> {
             )?;
         }
     }
+    // The names above are those of an example, if the finding stands for a group.
     if let Some(Group { servers, pairs }) = &finding.group {
         write!(
             sink,

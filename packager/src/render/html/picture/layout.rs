@@ -33,8 +33,8 @@ const HEAD: usize = 22;
 /// Up to this height the rows of each column are spread over the height of the picture. In a higher picture
 /// the only row of a column would be far below the visible part.
 const MAX_SPREAD_HEIGHT: usize = 800;
-/// Up to this number each edge has its own label. Above it, edges with the same first server and code share
-/// one.
+/// Up to this number each edge has its own label. Above it, edges with the same first server and the same
+/// code have a common label.
 const MAX_LABELLED_EDGES: usize = 12;
 
 /// Edges with a common label.
@@ -95,6 +95,7 @@ impl<'c, 'r> Layout<'c, 'r> {
 
 fn edge_bundles<'c, 'r>(component: &'c Component<'r>) -> Vec<EdgeBundle<'c, 'r>> {
     let mut edges: Vec<&Edge<'_>> = component.edges.iter().collect();
+    // In this order lines cross less often, and the same input gives the same picture.
     edges.sort_by_key(|edge| (edge.from, edge.to, edge.index));
     let has_own_labels = edges.len() <= MAX_LABELLED_EDGES;
     let mut bundles: BTreeMap<(NodeIndex, Option<NodeIndex>, Code), Vec<&Edge<'_>>> =
