@@ -14,8 +14,11 @@ const HEAD: &str = "\
 `packager check` reports each finding with a code. `packager check --explain SG101` prints the section of a code.
 This page is generated from the texts in `gateway/src/findings`.
 
-An error means that requests fail or reach the wrong backend, a warning that they may, an info that no request fails.
-`packager check --fail-on warning` also fails on warnings.
+- error: requests fail, or reach the wrong backend.
+- warning: requests may fail, or a part of the input is missing to be certain.
+- info: no request fails.
+
+The exit status is 1 if there is an error. With `packager check --fail-on warning` it is also 1 if there is a warning.
 
 ## Hide a finding
 
@@ -61,7 +64,7 @@ fn page() -> String {
     page
 }
 
-/// GitHub makes the anchor of a heading from its text, so the heading is the code alone.
+/// GitHub makes the anchor of a heading from its text, and SARIF reports link to it: the code is the heading.
 fn write_section(info: &Info, page: &mut String) {
     let Info {
         id,

@@ -33,7 +33,7 @@ pub(super) fn write(report: &Report, sink: &mut dyn Write) -> io::Result<()> {
 fn write_case(finding: &Finding, sink: &mut dyn Write) -> io::Result<()> {
     let (code, severity) = (finding.code, finding.code.severity());
     let title = escaped(&title(finding));
-    // A failure makes most CI systems fail the run, as the exit status of `check` does not for an info.
+    // Most CI systems fail a run with a failed case, and an info must not fail it.
     if severity == Severity::Info {
         return writeln!(sink, r#"    <testcase classname="{code}" name="{title}"/>"#);
     }

@@ -91,7 +91,7 @@ fn write_location(finding: &Finding, sink: &mut dyn Write) -> io::Result<()> {
             )?;
         }
     }
-    // The names above are those of an example, if the finding stands for a group.
+    // If the finding stands for a group, the names above belong to one example.
     if let Some(Group { servers, pairs }) = &finding.group {
         write!(
             sink,
