@@ -164,3 +164,56 @@ impl<'i> Findings<'i> {
         self.suppressed += count;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Finding, Findings};
+    use crate::Resources;
+    use crate::documents::read;
+    use crate::findings::{Code, Ignores};
+    use crate::resources::{Kind, ResourceName};
+    use crate::server::{Entry, ServerId};
+
+    const ANNOTATED: &str = "\
+        {apiVersion: networking.istio.io/v1, kind: Gateway, \
+        metadata: {name: quiet, namespace: shop, annotations: {sni-guard/ignore: SG201}}, \
+        spec: {selector: {}, servers: []}}";
+
+    fn server(name: &str) -> ServerId {
+        ServerId {
+            resource: ResourceName {
+                kind: Kind::Gateway,
+                namespace: "shop".into(),
+                name: name.into(),
+            },
+            entry: Entry::Listener("https".into()),
+        }
+    }
+
+    #[track_caller]
+    fn check(finding: Finding, suppressed: usize) {
+        let mut resources = Resources::default();
+        assert!(read("input.yaml", ANNOTATED, &mut resources).is_empty());
+        let ignores = Ignores::new(&resources);
+        let mut findings = Findings::new(&ignores);
+        findings.add(finding);
+        assert_eq!(
+            (findings.suppressed, findings.found.len()),
+            (suppressed, 1 - suppressed)
+        );
+    }
+
+    #[test]
+    fn an_annotation_hides_findings_about_its_resource() {
+        let finding = |code| Finding::new(code, String::new(), "");
+        let dropped = || finding(Code::ServerDropped);
+        let (quiet, other) = (server("quiet"), server("other"));
+        check(dropped().with_connection(&quiet).with_owner(&other), 1);
+        check(dropped().with_connection(&other).with_owner(&quiet), 1);
+        check(dropped().about(quiet.resource.clone()), 1);
+        // Another resource, another code, and no resource at all.
+        check(dropped().with_connection(&other), 0);
+        check(finding(Code::HostUnattached).with_owner(&quiet), 0);
+        check(dropped(), 0);
+    }
+}

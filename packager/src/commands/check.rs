@@ -29,8 +29,11 @@ use crate::spelling;
   packager check gateways/ --output html > gateways.html
   packager check --explain SG101
 
-Each finding has a code. The annotation sni-guard/ignore: \"SG101,SG203\" on a Gateway, ListenerSet, Ingress,
-WasmPlugin or TrafficExtension hides findings with these codes about it.
+Each finding has a code: SG101 to SG104 connection coalescing, SG201 to SG203 servers and routes, SG301 to
+SG304 certificates, SG401 and SG402 installed filters.
+
+The annotation sni-guard/ignore: \"SG101,SG203\" on a Gateway, ListenerSet, Ingress, WasmPlugin or
+TrafficExtension hides findings with these codes about it.
 
 From a cluster it reads Istio and Gateway API Gateways, their routes, Services, Pods and Secrets. If it
 lacks permission to list a kind, it continues without it and prints a note.
@@ -52,7 +55,9 @@ pub(crate) struct Args {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum FailOn {
+    /// Requests fail, or reach the wrong backend
     Error,
+    /// Requests may fail
     Warning,
 }
 
@@ -70,7 +75,7 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
     let report = report(&inputs, &model);
     console.end_steps();
 
-    // An empty report would look like success; after an unreadable document its error is enough.
+    // A report about nothing would look like success. After an unreadable document its error is enough.
     if report.summary.servers == 0 && readable == ExitStatus::Yes {
         bail!(source.has_no(
             "server of a gateway",
