@@ -45,7 +45,8 @@ pub(crate) struct Args {
     /// The output format
     #[arg(long, value_enum, default_value = "text")]
     output: Format,
-    /// The lowest severity of a finding that makes the exit status 1
+    /// The lowest severity of a finding that makes the exit status 1: an error means that requests fail or
+    /// reach the wrong backend, a warning that they may
     #[arg(long, value_enum, default_value = "error")]
     fail_on: FailOn,
     /// Print the meaning of a code such as SG101, with an example and the fix, and check nothing
@@ -55,9 +56,7 @@ pub(crate) struct Args {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum FailOn {
-    /// Requests fail, or reach the wrong backend
     Error,
-    /// Requests may fail
     Warning,
 }
 
