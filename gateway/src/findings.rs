@@ -60,7 +60,7 @@ pub struct Input<'i> {
 }
 
 /// The searches: one for each kind of finding, and one for the four kinds about connection coalescing.
-const SEARCHES: [fn(&Context<'_>, &mut Findings<'_>); 10] = [
+const SEARCHES: &[fn(&Context<'_>, &mut Findings<'_>)] = &[
     find_coalescing,
     server_dropped::find,
     listener_rejected::find,
