@@ -1,76 +1,104 @@
-//! What is wrong with the gateways of an input: each module finds one kind of thing.
+//! What is wrong with the gateways of an input.
 //!
-//! [`check`] is a function of what was read and of the time. The module `coalesce` reports what
-//! `coalescing` finds: which host breaks which other when a client reuses a connection.
+//! [`check`] is a function of the resources and of the time. Each kind of finding has a module with its
+//! `INFO` and with the search for it. The four kinds about connection coalescing share one search,
+//! `coalesce`, since one pass over the pairs of servers finds them all.
 
-mod catalogue;
-mod certificates;
+mod certificate_expired;
+mod certificate_mismatch;
+mod certificate_shared;
 mod coalesce;
+mod coalesce_not_found;
+mod coalesce_presumed;
+mod coalesce_tls_policy;
+mod coalesce_wrong_route;
 mod code;
-mod dropped;
+mod context;
+mod credential_use;
 mod finding;
-mod guards;
+mod guard_detached;
+mod guard_stale;
+mod host_unattached;
 mod ignores;
+mod info;
+mod installed_filter;
+mod listener_rejected;
+mod location;
 mod overview;
-mod rejected;
-mod unattached;
+mod report;
+mod secret_missing;
+mod server_dropped;
 
 use chrono::{DateTime, Utc};
 
 use crate::coalescing;
 pub use crate::coalescing::Known;
 use crate::{Certificates, Listener, Model, Resources, ServerId, Workload};
-pub use catalogue::Documentation;
-pub use code::{Code, Severity};
+pub use code::Code;
+use context::Context;
 use finding::Findings;
-pub use finding::{Finding, Group, Report, Summary};
+pub use finding::{Finding, Group};
 use ignores::Ignores;
 pub use ignores::{UnknownCode, unknown_codes};
+pub use info::{Info, Severity};
+pub use location::{ListenerAddress, WorkloadName};
 pub use overview::{CheckedListener, CheckedServer};
+pub use report::{Report, Summary};
 
-/// What is checked.
+/// What [`check`] looks at.
 #[derive(Clone, Copy, Debug)]
 pub struct Input<'i> {
-    /// The resources.
     pub resources: &'i Resources,
-    /// What istiod makes of them.
+    /// The model of these resources.
     pub model: &'i Model,
-    /// What is in their Secrets.
+    /// The contents of their Secrets.
     pub certificates: &'i Certificates,
-    /// The time at which certificates are to be valid.
+    /// The time at which certificates must be valid.
     pub now: DateTime<Utc>,
-    /// Whether a Secret that is not in the input is not in the cluster either.
+    /// Whether the input contains every Secret of the cluster, so that a missing one does not exist.
     pub has_all_secrets: bool,
 }
 
-/// Finds what is wrong. This is near-linear in the number of resources.
+/// The searches: one for each kind of finding, and one for the four kinds about connection coalescing.
+const SEARCHES: &[fn(&Context<'_>, &mut Findings<'_>)] = &[
+    find_coalescing,
+    server_dropped::find,
+    listener_rejected::find,
+    host_unattached::find,
+    certificate_expired::find,
+    certificate_mismatch::find,
+    secret_missing::find,
+    certificate_shared::find,
+    guard_stale::find,
+    guard_detached::find,
+];
+
+/// Finds what is wrong. The time is near-linear in the number of resources.
 #[must_use]
 pub fn check(input: &Input<'_>) -> Report {
-    let ignores = Ignores::of(input.resources);
+    let ignores = Ignores::new(input.resources);
+    let context = Context::new(input);
     let mut findings = Findings::new(&ignores);
-    for workload in &input.model.workloads {
-        for listener in workload
-            .listeners
-            .iter()
-            .filter(|listener| listener.is_tls())
-        {
-            if listener.is_rejected() {
-                rejected::find(workload, listener, &mut findings);
-                continue;
-            }
-            coalesce::find(input.certificates, workload, listener, &mut findings);
-            unattached::find(workload, listener, &mut findings);
-        }
-        dropped::find(workload, &mut findings);
+
+    // The order of the searches does not matter: the report sorts the findings.
+    for search in SEARCHES {
+        search(&context, &mut findings);
     }
-    dropped::find_unprogrammed(input.model, &mut findings);
-    certificates::find(input, &mut findings);
-    guards::find(input, &mut findings);
-    findings.into_report(input.resources, overview::listeners(input.model))
+
+    // The page of `--output html` also shows servers without findings.
+    let listeners = overview::checked_listeners(&context);
+    Report::new(findings, input.resources, listeners)
 }
 
-/// The servers of a listener that break each other when clients reuse connections, directly or by way
-/// of others: those that had better be one. What annotations leave out does not count.
+fn find_coalescing(context: &Context<'_>, findings: &mut Findings<'_>) {
+    // Without TLS there is no SNI that could differ from the authority.
+    for (workload, listener) in context.accepted_tls_listeners() {
+        coalesce::find(context.input.certificates, workload, listener, findings);
+    }
+}
+
+/// The groups of servers of a listener that break each other on coalesced connections, directly or through
+/// other servers. A group had better be one server. Pairs that annotations hide do not count.
 #[must_use]
 pub fn components(
     resources: &Resources,
@@ -78,7 +106,8 @@ pub fn components(
     workload: &Workload,
     listener: &Listener,
 ) -> Vec<Vec<ServerId>> {
-    let ignores = Ignores::of(resources);
+    let ignores = Ignores::new(resources);
+    // A server whose findings are hidden is also not proposed for a merge.
     coalescing::components(certificates, workload, listener, &|server, defect| {
         ignores.has(&server.resource, defect.into())
     })

@@ -263,7 +263,11 @@ fn found(resources: &Resources, model: &Model) -> Found {
         .into_iter()
         .filter(|finding| codes.contains(&finding.code));
     findings
-        .map(|found| (found.code, found.connection.unwrap(), found.owner.unwrap()))
+        .map(|found| {
+            let [connection, owner] =
+                [found.connection, found.owner].map(|server| server.unwrap().to_string());
+            (found.code, connection, owner)
+        })
         .collect()
 }
 

@@ -1,5 +1,6 @@
-//! Reports in the forms that people and programs read.
+//! Reports, plans and verdicts in the formats that people and programs read.
 
+mod count;
 mod github;
 mod html;
 mod json;
@@ -13,27 +14,27 @@ use std::io::{self, Write};
 
 use gateway::findings::Report;
 
-/// The form of a report.
+/// The output format of a report. The doc comments are the help of `--output`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
-    /// Text for people; it may change
+    /// Text for people; its wording may change with each version
     Text,
     /// One JSON object
     Json,
     /// SARIF 2.1.0, for code hosts
     Sarif,
-    /// XML of test results, for CI systems
+    /// Test results as XML (junit.xml), for CI systems
     Junit,
     /// Annotations of GitHub Actions
     Github,
-    /// One page to look at in a browser, with a picture; it loads nothing
+    /// One HTML page with a picture, for browsers; it loads no other file
     Html,
 }
 
-/// Writes a report.
+/// Writes a report in one of the formats.
 ///
 /// # Errors
-/// The sink takes no more.
+/// The sink returns an error.
 pub fn render(format: Format, report: &Report, sink: &mut dyn Write) -> io::Result<()> {
     match format {
         Format::Text => text::write(report, sink),

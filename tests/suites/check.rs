@@ -86,7 +86,7 @@ fn progress_is_for_terminals() {
     let arguments = ["check", file.to_str().unwrap()];
     let told = packager_program_on_terminal(&arguments).unwrap();
     let steps = "\rreading the resources\x1b[K\r\x1b[K\
-                 \rworking out what the gateways serve\x1b[K\
+                 \rcomputing what the gateways serve\x1b[K\
                  \rcomparing connections and hosts\x1b[K\r\x1b[K";
     let rest = told.out.strip_prefix(steps);
     assert!(
@@ -372,10 +372,12 @@ fn missing_secrets_are_told_where_that_is_certain() {
             .findings
             .into_iter()
             .filter(|found| found.code == Code::SecretMissing);
-        found.map(|finding| finding.message).collect::<Vec<_>>()
+        found
+            .map(|finding| finding.advice.message)
+            .collect::<Vec<_>>()
     };
     assert!(missing(false).is_empty());
-    let expected = "there is no Secret istio-system/w, used by Gateway istio-system/gw-a servers[0] and one \
-                    more: connections fail";
+    let expected = "Secret istio-system/w, used by Gateway istio-system/gw-a servers[0] and one more, does \
+                    not exist: connections fail";
     assert_eq!(missing(true), [expected]);
 }

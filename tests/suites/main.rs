@@ -7,6 +7,7 @@ mod cluster;
 mod decisions;
 mod difference;
 mod documents;
+mod findings_page;
 mod gateway;
 mod gateways_envoy;
 mod help;

@@ -269,7 +269,7 @@ fn nothing_breaks_any_more_in_the_end() {
                 !finding
                     .owner
                     .as_ref()
-                    .is_some_and(|own| refused.contains(&own))
+                    .is_some_and(|own| refused.contains(&&own.to_string()))
             })
             .collect();
         assert!(left.is_empty(), "{}: {left:#?}", planned.name);

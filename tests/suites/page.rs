@@ -7,9 +7,14 @@ use std::fs;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use gateway::ServerId;
+use gateway::advice::Advice;
 use gateway::findings::{
-    CheckedListener, CheckedServer, Code, Finding, Group, Known, Report, Summary,
+    CheckedListener, CheckedServer, Code, Finding, Group, Known, ListenerAddress, Report, Summary,
+    WorkloadName,
 };
+use gateway::resources::{Kind, ResourceName};
+use gateway::server::Entry;
 use packager::render::{Format, render};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -140,21 +145,33 @@ const HOSTILE: &str = "</script></style></title><img src=x onerror=alert('1')>\"
 
 /// A report in which every name is this one, but for the numbers that tell servers apart.
 fn report_of(name: &str) -> Report {
-    let server = |number: usize| format!("{name}{number}");
+    let server = |number: usize| ServerId {
+        resource: ResourceName {
+            kind: Kind::Gateway,
+            namespace: name.into(),
+            name: name.into(),
+        },
+        entry: Entry::Listener(format!("{name}{number}")),
+    };
+    let workload = WorkloadName {
+        namespace: name.into(),
+        name: name.into(),
+    };
+    let address = ListenerAddress {
+        bind: name.into(),
+        port: 443,
+    };
     let finding = |code: Code, group: Option<Group>| Finding {
         code,
-        name: code.name(),
-        severity: code.severity(),
-        workload: Some(name.into()),
-        listener: Some(name.into()),
+        workload: Some(workload.clone()),
+        listener: Some(address.clone()),
         sni: Some(name.into()),
         authority: Some(name.into()),
         connection: Some(server(0)),
         owner: Some(server(1)),
         certificate: Known::Known,
         group,
-        message: name.into(),
-        hint: name.into(),
+        advice: Advice::new(name, name),
         resources: Vec::new(),
         origins: Vec::new(),
     };
@@ -163,12 +180,12 @@ fn report_of(name: &str) -> Report {
         pairs: 2,
     };
     let servers = (0..4).map(|n| CheckedServer {
-        name: server(n),
+        id: server(n),
         hosts: vec![name.into()],
     });
     let listener = CheckedListener {
-        workload: name.into(),
-        name: name.into(),
+        workload: workload.clone(),
+        address: address.clone(),
         servers: servers.collect(),
     };
     Report {

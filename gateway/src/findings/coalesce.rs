@@ -12,7 +12,7 @@ use std::collections::{BTreeSet, HashSet};
 use super::finding::Findings;
 use super::{Code, Finding, Group, Known};
 use crate::coalescing::{Defect, Many, Pair, Relation, ReportedDefect, Site, covers};
-use crate::{Certificates, Listener, Workload};
+use crate::{Certificates, Listener, ServerId, Workload};
 
 pub(super) fn find(
     certificates: &Certificates,
@@ -104,18 +104,18 @@ impl Teller<'_, '_, '_> {
             return;
         };
         let finding = self.finding(pair, &scene, scene.message());
-        self.findings.add([], finding);
+        self.findings.add(finding);
     }
 
     fn group(&mut self, group: &Many) {
         let Some(scene) = words::Scene::of(self.site, group.example, self.certificates) else {
             return;
         };
-        let mut servers: Vec<String> = group
+        let mut servers: Vec<ServerId> = group
             .servers
             .iter()
             .filter_map(|at| self.site.server(*at))
-            .map(ToString::to_string)
+            .cloned()
             .collect();
         servers.sort_unstable();
         let message = format!(
@@ -129,13 +129,10 @@ impl Teller<'_, '_, '_> {
             pairs: group.pairs,
         };
         let finding = self.finding(group.example, &scene, message);
-        self.findings.add(
-            [],
-            Finding {
-                group: Some(group_of),
-                ..finding
-            },
-        );
+        self.findings.add(Finding {
+            group: Some(group_of),
+            ..finding
+        });
     }
 
     fn finding(&self, pair: Pair, scene: &words::Scene<'_>, message: String) -> Finding {

@@ -1,152 +1,81 @@
-//! The kinds of findings.
+//! The list of the kinds of findings. Each kind has a module, whose constant `INFO` describes it.
 
 use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-/// What kind of thing was found. A code that is retired is never used again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Code {
-    /// SG101: 404 on a reused connection.
-    CoalesceNotFound,
-    /// SG102: another server's routes on a reused connection.
-    CoalesceWrongRoute,
-    /// SG103: no client certificate asked for on a reused connection.
-    CoalesceTlsPolicy,
-    /// SG104: one of those, if the certificate is what its name suggests.
-    CoalescePresumed,
-    /// SG201: istiod leaves a server out.
-    ServerDropped,
-    /// SG202: Envoy refuses a listener.
-    ListenerRejected,
-    /// SG203: no routes for a host.
-    HostUnattached,
-    /// SG301: a certificate that is not valid now.
-    CertificateExpired,
-    /// SG302: a certificate that no client takes.
-    CertificateMismatch,
-    /// SG303: a Secret that is not there.
-    SecretMissing,
-    /// SG304: one certificate in several Secrets.
-    CertificateShared,
-    /// SG401: an installed filter whose servers are not the gateway's.
-    GuardStale,
-    /// SG402: an installed filter that runs nowhere.
-    GuardDetached,
-}
+use super::info::{Info, Severity};
 
-/// How bad it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    /// Requests fail, or go where they should not.
-    Error,
-    /// They may.
-    Warning,
-    /// Good to know.
-    Info,
-}
-
-impl Severity {
-    /// The name in output.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Error => "error",
-            Self::Warning => "warning",
-            Self::Info => "info",
+/// Makes the enum and everything that lists its variants, so that no list can miss one.
+macro_rules! codes {
+    ($($variant:ident: $module:ident,)+) => {
+        /// The kind of a finding, in the order of the codes.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Code {
+            $(#[doc = concat!("`", stringify!($module), "`")] $variant,)+
         }
-    }
+
+        impl Code {
+            /// Every code, in order.
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            /// The texts and the severity of this kind of finding.
+            #[must_use]
+            pub fn info(self) -> &'static Info {
+                match self {
+                    $(Self::$variant => &super::$module::INFO,)+
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    CoalesceNotFound: coalesce_not_found,
+    CoalesceWrongRoute: coalesce_wrong_route,
+    CoalesceTlsPolicy: coalesce_tls_policy,
+    CoalescePresumed: coalesce_presumed,
+    ServerDropped: server_dropped,
+    ListenerRejected: listener_rejected,
+    HostUnattached: host_unattached,
+    CertificateExpired: certificate_expired,
+    CertificateMismatch: certificate_mismatch,
+    SecretMissing: secret_missing,
+    CertificateShared: certificate_shared,
+    GuardStale: guard_stale,
+    GuardDetached: guard_detached,
 }
 
 impl Code {
-    /// All of them.
-    pub const ALL: [Self; 13] = [
-        Self::CoalesceNotFound,
-        Self::CoalesceWrongRoute,
-        Self::CoalesceTlsPolicy,
-        Self::CoalescePresumed,
-        Self::ServerDropped,
-        Self::ListenerRejected,
-        Self::HostUnattached,
-        Self::CertificateExpired,
-        Self::CertificateMismatch,
-        Self::SecretMissing,
-        Self::CertificateShared,
-        Self::GuardStale,
-        Self::GuardDetached,
-    ];
-
-    /// The code itself.
+    /// The code as it is written, such as `SG101`.
     #[must_use]
     pub fn id(self) -> &'static str {
-        match self {
-            Self::CoalesceNotFound => "SG101",
-            Self::CoalesceWrongRoute => "SG102",
-            Self::CoalesceTlsPolicy => "SG103",
-            Self::CoalescePresumed => "SG104",
-            Self::ServerDropped => "SG201",
-            Self::ListenerRejected => "SG202",
-            Self::HostUnattached => "SG203",
-            Self::CertificateExpired => "SG301",
-            Self::CertificateMismatch => "SG302",
-            Self::SecretMissing => "SG303",
-            Self::CertificateShared => "SG304",
-            Self::GuardStale => "SG401",
-            Self::GuardDetached => "SG402",
-        }
+        self.info().id
     }
 
-    /// Its name in words.
+    /// The code in words, such as `coalesce-not-found`.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self {
-            Self::CoalesceNotFound => "coalesce-not-found",
-            Self::CoalesceWrongRoute => "coalesce-wrong-route",
-            Self::CoalesceTlsPolicy => "coalesce-tls-policy",
-            Self::CoalescePresumed => "coalesce-presumed",
-            Self::ServerDropped => "server-dropped",
-            Self::ListenerRejected => "listener-rejected",
-            Self::HostUnattached => "host-unattached",
-            Self::CertificateExpired => "certificate-expired",
-            Self::CertificateMismatch => "certificate-mismatch",
-            Self::SecretMissing => "secret-missing",
-            Self::CertificateShared => "certificate-shared",
-            Self::GuardStale => "guard-stale",
-            Self::GuardDetached => "guard-detached",
-        }
+        self.info().name
     }
 
-    /// How bad such a finding is.
     #[must_use]
     pub fn severity(self) -> Severity {
-        match self {
-            Self::CoalescePresumed
-            | Self::HostUnattached
-            | Self::SecretMissing
-            | Self::GuardStale => Severity::Warning,
-            Self::CertificateShared => Severity::Info,
-            _ => Severity::Error,
-        }
+        self.info().severity
     }
 
-    /// Whether it is about a connection to one server and a request for another.
+    /// Whether the finding is about a connection to one server and a request for another.
     #[must_use]
     pub fn is_between_servers(self) -> bool {
-        matches!(
-            self,
-            Self::CoalesceNotFound
-                | Self::CoalesceWrongRoute
-                | Self::CoalesceTlsPolicy
-                | Self::CoalescePresumed
-        )
+        self.info().coalesced_answer.is_some()
     }
 
-    /// Reads a code, in any case.
+    /// Reads a code, in upper or lower case.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL
-            .into_iter()
+            .iter()
+            .copied()
             .find(|code| code.id().eq_ignore_ascii_case(text))
     }
 }
@@ -160,5 +89,31 @@ impl fmt::Display for Code {
 impl Serialize for Code {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.id())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::Code;
+
+    #[test]
+    fn ids_and_names_are_unique_and_in_order() {
+        let ids: Vec<&str> = Code::ALL.iter().map(|code| code.id()).collect();
+        assert!(ids.is_sorted(), "{ids:?}");
+        let unique: BTreeSet<&str> = Code::ALL
+            .iter()
+            .flat_map(|code| [code.id(), code.name()])
+            .collect();
+        assert_eq!(unique.len(), 2 * Code::ALL.len());
+    }
+
+    #[test]
+    fn codes_are_read_in_any_case() {
+        assert_eq!(Code::parse("SG101"), Some(Code::CoalesceNotFound));
+        assert_eq!(Code::parse("sg101"), Some(Code::CoalesceNotFound));
+        assert_eq!(Code::parse("SG10"), None);
+        assert_eq!(Code::parse("coalesce-not-found"), None);
     }
 }

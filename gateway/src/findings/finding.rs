@@ -1,56 +1,44 @@
-//! Findings as data: what every form of a report is made from.
+//! A finding as data, and the collection of findings while the searches run.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
-use serde::Serialize;
-
-use super::{CheckedListener, Code, Ignores, Known, Severity};
-use crate::resources::{Origin, ResourceName, Resources};
+use super::{Code, Ignores, Known, ListenerAddress, WorkloadName};
+use crate::advice::Advice;
+use crate::generated::Unprogrammed;
+use crate::resources::{Origin, ResourceName};
 use crate::{Listener, ServerId, Workload};
 
-/// Many servers in one finding.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// The servers of a finding that stands for many pairs of servers.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
-    /// The servers.
-    pub servers: Vec<String>,
-    /// How many pairs of a connection and a server it stands for.
+    /// In ascending order, without duplicates.
+    pub servers: Vec<ServerId>,
+    /// How many pairs of a connection and a server the finding stands for.
     pub pairs: usize,
 }
 
-/// One thing that is wrong. What does not apply is `None`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// One defect. A field that does not apply is `None`.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// What kind of thing.
     pub code: Code,
-    /// The code in words.
-    pub name: &'static str,
-    /// How bad it is.
-    pub severity: Severity,
-    /// The pods, `namespace/name`.
-    pub workload: Option<String>,
-    /// The listener's name in Envoy.
-    pub listener: Option<String>,
-    /// The server name of the connection in the example.
+    pub workload: Option<WorkloadName>,
+    pub listener: Option<ListenerAddress>,
+    /// The SNI of the connection in the example.
     pub sni: Option<String>,
     /// The authority of the request in the example.
     pub authority: Option<String>,
     /// The server that the connection is to.
-    pub connection: Option<String>,
+    pub connection: Option<ServerId>,
     /// The server that the request is for.
-    pub owner: Option<String>,
-    /// What is known of the certificates.
+    pub owner: Option<ServerId>,
+    /// How much is known of the certificates that the finding depends on.
     pub certificate: Known,
-    /// The servers, where it stands for many.
     pub group: Option<Group>,
-    /// What is wrong and how one can tell.
-    pub message: String,
-    /// What to do.
-    pub hint: String,
-    /// The resources that it is about, the one to look at first before the others.
-    #[serde(skip)]
+    /// What is wrong, with the evidence, and what to do about it.
+    pub advice: Advice,
+    /// The resources that the finding is about, the most important first.
     pub resources: Vec<ResourceName>,
-    /// Where those were read, in the same order.
-    #[serde(skip)]
+    /// Where these resources were read, in the same order.
     pub origins: Vec<Origin>,
 }
 
@@ -58,8 +46,6 @@ impl Finding {
     pub(super) fn new(code: Code, message: String, hint: impl Into<String>) -> Self {
         Self {
             code,
-            name: code.name(),
-            severity: code.severity(),
             workload: None,
             listener: None,
             sni: None,
@@ -68,36 +54,42 @@ impl Finding {
             owner: None,
             certificate: Known::Unknown,
             group: None,
-            message,
-            hint: hint.into(),
+            advice: Advice::new(message, hint),
             resources: Vec::new(),
             origins: Vec::new(),
         }
     }
 
+    /// A finding about a listener of the Gateway API that istiod does not program into Envoy.
+    pub(super) fn of_unprogrammed(code: Code, listener: &Unprogrammed, hint: &str) -> Self {
+        Self::new(code, format!("istiod drops {listener}"), hint).with_owner(&listener.server)
+    }
+
+    /// Sets the listener and its workload.
     pub(super) fn at(mut self, workload: &Workload, listener: &Listener) -> Self {
-        self.listener = Some(listener.name());
+        self.listener = Some(listener.into());
         self.on(workload)
     }
 
+    /// Sets the workload, for a finding that is not about one listener.
     pub(super) fn on(mut self, workload: &Workload) -> Self {
-        self.workload = Some(workload.full_name());
+        self.workload = Some(workload.into());
         self
     }
 
-    /// Names the server that the connection is to.
+    /// Sets the server that the connection is to.
     pub(super) fn with_connection(mut self, server: &ServerId) -> Self {
-        self.connection = Some(server.to_string());
+        self.connection = Some(server.clone());
         self.about(server.resource.clone())
     }
 
-    /// Names the server that the request is for.
+    /// Sets the server that the request is for.
     pub(super) fn with_owner(mut self, server: &ServerId) -> Self {
-        self.owner = Some(server.to_string());
+        self.owner = Some(server.clone());
         self.about(server.resource.clone())
     }
 
-    /// Adds a resource that it is about.
+    /// Adds a resource that the finding is about.
     pub(super) fn about(mut self, resource: ResourceName) -> Self {
         if !self.resources.contains(&resource) {
             self.resources.push(resource);
@@ -105,67 +97,38 @@ impl Finding {
         self
     }
 
-    /// Where its resources were read, sorted.
+    /// Where the resources of the finding were read, sorted.
     #[must_use]
     pub fn sorted_origins(&self) -> BTreeSet<&Origin> {
         self.origins.iter().collect()
     }
 
-    /// In the order of a report: the worst first, then by code and place.
-    fn order(&self) -> impl Ord + '_ {
-        let Self {
-            workload,
-            listener,
-            connection,
-            owner,
-            ..
-        } = self;
+    /// The servers that the finding names, in an order in which neighbours are pairs.
+    pub fn servers(&self) -> impl Iterator<Item = &ServerId> {
+        self.group
+            .iter()
+            .flat_map(|group| &group.servers)
+            .chain(&self.connection)
+            .chain(&self.owner)
+    }
+
+    /// The order of a report: the worst first, then by code and location.
+    pub(super) fn sort_key(&self) -> impl Ord + '_ {
         (
-            self.severity,
+            self.code.severity(),
             self.code,
-            workload,
-            listener,
-            connection,
-            owner,
-            &self.message,
+            (&self.workload, &self.listener),
+            (&self.connection, &self.owner),
+            &self.advice.message,
         )
     }
 }
 
-/// All that was found.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Report {
-    /// What is wrong, the worst first.
-    pub findings: Vec<Finding>,
-    /// How much there is of it.
-    pub summary: Summary,
-    /// What was checked: the listeners with TLS, by workload.
-    #[serde(skip)]
-    pub listeners: Vec<CheckedListener>,
-}
-
-/// How much was checked and found.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Summary {
-    /// Findings that are errors.
-    pub errors: usize,
-    /// Findings that are warnings.
-    pub warnings: usize,
-    /// Findings that are good to know.
-    pub infos: usize,
-    /// The Gateways of both kinds.
-    pub gateways: usize,
-    /// Their servers and listeners, and those of Ingresses.
-    pub servers: usize,
-    /// What annotations leave out.
-    pub suppressed: usize,
-}
-
-/// Findings as they are made.
+/// The findings so far, without those that annotations hide.
 pub(super) struct Findings<'i> {
     ignores: &'i Ignores,
-    found: Vec<Finding>,
-    suppressed: usize,
+    pub(super) found: Vec<Finding>,
+    pub(super) suppressed: usize,
 }
 
 impl<'i> Findings<'i> {
@@ -177,93 +140,80 @@ impl<'i> Findings<'i> {
         }
     }
 
-    /// Adds a finding about servers, unless the Gateway of one of them says not to.
-    pub(super) fn add<'s>(
-        &mut self,
-        servers: impl IntoIterator<Item = &'s ServerId>,
-        finding: Finding,
-    ) {
-        if servers
-            .into_iter()
-            .any(|server| self.ignores(server, finding.code))
-        {
+    /// Adds a finding, or counts it as suppressed if an annotation of one of its resources hides it.
+    pub(super) fn add(&mut self, finding: Finding) {
+        // One resource is enough: its owner accepts the finding, whichever side the resource is on.
+        let is_ignored = finding
+            .resources
+            .iter()
+            .any(|resource| self.ignores.has(resource, finding.code));
+        if is_ignored {
             self.suppressed += 1;
         } else {
             self.found.push(finding);
         }
     }
 
-    /// Whether the Gateway of a server says not to tell such a thing.
+    /// Whether the resource of a server hides findings with a code.
     pub(super) fn ignores(&self, server: &ServerId, code: Code) -> bool {
         self.ignores.has(&server.resource, code)
     }
 
-    /// Counts what was left out before it became findings.
+    /// Counts what a search left out before it made findings.
     pub(super) fn suppress(&mut self, count: usize) {
         self.suppressed += count;
     }
+}
 
-    pub(super) fn into_report(
-        mut self,
-        resources: &Resources,
-        listeners: Vec<CheckedListener>,
-    ) -> Report {
-        let known = origins(resources);
-        for finding in &mut self.found {
-            finding.origins = finding
-                .resources
-                .iter()
-                .filter_map(|resource| known.get(resource).copied().cloned())
-                .collect();
-        }
-        self.found.sort_by(|a, b| a.order().cmp(&b.order()));
-        self.found.dedup();
-        let count = |severity| self.found.iter().filter(|f| f.severity == severity).count();
-        let summary = Summary {
-            errors: count(Severity::Error),
-            warnings: count(Severity::Warning),
-            infos: count(Severity::Info),
-            suppressed: self.suppressed,
-            ..sizes(resources)
-        };
-        Report {
-            findings: self.found,
-            summary,
-            listeners,
+#[cfg(test)]
+mod tests {
+    use super::{Finding, Findings};
+    use crate::Resources;
+    use crate::documents::read;
+    use crate::findings::{Code, Ignores};
+    use crate::resources::{Kind, ResourceName};
+    use crate::server::{Entry, ServerId};
+
+    const ANNOTATED: &str = "\
+        {apiVersion: networking.istio.io/v1, kind: Gateway, \
+        metadata: {name: quiet, namespace: shop, annotations: {sni-guard/ignore: SG201}}, \
+        spec: {selector: {}, servers: []}}";
+
+    fn server(name: &str) -> ServerId {
+        ServerId {
+            resource: ResourceName {
+                kind: Kind::Gateway,
+                namespace: "shop".into(),
+                name: name.into(),
+            },
+            entry: Entry::Listener("https".into()),
         }
     }
-}
 
-/// Where the resources that findings are about were read.
-fn origins(resources: &Resources) -> HashMap<ResourceName, &Origin> {
-    let extensions = resources
-        .extensions
-        .iter()
-        .map(|extension| (extension.kind, &extension.metadata));
-    resources
-        .with_servers()
-        .chain(extensions)
-        .map(|(kind, metadata)| (metadata.resource(kind), &metadata.origin))
-        .collect()
-}
+    #[track_caller]
+    fn check(finding: Finding, suppressed: usize) {
+        let mut resources = Resources::default();
+        assert!(read("input.yaml", ANNOTATED, &mut resources).is_empty());
+        let ignores = Ignores::new(&resources);
+        let mut findings = Findings::new(&ignores);
+        findings.add(finding);
+        assert_eq!(
+            (findings.suppressed, findings.found.len()),
+            (suppressed, 1 - suppressed)
+        );
+    }
 
-fn sizes(resources: &Resources) -> Summary {
-    let Resources {
-        gateways,
-        api_gateways,
-        listener_sets,
-        ingresses,
-        ..
-    } = resources;
-    let servers = gateways.iter().map(|gateway| gateway.spec.servers.len());
-    let listeners = api_gateways
-        .iter()
-        .map(|gateway| gateway.spec.listeners.len());
-    let added = listener_sets.iter().map(|set| set.spec.listeners.len());
-    let ingress = ingresses.iter().map(|ingress| ingress.spec.tls.len());
-    Summary {
-        gateways: gateways.len() + api_gateways.len(),
-        servers: servers.chain(listeners).chain(added).chain(ingress).sum(),
-        ..Summary::default()
+    #[test]
+    fn an_annotation_hides_findings_about_its_resource() {
+        let finding = |code| Finding::new(code, String::new(), "");
+        let dropped = || finding(Code::ServerDropped);
+        let (quiet, other) = (server("quiet"), server("other"));
+        check(dropped().with_connection(&quiet).with_owner(&other), 1);
+        check(dropped().with_connection(&other).with_owner(&quiet), 1);
+        check(dropped().about(quiet.resource.clone()), 1);
+        // Another resource, another code, and no resource at all.
+        check(dropped().with_connection(&other), 0);
+        check(finding(Code::HostUnattached).with_owner(&quiet), 0);
+        check(dropped(), 0);
     }
 }

@@ -1,20 +1,20 @@
-//! What is not to be told, by annotations of Gateways.
+//! The annotation `sni-guard/ignore`, which hides findings about its resource.
 
 use std::collections::HashMap;
 use std::fmt;
 
 use super::Code;
+use super::context::resources_of_findings;
 use crate::resources::{ResourceName, Resources};
 
-/// The annotation, with codes and commas between them.
+/// The value of this annotation is a list of codes, with commas between them.
 const ANNOTATION: &str = "sni-guard/ignore";
 
-/// What an annotation names that is no code.
+/// A text in an annotation that is not a code.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UnknownCode {
     /// The resource with the annotation.
     pub resource: ResourceName,
-    /// What it names.
     pub text: String,
 }
 
@@ -23,38 +23,43 @@ impl fmt::Display for UnknownCode {
         let Self { resource, text } = self;
         write!(
             f,
-            "{ANNOTATION} of {resource} names {text:?}, which is no code"
+            "annotation {ANNOTATION} of {resource} lists {text:?}, which is not a code"
         )
     }
 }
 
-/// The codes that annotations name and that there are not.
+/// The texts in annotations that are not codes, by resource.
 #[must_use]
 pub fn unknown_codes(resources: &Resources) -> Vec<UnknownCode> {
     let mut unknown = Vec::new();
-    for (resource, texts) in annotated(resources) {
-        let texts = texts.filter(|text| !text.is_empty() && Code::parse(text).is_none());
-        unknown.extend(texts.map(|text| UnknownCode {
-            resource: resource.clone(),
-            text: text.to_owned(),
-        }));
+    for (resource, texts) in annotations(resources) {
+        for text in texts {
+            // A comma at the end is not an error.
+            if !text.is_empty() && Code::parse(text).is_none() {
+                unknown.push(UnknownCode {
+                    resource: resource.clone(),
+                    text: text.to_owned(),
+                });
+            }
+        }
     }
     unknown.sort_unstable();
     unknown
 }
 
-/// The codes by Gateway.
+/// The codes that each resource hides.
 #[derive(Debug, Default)]
 pub(super) struct Ignores(HashMap<ResourceName, Vec<Code>>);
 
 impl Ignores {
-    pub(super) fn of(resources: &Resources) -> Self {
+    pub(super) fn new(resources: &Resources) -> Self {
         let mut codes: HashMap<ResourceName, Vec<Code>> = HashMap::new();
-        for (resource, texts) in annotated(resources) {
+        for (resource, texts) in annotations(resources) {
+            // The input may contain the same resource twice, for example from two files.
             codes
                 .entry(resource)
                 .or_default()
-                .extend(texts.filter_map(Code::parse));
+                .extend(texts.into_iter().filter_map(Code::parse));
         }
         Self(codes)
     }
@@ -66,17 +71,11 @@ impl Ignores {
     }
 }
 
-/// What the annotations of resources with servers name.
-fn annotated(
-    resources: &Resources,
-) -> impl Iterator<Item = (ResourceName, impl Iterator<Item = &str>)> {
-    let all = resources.with_servers();
-    all.filter_map(|(kind, metadata)| {
-        let texts = metadata
-            .annotations
-            .get(ANNOTATION)?
-            .split(',')
-            .map(str::trim);
+/// The resources with the annotation, each with the texts between the commas.
+fn annotations(resources: &Resources) -> impl Iterator<Item = (ResourceName, Vec<&str>)> {
+    resources_of_findings(resources).filter_map(|(kind, metadata)| {
+        let value = metadata.annotations.get(ANNOTATION)?;
+        let texts = value.split(',').map(str::trim).collect();
         Some((metadata.resource(kind), texts))
     })
 }

@@ -1,63 +1,61 @@
-//! What was checked: the listeners and their servers, those with nothing wrong too.
+//! The checked listeners and their servers, with or without findings.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
-use crate::{Listener, Model, ServerId, Workload};
+use super::context::Context;
+use super::{ListenerAddress, WorkloadName};
+use crate::{Listener, ServerId};
 
-/// A listener that clients begin TLS with.
+/// A listener with TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckedListener {
-    /// The pods, `namespace/name`.
-    pub workload: String,
-    /// Its name in Envoy.
-    pub name: String,
-    /// The servers that it has filter chains of.
+    pub workload: WorkloadName,
+    pub address: ListenerAddress,
+    /// The servers of its filter chains.
     pub servers: Vec<CheckedServer>,
 }
 
-/// A server of such a listener.
+/// A server of a [`CheckedListener`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckedServer {
-    /// Its name, as findings have it.
-    pub name: String,
-    /// The server names that lead to it.
+    pub id: ServerId,
+    /// The server names that select a filter chain of the server.
     pub hosts: Vec<String>,
 }
 
-pub(super) fn listeners(model: &Model) -> Vec<CheckedListener> {
-    let tls = |workload: &Workload| {
-        let listeners = workload
-            .listeners
-            .iter()
-            .filter(|listener| listener.is_tls());
-        listeners
-            .map(|listener| checked(workload, listener))
-            .collect::<Vec<_>>()
-    };
-    model.workloads.iter().flat_map(tls).collect()
+pub(super) fn checked_listeners(context: &Context<'_>) -> Vec<CheckedListener> {
+    context
+        .tls_listeners()
+        .map(|(workload, listener)| CheckedListener {
+            workload: workload.into(),
+            address: listener.into(),
+            servers: checked_servers(listener),
+        })
+        .collect()
 }
 
-fn checked(workload: &Workload, listener: &Listener) -> CheckedListener {
-    let mut places: HashMap<&ServerId, usize> = HashMap::new();
-    let mut servers: Vec<CheckedServer> = Vec::new();
+/// The servers of a listener, in the order of its filter chains.
+fn checked_servers(listener: &Listener) -> Vec<CheckedServer> {
+    let mut hosts_by_server: HashMap<&ServerId, Vec<String>> = HashMap::new();
+    let mut order = Vec::new();
     for chain in &listener.chains {
-        let id = &chain.server.id;
-        let place = *places.entry(id).or_insert(servers.len());
-        if place == servers.len() {
-            servers.push(CheckedServer {
-                name: id.to_string(),
-                hosts: Vec::new(),
-            });
-        }
-        if let Some(server) = servers.get_mut(place) {
-            server
-                .hosts
-                .extend(chain.server_names.iter().map(ToString::to_string));
-        }
+        // istiod makes a filter chain for each TLS route of a server with passthrough, so a server can
+        // have several.
+        let hosts = match hosts_by_server.entry(&chain.server.id) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                order.push(&chain.server.id);
+                new.insert(Vec::new())
+            }
+        };
+        hosts.extend(chain.server_names.iter().map(ToString::to_string));
     }
-    CheckedListener {
-        workload: workload.full_name(),
-        name: listener.name(),
-        servers,
-    }
+    order
+        .into_iter()
+        .map(|id| CheckedServer {
+            id: id.clone(),
+            hosts: hosts_by_server.remove(id).unwrap_or_default(),
+        })
+        .collect()
 }

@@ -1,10 +1,10 @@
-//! `packager check`: who breaks whom.
+//! `packager check`: what is wrong with the gateways of an input.
 
 use anyhow::{Result, bail};
 use chrono::{DateTime, Utc};
 use clap::ValueEnum;
 use gateway::advice::Advice;
-use gateway::findings::{self, Code, Documentation, Input, Report};
+use gateway::findings::{self, Code, Info, Input, Report};
 use gateway::{Certificates, Model};
 
 use super::inputs::{self, Inputs};
@@ -14,6 +14,11 @@ use crate::render::{self, Format};
 use crate::spelling;
 
 /// Report hosts of gateways that break each other through connection coalescing, and other errors
+///
+/// Connection coalescing: a browser reuses the HTTP/2 connection of one host for other hosts, if the
+/// certificate of the connection covers them. The gateway selects the routes by the first host, so requests
+/// for the other hosts get a 404 or reach the wrong backend. The command finds such hosts in the
+/// configuration. It sends no request to the gateway.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   packager check
@@ -24,7 +29,11 @@ use crate::spelling;
   packager check gateways/ --output html > gateways.html
   packager check --explain SG101
 
-The annotation sni-guard/ignore: \"SG203\" on a Gateway suppresses these findings about it.
+Each finding has a code: SG101 to SG104 connection coalescing, SG201 to SG203 servers and routes, SG301 to
+SG304 certificates, SG401 and SG402 installed filters.
+
+The annotation sni-guard/ignore: \"SG101,SG203\" on a Gateway, ListenerSet, Ingress, WasmPlugin or
+TrafficExtension hides findings with these codes about it.
 
 From a cluster it reads Istio and Gateway API Gateways, their routes, Services, Pods and Secrets. If it
 lacks permission to list a kind, it continues without it and prints a note.
@@ -36,10 +45,11 @@ pub(crate) struct Args {
     /// The output format
     #[arg(long, value_enum, default_value = "text")]
     output: Format,
-    /// The lowest severity that makes the exit status 1
+    /// The lowest severity of a finding that makes the exit status 1: an error means that requests fail or
+    /// reach the wrong backend, a warning that they may
     #[arg(long, value_enum, default_value = "error")]
     fail_on: FailOn,
-    /// Print what the code of a finding means, and how to fix it
+    /// Print the meaning of a code such as SG101, with an example and the fix, and check nothing
     #[arg(long, value_name = "CODE", conflicts_with_all = ["paths", "cluster", "context", "namespace"])]
     explain: Option<String>,
 }
@@ -57,11 +67,14 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
     let source = args.input.source();
     let inputs = source.read(console)?;
     let readable = inputs.finish(console);
-    console.step("working out what the gateways serve");
+
+    console.step("computing what the gateways serve");
     let model = Model::of(&inputs.resources);
     console.step("comparing connections and hosts");
     let report = report(&inputs, &model);
     console.end_steps();
+
+    // A report about nothing would look like success. After an unreadable document its error is enough.
     if report.summary.servers == 0 && readable == ExitStatus::Yes {
         bail!(source.has_no(
             "server of a gateway",
@@ -69,18 +82,14 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
              kubectl get gateways.networking.istio.io,virtualservices,secrets -A -o yaml prints"
         ));
     }
-    tell_assumptions(&model, console);
-    for unknown in findings::unknown_codes(&inputs.resources) {
-        console.say(format_args!(
-            "note: {unknown}, and nothing is left out for it"
-        ));
-    }
+
+    print_notes(&inputs, &model, console);
     render::render(args.output, &report, console.out)?;
-    Ok(if readable == ExitStatus::Yes {
-        status(&report, args.fail_on)
-    } else {
-        readable
-    })
+    // The findings about a part of the input are no answer for all of it.
+    match readable {
+        ExitStatus::Yes => Ok(status(&report, args.fail_on)),
+        ExitStatus::No | ExitStatus::Unable => Ok(readable),
+    }
 }
 
 fn report(inputs: &Inputs, model: &Model) -> Report {
@@ -94,54 +103,58 @@ fn report(inputs: &Inputs, model: &Model) -> Report {
 }
 
 fn status(report: &Report, fail_on: FailOn) -> ExitStatus {
-    let warnings = if fail_on == FailOn::Warning {
-        report.summary.warnings
-    } else {
-        0
+    let failures = match fail_on {
+        FailOn::Error => report.summary.errors,
+        FailOn::Warning => report.summary.errors + report.summary.warnings,
     };
-    if report.summary.errors + warnings == 0 {
+    if failures == 0 {
         ExitStatus::Yes
     } else {
         ExitStatus::No
     }
 }
 
-/// What was left out, and what was guessed.
-fn tell_assumptions(model: &Model, console: &mut Console<'_>) {
+/// Prints notes to standard error: ignored resources, assumptions of the model, and annotations that have no
+/// effect.
+fn print_notes(inputs: &Inputs, model: &Model, console: &mut Console<'_>) {
     for ignored in &model.ignored {
-        console.say(format_args!("note: left out: {ignored}"));
+        console.say(format_args!("note: ignored {ignored}"));
     }
     inputs::tell_assumptions(&model.workloads, console);
+    for unknown in findings::unknown_codes(&inputs.resources) {
+        console.say(format_args!("note: {unknown}; this has no effect"));
+    }
 }
 
 fn explain(text: &str, console: &mut Console<'_>) -> Result<ExitStatus> {
     let Some(code) = Code::parse(text) else {
-        let codes: Vec<&str> = Code::ALL.into_iter().map(Code::id).collect();
-        let mut hint = format!("the codes are {}", codes.join(", "));
-        let nearest = spelling::nearest(text, codes.iter().copied());
-        if let Some(question) = spelling::question(nearest.map(|code| (text, code))) {
-            hint = format!("{question} Else {hint}");
-        }
-        bail!(Advice::new(
-            format!("{text:?} is not a code of this program"),
-            hint
-        ));
+        bail!(unknown_code(text));
     };
-    let Documentation {
+    let Info {
+        id,
+        name,
+        severity,
         what,
         why,
         example,
         fix,
-    } = code.documentation();
-    let severity = code.severity().name();
+        coalesced_answer: _,
+    } = code.info();
     writeln!(
         console.out,
-        "{code} {} ({severity})\n\nWhat: {what}\n",
-        code.name()
-    )?;
-    writeln!(
-        console.out,
-        "Why: {why}\n\nExample: {example}\n\nFix: {fix}"
+        "{id} {name} ({})\n\nWhat: {what}\n\nWhy: {why}\n\nExample: {example}\n\nFix: {fix}",
+        severity.name()
     )?;
     Ok(ExitStatus::Yes)
+}
+
+fn unknown_code(text: &str) -> Advice {
+    let ids: Vec<&str> = Code::ALL.iter().map(|code| code.id()).collect();
+    // A mistyped code gets a suggestion, and the list in case the suggestion is wrong.
+    let mut hint = format!("the codes are {}", ids.join(", "));
+    let nearest = spelling::nearest(text, ids.iter().copied());
+    if let Some(question) = spelling::question(nearest.map(|code| (text, code))) {
+        hint = format!("{question} Else {hint}");
+    }
+    Advice::new(format!("{text:?} is not a code of a finding"), hint)
 }

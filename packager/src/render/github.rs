@@ -1,4 +1,4 @@
-//! Commands of GitHub Actions, which become annotations of a run.
+//! Workflow commands of GitHub Actions, which GitHub shows as annotations of a run.
 
 use std::io::{self, Write};
 
@@ -7,37 +7,39 @@ use gateway::resources::Origin;
 
 pub(super) fn write(report: &Report, sink: &mut dyn Write) -> io::Result<()> {
     for finding in &report.findings {
-        let command = match finding.severity {
+        let command = match finding.code.severity() {
             Severity::Error => "error",
             Severity::Warning => "warning",
             Severity::Info => "notice",
         };
-        let title = format!("{} {}", finding.code, finding.name);
-        let text = format!("{}\nhint: {}", finding.message, finding.hint);
-        let place = finding
+        // GitHub shows the title in bold, and the text below it with its line breaks.
+        let title = format!("{} {}", finding.code, finding.code.name());
+        let text = format!("{}\nhint: {}", finding.advice.message, finding.advice.hint);
+        // GitHub shows an annotation at one location: the first resource is the most important one.
+        let location = finding
             .origins
             .iter()
             .find_map(Origin::line_of_file)
-            .map(|(file, line)| format!("file={},line={line},", property(file)))
+            .map(|(file, line)| format!("file={},line={line},", escaped_property(file)))
             .unwrap_or_default();
         writeln!(
             sink,
-            "::{command} {place}title={}::{}",
-            property(&title),
-            escape(&text)
+            "::{command} {location}title={}::{}",
+            escaped_property(&title),
+            escaped(&text)
         )?;
     }
     Ok(())
 }
 
-/// What a command's text may not have as it is (GitHub `actions/toolkit`, `escapeData`).
-fn escape(text: &str) -> String {
+/// Escapes the text of a command (GitHub `actions/toolkit`, `escapeData`).
+fn escaped(text: &str) -> String {
     text.replace('%', "%25")
         .replace('\r', "%0D")
         .replace('\n', "%0A")
 }
 
-/// The same for a property (`escapeProperty`).
-fn property(text: &str) -> String {
-    escape(text).replace(':', "%3A").replace(',', "%2C")
+/// Escapes the value of a property of a command (GitHub `actions/toolkit`, `escapeProperty`).
+fn escaped_property(text: &str) -> String {
+    escaped(text).replace(':', "%3A").replace(',', "%2C")
 }

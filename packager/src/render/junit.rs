@@ -1,5 +1,5 @@
-//! XML of test results (`junit.xml`), which CI systems show as tests: a case for each finding, and one
-//! that passes where there is none. What is good to know passes as well.
+//! Test results as XML (`junit.xml`), which CI systems show: a failed test case for each finding, or one
+//! test case that passes if there are no findings. A finding with severity `info` passes as well.
 
 use std::io::{self, Write};
 
@@ -17,6 +17,7 @@ pub(super) fn write(report: &Report, sink: &mut dyn Write) -> io::Result<()> {
         sink,
         r#"  <testsuite name="sni-guard" tests="{cases}" failures="{failures}">"#
     )?;
+    // Many CI systems report a file without any test case as an error.
     if report.findings.is_empty() {
         writeln!(
             sink,
@@ -30,24 +31,10 @@ pub(super) fn write(report: &Report, sink: &mut dyn Write) -> io::Result<()> {
 }
 
 fn write_case(finding: &Finding, sink: &mut dyn Write) -> io::Result<()> {
-    let Finding {
-        code,
-        name,
-        severity,
-        message,
-        hint,
-        connection,
-        owner,
-        ..
-    } = finding;
-    let places: Vec<&str> = [connection, owner]
-        .into_iter()
-        .flatten()
-        .map(String::as_str)
-        .collect();
-    let title = escape(&format!("{name} {}", places.join(" -> ")));
-    let title = title.trim_end();
-    if *severity == Severity::Info {
+    let (code, severity) = (finding.code, finding.code.severity());
+    let title = escaped(&title(finding));
+    // Most CI systems fail a run with a failed case, and an info must not fail it.
+    if severity == Severity::Info {
         return writeln!(sink, r#"    <testcase classname="{code}" name="{title}"/>"#);
     }
     writeln!(sink, r#"    <testcase classname="{code}" name="{title}">"#)?;
@@ -55,14 +42,28 @@ fn write_case(finding: &Finding, sink: &mut dyn Write) -> io::Result<()> {
         sink,
         r#"      <failure type="{}" message="{}">{}</failure>"#,
         severity.name(),
-        escape(message),
-        escape(hint)
+        escaped(&finding.advice.message),
+        escaped(&finding.advice.hint)
     )?;
     writeln!(sink, "    </testcase>")
 }
 
-/// The text as XML has it (XML 1.0 §2.4), without characters that it cannot have (§2.2).
-fn escape(text: &str) -> String {
+/// The name of a test case: the kind of finding, with its servers so that CI systems can compare runs.
+fn title(finding: &Finding) -> String {
+    let servers: Vec<String> = [&finding.connection, &finding.owner]
+        .into_iter()
+        .flatten()
+        .map(ToString::to_string)
+        .collect();
+    if servers.is_empty() {
+        finding.code.name().to_owned()
+    } else {
+        format!("{} {}", finding.code.name(), servers.join(" -> "))
+    }
+}
+
+/// Escapes a text for XML (XML 1.0 §2.4), and replaces characters that XML does not allow (§2.2).
+fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for letter in text.chars() {
         match letter {

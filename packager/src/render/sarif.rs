@@ -1,5 +1,5 @@
-//! SARIF 2.1.0 (OASIS), which code hosts show beside the code. Findings name resources,
-//! and where these were read.
+//! SARIF 2.1.0 (OASIS), which code hosts show beside the code. A result names the resources of a finding,
+//! and the files and lines where they were read.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -11,9 +11,18 @@ use serde_json::{Value, json};
 
 const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
 
+/// The page with the codes in the release of this program; the anchor of a code follows.
+const HELP_PAGE: &str = concat!(
+    env!("CARGO_PKG_REPOSITORY"),
+    "/blob/v",
+    env!("CARGO_PKG_VERSION"),
+    "/docs/findings.md"
+);
+
 pub(super) fn write(report: &Report, sink: &mut dyn Write) -> io::Result<()> {
+    // Only the rules with results: code hosts list every rule of a run.
     let codes: BTreeSet<Code> = report.findings.iter().map(|finding| finding.code).collect();
-    let rules: Vec<Value> = codes.iter().map(|code| rule(*code)).collect();
+    let rules: Vec<Value> = codes.into_iter().map(rule).collect();
     let results: Vec<Value> = report.findings.iter().map(result).collect();
     let log = json!({
         "$schema": SCHEMA,
@@ -30,68 +39,81 @@ pub(super) fn write(report: &Report, sink: &mut dyn Write) -> io::Result<()> {
     writeln!(sink, "{}", serde_json::to_string(&log)?)
 }
 
+/// A reporting descriptor (SARIF 2.1.0 §3.49).
 fn rule(code: Code) -> Value {
-    let documentation = code.documentation();
+    let info = code.info();
     json!({
-        "id": code.id(),
-        "name": code.name(),
-        "shortDescription": {"text": documentation.what},
-        "fullDescription": {"text": documentation.why},
-        "help": {"text": documentation.fix},
-        "defaultConfiguration": {"level": level(code.severity())},
+        "id": info.id,
+        "name": info.name,
+        "shortDescription": {"text": info.what},
+        "fullDescription": {"text": info.why},
+        "help": {"text": info.fix},
+        "helpUri": format!("{HELP_PAGE}#{}", info.id.to_lowercase()),
+        "defaultConfiguration": {"level": level(info.severity)},
     })
 }
 
 fn result(finding: &Finding) -> Value {
-    let places = [&finding.connection, &finding.owner, &finding.workload];
-    let named: BTreeSet<&String> = places.into_iter().flatten().collect();
-    let locations: Vec<Value> = named
-        .iter()
-        .map(|name| json!({"fullyQualifiedName": name, "kind": "resource"}))
-        .collect();
-    let mut places: Vec<Value> = finding
+    // A resource has no line where it comes from a cluster or from standard input.
+    let mut locations: Vec<Value> = finding
         .sorted_origins()
         .into_iter()
-        .filter_map(physical)
+        .filter_map(physical_location)
         .collect();
-    if places.is_empty() {
-        places.push(json!({}));
+    if locations.is_empty() {
+        locations.push(json!({}));
     }
-    if let Some(first) = places.first_mut().and_then(Value::as_object_mut) {
-        first.insert("logicalLocations".into(), locations.into());
+    // The names belong to the finding, not to one file: the first location has them all.
+    if let Some(first) = locations.first_mut().and_then(Value::as_object_mut) {
+        first.insert("logicalLocations".into(), logical_locations(finding));
     }
     json!({
         "ruleId": finding.code.id(),
-        "level": level(finding.severity),
-        "message": {"text": format!("{}\nhint: {}", finding.message, finding.hint)},
-        "locations": places,
+        "level": level(finding.code.severity()),
+        "message": {"text": format!("{}\nhint: {}", finding.advice.message, finding.advice.hint)},
+        "locations": locations,
     })
 }
 
-/// The file and line of a resource, where it is from one.
-fn physical(origin: &Origin) -> Option<Value> {
+/// The names of the servers and of the workload, each once.
+fn logical_locations(finding: &Finding) -> Value {
+    let names: BTreeSet<String> = [&finding.connection, &finding.owner]
+        .into_iter()
+        .flatten()
+        .map(ToString::to_string)
+        .chain(finding.workload.as_ref().map(ToString::to_string))
+        .collect();
+    names
+        .into_iter()
+        .map(|name| json!({"fullyQualifiedName": name, "kind": "resource"}))
+        .collect()
+}
+
+/// The file and line of a resource, if it was read from a file.
+fn physical_location(origin: &Origin) -> Option<Value> {
     let (file, line) = origin.line_of_file()?;
     Some(json!({"physicalLocation": {
-        "artifactLocation": {"uri": uri(file)},
+        "artifactLocation": {"uri": relative_reference(file)},
         "region": {"startLine": line},
     }}))
 }
 
-/// A path as a reference (RFC 3986 §4.2), whose first part is not to look like a scheme.
-fn uri(path: &str) -> String {
-    let mut uri = String::with_capacity(path.len());
+/// A path as a relative reference (RFC 3986 §4.2). A colon is escaped, since the first segment must not
+/// look like a scheme.
+fn relative_reference(path: &str) -> String {
+    let mut reference = String::with_capacity(path.len());
     for octet in path.bytes() {
         match octet {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
-                uri.push(char::from(octet));
+                reference.push(char::from(octet));
             }
             other => {
                 // Writing to a String does not fail.
-                let _ = write!(uri, "%{other:02X}");
+                let _ = write!(reference, "%{other:02X}");
             }
         }
     }
-    uri
+    reference
 }
 
 fn level(severity: Severity) -> &'static str {

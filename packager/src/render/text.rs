@@ -1,11 +1,13 @@
-//! A paragraph for each finding, and how many there are.
+//! The report as text: a paragraph for each finding, and a last line with the counts.
 
 use std::io::{self, Write};
 
-use gateway::findings::{Finding, Report, Summary};
+use gateway::findings::{Finding, Group, Report, Summary};
 
-/// How many servers of a group are named.
-const MOST: usize = 20;
+use super::count::count;
+
+/// How many servers of a group the text names, so that a wildcard certificate does not fill the screen.
+const MAX_SERVERS: usize = 20;
 
 pub(super) fn write(report: &Report, sink: &mut dyn Write) -> io::Result<()> {
     for finding in &report.findings {
@@ -19,62 +21,57 @@ pub(super) fn write(report: &Report, sink: &mut dyn Write) -> io::Result<()> {
         servers,
         suppressed,
     } = report.summary;
-    let count = |number, name| plural(number, name);
-    writeln!(
+    write!(
         sink,
-        "{}, {}, {} in {} with {}{}",
+        "{}, {}, {} in {} with {}",
         count(errors, "error"),
         count(warnings, "warning"),
         count(infos, "info"),
         count(gateways, "Gateway"),
         count(servers, "server"),
-        if suppressed == 0 {
-            String::new()
-        } else {
-            format!("; {suppressed} suppressed")
-        }
-    )
+    )?;
+    // A report that hides something must not look complete.
+    if suppressed > 0 {
+        write!(sink, "; {suppressed} suppressed")?;
+    }
+    writeln!(sink)
 }
 
 fn write_finding(finding: &Finding, sink: &mut dyn Write) -> io::Result<()> {
-    let Finding {
-        code,
-        name,
-        severity,
-        message,
-        hint,
-        ..
-    } = finding;
-    writeln!(sink, "{} {code} {name}: {message}", severity.name())?;
+    let code = finding.code;
+    writeln!(
+        sink,
+        "{} {code} {}: {}",
+        code.severity().name(),
+        code.name(),
+        finding.advice.message
+    )?;
+    // Without a workload the message names the resource.
     if let Some(workload) = &finding.workload {
-        let listener = finding
-            .listener
-            .as_ref()
-            .map(|name| format!(", listener {name}"));
-        writeln!(
-            sink,
-            "  at: workload {workload}{}",
-            listener.unwrap_or_default()
-        )?;
+        write!(sink, "  at: workload {workload}")?;
+        if let Some(listener) = &finding.listener {
+            write!(sink, ", listener {listener}")?;
+        }
+        writeln!(sink)?;
     }
     if let Some(group) = &finding.group {
-        let told: Vec<&str> = group
-            .servers
-            .iter()
-            .take(MOST)
-            .map(String::as_str)
-            .collect();
-        let others = group.servers.len() - told.len();
-        let others = if others == 0 {
-            String::new()
-        } else {
-            format!(" and {others} more")
-        };
-        writeln!(sink, "  servers: {}{others}", told.join(", "))?;
+        writeln!(sink, "  servers: {}", server_names(group))?;
     }
-    writeln!(sink, "  hint: {hint}\n")
+    writeln!(sink, "  hint: {}\n", finding.advice.hint)
 }
 
-fn plural(number: usize, name: &str) -> String {
-    format!("{number} {name}{}", if number == 1 { "" } else { "s" })
+/// The names of the first servers of a group, and the number of the others.
+fn server_names(group: &Group) -> String {
+    let names: Vec<String> = group
+        .servers
+        .iter()
+        .take(MAX_SERVERS)
+        .map(ToString::to_string)
+        .collect();
+    let others = group.servers.len() - names.len();
+    if others == 0 {
+        names.join(", ")
+    } else {
+        format!("{} and {others} more", names.join(", "))
+    }
 }

@@ -1,209 +1,255 @@
-//! The servers of a listener as a graph: an edge for each finding that says that requests for one fail
-//! on a connection to the other.
+//! The servers of a listener as a graph. A finding about a coalesced connection is an edge: from the server
+//! that the connection is to, to the server that the request is for.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 
+use gateway::ServerId;
 use gateway::disjoint_sets::DisjointSets;
-use gateway::findings::{CheckedListener, CheckedServer, Finding, Report};
+use gateway::findings::{
+    CheckedListener, CheckedServer, Finding, ListenerAddress, Report, WorkloadName,
+};
 
-/// A listener.
-pub(super) struct Site<'r> {
-    pub(super) listener: &'r CheckedListener,
-    /// The servers that break each other, directly or by way of others.
-    pub(super) components: Vec<Component<'r>>,
-    /// The servers that break none and that none breaks.
-    pub(super) apart: Vec<Node<'r>>,
+/// The index of a finding in the report.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct FindingIndex(pub(super) usize);
+
+impl fmt::Display for FindingIndex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
 }
 
-/// Servers that break each other, directly or by way of others.
+/// The index of a server in its listener.
+#[derive(Clone, Copy)]
+struct ServerIndex(usize);
+
+/// The index of a node in its component.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct NodeIndex(usize);
+
+pub(super) struct ListenerGraph<'r> {
+    pub(super) listener: &'r CheckedListener,
+    /// The servers that break each other, the largest component first.
+    pub(super) components: Vec<Component<'r>>,
+    /// The servers without a broken pair.
+    pub(super) unaffected: Vec<Node<'r>>,
+}
+
+/// Servers that break each other, directly or through other servers.
 #[derive(Default)]
 pub(super) struct Component<'r> {
     pub(super) nodes: Vec<Node<'r>>,
+    /// In the order of the report.
     pub(super) edges: Vec<Edge<'r>>,
-    /// How many pairs there are that have no finding of their own.
+    /// How many pairs have no finding of their own, but a finding for a group of servers.
     pub(super) grouped_pairs: usize,
 }
 
-/// A server.
 pub(super) struct Node<'r> {
     pub(super) server: &'r CheckedServer,
-    /// The places in the report of the findings that name it.
-    pub(super) findings: Vec<usize>,
+    /// The findings that name the server, in ascending order.
+    pub(super) findings: Vec<FindingIndex>,
 }
 
-/// A finding, from the server of the connection to the one of the request; both by their places in the
-/// component.
 pub(super) struct Edge<'r> {
-    pub(super) from: usize,
-    pub(super) to: usize,
-    pub(super) place: usize,
+    pub(super) from: NodeIndex,
+    pub(super) to: NodeIndex,
+    pub(super) index: FindingIndex,
     pub(super) finding: &'r Finding,
 }
 
-/// The ends of an edge.
+/// The end of an edge.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Side {
     Connection,
     Request,
 }
 
-impl Component<'_> {
-    /// Whether a finding is shown at a server on one side: not one that has the server on the other
-    /// side alone.
-    pub(super) fn is_on(&self, place: usize, node: usize, side: Side) -> bool {
-        // Findings come in the order of the report.
-        let edge = self.edges.binary_search_by_key(&place, |edge| edge.place);
-        let edge = edge.ok().and_then(|at| self.edges.get(at));
-        edge.is_none_or(|edge| {
-            let end = if side == Side::Connection {
-                edge.from
-            } else {
-                edge.to
-            };
-            end == node || edge.finding.group.is_some()
-        })
+impl<'r> Component<'r> {
+    pub(super) fn node(&self, index: NodeIndex) -> Option<&Node<'r>> {
+        self.nodes.get(index.0)
+    }
+
+    /// The findings to show at a node on one side, without the findings that have the node on the other
+    /// side only.
+    pub(super) fn findings_at(&self, index: NodeIndex, side: Side) -> Vec<FindingIndex> {
+        self.node(index)
+            .into_iter()
+            .flat_map(|node| &node.findings)
+            .copied()
+            .filter(|finding| self.is_shown_at(*finding, index, side))
+            .collect()
+    }
+
+    fn is_shown_at(&self, finding: FindingIndex, node: NodeIndex, side: Side) -> bool {
+        let edge = self
+            .edges
+            .binary_search_by_key(&finding, |edge| edge.index)
+            .ok()
+            .and_then(|position| self.edges.get(position));
+        // A finding without an edge concerns the server itself.
+        let Some(edge) = edge else { return true };
+        let end = match side {
+            Side::Connection => edge.from,
+            Side::Request => edge.to,
+        };
+        // A group has its servers on both sides.
+        end == node || edge.finding.group.is_some()
     }
 }
 
-/// A finding by its place in the report.
-type Told<'r> = (usize, &'r Finding);
+type IndexedFinding<'r> = (FindingIndex, &'r Finding);
 
-/// The listeners of a report. This is near-linear in the number of servers and findings.
-pub(super) fn sites(report: &Report) -> Vec<Site<'_>> {
-    let mut by_site: HashMap<(&str, &str), Vec<Told<'_>>> = HashMap::new();
-    let mut anywhere: HashMap<&str, Vec<usize>> = HashMap::new();
-    for (place, finding) in report.findings.iter().enumerate() {
+/// The graphs of all checked listeners. The time is near-linear in the number of servers and findings.
+pub(super) fn listener_graphs(report: &Report) -> Vec<ListenerGraph<'_>> {
+    let mut by_listener: HashMap<(&WorkloadName, &ListenerAddress), Vec<IndexedFinding<'_>>> =
+        HashMap::new();
+    let mut by_server: HashMap<&ServerId, Vec<FindingIndex>> = HashMap::new();
+    for (index, finding) in report.findings.iter().enumerate() {
+        let index = FindingIndex(index);
         if let (Some(workload), Some(listener)) = (&finding.workload, &finding.listener) {
-            by_site
+            by_listener
                 .entry((workload, listener))
                 .or_default()
-                .push((place, finding));
-        } else {
-            named(finding).for_each(|name| anywhere.entry(name).or_default().push(place));
+                .push((index, finding));
+            continue;
+        }
+        // A finding without a listener, such as a dropped server, is shown at each listener of its servers.
+        for server in finding.servers() {
+            by_server.entry(server).or_default().push(index);
         }
     }
-    let mut sites = Vec::with_capacity(report.listeners.len());
-    for listener in &report.listeners {
-        let told = by_site.remove(&(listener.workload.as_str(), listener.name.as_str()));
-        sites.push(site(listener, &told.unwrap_or_default(), &anywhere));
-    }
-    sites
+    report
+        .listeners
+        .iter()
+        .map(|listener| {
+            let findings = by_listener
+                .remove(&(&listener.workload, &listener.address))
+                .unwrap_or_default();
+            GraphBuilder::new(listener, &by_server).build(&findings)
+        })
+        .collect()
 }
 
-/// The servers that a finding names.
-fn named(finding: &Finding) -> impl Iterator<Item = &str> {
-    let Finding {
-        connection,
-        owner,
-        group,
-        ..
-    } = finding;
-    let members = group.iter().flat_map(|group| &group.servers);
-    members.chain(connection).chain(owner).map(String::as_str)
-}
-
-fn site<'r>(
+struct GraphBuilder<'r> {
     listener: &'r CheckedListener,
-    told: &[Told<'r>],
-    anywhere: &HashMap<&str, Vec<usize>>,
-) -> Site<'r> {
-    let servers = listener.servers.iter().enumerate();
-    let places: HashMap<&str, usize> = servers.map(|(at, it)| (it.name.as_str(), at)).collect();
-    let of = |server: &CheckedServer| anywhere.get(server.name.as_str()).cloned();
-    let own = listener
-        .servers
-        .iter()
-        .map(|server| of(server).unwrap_or_default());
-    let mut joined = Joined {
-        sets: DisjointSets::of(listener.servers.len()),
-        findings: own.collect(),
-    };
-    for (place, finding) in told {
-        let ends = named(finding).filter_map(|name| places.get(name).copied());
-        joined.add(*place, finding, &ends.collect::<Vec<_>>());
-    }
-    let edges = told
-        .iter()
-        .filter(|(_, finding)| finding.code.is_between_servers())
-        .filter_map(|told| {
-            let end = |name: &Option<String>| places.get(name.as_deref()?).copied();
-            let (place, finding) = *told;
-            let (from, to) = (end(&finding.connection)?, end(&finding.owner)?);
-            Some(Edge {
-                from,
-                to,
-                place,
-                finding,
-            })
-        });
-    let components = joined.components(&listener.servers, edges);
-    let (mut broken, apart): (Vec<_>, Vec<_>) = components
-        .into_iter()
-        .partition(|component| !component.edges.is_empty());
-    broken.sort_by_key(|component| Reverse(component.edges.len() + component.grouped_pairs));
-    let apart = apart
-        .into_iter()
-        .flat_map(|component| component.nodes)
-        .collect();
-    Site {
-        listener,
-        components: broken,
-        apart,
-    }
-}
-
-/// The servers of a listener, by their places in it.
-struct Joined {
-    /// Those that break each other are in one set.
+    indices: HashMap<&'r ServerId, ServerIndex>,
+    /// Servers that break each other are in one set.
     sets: DisjointSets,
-    /// By server, the findings that name it.
-    findings: Vec<Vec<usize>>,
+    /// The findings that name each server, by [`ServerIndex`].
+    findings: Vec<Vec<FindingIndex>>,
 }
 
-impl Joined {
-    /// Adds a finding that names these servers.
-    fn add(&mut self, place: usize, finding: &Finding, servers: &[usize]) {
-        for server in servers {
-            if let Some(own) = self.findings.get_mut(*server)
-                && own.last() != Some(&place)
+impl<'r> GraphBuilder<'r> {
+    fn new(
+        listener: &'r CheckedListener,
+        by_server: &HashMap<&ServerId, Vec<FindingIndex>>,
+    ) -> Self {
+        Self {
+            listener,
+            indices: listener
+                .servers
+                .iter()
+                .enumerate()
+                .map(|(index, server)| (&server.id, ServerIndex(index)))
+                .collect(),
+            sets: DisjointSets::of(listener.servers.len()),
+            findings: listener
+                .servers
+                .iter()
+                .map(|server| by_server.get(&server.id).cloned().unwrap_or_default())
+                .collect(),
+        }
+    }
+
+    fn build(mut self, findings: &[IndexedFinding<'r>]) -> ListenerGraph<'r> {
+        for (index, finding) in findings {
+            self.add(*index, finding);
+        }
+        // A component without edges is a server without a broken pair.
+        let (mut components, unaffected): (Vec<_>, Vec<_>) = self
+            .components(findings)
+            .into_iter()
+            .partition(|component| !component.edges.is_empty());
+        components
+            .sort_by_key(|component| Reverse(component.edges.len() + component.grouped_pairs));
+        ListenerGraph {
+            listener: self.listener,
+            components,
+            unaffected: unaffected
+                .into_iter()
+                .flat_map(|component| component.nodes)
+                .collect(),
+        }
+    }
+
+    /// Adds a finding to its servers, and joins servers that break each other.
+    fn add(&mut self, index: FindingIndex, finding: &Finding) {
+        let servers: Vec<ServerIndex> = finding
+            .servers()
+            .filter_map(|server| self.indices.get(server).copied())
+            .collect();
+        for server in &servers {
+            // A finding names a server twice if both sides are the same one.
+            if let Some(known) = self.findings.get_mut(server.0)
+                && known.last() != Some(&index)
             {
-                own.push(place);
+                known.push(index);
             }
         }
+        // A group has no finding for each pair, so all its servers are joined here.
         if finding.code.is_between_servers() {
             for pair in servers.windows(2) {
                 if let [one, other] = pair {
-                    self.sets.join(*one, *other);
+                    self.sets.join(one.0, other.0);
                 }
             }
         }
     }
 
-    fn components<'r>(
-        mut self,
-        servers: &'r [CheckedServer],
-        edges: impl Iterator<Item = Edge<'r>>,
-    ) -> Vec<Component<'r>> {
+    /// The components, also those of a single server, in the order of their first servers.
+    fn components(&mut self, findings: &[IndexedFinding<'r>]) -> Vec<Component<'r>> {
+        // The key is the first server of a component.
         let mut components: BTreeMap<usize, Component<'r>> = BTreeMap::new();
-        let mut places = Vec::with_capacity(servers.len());
-        for ((at, server), mut findings) in servers.iter().enumerate().zip(self.findings) {
-            findings.sort_unstable();
-            let nodes = &mut components.entry(self.sets.first(at)).or_default().nodes;
-            places.push(nodes.len());
-            nodes.push(Node { server, findings });
-        }
-        let place = |server: usize| places.get(server).copied().unwrap_or_default();
-        for edge in edges {
-            let Some(component) = components.get_mut(&self.sets.first(edge.from)) else {
+        let mut nodes: HashMap<&ServerId, (usize, NodeIndex)> = HashMap::new();
+        for (server, findings) in self.listener.servers.iter().zip(&mut self.findings) {
+            let Some(index) = self.indices.get(&server.id) else {
                 continue;
             };
-            component.grouped_pairs += edge.finding.group.as_ref().map_or(0, |group| group.pairs);
-            component.edges.push(Edge {
-                from: place(edge.from),
-                to: place(edge.to),
-                ..edge
+            let first = self.sets.first(index.0);
+            let component = components.entry(first).or_default();
+            nodes.insert(&server.id, (first, NodeIndex(component.nodes.len())));
+            // Findings without a listener were added before the others, out of order.
+            findings.sort_unstable();
+            component.nodes.push(Node {
+                server,
+                findings: std::mem::take(findings),
             });
+        }
+
+        for (index, finding) in findings {
+            if !finding.code.is_between_servers() {
+                continue;
+            }
+            let (Some(connection), Some(owner)) = (&finding.connection, &finding.owner) else {
+                continue;
+            };
+            // The ends of an edge are in one component: `add` joined them.
+            let (Some((first, from)), Some((_, to))) = (nodes.get(connection), nodes.get(owner))
+            else {
+                continue;
+            };
+            if let Some(component) = components.get_mut(first) {
+                component.grouped_pairs += finding.group.as_ref().map_or(0, |group| group.pairs);
+                component.edges.push(Edge {
+                    from: *from,
+                    to: *to,
+                    index: *index,
+                    finding,
+                });
+            }
         }
         components.into_values().collect()
     }

@@ -1,32 +1,32 @@
 "use strict";
-// Names are read from the page and put back as text only, never as markup.
+// The script reads names from the page and writes them back as text only, never as markup.
 const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 const find = (id) => document.getElementById(id);
 const rows = all("tbody tr");
 const texts = rows.map((row) => row.textContent.toLowerCase());
 const marked = all("[data-findings]");
 const findings = new Map(marked.map((item) => [item, new Set(item.dataset.findings.split(" "))]));
-// A finding about many servers names two of them.
-for (const [item, places] of findings) {
+// The row of a finding for a group names two servers: the search must find the row by the others too.
+for (const [item, indices] of findings) {
   const names = (item.closest("li") || item).textContent.toLowerCase();
-  places.forEach((place) => { texts[place] += ` ${names}`; });
+  indices.forEach((index) => { texts[index] += ` ${names}`; });
 }
 const parts = all("details, .servers li").map((part) => [part, part.textContent.toLowerCase()]);
 let chosen = null;
 
-function sought() {
+function searchWords() {
   return find("search").value.toLowerCase().split(/\s+/).filter(Boolean);
 }
 
 function show() {
-  const words = sought();
+  const words = searchWords();
   const severities = new Set(all("[name=severity]:checked").map((box) => box.value));
-  const places = chosen && findings.get(chosen);
+  const indices = chosen && findings.get(chosen);
   let shown = 0;
-  rows.forEach((row, place) => {
+  rows.forEach((row, index) => {
     row.hidden = !severities.has(row.dataset.severity)
-      || (places && !places.has(String(place)))
-      || !words.every((word) => texts[place].includes(word));
+      || (indices && !indices.has(String(index)))
+      || !words.every((word) => texts[index].includes(word));
     shown += row.hidden ? 0 : 1;
   });
   const of = chosen ? ` about ${chosen.dataset.name}` : "";
@@ -34,13 +34,13 @@ function show() {
   find("all").hidden = !chosen;
   document.body.classList.toggle("choice", Boolean(chosen));
   for (const [item, own] of findings) {
-    item.classList.toggle("chosen", Boolean(places) && [...own].some((place) => places.has(place)));
+    item.classList.toggle("chosen", Boolean(indices) && [...own].some((index) => indices.has(index)));
   }
 }
 
-// What the search does not name is hidden in the pictures and lists too.
+// The search also hides pictures and list entries without a match.
 function search() {
-  const words = sought();
+  const words = searchWords();
   const has = (text) => words.every((word) => text.includes(word));
   for (const [part, text] of parts) {
     part.hidden = !has(text);
@@ -54,7 +54,8 @@ function choose(item) {
   show();
 }
 
-// The next in a direction: the nearest one in the same column, or in the next one.
+// The item that an arrow key selects: the nearest one above or below in the same column, or in the
+// column to the left or right.
 function next(item, key) {
   const from = item.getBoundingClientRect();
   const across = key === "ArrowLeft" || key === "ArrowRight";
@@ -70,7 +71,7 @@ function next(item, key) {
   return ahead.length ? ahead[0].other : null;
 }
 
-// Each picture is one stop of the Tab key; within it the arrow keys go on.
+// The Tab key stops once at each picture; within a picture the arrow keys move the focus.
 for (const picture of all(".picture")) {
   const items = all("a", picture);
   const stop = (item) => items.forEach((other) => { other.tabIndex = other === item ? 0 : -1; });

@@ -1,169 +1,86 @@
-//! A component as SVG, in three columns: the servers that connections are to, what happens, and the
-//! servers that requests are for. Places are sums of whole numbers, so the same input gives the same bytes.
+//! A component as SVG, in three columns: the servers of connections, what a request gets, and the servers of
+//! requests.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod layout;
+
 use std::io::{self, Write};
 
-use gateway::findings::{Code, Severity};
+use self::layout::{EdgeBundle, LABEL, LABEL_LEFT, Layout, NODE, RIGHT, Size, WIDTH};
+use super::super::count::count;
+use super::graph::{Component, NodeIndex, Side};
+use super::mark;
+use super::text::{Escaped, FindingList, shortened};
 
-use super::graph::{Component, Edge, Node, Side};
-use super::text::{Escaped, Places, count, shortened};
-
-/// Up to so many edges have a label each; above, those of one server and code share one.
-const FEW: usize = 12;
-
-/// Sizes in pixels.
-const WIDTH: usize = 820;
-const NODE: Size = Size {
-    width: 228,
-    height: 46,
-};
-const LABEL: Size = Size {
-    width: 212,
-    height: 56,
-};
-const LABEL_LEFT: usize = (WIDTH - LABEL.width) / 2;
-const RIGHT: usize = WIDTH - NODE.width;
-const GAP: usize = 10;
-/// What the names of the columns take.
-const HEAD: usize = 22;
-/// Up to this height the rows of each column are spread over it; in a higher one the only row of a column
-/// would be out of sight.
-const SCREEN: usize = 800;
-
-/// How many letters fit into a node and into a label.
-const HOST_LETTERS: usize = 28;
-const NAME_LETTERS: usize = 36;
-const LABEL_LETTERS: usize = 30;
-
-#[derive(Clone, Copy)]
-struct Size {
-    width: usize,
-    height: usize,
-}
-
-/// Edges with one label.
-struct Bundle<'c, 'r> {
-    from: usize,
-    code: Code,
-    edges: Vec<&'c Edge<'r>>,
-}
-
-/// The rows of a column, from the top down.
-struct Column {
-    rows: usize,
-    height: usize,
-}
+/// How many characters fit into a line of a node or a label.
+const MAX_HOSTS_LENGTH: usize = 28;
+const MAX_NAME_LENGTH: usize = 36;
+const MAX_LABEL_LENGTH: usize = 30;
 
 pub(super) fn draw(component: &Component<'_>, sink: &mut dyn Write) -> io::Result<()> {
-    let bundles = bundles(component);
-    let from: BTreeSet<usize> = component.edges.iter().map(|edge| edge.from).collect();
-    let to: BTreeSet<usize> = component.edges.iter().map(|edge| edge.to).collect();
-    let height = [(from.len(), NODE), (bundles.len(), LABEL), (to.len(), NODE)]
-        .map(|(rows, size)| rows * (size.height + GAP));
-    let height = height.into_iter().max().unwrap_or_default();
-    let rows = |set: &BTreeSet<usize>| -> BTreeMap<usize, usize> {
-        let column = Column::new(set.len(), NODE, height);
-        set.iter()
-            .enumerate()
-            .map(|(row, node)| (*node, column.middle(row)))
-            .collect()
-    };
-    let (from, to, labels) = (
-        rows(&from),
-        rows(&to),
-        Column::new(bundles.len(), LABEL, height),
-    );
-    write_head(height + HEAD, sink)?;
-    for (row, bundle) in bundles.iter().enumerate() {
-        wires(bundle, labels.middle(row), &from, &to, sink)?;
+    let layout = Layout::new(component);
+    write_head(layout.height, sink)?;
+    // Lines come first, so that nodes and labels cover their ends.
+    for (bundle, y) in &layout.bundles {
+        write_lines(bundle, *y, &layout, sink)?;
     }
-    for (at, y) in &from {
-        write_node(component, *at, Side::Connection, *y, sink)?;
+    // The Tab key follows the order of the document: from left to right.
+    for (node, y) in &layout.connections {
+        write_node(component, *node, Side::Connection, *y, sink)?;
     }
-    for (row, bundle) in bundles.iter().enumerate() {
-        write_label(bundle, labels.middle(row), sink)?;
+    for (bundle, y) in &layout.bundles {
+        write_label(bundle, *y, sink)?;
     }
-    for (at, y) in &to {
-        write_node(component, *at, Side::Request, *y, sink)?;
+    for (node, y) in &layout.requests {
+        write_node(component, *node, Side::Request, *y, sink)?;
     }
     writeln!(sink, "</svg>")
 }
 
-/// The start of the drawing, with the columns' names.
+/// The start of the drawing, with the names of the columns.
 fn write_head(height: usize, sink: &mut dyn Write) -> io::Result<()> {
     writeln!(
         sink,
         "<svg class=\"picture\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" \
-         height=\"{height}\" role=\"group\" aria-label=\"Picture: from the servers of connections, \
-         on the left, to the servers of requests, on the right; the table of findings has the \
-         same\"><g class=\"columns\" aria-hidden=\"true\"><text x=\"2\" y=\"14\">connection to</text>\
-         <text x=\"{LABEL_LEFT}\" y=\"14\">SNI \u{2192} host asked for</text>\
+         height=\"{height}\" role=\"group\" aria-label=\"Picture: the servers of connections on the \
+         left, the servers of requests on the right; the table of findings has the same \
+         information\"><g class=\"columns\" aria-hidden=\"true\"><text x=\"2\" y=\"14\">connection to</text>\
+         <text x=\"{LABEL_LEFT}\" y=\"14\">SNI \u{2192} requested host</text>\
          <text x=\"{RIGHT}\" y=\"14\">server of that host</text></g>"
     )
 }
 
-fn bundles<'c, 'r>(component: &'c Component<'r>) -> Vec<Bundle<'c, 'r>> {
-    let mut edges: Vec<&Edge<'_>> = component.edges.iter().collect();
-    edges.sort_by_key(|edge| (edge.from, edge.to, edge.place));
-    let mut bundles: BTreeMap<(usize, usize, Code), Vec<&Edge<'_>>> = BTreeMap::new();
-    for edge in edges {
-        let to = if component.edges.len() <= FEW {
-            edge.to
-        } else {
-            0
-        };
-        bundles
-            .entry((edge.from, to, edge.finding.code))
-            .or_default()
-            .push(edge);
-    }
-    let bundle = |((from, _, code), edges)| Bundle { from, code, edges };
-    bundles.into_iter().map(bundle).collect()
-}
-
-impl Column {
-    fn new(rows: usize, size: Size, height: usize) -> Self {
-        let own = rows * (size.height + GAP);
-        Self {
-            rows: rows.max(1),
-            height: if height <= SCREEN { height } else { own },
-        }
-    }
-
-    /// Where the middle of a row is.
-    fn middle(&self, row: usize) -> usize {
-        HEAD + self.height * (2 * row + 1) / (2 * self.rows)
-    }
-}
-
-/// The lines of a bundle: one to its label, and one from there to each server.
-fn wires(
-    bundle: &Bundle<'_, '_>,
+/// The lines of a bundle: one to its label, and one from the label to each server of a request.
+fn write_lines(
+    bundle: &EdgeBundle<'_, '_>,
     y: usize,
-    from: &BTreeMap<usize, usize>,
-    to: &BTreeMap<usize, usize>,
+    layout: &Layout<'_, '_>,
     sink: &mut dyn Write,
 ) -> io::Result<()> {
     let class = bundle.code.severity().name();
-    let start = from.get(&bundle.from).copied().unwrap_or_default();
-    let places = bundle.places();
-    let (out, into) = (NODE.width, LABEL_LEFT);
-    let half = usize::midpoint(out, into);
+    let start = layout
+        .connections
+        .get(&bundle.from)
+        .copied()
+        .unwrap_or_default();
+    // A Bézier curve that starts and ends horizontally.
+    let (left, right) = (NODE.width, LABEL_LEFT);
+    let middle = usize::midpoint(left, right);
     writeln!(
         sink,
-        "<path class=\"wire {class}\" data-findings=\"{places}\" \
-         d=\"M{out} {start}C{half} {start} {half} {y} {into} {y}\"/>"
+        "<path class=\"wire {class}\" data-findings=\"{}\" \
+         d=\"M{left} {start}C{middle} {start} {middle} {y} {right} {y}\"/>",
+        FindingList(&bundle.findings())
     )?;
-    let (out, into) = (LABEL_LEFT + LABEL.width, RIGHT - 2);
-    let half = usize::midpoint(out, into);
+    // The last two pixels are for the arrow head.
+    let (left, right) = (LABEL_LEFT + LABEL.width, RIGHT - 2);
+    let middle = usize::midpoint(left, right);
     for edge in &bundle.edges {
-        let end = to.get(&edge.to).copied().unwrap_or_default();
+        let end = layout.requests.get(&edge.to).copied().unwrap_or_default();
         writeln!(
             sink,
             "<path class=\"wire {class}\" data-findings=\"{}\" \
-             d=\"M{out} {y}C{half} {y} {half} {end} {into} {end}m-7-4l7 4-7 4\"/>",
-            edge.place
+             d=\"M{left} {y}C{middle} {y} {middle} {end} {right} {end}m-7-4l7 4-7 4\"/>",
+            edge.index
         )?;
     }
     Ok(())
@@ -171,110 +88,86 @@ fn wires(
 
 fn write_node(
     component: &Component<'_>,
-    at: usize,
+    index: NodeIndex,
     side: Side,
     y: usize,
     sink: &mut dyn Write,
 ) -> io::Result<()> {
-    let Some(Node { server, findings }) = component.nodes.get(at) else {
+    let Some(node) = component.node(index) else {
         return Ok(());
     };
     let (x, role) = match side {
         Side::Connection => (0, "connection to"),
         Side::Request => (RIGHT, "request for"),
     };
-    let is_shown = |place: &usize| component.is_on(*place, at, side);
-    let findings: Vec<usize> = findings.iter().copied().filter(is_shown).collect();
-    let hosts = server.hosts.join(", ");
+    // A server can be on both sides; each node has the findings of its side only.
+    let findings = component.findings_at(index, side);
+    let name = node.server.id.to_string();
+    let hosts = node.server.hosts.join(", ");
     let Size { width, height } = NODE;
-    let found = count(findings.len(), "finding");
     writeln!(
         sink,
         "<a class=\"node\" href=\"#f{}\" data-findings=\"{}\" data-name=\"{}\" \
-         aria-label=\"{role} {}, hosts {}: {found}\">\
+         aria-label=\"{role} {}, hosts {}: {}\">\
          <svg x=\"{x}\" y=\"{}\" width=\"{width}\" height=\"{height}\" \
          aria-hidden=\"true\"><title>{}\n{}</title>\
          <rect x=\"1\" y=\"1\" width=\"{}\" height=\"{}\" rx=\"6\"/>\
          <text class=\"host\" x=\"10\" y=\"20\">{}</text>\
          <text class=\"name\" x=\"10\" y=\"36\">{}</text></svg></a>",
         findings.first().copied().unwrap_or_default(),
-        Places(&findings),
-        Escaped(&server.name),
-        Escaped(&server.name),
+        FindingList(&findings),
+        Escaped(&name),
+        Escaped(&name),
         Escaped(&hosts),
+        count(findings.len(), "finding"),
         y - height / 2,
-        Escaped(&server.name),
+        Escaped(&name),
         Escaped(&hosts),
         width - 2,
         height - 2,
-        Escaped(&shortened(&hosts, HOST_LETTERS)),
-        Escaped(&shortened(&server.name, NAME_LETTERS)),
+        Escaped(&shortened(&hosts, MAX_HOSTS_LENGTH)),
+        Escaped(&shortened(&name, MAX_NAME_LENGTH)),
     )
 }
 
-fn write_label(bundle: &Bundle<'_, '_>, y: usize, sink: &mut dyn Write) -> io::Result<()> {
+fn write_label(bundle: &EdgeBundle<'_, '_>, y: usize, sink: &mut dyn Write) -> io::Result<()> {
     let Some(first) = bundle.edges.first() else {
         return Ok(());
     };
-    let text = |text: &Option<String>| text.clone().unwrap_or_default();
-    let (sni, authority) = (text(&first.finding.sni), text(&first.finding.authority));
+    let sni = first.finding.sni.as_deref().unwrap_or_default();
+    let authority = first.finding.authority.as_deref().unwrap_or_default();
     let more = match bundle.edges.len() {
         0 | 1 => String::new(),
-        many => format!(" and {} more", many - 1),
+        edges => format!(" and {} more", edges - 1),
     };
-    let shown = shortened(&authority, (LABEL_LETTERS - 2).saturating_sub(more.len())) + &more;
-    let asked = authority + &more;
+    // The number of further hosts must stay visible, so only the first host is shortened.
+    let max_host = (MAX_LABEL_LENGTH - 2).saturating_sub(more.len());
+    let shown = shortened(authority, max_host) + &more;
+    let requested = format!("{authority}{more}");
     let (code, severity) = (bundle.code, bundle.code.severity());
-    let answer = format!("{code} {}", answer(code));
+    let answer = code.info().coalesced_answer.unwrap_or_default();
     let Size { width, height } = LABEL;
     writeln!(
         sink,
         "<a class=\"edge {}\" href=\"#f{}\" data-findings=\"{}\" data-name=\"requests for {} on a \
-         connection for {}\" aria-label=\"{}: on a connection for {}, a request for {}: {answer}\"><svg x=\"{LABEL_LEFT}\" y=\"{}\" width=\"{width}\" height=\"{height}\" \
+         connection for {}\" aria-label=\"{}: on a connection for {}, a request for {}: {code} {answer}\"><svg x=\"{LABEL_LEFT}\" y=\"{}\" width=\"{width}\" height=\"{height}\" \
          aria-hidden=\"true\"><rect x=\"1\" y=\"1\" width=\"{}\" height=\"{}\" rx=\"9\"/>\
-         <text class=\"answer\" x=\"10\" y=\"18\">{} {answer}</text>\
+         <text class=\"answer\" x=\"10\" y=\"18\">{} {code} {answer}</text>\
          <text class=\"host\" x=\"10\" y=\"33\">{}</text>\
          <text class=\"host\" x=\"10\" y=\"47\">\u{2192} {}</text></svg></a>",
         severity.name(),
-        first.place,
-        bundle.places(),
-        Escaped(&asked),
-        Escaped(&sni),
+        first.index,
+        FindingList(&bundle.findings()),
+        Escaped(&requested),
+        Escaped(sni),
         severity.name(),
-        Escaped(&sni),
-        Escaped(&asked),
+        Escaped(sni),
+        Escaped(&requested),
         y - height / 2,
         width - 2,
         height - 2,
         mark(severity),
-        Escaped(&shortened(&sni, LABEL_LETTERS)),
+        Escaped(&shortened(sni, MAX_LABEL_LENGTH)),
         Escaped(&shown),
     )
-}
-
-/// What is answered, in a few words.
-fn answer(code: Code) -> &'static str {
-    match code {
-        Code::CoalesceNotFound => "404 not found",
-        Code::CoalesceWrongRoute => "wrong routes",
-        Code::CoalesceTlsPolicy => "no client certificate",
-        _ => "presumably broken",
-    }
-}
-
-/// A sign for a severity, since colour alone is to mean nothing.
-pub(super) fn mark(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Error => "\u{2716}",
-        Severity::Warning => "\u{25b2}",
-        Severity::Info => "\u{25cf}",
-    }
-}
-
-impl Bundle<'_, '_> {
-    fn places(&self) -> String {
-        let mut places: Vec<usize> = self.edges.iter().map(|edge| edge.place).collect();
-        places.sort_unstable();
-        Places(&places).to_string()
-    }
 }

@@ -1,8 +1,10 @@
-//! Text as a page has it.
+//! Texts as HTML contains them.
 
 use std::fmt::{self, Write as _};
 
-/// A text as HTML has it, between tags and in quotes alike.
+use super::graph::FindingIndex;
+
+/// Escapes a text for HTML, between tags and in quoted attributes.
 pub(super) struct Escaped<'t>(pub(super) &'t str);
 
 impl fmt::Display for Escaped<'_> {
@@ -22,42 +24,38 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
-/// Controls, but for the one that ends a line, and what turns the direction of letters round (Unicode
-/// Standard Annex #9), so that a name looks like another.
+/// Whether a character is a control character, other than the end of a line, or changes the direction of
+/// text (Unicode Standard Annex #9). With such characters one name can look like another.
 fn is_hidden(letter: char) -> bool {
     (letter.is_control() && letter != '\n')
         || matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// The places of findings, in an attribute.
-pub(super) struct Places<'p>(pub(super) &'p [usize]);
+/// The value of the attribute `data-findings`: indices with blanks between them, which the script reads.
+pub(super) struct FindingList<'f>(pub(super) &'f [FindingIndex]);
 
-impl fmt::Display for Places<'_> {
+impl fmt::Display for FindingList<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (number, place) in self.0.iter().enumerate() {
-            if number > 0 {
+        for (position, index) in self.0.iter().enumerate() {
+            if position > 0 {
                 f.write_char(' ')?;
             }
-            write!(f, "{place}")?;
+            write!(f, "{index}")?;
         }
         Ok(())
     }
 }
 
-/// A number of things, in words.
-pub(super) fn count(number: usize, name: &str) -> String {
-    format!("{number} {name}{}", if number == 1 { "" } else { "s" })
-}
-
-/// A text of no more than so many letters: both ends of a longer one, which tell names apart.
-pub(super) fn shortened(text: &str, most: usize) -> String {
+/// A text of at most `max` characters. A longer text keeps both ends, which differ most between names.
+pub(super) fn shortened(text: &str, max: usize) -> String {
     let length = text.chars().count();
-    if length <= most {
+    if length <= max {
         return text.to_owned();
     }
-    let tail = most / 2;
-    let head = text.chars().take(most - tail - 1);
-    head.chain(['\u{2026}'])
+    let tail = max / 2;
+    text.chars()
+        .take(max - tail - 1)
+        .chain(['\u{2026}'])
         .chain(text.chars().skip(length - tail))
         .collect()
 }

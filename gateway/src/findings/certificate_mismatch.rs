@@ -1,0 +1,136 @@
+//! SG302: a certificate that clients or Envoy reject, for another reason than its dates.
+
+use std::collections::HashSet;
+
+use super::context::Context;
+use super::credential_use::{CredentialFinding, CredentialUse};
+use super::finding::Findings;
+use super::info::{Info, Severity};
+use super::{Code, Finding, Known};
+use crate::certificates::Contents;
+use crate::generated::UnprogrammedReason;
+use crate::{Certificate, Credential, ServerId};
+
+pub(super) const INFO: Info = Info {
+    id: "SG302",
+    name: "certificate-mismatch",
+    severity: Severity::Error,
+    what: "A server presents a certificate that covers none of its hosts, that cannot be read, or that \
+           does not match the private key in its Secret.",
+    why: "Clients reject the connection, or Envoy rejects the Secret.",
+    example: "The server of shop.example.net refers to the Secret with the certificate for \
+              *.example.com.",
+    fix: "Refer to the right Secret, or request a certificate for the hosts.",
+    coalesced_answer: None,
+};
+
+const COMPLETE_SECRET: &str =
+    "put the complete certificate chain in PEM format and its private key into the Secret again";
+
+pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
+    for (credential, uses) in &context.credential_uses {
+        match context.input.certificates.get(credential) {
+            Some(Contents::Known(certificate, key_fits)) => {
+                // The key is unknown where the input has the Secret without it.
+                if *key_fits == Some(false) {
+                    add_wrong_key(credential, uses, findings);
+                }
+                add_uncovered(credential, certificate, uses, findings);
+            }
+            Some(Contents::Broken) => add_broken(credential, uses, findings),
+            Some(Contents::Unreadable) | None => {}
+        }
+    }
+    // istiod reads the Secrets of the Gateway API itself, and makes no filter chain for a broken one.
+    for listener in &context.input.model.unprogrammed {
+        match listener.reason {
+            UnprogrammedReason::BadSecret { .. } => findings.add(Finding::of_unprogrammed(
+                Code::CertificateMismatch,
+                listener,
+                COMPLETE_SECRET,
+            )),
+            UnprogrammedReason::SameHost { .. }
+            | UnprogrammedReason::NotAllowed { .. }
+            | UnprogrammedReason::NotGranted { .. }
+            | UnprogrammedReason::NoSecret { .. } => {}
+        }
+    }
+}
+
+fn add_wrong_key(credential: &Credential, uses: &[CredentialUse<'_>], findings: &mut Findings<'_>) {
+    CredentialFinding {
+        code: Code::CertificateMismatch,
+        certificate: Known::Known,
+        message: &|servers| {
+            format!(
+                "the private key of {credential}, used by {servers}, does not match its certificate"
+            )
+        },
+        hint: "put the private key of the certificate into the Secret",
+    }
+    .add(uses, findings);
+}
+
+/// Reports the servers with no host that the certificate covers.
+fn add_uncovered(
+    credential: &Credential,
+    certificate: &Certificate,
+    uses: &[CredentialUse<'_>],
+    findings: &mut Findings<'_>,
+) {
+    // A server may have several filter chains: one host that the certificate covers is enough.
+    let covered: HashSet<&ServerId> = uses
+        .iter()
+        .filter(|found| {
+            found
+                .chain
+                .server_names
+                .iter()
+                .any(|name| certificate.suits(name))
+        })
+        .map(|found| &found.chain.server.id)
+        .collect();
+    let uncovered: Vec<CredentialUse<'_>> = uses
+        .iter()
+        .copied()
+        .filter(|found| !covered.contains(&found.chain.server.id))
+        .collect();
+    if uncovered.is_empty() {
+        return;
+    }
+
+    // The names show whether the Secret or the hosts are wrong.
+    let names: Vec<String> = certificate.names.iter().map(ToString::to_string).collect();
+    let names = if names.is_empty() {
+        "none".to_owned()
+    } else {
+        names.join(", ")
+    };
+    CredentialFinding {
+        code: Code::CertificateMismatch,
+        certificate: Known::Known,
+        message: &|servers| {
+            format!(
+                "the certificate of {credential} covers no host of {servers}: its names are {names}"
+            )
+        },
+        hint: "refer to the Secret with the certificate for these hosts, or request a certificate \
+               for them",
+    }
+    .add(&uncovered, findings);
+}
+
+fn add_broken(credential: &Credential, uses: &[CredentialUse<'_>], findings: &mut Findings<'_>) {
+    CredentialFinding {
+        code: Code::CertificateMismatch,
+        certificate: Known::Known,
+        message: &|servers| {
+            format!(
+                "the certificate of {credential}, used by {servers}, cannot be read: Envoy rejects \
+                 it, and connections fail"
+            )
+        },
+        hint: COMPLETE_SECRET,
+    }
+    .add(uses, findings);
+}

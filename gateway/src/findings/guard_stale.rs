@@ -1,0 +1,128 @@
+//! SG401: an installed filter with a table of servers that does not match the gateway.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rule::{Config, Document, Rule};
+use serde::Deserialize as _;
+
+use super::context::Context;
+use super::finding::Findings;
+use super::info::{Info, Severity};
+use super::{Code, Finding, guard_detached, installed_filter};
+use crate::Listener;
+use crate::resources::extensions::Extension;
+
+pub(super) const INFO: Info = Info {
+    id: "SG401",
+    name: "guard-stale",
+    severity: Severity::Warning,
+    what: "The table of servers in an installed filter does not match the servers of the gateway.",
+    why: "The filter passes requests that need a 421, or answers 421 without need.",
+    example: "A Gateway was added after packager manifest --from wrote the WasmPlugin.",
+    fix: "Write the resource again with packager manifest --from, and apply it.",
+    coalesced_answer: None,
+};
+
+pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
+    for plugin in installed_filter::installed(context.input.resources) {
+        // SG402 reports a filter that runs nowhere; its table does not matter.
+        if guard_detached::reason(plugin, context).is_some() {
+            continue;
+        }
+        for workload in installed_filter::attached_workloads(plugin, context.input.model) {
+            // A resource for some ports has the table of these ports only.
+            let listeners: Vec<&Listener> = workload
+                .listeners
+                .iter()
+                .filter(|listener| installed_filter::applies_to(plugin, listener))
+                .collect();
+            let Some(difference) = stale(plugin, &listeners) else {
+                continue;
+            };
+            let name = plugin.metadata.resource(plugin.kind);
+            let message = format!(
+                "the servers of {name} do not match the servers of the gateway: {difference}"
+            );
+            let hint = "write the resource again with packager manifest --from PATH, and apply it";
+            findings.add(
+                Finding::new(Code::GuardStale, message, hint)
+                    .on(workload)
+                    .about(name),
+            );
+        }
+    }
+}
+
+/// How the servers that a plugin lists differ from the servers of its listeners. Labels are free: only
+/// which hosts are in one server counts, and only servers whose hosts overlap have to be listed.
+fn stale(plugin: &Extension, listeners: &[&Listener]) -> Option<String> {
+    let listed = listed_hosts(plugin)?;
+    let mut current = BTreeSet::new();
+    for listener in listeners {
+        // Envoy has routes for these hosts on several servers, so only the table distinguishes them.
+        for (server, hosts) in &listener.overlapping_servers() {
+            if let Some(host) = hosts.iter().find(|host| !listed.contains_key(*host)) {
+                return Some(format!("{host} of {server} is missing"));
+            }
+        }
+        let servers = listener.servers();
+        if let Some(difference) = grouping_difference(&listed, &servers) {
+            return Some(difference);
+        }
+        current.extend(servers.into_values().flatten());
+    }
+    // A host that no server has any more shows that the table is old.
+    let removed = listed.keys().find(|host| !current.contains(*host))?;
+    Some(format!("no server has {removed} any more"))
+}
+
+/// The hosts that a plugin lists, each with the label of its server. `None` for a plugin without a table:
+/// its rule is `exact`, or its configuration is invalid.
+fn listed_hosts(plugin: &Extension) -> Option<BTreeMap<String, String>> {
+    // The filter itself passes every request where its configuration is invalid, and logs the error.
+    let document = match plugin.config() {
+        Some(config) => Document::deserialize(config).ok()?,
+        None => Document::Null,
+    };
+    let config = Config::parse(&document).ok()?;
+    let Rule::Servers(servers) = config.rule() else {
+        return None;
+    };
+    // The rule accepts a host in one server only, so a host has one label.
+    let mut labels = BTreeMap::new();
+    for (label, hosts) in servers.hosts() {
+        for host in hosts {
+            labels.insert(host, label.to_owned());
+        }
+    }
+    Some(labels)
+}
+
+/// How the grouping of the listed hosts differs from the servers that have these hosts.
+fn grouping_difference(
+    listed: &BTreeMap<String, String>,
+    servers: &BTreeMap<String, Vec<String>>,
+) -> Option<String> {
+    let mut server_of_label: BTreeMap<&str, &str> = BTreeMap::new();
+    for (server, hosts) in servers {
+        let mut label_of_server = None;
+        for label in hosts.iter().filter_map(|host| listed.get(host)) {
+            // Two labels for one server cause a 421 without need.
+            if label_of_server.is_some_and(|known| known != label) {
+                return Some(format!(
+                    "the hosts of {server} have different labels, although they are in one server"
+                ));
+            }
+            label_of_server = Some(label);
+            // One label for two servers lets a misdirected request pass.
+            if let Some(other) = server_of_label.insert(label, server)
+                && other != server
+            {
+                return Some(format!(
+                    "{other} and {server} have the same label {label}, although they are two servers"
+                ));
+            }
+        }
+    }
+    None
+}

@@ -1,0 +1,108 @@
+//! SG201: istiod drops a server.
+
+use super::context::Context;
+use super::finding::Findings;
+use super::info::{Info, Severity};
+use super::{Code, Finding};
+use crate::generated::UnprogrammedReason;
+use crate::{DropReason, Dropped, ServerId, Workload};
+
+pub(super) const INFO: Info = Info {
+    id: "SG201",
+    name: "server-dropped",
+    severity: Severity::Error,
+    what: "istiod drops a server of a Gateway, with all its hosts: the listener gets no filter chain \
+           for it.",
+    why: "The gateway resets connections for hosts that no other server has.",
+    example: "The Gateway new has the hosts a.example.com and b.example.com. The older Gateway old, on \
+              the same pods and port, has a.example.com. istiod drops the server of new, and no other \
+              server has b.example.com.",
+    fix: "List each host in one server only. To move a host, add it to the older Gateway before you \
+          remove the younger one.",
+    coalesced_answer: None,
+};
+
+pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
+    // istiod merges the servers of a workload by age, and drops those that conflict with an older one
+    // (Istio `pilot/pkg/model/gateway.go`, `mergeGateways`).
+    for workload in &context.input.model.workloads {
+        for dropped in &workload.dropped {
+            findings.add(dropped_finding(workload, dropped));
+        }
+    }
+    // istiod rejects listeners of the Gateway API before it merges servers, so no workload has them.
+    for listener in &context.input.model.unprogrammed {
+        let (winner, hint) = match &listener.reason {
+            UnprogrammedReason::SameHost { winner, .. } => (
+                Some(winner),
+                "use a different hostname for each listener of a port",
+            ),
+            UnprogrammedReason::NotAllowed { .. } => {
+                (None, "set spec.allowedListeners of the Gateway")
+            }
+            // SG302 and SG303 report a listener without a usable certificate.
+            UnprogrammedReason::NotGranted { .. }
+            | UnprogrammedReason::NoSecret { .. }
+            | UnprogrammedReason::BadSecret { .. } => continue,
+        };
+        let finding = Finding::of_unprogrammed(Code::ServerDropped, listener, hint);
+        findings.add(match winner {
+            Some(winner) => finding.with_connection(winner),
+            None => finding,
+        });
+    }
+}
+
+fn dropped_finding(workload: &Workload, dropped: &Dropped) -> Finding {
+    let Dropped {
+        server,
+        port,
+        reason,
+    } = dropped;
+    let Explanation { winner, why, hint } = Explanation::new(reason);
+    // All hosts are listed: a host that the winner does not have is served by no server.
+    let message = format!(
+        "istiod drops {} on port {port} with its hosts ({}): {why}",
+        server.id,
+        server.hosts.join(", ")
+    );
+    // Requests for the dropped server go to the winner, or fail.
+    Finding {
+        authority: server.hosts.first().cloned(),
+        ..Finding::new(Code::ServerDropped, message, hint)
+            .on(workload)
+            .with_owner(&server.id)
+            .with_connection(winner)
+    }
+}
+
+struct Explanation<'d> {
+    /// The server that istiod keeps.
+    winner: &'d ServerId,
+    why: String,
+    hint: String,
+}
+
+impl<'d> Explanation<'d> {
+    fn new(reason: &'d DropReason) -> Self {
+        match reason {
+            DropReason::SameHost { host, winner } => Self {
+                winner,
+                why: format!("{winner} has precedence and also has {host}"),
+                hint: format!(
+                    "remove {host} from this server, or move its other hosts to {winner}"
+                ),
+            },
+            DropReason::PlainText { winner } => Self {
+                winner,
+                why: format!("{winner} has precedence and serves plain text on that port"),
+                hint: "use another port for one of the two servers".into(),
+            },
+            DropReason::SamePortName { winner } => Self {
+                winner,
+                why: format!("{winner} has precedence and has the same port name"),
+                hint: "use a different port name for each server of a Gateway".into(),
+            },
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! The second part of the page: a table with a row for each finding.
+
+use std::io::{self, Write};
+
+use gateway::findings::{Finding, Group, Report};
+
+use super::super::count::count;
+use super::graph::FindingIndex;
+use super::mark;
+use super::text::Escaped;
+
+/// The controls are hidden until the script runs.
+const FILTERS: &str = "\
+<form class=\"tools\" role=\"search\" hidden>
+<label>Search <input id=\"search\" type=\"search\" autocomplete=\"off\"></label>
+<fieldset><legend>Severity</legend>
+<label><input type=\"checkbox\" name=\"severity\" value=\"error\" checked> error</label>
+<label><input type=\"checkbox\" name=\"severity\" value=\"warning\" checked> warning</label>
+<label><input type=\"checkbox\" name=\"severity\" value=\"info\" checked> info</label>
+</fieldset>
+<p id=\"shown\" role=\"status\"></p>
+<button id=\"all\" type=\"button\" hidden>Show all</button>
+</form>";
+
+/// The roles are explicit: browsers drop the implicit roles of rows and cells that the style displays as
+/// blocks.
+const TABLE: &str = "\
+<table role=\"table\">
+<thead role=\"rowgroup\"><tr role=\"row\"><th scope=\"col\" role=\"columnheader\">Finding</th>\
+<th scope=\"col\" role=\"columnheader\">What is wrong, and what to do</th>\
+<th scope=\"col\" role=\"columnheader\">Where</th></tr></thead>
+<tbody role=\"rowgroup\">";
+
+pub(super) fn write(report: &Report, sink: &mut dyn Write) -> io::Result<()> {
+    writeln!(
+        sink,
+        "<section class=\"findings\" aria-labelledby=\"findings\" tabindex=\"0\">"
+    )?;
+    writeln!(sink, "<h2 id=\"findings\">Findings</h2>")?;
+    if report.findings.is_empty() {
+        return writeln!(sink, "<p>None.</p>\n</section>");
+    }
+    writeln!(sink, "{FILTERS}\n{TABLE}")?;
+    for (index, finding) in report.findings.iter().enumerate() {
+        write_row(FindingIndex(index), finding, sink)?;
+    }
+    writeln!(sink, "</tbody>\n</table>\n</section>")
+}
+
+fn write_row(index: FindingIndex, finding: &Finding, sink: &mut dyn Write) -> io::Result<()> {
+    let (code, severity) = (finding.code, finding.code.severity());
+    let (class, mark) = (severity.name(), mark(severity));
+    writeln!(
+        sink,
+        "<tr id=\"f{index}\" role=\"row\" data-severity=\"{class}\" tabindex=\"-1\"><th scope=\"row\" role=\"rowheader\">\
+         <span class=\"{class}\"><span aria-hidden=\"true\">{mark}</span> {class}</span> {code} \
+         <span class=\"soft\">{}</span></th>\n<td role=\"cell\"><p>{}</p><p class=\"hint\">hint: {}</p></td>",
+        code.name(),
+        Escaped(&finding.advice.message),
+        Escaped(&finding.advice.hint)
+    )?;
+    write_location(finding, sink)?;
+    writeln!(sink, "</tr>")
+}
+
+/// The last cell of a row: the names of the finding, and the files and lines of its resources.
+fn write_location(finding: &Finding, sink: &mut dyn Write) -> io::Result<()> {
+    writeln!(sink, "<td role=\"cell\"><dl>")?;
+    for (term, value) in [
+        (
+            "connection to",
+            finding.connection.as_ref().map(ToString::to_string),
+        ),
+        ("its SNI", finding.sni.clone()),
+        ("request for", finding.authority.clone()),
+        ("server", finding.owner.as_ref().map(ToString::to_string)),
+        (
+            "listener",
+            finding.listener.as_ref().map(ToString::to_string),
+        ),
+        (
+            "workload",
+            finding.workload.as_ref().map(ToString::to_string),
+        ),
+    ] {
+        if let Some(value) = value {
+            write!(
+                sink,
+                "<dt>{term}</dt><dd><code>{}</code></dd>",
+                Escaped(&value)
+            )?;
+        }
+    }
+    // If the finding stands for a group, the names above belong to one example.
+    if let Some(Group { servers, pairs }) = &finding.group {
+        write!(
+            sink,
+            "<dt>stands for</dt><dd>{}, {}</dd>",
+            count(servers.len(), "server"),
+            count(*pairs, "broken pair")
+        )?;
+    }
+    for origin in finding.sorted_origins() {
+        // A resource from a cluster has no line.
+        if origin.line > 0 {
+            write!(
+                sink,
+                "<dt>in</dt><dd><code>{}:{}</code></dd>",
+                Escaped(&origin.file),
+                origin.line
+            )?;
+        }
+    }
+    write!(sink, "</dl></td>")
+}
