@@ -48,6 +48,7 @@ pub struct Input<'i> {
 pub fn check(input: &Input<'_>) -> Report {
     let ignores = Ignores::of(input.resources);
     let mut findings = Findings::new(&ignores);
+    let mut coalesced = coalesce::Finder::new(input);
     for workload in &input.model.workloads {
         for listener in workload
             .listeners
@@ -58,7 +59,7 @@ pub fn check(input: &Input<'_>) -> Report {
                 rejected::find(workload, listener, &mut findings);
                 continue;
             }
-            coalesce::find(input.certificates, workload, listener, &mut findings);
+            coalesced.find(workload, listener, &mut findings);
             unattached::find(workload, listener, &mut findings);
         }
         dropped::find(workload, &mut findings);

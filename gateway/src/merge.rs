@@ -12,6 +12,7 @@
 
 mod bindings;
 mod group;
+mod mergeable;
 mod obstacles;
 mod owners;
 mod proof;
@@ -29,6 +30,7 @@ use crate::findings;
 use crate::listener::names;
 use crate::{Certificates, DropReason, Listener, Model, Outcome, ServerId, Workload};
 use group::{Group, Member};
+pub(crate) use mergeable::{obvious_obstacle, why_not_mergeable};
 pub use proof::{Broken, Flaw, Fresh, Strictness, prove};
 use refusal::{GUARD, Obstacle};
 pub use refusal::{Reason, Refusal};

@@ -55,7 +55,7 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
         return explain(code, console);
     }
     let source = args.input.source();
-    let inputs = source.read(console)?;
+    let inputs = source.read_with_manifests(console)?;
     let readable = inputs.finish(console);
     console.step("working out what the gateways serve");
     let model = Model::of(&inputs.resources);
