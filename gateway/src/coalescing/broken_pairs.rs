@@ -247,4 +247,3 @@ impl<'h> BrokenPairs<'h> {
         self.hosts.get(&owner).map_or(0, Vec::len)
     }
 }
-

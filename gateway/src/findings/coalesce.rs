@@ -18,7 +18,7 @@ use crate::coalescing::{
 };
 use crate::{Listener, Workload};
 use explanation::Explanation;
-use merge_advice::{MergeAdvice, MergePlanner};
+use merge_advice::{Component, MergeAdvice, MergePlanner};
 
 /// Finds the broken pairs of one listener after the other.
 pub(super) struct Finder<'i> {
@@ -87,9 +87,11 @@ impl<'i> Finder<'i> {
             .into_iter()
             .filter(|(_, servers)| servers.len() > 1)
             .map(|(first, servers)| {
-                let advice = self
-                    .planner
-                    .advice(hosts.workload, hosts.listener, &servers);
+                let advice = self.planner.advice(Component {
+                    workload: hosts.workload,
+                    listener: hosts.listener,
+                    servers: &servers,
+                });
                 (first, advice)
             })
             .collect();

@@ -5,7 +5,8 @@ use crate::coalescing::{BrokenPair, Defect};
 use crate::{Certificates, FilterChain, Outcome, VirtualHost, Workload};
 
 /// The command that installs the filter.
-const GUARD: &str = "install the filter, which responds 421: packager manifest --image IMAGE --from PATH";
+const GUARD: &str =
+    "install the filter, which responds 421: packager manifest --image IMAGE --from PATH";
 
 /// A broken pair with what its finding reports.
 pub(super) struct Explanation<'p> {
@@ -97,9 +98,11 @@ impl<'p> Explanation<'p> {
         let authority = self.authority;
         match &self.certificate_name {
             Some(name) => format!("the certificate of the connection covers {authority} ({name})"),
-            None => "both servers use the same credential, which is not in the input and is presumed \
+            None => {
+                "both servers use the same credential, which is not in the input and is presumed \
                      to cover both hosts"
-                .into(),
+                    .into()
+            }
         }
     }
 

@@ -1,11 +1,16 @@
 //! Whether `packager merge` makes one server of servers that break each other.
 //!
 //! `check` recommends a merge only after the merge was planned and proved, so that both commands give
-//! one answer.
+//! the same answer.
+
+mod affected;
+
+use std::cell::OnceCell;
 
 use crate::findings::Input;
 use crate::merge::{self, Reason, Refusal, State, Strategy};
-use crate::{Listener, ServerId, Workload};
+use crate::{Listener, Resources, ServerId, Workload};
+use affected::ResourceIndex;
 
 /// What `packager merge` does with the servers of a component.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,19 +21,27 @@ pub(super) enum MergeAdvice {
     MergeIfCertificateCovers,
     /// It refuses the servers.
     Refused(Refusal),
-    /// The plan was not made, since it would take too long or the input has no manifests.
+    /// The plan was not made, because it would take too long or the input has no manifests.
     Unproved,
 }
 
-/// How many resources `check` may model anew for its proofs. A proof models all resources after each
-/// write, so the number of components that are proved is limited, and `check` stays near-linear.
-const BUDGET: usize = 200_000;
+/// All servers that break each other, directly or through others. `packager merge` makes one server of
+/// all of them, or refuses all.
+#[derive(Clone, Copy)]
+pub(super) struct Component<'c> {
+    pub(super) workload: &'c Workload,
+    pub(super) listener: &'c Listener,
+    pub(super) servers: &'c [ServerId],
+}
+
+/// How many resources `check` may model for all of its proofs: about a second of work.
+const BUDGET: usize = 150_000;
 
 /// Plans the merges of an input, one component after the other.
 pub(super) struct MergePlanner<'i> {
     input: &'i Input<'i>,
-    /// The resources, copied when the first component needs them.
-    state: Option<State>,
+    /// Made for the first component that needs it.
+    index: OnceCell<ResourceIndex<'i>>,
     budget: usize,
 }
 
@@ -36,30 +49,37 @@ impl<'i> MergePlanner<'i> {
     pub(super) fn new(input: &'i Input<'i>) -> Self {
         Self {
             input,
-            state: None,
+            index: OnceCell::new(),
             budget: BUDGET,
         }
     }
 
-    /// The servers are all those of a component: `packager merge` merges all of them or none.
-    pub(super) fn advice(
-        &mut self,
-        workload: &Workload,
-        listener: &Listener,
-        servers: &[ServerId],
-    ) -> MergeAdvice {
-        // Most refusals need no plan, such as the one of a listener of the Gateway API.
+    pub(super) fn advice(&mut self, component: Component<'_>) -> MergeAdvice {
+        let Component {
+            workload,
+            listener,
+            servers,
+        } = component;
+        // Many refusals need no plan, such as the one of a listener of the Gateway API.
         if let Some(refusal) = merge::obvious_obstacle(workload, listener, servers) {
             return MergeAdvice::Refused(refusal);
         }
-        if !self.may_prove(servers.len()) {
+        if !self.input.resources.manifests.are_kept() {
             return MergeAdvice::Unproved;
         }
-        match self.refusal(workload, listener, servers, false) {
+        let resources = self
+            .index
+            .get_or_init(|| ResourceIndex::new(self.input))
+            .affected(servers);
+        if !self.has_budget(servers.len(), &resources) {
+            return MergeAdvice::Unproved;
+        }
+        let start = State::new(resources);
+        match self.refusal(component, &start, false) {
             None => MergeAdvice::Merge,
-            // The operator may know that the certificate covers all hosts, and say so in a flag.
-            Some(refusal) if refusal.reason == Reason::CertificateUnknown => {
-                match self.refusal(workload, listener, servers, true) {
+            // The operator may know that the certificate covers all hosts, and use the flag.
+            Some(unknown) if unknown.reason == Reason::CertificateUnknown => {
+                match self.refusal(component, &start, true) {
                     None => MergeAdvice::MergeIfCertificateCovers,
                     Some(refusal) => MergeAdvice::Refused(refusal),
                 }
@@ -68,43 +88,42 @@ impl<'i> MergePlanner<'i> {
         }
     }
 
-    /// Takes the cost of a proof from the budget, if there is enough left.
-    fn may_prove(&mut self, servers: usize) -> bool {
-        let resources = self.input.resources;
-        // A short plan binds routes, moves hosts, deletes servers and unbinds routes: some three writes
-        // per server, and the model of all resources after each.
-        let modelled = resources.gateways.len() + resources.virtual_services.len();
+    /// Why `packager merge` refuses a component.
+    fn refusal(
+        &self,
+        component: Component<'_>,
+        start: &State,
+        may_assume_certificates: bool,
+    ) -> Option<Refusal> {
+        let input = merge::Input {
+            start,
+            certificates: self.input.certificates,
+            // If the seamless plan does not hold, `packager merge` makes the short one.
+            strategy: Strategy::Short,
+            may_assume_certificates,
+        };
+        merge::why_not_mergeable(
+            &input,
+            self.input.model,
+            component.workload,
+            component.listener,
+            component.servers,
+        )
+    }
+
+    /// Whether a proof on these resources fits into the budget, which it is taken from.
+    fn has_budget(&mut self, servers: usize, resources: &Resources) -> bool {
+        // A short plan binds and unbinds the routes of each server and deletes it: three writes. The
+        // proof models all resources after each.
+        let modelled = resources.gateways.len()
+            + resources.virtual_services.len()
+            + resources.pods.len()
+            + resources.services.len();
         let cost = 3 * servers * modelled;
-        if !resources.manifests.are_kept() || cost > self.budget {
+        if cost > self.budget {
             return false;
         }
         self.budget -= cost;
         true
-    }
-
-    fn refusal(
-        &mut self,
-        workload: &Workload,
-        listener: &Listener,
-        servers: &[ServerId],
-        may_assume_certificates: bool,
-    ) -> Option<Refusal> {
-        let Input {
-            resources,
-            model,
-            certificates,
-            ..
-        } = self.input;
-        let start = self
-            .state
-            .get_or_insert_with(|| State::new((*resources).clone()));
-        let input = merge::Input {
-            start,
-            certificates,
-            // If a seamless plan does not hold, `packager merge` plans the short way.
-            strategy: Strategy::Short,
-            may_assume_certificates,
-        };
-        merge::why_not_mergeable(&input, model, workload, listener, servers)
     }
 }
