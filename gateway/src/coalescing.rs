@@ -18,6 +18,8 @@ mod defect;
 mod index;
 mod listener_hosts;
 mod pair_groups;
+#[cfg(test)]
+mod tests;
 
 use serde::Serialize;
 

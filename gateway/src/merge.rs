@@ -30,7 +30,7 @@ use crate::findings;
 use crate::listener::names;
 use crate::{Certificates, DropReason, Listener, Model, Outcome, ServerId, Workload};
 use group::{Group, Member};
-pub(crate) use mergeable::{obvious_obstacle, why_not_mergeable};
+pub(crate) use mergeable::{depends_on_plan, obvious_obstacle, why_not_mergeable};
 pub use proof::{Broken, Flaw, Fresh, Strictness, prove};
 use refusal::{GUARD, Obstacle};
 pub use refusal::{Reason, Refusal};

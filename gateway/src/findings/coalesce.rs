@@ -9,6 +9,7 @@ mod explanation;
 mod merge_advice;
 
 use std::collections::{BTreeMap, HashSet};
+use std::rc::Rc;
 
 use super::finding::Findings;
 use super::{Code, Finding, Group, Input, Known};
@@ -81,8 +82,8 @@ impl<'i> Finder<'i> {
         &mut self,
         hosts: &ListenerHosts<'_>,
         connected: &mut ConnectedServers,
-    ) -> BTreeMap<ServerIndex, MergeAdvice> {
-        let components: BTreeMap<ServerIndex, MergeAdvice> = connected
+    ) -> BTreeMap<ServerIndex, Rc<MergeAdvice>> {
+        let components: BTreeMap<ServerIndex, Rc<MergeAdvice>> = connected
             .members(hosts)
             .into_iter()
             .filter(|(_, servers)| servers.len() > 1)
@@ -92,14 +93,14 @@ impl<'i> Finder<'i> {
                     listener: hosts.listener,
                     servers: &servers,
                 });
-                (first, advice)
+                (first, Rc::new(advice))
             })
             .collect();
         hosts
             .servers()
             .filter_map(|(server, _)| {
                 let advice = components.get(&connected.representative(server))?;
-                Some((server, advice.clone()))
+                Some((server, Rc::clone(advice)))
             })
             .collect()
     }
@@ -156,7 +157,7 @@ impl From<ReportedDefect> for Code {
 struct FindingWriter<'w, 'i> {
     hosts: &'w ListenerHosts<'w>,
     input: &'w Input<'w>,
-    advice: BTreeMap<ServerIndex, MergeAdvice>,
+    advice: BTreeMap<ServerIndex, Rc<MergeAdvice>>,
     findings: &'w mut Findings<'i>,
 }
 
@@ -192,7 +193,7 @@ impl FindingWriter<'_, '_> {
 
     fn explanation<'p>(&'p self, pair: &'p BrokenPair<'p>) -> Explanation<'p> {
         // Both servers of a pair are in one component.
-        let advice = self.advice.get(&pair.owner());
+        let advice = self.advice.get(&pair.owner()).map(Rc::as_ref);
         Explanation::new(self.hosts.workload, pair, self.input.certificates, advice)
     }
 

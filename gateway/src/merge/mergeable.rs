@@ -1,6 +1,7 @@
 //! Whether the merge of some servers would be refused, for the hints of findings.
 
-use super::{Input, Outlook, Refusal, damaged, obstacles, plan};
+use super::refusal::{GUARD, Obstacle};
+use super::{Input, Outlook, Reason, Refusal, damaged, obstacles, plan};
 use crate::{Listener, Model, ServerId, Workload};
 
 /// Why servers cannot be merged, as far as this is known without the resources. It takes no time.
@@ -24,16 +25,14 @@ pub(crate) fn obvious_obstacle(
         return outlook
             .refusals
             .into_iter()
-            .find(|refusal| names.contains(&refusal.listener));
+            .find(|refusal| names.contains(&refusal.listener))
+            .map(with_alternative);
     }
-    obstacles::of_servers(servers).map(|obstacle| {
-        let names = servers.iter().map(ToString::to_string).collect();
-        obstacle.on(workload.full_name(), listener.name(), names)
-    })
+    obstacles::of_servers(servers).map(|obstacle| refusal(obstacle, workload, listener, servers))
 }
 
 /// Why servers cannot be merged. This makes the plan and proves it, which models all resources after
-/// each of its writes. `model` is of the state that the input starts with.
+/// each of its writes. `model` is of all resources, the input may have those of the servers alone.
 pub(crate) fn why_not_mergeable(
     input: &Input<'_>,
     model: &Model,
@@ -43,7 +42,46 @@ pub(crate) fn why_not_mergeable(
 ) -> Option<Refusal> {
     obvious_obstacle(workload, listener, servers).or_else(|| {
         let obstacle = plan(input, input.start, model, workload, listener, servers).err()?;
-        let names = servers.iter().map(ToString::to_string).collect();
-        Some(obstacle.on(workload.full_name(), listener.name(), names))
+        Some(refusal(obstacle, workload, listener, servers))
     })
+}
+
+/// Whether another plan for the same servers may be possible.
+pub(crate) fn depends_on_plan(reason: Reason) -> bool {
+    match reason {
+        // The proof of a plan found these.
+        Reason::RoutesMix | Reason::RoutesStart | Reason::Answer => true,
+        Reason::Dropped
+        | Reason::Rejected
+        | Reason::TooMany
+        | Reason::GatewayApi
+        | Reason::Generated
+        | Reason::Age
+        | Reason::Pods
+        | Reason::Port
+        | Reason::Bind
+        | Reason::NotHttps
+        | Reason::TlsSettings
+        | Reason::CertificateUnknown
+        | Reason::Certificate
+        | Reason::EnvoyFilter => false,
+    }
+}
+
+fn refusal(
+    obstacle: Obstacle,
+    workload: &Workload,
+    listener: &Listener,
+    servers: &[ServerId],
+) -> Refusal {
+    let names = servers.iter().map(ToString::to_string).collect();
+    with_alternative(obstacle.on(workload.full_name(), listener.name(), names))
+}
+
+/// Adds the filter to a hint that does not name it.
+fn with_alternative(mut refusal: Refusal) -> Refusal {
+    if !refusal.hint.ends_with(GUARD) {
+        refusal.hint = format!("{}; or {GUARD}", refusal.hint);
+    }
+    refusal
 }

@@ -35,19 +35,18 @@ impl<'p> Explanation<'p> {
     ) -> Self {
         let connection = pair.connection.chain.chain;
         let host = pair.host;
-        let certificate_name = connection
-            .credentials
-            .iter()
-            .filter_map(|credential| certificates.known(credential))
-            .find_map(|certificate| certificate.name_for(&host.name))
-            .map(ToString::to_string);
         Self {
             sni: pair.connection.sni,
             authority: &host.name,
             connection,
             owner: host.chain.chain,
             workload,
-            certificate_name,
+            certificate_name: connection
+                .credentials
+                .iter()
+                .filter_map(|credential| certificates.known(credential))
+                .find_map(|certificate| certificate.name_for(&host.name))
+                .map(ToString::to_string),
             reused_virtual_host: connection.answer(host.name.as_bytes()).virtual_host,
             fresh_virtual_host: host.fresh.virtual_host,
             fresh_outcome: host.fresh.outcome,
@@ -135,10 +134,13 @@ impl<'p> Explanation<'p> {
                      merge --assume-same-certificate PATH; or {GUARD}"
                 ),
                 Some(MergeAdvice::Refused(refusal)) => format!(
-                    "one server cannot serve both hosts, because {}; {GUARD}",
-                    refusal.message
+                    "packager merge refuses these servers, because {}; {}",
+                    refusal.message, refusal.hint
                 ),
-                Some(MergeAdvice::Unproved) | None => GUARD.into(),
+                Some(MergeAdvice::Unproved) | None => format!(
+                    "packager merge PATH prints a plan that serves both hosts from one server, or \
+                     why there is none; or {GUARD}"
+                ),
             },
         }
     }

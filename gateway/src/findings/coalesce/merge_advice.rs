@@ -13,7 +13,6 @@ use crate::{Listener, Resources, ServerId, Workload};
 use affected::ResourceIndex;
 
 /// What `packager merge` does with the servers of a component.
-#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum MergeAdvice {
     /// It plans the merge.
     Merge,
@@ -75,16 +74,27 @@ impl<'i> MergePlanner<'i> {
             return MergeAdvice::Unproved;
         }
         let start = State::new(resources);
-        match self.refusal(component, &start, false) {
-            None => MergeAdvice::Merge,
-            // The operator may know that the certificate covers all hosts, and use the flag.
-            Some(unknown) if unknown.reason == Reason::CertificateUnknown => {
-                match self.refusal(component, &start, true) {
-                    None => MergeAdvice::MergeIfCertificateCovers,
-                    Some(refusal) => MergeAdvice::Refused(refusal),
-                }
+        let mut may_assume_certificates = false;
+        let mut refusal = self.refusal(component, &start, Strategy::Short, false);
+        // The operator may know that the certificate covers all hosts, and use the flag.
+        if has_reason(refusal.as_ref(), |reason| {
+            reason == Reason::CertificateUnknown
+        }) {
+            may_assume_certificates = true;
+            refusal = self.refusal(component, &start, Strategy::Short, true);
+        }
+        // The seamless plan may hold where the short one does not, and takes longer to prove.
+        if has_reason(refusal.as_ref(), merge::depends_on_plan) {
+            if !self.has_budget(servers.len(), start.resources()) {
+                return MergeAdvice::Unproved;
             }
+            let strategy = Strategy::Seamless;
+            refusal = self.refusal(component, &start, strategy, may_assume_certificates);
+        }
+        match refusal {
             Some(refusal) => MergeAdvice::Refused(refusal),
+            None if may_assume_certificates => MergeAdvice::MergeIfCertificateCovers,
+            None => MergeAdvice::Merge,
         }
     }
 
@@ -93,13 +103,13 @@ impl<'i> MergePlanner<'i> {
         &self,
         component: Component<'_>,
         start: &State,
+        strategy: Strategy,
         may_assume_certificates: bool,
     ) -> Option<Refusal> {
         let input = merge::Input {
             start,
             certificates: self.input.certificates,
-            // If the seamless plan does not hold, `packager merge` makes the short one.
-            strategy: Strategy::Short,
+            strategy,
             may_assume_certificates,
         };
         merge::why_not_mergeable(
@@ -126,4 +136,8 @@ impl<'i> MergePlanner<'i> {
         self.budget -= cost;
         true
     }
+}
+
+fn has_reason(refusal: Option<&Refusal>, is_wanted: impl Fn(Reason) -> bool) -> bool {
+    refusal.is_some_and(|refusal| is_wanted(refusal.reason))
 }
