@@ -70,22 +70,20 @@ impl<'i> MergePlanner<'i> {
             .index
             .get_or_init(|| ResourceIndex::new(self.input))
             .affected(servers);
-        if !self.has_budget(servers.len(), &resources) {
+        if !self.has_budget(component, &resources) {
             return MergeAdvice::Unproved;
         }
         let start = State::new(resources);
         let mut may_assume_certificates = false;
         let mut refusal = self.refusal(component, &start, Strategy::Short, false);
         // The operator may know that the certificate covers all hosts, and use the flag.
-        if has_reason(refusal.as_ref(), |reason| {
-            reason == Reason::CertificateUnknown
-        }) {
+        if reason(refusal.as_ref()) == Some(Reason::CertificateUnknown) {
             may_assume_certificates = true;
             refusal = self.refusal(component, &start, Strategy::Short, true);
         }
         // The seamless plan may hold where the short one does not, and takes longer to prove.
-        if has_reason(refusal.as_ref(), merge::depends_on_plan) {
-            if !self.has_budget(servers.len(), start.resources()) {
+        if reason(refusal.as_ref()).is_some_and(merge::depends_on_plan) {
+            if !self.has_budget(component, start.resources()) {
                 return MergeAdvice::Unproved;
             }
             let strategy = Strategy::Seamless;
@@ -122,14 +120,18 @@ impl<'i> MergePlanner<'i> {
     }
 
     /// Whether a proof on these resources fits into the budget, which it is taken from.
-    fn has_budget(&mut self, servers: usize, resources: &Resources) -> bool {
+    fn has_budget(&mut self, component: Component<'_>, resources: &Resources) -> bool {
         // A short plan binds and unbinds the routes of each server and deletes it: three writes. The
         // proof models all resources after each.
+        let servers = component.servers.len();
         let modelled = resources.gateways.len()
             + resources.virtual_services.len()
             + resources.pods.len()
             + resources.services.len();
-        let cost = 3 * servers * modelled;
+        // The search for obstacles also compares each server with each filter chain of the listener. A
+        // hundred comparisons take less time than the model of one resource.
+        let compared = servers * component.listener.chains.len();
+        let cost = 3 * servers * modelled + compared / 100;
         if cost > self.budget {
             return false;
         }
@@ -138,6 +140,6 @@ impl<'i> MergePlanner<'i> {
     }
 }
 
-fn has_reason(refusal: Option<&Refusal>, is_wanted: impl Fn(Reason) -> bool) -> bool {
-    refusal.is_some_and(|refusal| is_wanted(refusal.reason))
+fn reason(refusal: Option<&Refusal>) -> Option<Reason> {
+    refusal.map(|refusal| refusal.reason)
 }
