@@ -6,7 +6,7 @@
 //! 1. [`ListenerHosts`] lists the hosts that clients can request at a listener, each with the answer
 //!    on a new connection of its own.
 //! 2. [`certificate_scopes()`] lists which connections may carry requests for which hosts. All filter
-//!    chains with the same names in their certificates share one [`CertificateScope`].
+//!    chains with the same names in their certificates share one scope.
 //! 3. [`BrokenPairs`] holds the pairs of a connection and a host that break in a scope. Most of them
 //!    get 404, and there may be millions, so it counts these without a list of them.
 //! 4. [`ConnectedServers`] joins the servers that such pairs connect: a merge makes them one server.

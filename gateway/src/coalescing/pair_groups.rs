@@ -15,7 +15,6 @@ pub(crate) struct PairGroup<'h> {
     connections: BTreeSet<ServerIndex>,
     /// The servers of the hosts.
     owners: BTreeSet<ServerIndex>,
-    /// The number of pairs.
     pub(crate) pairs: usize,
     pub(crate) example: BrokenPair<'h>,
 }

@@ -192,9 +192,13 @@ impl FindingWriter<'_, '_> {
     }
 
     fn explanation<'p>(&'p self, pair: &'p BrokenPair<'p>) -> Explanation<'p> {
-        // Both servers of a pair are in one component.
-        let advice = self.advice.get(&pair.owner()).map(Rc::as_ref);
-        Explanation::new(self.hosts.workload, pair, self.input.certificates, advice)
+        Explanation::new(
+            self.hosts.workload,
+            pair,
+            self.input.certificates,
+            // Both servers of a pair are in one component.
+            self.advice.get(&pair.owner()).map(Rc::as_ref),
+        )
     }
 
     fn finding(

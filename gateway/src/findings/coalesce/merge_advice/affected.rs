@@ -175,16 +175,23 @@ impl<'i> ResourceIndex<'i> {
 
     /// The server names and domains that Gateways have now or may get by a merge.
     fn patterns(&self, gateways: &BTreeSet<&ResourceName>) -> Vec<HostPattern> {
-        let of_chains = gateways
+        let mut patterns: Vec<HostPattern> = gateways
             .iter()
             .filter_map(|name| self.chains.get(name))
             .flatten()
-            .flat_map(|chain| patterns_of(chain));
-        let of_routes = self
-            .virtual_services_of(gateways)
-            .flat_map(|service| &service.spec.hosts)
-            .filter_map(|host| HostPattern::try_from(host.as_str()).ok());
-        of_chains.chain(of_routes).collect()
+            .flat_map(|chain| patterns_of(chain))
+            .collect();
+        // A merge may attach routes for hosts that no route table has now.
+        for service in self.virtual_services_of(gateways) {
+            patterns.extend(
+                service
+                    .spec
+                    .hosts
+                    .iter()
+                    .filter_map(|host| HostPattern::try_from(host.as_str()).ok()),
+            );
+        }
+        patterns
     }
 
     /// The VirtualServices that are bound to one of some Gateways, some of them more than once.
