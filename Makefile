@@ -33,7 +33,7 @@ test-istio: setup ## The filter on a real Istio; the first time it builds Istio,
 fuzz: setup ## Look for inputs that break the rule, for 20 seconds each
 	fuzz/run
 
-mutants: setup ## Change the rule and the filter in one place at a time; the tests must catch each, for a quarter of an hour
+mutants: setup ## Change the rule, the filter and coalescing in one place at a time; the tests must catch each
 	tests/mutants
 
 miri: setup ## Run what the filter does with memory in an interpreter that knows what Rust forbids

@@ -1,57 +1,52 @@
 //! Which hosts break on a connection that a client opened for another host (connection coalescing,
 //! RFC 9113 §9.1.1).
 //!
-//! [`Site`] has the hosts that can be asked for at a listener, each with its own answer. [`covers()`]
-//! says which connections are good for which hosts, once for all servers with the same names in their
-//! certificates. [`Relation`] has the pairs that break; most answer 404, so it holds the other pairs and
-//! counts these. [`components()`] has the servers that such pairs connect.
+//! The steps, each in a module:
+//!
+//! 1. [`ListenerHosts`] lists the hosts that clients can request at a listener, each with the answer
+//!    on a new connection of its own.
+//! 2. [`certificate_scopes()`] lists which connections may carry requests for which hosts. All filter
+//!    chains with the same names in their certificates share one scope.
+//! 3. [`BrokenPairs`] holds the pairs of a connection and a host that break in a scope. Most of them
+//!    get 404, and there may be millions, so it counts these without a list of them.
+//! 4. [`ConnectedServers`] joins the servers that such pairs connect: a merge makes them one server.
 
+mod broken_pairs;
+mod certificate_scopes;
 mod components;
-mod covers;
-mod relation;
-mod site;
+mod defect;
+mod index;
+mod listener_hosts;
+mod pair_groups;
+#[cfg(test)]
+mod tests;
 
 use serde::Serialize;
 
 use crate::ServerId;
-pub(crate) use components::components;
-pub(crate) use covers::covers;
-pub(crate) use relation::{Defect, Many, Pair, Relation};
-pub(crate) use site::Site;
+pub(crate) use broken_pairs::{BrokenPair, BrokenPairs};
+pub(crate) use certificate_scopes::certificate_scopes;
+pub(crate) use components::{ConnectedServers, components};
+pub(crate) use defect::{Defect, ReportedDefect};
+pub(crate) use index::{ChainIndex, ServerIndex};
+pub(crate) use listener_hosts::ListenerHosts;
+pub(crate) use pair_groups::PairGroup;
 
-/// How many servers may break each other before one finding stands for all of them.
-const MANY: usize = 20;
+/// How many servers may break each other before one finding replaces one finding per pair.
+pub(crate) const MANY: usize = 20;
 
-/// How much is known of the certificates that a finding rests on.
+/// How much is known of the certificates that a finding depends on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Known {
-    /// They were read.
+    /// The input has them.
     Known,
-    /// One is taken for what the servers that use it suggest.
+    /// The input lacks one. The servers that use it are presumed to share it for all of their hosts.
     Presumed,
-    /// Nothing, or it does not matter.
+    /// Nothing is known, or the finding does not depend on certificates.
     #[default]
     Unknown,
 }
 
-/// What a pair is reported as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum ReportedDefect {
-    /// The defect is certain.
-    Certain(Defect),
-    /// There is a defect if the certificate is what its users suggest.
-    Presumed,
-}
-
-impl ReportedDefect {
-    pub(crate) fn new(known: Known, defect: Defect) -> Self {
-        match known {
-            Known::Known => Self::Certain(defect),
-            Known::Presumed | Known::Unknown => Self::Presumed,
-        }
-    }
-}
-
-/// Whether annotations leave such a report about a server out.
+/// Whether an annotation on the Gateway of a server suppresses such a finding.
 pub(crate) type IsIgnored<'i> = &'i dyn Fn(&ServerId, ReportedDefect) -> bool;

@@ -91,9 +91,10 @@ pub fn check(input: &Input<'_>) -> Report {
 }
 
 fn find_coalescing(context: &Context<'_>, findings: &mut Findings<'_>) {
+    let mut finder = coalesce::Finder::new(context.input);
     // Without TLS there is no SNI that could differ from the authority.
     for (workload, listener) in context.accepted_tls_listeners() {
-        coalesce::find(context.input.certificates, workload, listener, findings);
+        finder.find(workload, listener, findings);
     }
 }
 

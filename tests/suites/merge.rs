@@ -534,3 +534,45 @@ fn a_dry_run_writes_nothing() {
     .unwrap();
     assert_eq!((dry.status, into.exists()), (0, false), "{}", dry.talk);
 }
+
+/// Where `check` recommends a merge, there is a plan for the two servers; elsewhere there is none.
+#[test]
+fn check_recommends_the_merges_that_are_planned() {
+    let (mut recommended, mut refused) = (0, 0);
+    for path in ["check", "merge"]
+        .into_iter()
+        .flat_map(|folder| files(folder).unwrap())
+    {
+        let planned = Planned::of(&path, Strategy::Seamless);
+        let report = findings::check(&findings::Input {
+            resources: planned.start.resources(),
+            model: &planned.start.model(),
+            certificates: &planned.certificates,
+            now: "2026-06-01T00:00:00Z".parse::<DateTime<Utc>>().unwrap(),
+            has_all_secrets: false,
+        });
+        for finding in report.findings {
+            let is_recommended = finding.hint.contains(": packager merge PATH");
+            let is_refused = finding
+                .hint
+                .starts_with("packager merge refuses these servers");
+            let servers = [finding.connection, finding.owner].map(Option::unwrap_or_default);
+            let is_planned = planned.outlook.plans.iter().any(|plan| {
+                servers.iter().all(|server| {
+                    std::iter::once(&plan.target)
+                        .chain(&plan.absorbed)
+                        .any(|merged| merged.to_string() == *server)
+                })
+            });
+            assert!(
+                !is_recommended || is_planned,
+                "{}: {servers:?}",
+                planned.name
+            );
+            assert!(!is_refused || !is_planned, "{}: {servers:?}", planned.name);
+            recommended += usize::from(is_recommended);
+            refused += usize::from(is_refused);
+        }
+    }
+    assert!(recommended > 10 && refused > 10, "{recommended} {refused}");
+}

@@ -1,48 +1,94 @@
-//! The servers of a listener that break each other, directly or by way of others.
+//! The servers of a listener that break each other, directly or through others.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::IsIgnored;
-use super::covers::covers;
-use super::relation::Relation;
-use super::site::Site;
+use super::broken_pairs::BrokenPairs;
+use super::certificate_scopes::certificate_scopes;
+use super::index::ServerIndex;
+use super::listener_hosts::ListenerHosts;
 use crate::disjoint_sets::DisjointSets;
 use crate::{Certificates, Listener, ServerId, Workload};
 
-/// The servers, in the order of their first filter chains. Pairs that annotations leave out do not
-/// count.
+/// The servers of each component with more than one, in the order of their first filter chains. Pairs
+/// that annotations suppress do not connect servers.
 pub(crate) fn components(
     certificates: &Certificates,
     workload: &Workload,
     listener: &Listener,
     is_ignored: IsIgnored<'_>,
 ) -> Vec<Vec<ServerId>> {
-    let site = Site::new(workload, listener, certificates);
-    let mut sets = DisjointSets::of(site.servers().count());
-    for cover in covers(&site, certificates) {
-        let relation = Relation::new(&site, &cover, is_ignored);
-        for pair in &relation.special {
-            if let Some(connection) = site.server_of(pair.connection) {
-                sets.join(connection, pair.owner);
-            }
-        }
-        for (connection, owner) in relation.sides() {
-            if sets.first(connection) != sets.first(owner)
-                && relation.pair(&site, connection, owner).is_some()
-            {
-                sets.join(connection, owner);
-            }
-        }
+    let hosts = ListenerHosts::new(workload, listener, certificates);
+    let mut connected = ConnectedServers::new(&hosts);
+    for scope in certificate_scopes(&hosts, certificates) {
+        connected.connect(&BrokenPairs::new(&hosts, &scope, is_ignored));
     }
-    let mut members: BTreeMap<usize, Vec<ServerId>> = BTreeMap::new();
-    for (number, server) in site.servers() {
-        members
-            .entry(sets.first(number))
-            .or_default()
-            .push(server.clone());
-    }
-    members
+    connected
+        .members(&hosts)
         .into_values()
         .filter(|members| members.len() > 1)
         .collect()
+}
+
+/// Sets of servers, each represented by its least index.
+pub(crate) struct ConnectedServers(DisjointSets);
+
+impl ConnectedServers {
+    /// Each server of a listener in a set of its own.
+    pub(crate) fn new(hosts: &ListenerHosts<'_>) -> Self {
+        Self(DisjointSets::new(hosts.servers().count()))
+    }
+
+    /// Joins the servers of each broken pair.
+    pub(crate) fn connect(&mut self, pairs: &BrokenPairs<'_>) {
+        for pair in &pairs.with_routes {
+            self.join(pair.connection.chain.server, pair.owner());
+        }
+        // Most servers of a scope are in one set after a few joins. Then there is nothing left to
+        // join, and most of the pairs need not be looked at.
+        let servers = &pairs.connection_servers() | &pairs.host_servers();
+        let mut sets = servers
+            .iter()
+            .map(|server| self.representative(*server))
+            .collect::<BTreeSet<_>>()
+            .len();
+        for connection in pairs.connections.values() {
+            for owner in pairs.hosts.keys() {
+                if sets == 1 {
+                    return;
+                }
+                let server = connection.chain.server;
+                if self.representative(server) != self.representative(*owner)
+                    && pairs.first_not_found(connection, *owner).is_some()
+                {
+                    self.join(server, *owner);
+                    sets -= 1;
+                }
+            }
+        }
+    }
+
+    /// The least index of the set of a server.
+    pub(crate) fn representative(&mut self, server: ServerIndex) -> ServerIndex {
+        ServerIndex(self.0.first(server.0))
+    }
+
+    fn join(&mut self, one: ServerIndex, other: ServerIndex) {
+        self.0.join(one.0, other.0);
+    }
+
+    /// The servers of each set, by the least index.
+    pub(crate) fn members(
+        &mut self,
+        hosts: &ListenerHosts<'_>,
+    ) -> BTreeMap<ServerIndex, Vec<ServerId>> {
+        let mut members: BTreeMap<ServerIndex, Vec<ServerId>> = BTreeMap::new();
+        for (index, server) in hosts.servers() {
+            members
+                .entry(self.representative(index))
+                .or_default()
+                .push(server.clone());
+        }
+        members
+    }
 }

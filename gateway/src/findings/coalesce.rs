@@ -1,81 +1,144 @@
-//! SG101 to SG104: which host breaks which other when a client reuses a connection.
+//! SG101 to SG104: which host breaks on a connection for which other host.
 //!
 //! A client that has a connection for one host may send requests for another over it, when the
-//! certificate that it was shown is good for both (RFC 9113 §9.1.1). The gateway chose its routes by
-//! the server name, so the request meets those of the first host. That is a defect when the host
-//! would be served on a connection of its own, and is not served alike on this one.
+//! certificate of the connection covers both (RFC 9113 §9.1.1). The gateway chose the route table by
+//! the SNI, so the request gets the routes of the first host. This is a defect if the host is served
+//! on a connection of its own, and not in the same way on this one.
 
-mod words;
+mod explanation;
+mod merge_advice;
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
+use std::rc::Rc;
 
 use super::finding::Findings;
-use super::{Code, Finding, Group, Known};
-use crate::coalescing::{Defect, Many, Pair, Relation, ReportedDefect, Site, covers};
-use crate::{Certificates, Listener, ServerId, Workload};
+use super::{Code, Finding, Group, Input, Known};
+use crate::coalescing::{
+    BrokenPair, BrokenPairs, ChainIndex, ConnectedServers, Defect, ListenerHosts, PairGroup,
+    ReportedDefect, ServerIndex, certificate_scopes,
+};
+use crate::{Listener, ServerId, Workload};
+use explanation::Explanation;
+use merge_advice::{Component, MergeAdvice, MergePlanner};
 
-pub(super) fn find(
-    certificates: &Certificates,
-    workload: &Workload,
-    listener: &Listener,
-    findings: &mut Findings<'_>,
-) {
-    let site = Site::new(workload, listener, certificates);
-    let mut told = Told::default();
-    for cover in covers(&site, certificates) {
-        let relation = Relation::new(&site, &cover, &|server, defect| {
-            findings.ignores(server, defect.into())
-        });
-        findings.suppress(relation.suppressed);
-        let groups = relation.groups(&site);
-        let mut teller = Teller {
-            site: &site,
-            certificates,
-            known: cover.known,
+/// Finds the broken pairs of one listener after the other.
+pub(super) struct Finder<'i> {
+    input: &'i Input<'i>,
+    planner: MergePlanner<'i>,
+}
+
+impl<'i> Finder<'i> {
+    pub(super) fn new(input: &'i Input<'i>) -> Self {
+        Self {
+            input,
+            planner: MergePlanner::new(input),
+        }
+    }
+
+    pub(super) fn find(
+        &mut self,
+        workload: &Workload,
+        listener: &Listener,
+        findings: &mut Findings<'_>,
+    ) {
+        let certificates = self.input.certificates;
+        let hosts = ListenerHosts::new(workload, listener, certificates);
+        // A merge makes one server of all servers that break each other, so the hint of a pair depends
+        // on the pairs of all scopes.
+        let mut connected = ConnectedServers::new(&hosts);
+        let mut scopes = Vec::new();
+        for scope in certificate_scopes(&hosts, certificates) {
+            let pairs = BrokenPairs::new(&hosts, &scope, &|server, defect| {
+                findings.ignores(server, defect.into())
+            });
+            findings.suppress(pairs.suppressed);
+            connected.connect(&pairs);
+            scopes.push(pairs);
+        }
+        let mut writer = FindingWriter {
+            hosts: &hosts,
+            input: self.input,
+            advice: self.advice_by_server(&hosts, &mut connected),
             findings,
         };
-        for group in &groups {
-            teller.group(group);
-        }
-        let special = relation.special.iter().copied();
-        for pair in special.chain(relation.singles(&site, &groups)) {
-            if told.is_new(&site, cover.known, pair) {
-                teller.pair(pair);
+        // Scopes with known certificates come first, so what is only presumed adds nothing to them.
+        let mut reported = Reported::default();
+        for pairs in &scopes {
+            let grouped = pairs.grouped();
+            for group in &grouped.groups {
+                writer.write_group(pairs.known, group);
             }
+            for pair in pairs.with_routes.iter().chain(&grouped.single) {
+                if reported.is_new(pairs.known, pair) {
+                    writer.write_pair(pairs.known, pair);
+                }
+            }
+            reported.groups.extend(grouped.groups);
         }
-        told.groups
-            .extend(groups.into_iter().map(|group| group.sides));
+    }
+
+    /// What to say about a merge, for each server that breaks another or breaks on another.
+    fn advice_by_server(
+        &mut self,
+        hosts: &ListenerHosts<'_>,
+        connected: &mut ConnectedServers,
+    ) -> BTreeMap<ServerIndex, Rc<MergeAdvice>> {
+        let components: BTreeMap<ServerIndex, Rc<MergeAdvice>> = connected
+            .members(hosts)
+            .into_iter()
+            .filter(|(_, servers)| servers.len() > 1)
+            .map(|(first, servers)| {
+                let advice = self.planner.advice(Component {
+                    workload: hosts.workload,
+                    listener: hosts.listener,
+                    servers: &servers,
+                });
+                (first, Rc::new(advice))
+            })
+            .collect();
+        hosts
+            .servers()
+            .filter_map(|(server, _)| {
+                let advice = components.get(&connected.representative(server))?;
+                Some((server, Rc::clone(advice)))
+            })
+            .collect()
     }
 }
 
-/// What was told of a listener.
+/// What the findings of a listener have reported so far.
 #[derive(Default)]
-struct Told {
-    pairs: HashSet<(usize, usize)>,
-    codes: HashSet<(Code, usize, usize)>,
-    /// The servers of each group: those with connections, and those with hosts.
-    groups: Vec<(BTreeSet<usize>, BTreeSet<usize>)>,
+struct Reported<'h> {
+    /// The filter chain of the connection and the server of the host.
+    pairs: HashSet<(ChainIndex, ServerIndex)>,
+    codes: HashSet<(Code, ChainIndex, ServerIndex)>,
+    groups: Vec<PairGroup<'h>>,
 }
 
-impl Told {
-    /// What is presumed adds nothing where something is known, and is one finding for all kinds of
-    /// defects. What is known by two names of certificates is told once.
-    fn is_new(&mut self, site: &Site<'_>, known: Known, pair: Pair) -> bool {
-        let Pair {
-            connection,
-            owner,
-            defect,
-            ..
-        } = pair;
-        let is_first = self.pairs.insert((connection, owner));
-        let code = Code::from(ReportedDefect::new(known, defect));
-        let is_first_of_code = self.codes.insert((code, connection, owner));
-        let server = site.server_of(connection);
-        let is_in = |(connections, owners): &(BTreeSet<usize>, BTreeSet<usize>)| {
-            owners.contains(&owner) && server.is_some_and(|server| connections.contains(&server))
-        };
-        let is_grouped = defect == Defect::NotFound && self.groups.iter().any(is_in);
-        !is_grouped && (is_first || (known == Known::Known && is_first_of_code))
+impl Reported<'_> {
+    /// Whether a pair needs a finding of its own.
+    fn is_new(&mut self, known: Known, pair: &BrokenPair<'_>) -> bool {
+        let connection = pair.connection.chain;
+        let owner = pair.owner();
+        let is_first = self.pairs.insert((connection.index, owner));
+        let code = Code::from(ReportedDefect::new(known, pair.defect));
+        let is_first_of_code = self.codes.insert((code, connection.index, owner));
+        // A group of an earlier scope has reported the 404s between these servers.
+        let is_grouped = pair.defect == Defect::NotFound
+            && self
+                .groups
+                .iter()
+                .any(|group| group.includes(connection.server, owner));
+        if is_grouped {
+            return false;
+        }
+        match known {
+            // Two names of a certificate may lead to the same defect: one finding is enough.
+            Known::Known => is_first_of_code,
+            // A presumed certificate adds nothing where a defect is known, and SG104 is one finding
+            // for all kinds of defects.
+            Known::Presumed | Known::Unknown => is_first,
+        }
     }
 }
 
@@ -90,62 +153,69 @@ impl From<ReportedDefect> for Code {
     }
 }
 
-/// Makes findings of pairs.
-struct Teller<'t, 'm, 'i> {
-    site: &'t Site<'m>,
-    certificates: &'t Certificates,
-    known: Known,
-    findings: &'t mut Findings<'i>,
+/// Makes findings of the broken pairs of a listener.
+struct FindingWriter<'w, 'i> {
+    hosts: &'w ListenerHosts<'w>,
+    input: &'w Input<'w>,
+    advice: BTreeMap<ServerIndex, Rc<MergeAdvice>>,
+    findings: &'w mut Findings<'i>,
 }
 
-impl Teller<'_, '_, '_> {
-    fn pair(&mut self, pair: Pair) {
-        let Some(scene) = words::Scene::of(self.site, pair, self.certificates) else {
-            return;
-        };
-        let finding = self.finding(pair, &scene, scene.message());
+impl FindingWriter<'_, '_> {
+    fn write_pair(&mut self, known: Known, pair: &BrokenPair<'_>) {
+        let explanation = self.explanation(pair);
+        let finding = self.finding(known, pair, explanation.message(), explanation.hint());
         self.findings.add(finding);
     }
 
-    fn group(&mut self, group: &Many) {
-        let Some(scene) = words::Scene::of(self.site, group.example, self.certificates) else {
-            return;
-        };
+    fn write_group(&mut self, known: Known, group: &PairGroup<'_>) {
+        let explanation = self.explanation(&group.example);
         let mut servers: Vec<ServerId> = group
-            .servers
-            .iter()
-            .filter_map(|at| self.site.server(*at))
+            .servers()
+            .into_iter()
+            .filter_map(|server| self.hosts.server(server))
             .cloned()
             .collect();
         servers.sort_unstable();
         let message = format!(
-            "{} servers break each other in {} pairs; one of them: {}",
+            "{} servers break each other in {} pairs of a connection and a server; for example, {}",
             servers.len(),
             group.pairs,
-            scene.message()
+            explanation.message()
         );
-        let group_of = Group {
+        let mut finding = self.finding(known, &group.example, message, explanation.hint());
+        finding.group = Some(Group {
             servers,
             pairs: group.pairs,
-        };
-        let finding = self.finding(group.example, &scene, message);
-        self.findings.add(Finding {
-            group: Some(group_of),
-            ..finding
         });
+        self.findings.add(finding);
     }
 
-    fn finding(&self, pair: Pair, scene: &words::Scene<'_>, message: String) -> Finding {
-        let code = ReportedDefect::new(self.known, pair.defect).into();
-        let finding = Finding::new(code, message, scene.hint());
-        Finding {
-            sni: Some(scene.sni.to_owned()),
-            authority: Some(scene.authority.to_owned()),
-            certificate: self.known,
-            ..finding
-                .at(self.site.workload, self.site.listener)
-                .with_connection(&scene.connection.server.id)
-                .with_owner(&scene.owner.server.id)
-        }
+    fn explanation<'p>(&'p self, pair: &'p BrokenPair<'p>) -> Explanation<'p> {
+        Explanation::new(
+            self.hosts.workload,
+            pair,
+            self.input.certificates,
+            // Both servers of a pair are in one component.
+            self.advice.get(&pair.owner()).map(Rc::as_ref),
+        )
+    }
+
+    fn finding(
+        &self,
+        known: Known,
+        pair: &BrokenPair<'_>,
+        message: String,
+        hint: String,
+    ) -> Finding {
+        let code = ReportedDefect::new(known, pair.defect).into();
+        let mut finding = Finding::new(code, message, hint)
+            .at(self.hosts.workload, self.hosts.listener)
+            .with_connection(&pair.connection.chain.chain.server.id)
+            .with_owner(&pair.host.chain.chain.server.id);
+        finding.sni = Some(pair.connection.sni.to_owned());
+        finding.authority = Some(pair.host.name.clone());
+        finding.certificate = known;
+        finding
     }
 }

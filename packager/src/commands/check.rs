@@ -65,7 +65,7 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
         return explain(code, console);
     }
     let source = args.input.source();
-    let inputs = source.read(console)?;
+    let inputs = source.read_with_manifests(console)?;
     let readable = inputs.finish(console);
 
     console.step("computing what the gateways serve");

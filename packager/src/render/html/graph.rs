@@ -155,7 +155,7 @@ impl<'r> GraphBuilder<'r> {
                 .enumerate()
                 .map(|(index, server)| (&server.id, ServerIndex(index)))
                 .collect(),
-            sets: DisjointSets::of(listener.servers.len()),
+            sets: DisjointSets::new(listener.servers.len()),
             findings: listener
                 .servers
                 .iter()

@@ -1,10 +1,12 @@
-//! SG101 to SG103, compared with their definition: every pair of hosts, each asked on its own.
+//! SG101 to SG103, compared with their definition: each pair of hosts is asked on its own. The merges
+//! that `check` recommends, compared with the plans of `merge`.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod generated;
+mod merges;
+
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
-use std::sync::OnceLock;
 
 use gateway::documents::read;
 use gateway::findings::{self, Code, Input};
@@ -12,137 +14,8 @@ use gateway::listener::{Listener, Service};
 use gateway::resources::istio::TlsMode;
 use gateway::{Answer, Certificates, Credential, FilterChain, Model, Outcome, Resources};
 use proptest::prelude::*;
-use proptest::sample::{select, subsequence};
-use rcgen::{CertificateParams, KeyPair};
-use serde_json::json;
 
-/// The hosts of servers and routes.
-const HOSTS: [&str; 8] = [
-    "a.example.com",
-    "b.example.com",
-    "x.b.example.com",
-    "*.b.example.com",
-    "example.com",
-    "*.example.com",
-    "c.test",
-    "*",
-];
-
-/// The names of the certificates, each with the credential that has it. The last is not in the input.
-const CERTIFICATES: [(&str, &[&str]); 7] = [
-    ("wildcard", &["*.example.com"]),
-    ("both", &["example.com", "*.example.com"]),
-    ("copy", &["*.example.com"]),
-    ("a", &["a.example.com"]),
-    ("several", &["a.example.com", "b.example.com", "c.test"]),
-    ("deep", &["x.b.example.com", "*.b.example.com"]),
-    ("unknown", &[]),
-];
-
-fn secrets() -> &'static str {
-    static SECRETS: OnceLock<String> = OnceLock::new();
-    SECRETS.get_or_init(|| {
-        CERTIFICATES
-            .iter()
-            .filter(|(_, names)| !names.is_empty())
-            .map(|(name, names)| secret(name, names))
-            .collect()
-    })
-}
-
-/// A Secret with a new certificate for these names.
-fn secret(name: &str, names: &[&str]) -> String {
-    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-    let key = KeyPair::generate().unwrap();
-    let certificate = CertificateParams::new(names)
-        .unwrap()
-        .self_signed(&key)
-        .unwrap();
-    let secret = json!({
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": { "name": name, "namespace": "istio-system" },
-        "stringData": { "tls.crt": certificate.pem(), "tls.key": key.serialize_pem() },
-    });
-    format!("---\n{secret}\n")
-}
-
-#[derive(Clone, Debug)]
-struct Server {
-    hosts: Vec<&'static str>,
-    mode: &'static str,
-    credential: &'static str,
-}
-
-#[derive(Clone, Debug)]
-struct Routes {
-    hosts: Vec<&'static str>,
-    gateways: Vec<usize>,
-}
-
-fn servers() -> impl Strategy<Value = Vec<Server>> {
-    let hosts = subsequence(&HOSTS[..], 1..=2);
-    let modes = select(vec![
-        "SIMPLE",
-        "SIMPLE",
-        "SIMPLE",
-        "MUTUAL",
-        "PASSTHROUGH",
-        "ISTIO_MUTUAL",
-    ]);
-    let credentials = select(&CERTIFICATES[..]);
-    let server = (hosts, modes, credentials).prop_map(|(hosts, mode, (credential, _))| Server {
-        hosts,
-        mode,
-        credential,
-    });
-    proptest::collection::vec(server, 2..=4)
-}
-
-fn routes() -> impl Strategy<Value = Vec<Routes>> {
-    let gateways = subsequence(vec![0, 1, 2, 3], 1..=3);
-    let routes = (subsequence(&HOSTS[..], 1..=3), gateways)
-        .prop_map(|(hosts, gateways)| Routes { hosts, gateways });
-    proptest::collection::vec(routes, 1..=4)
-}
-
-fn text(servers: &[Server], routes: &[Routes]) -> String {
-    let mut text = secrets().to_owned();
-    for (
-        n,
-        Server {
-            hosts,
-            mode,
-            credential,
-        },
-    ) in servers.iter().enumerate()
-    {
-        let protocol = if *mode == "PASSTHROUGH" {
-            "TLS"
-        } else {
-            "HTTPS"
-        };
-        writeln!(
-            text,
-            "---\napiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {{name: g{n}, namespace: \
-             istio-system}}\nspec:\n  selector: {{istio: ingressgateway}}\n  servers:\n  - hosts: \
-             {hosts:?}\n    port: {{number: 443, name: p{n}, protocol: {protocol}}}\n    tls: {{mode: \
-             {mode}, credentialName: {credential}}}"
-        )
-        .unwrap();
-    }
-    for (n, Routes { hosts, gateways }) in routes.iter().enumerate() {
-        let gateways: Vec<String> = gateways.iter().map(|n| format!("g{n}")).collect();
-        writeln!(
-            text,
-            "---\napiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: v{n}, \
-             namespace: istio-system}}\nspec:\n  hosts: {hosts:?}\n  gateways: {gateways:?}\n  http: \
-             [{{route: []}}]\n  tls: [{{match: [{{sniHosts: {hosts:?}}}], route: [{{}}]}}]"
-        )
-        .unwrap();
-    }
-    text
-}
+use generated::{CERTIFICATES, routes, servers, text};
 
 type Found = BTreeSet<(Code, String, String)>;
 

@@ -1,0 +1,129 @@
+//! Which connections may carry requests for which hosts.
+
+mod name_sets;
+
+use std::collections::BTreeMap;
+
+use rule::HostPattern;
+
+use super::Known;
+use super::index::ChainIndex;
+use super::listener_hosts::{Connection, IndexedChain, ListenerHost, ListenerHosts};
+use crate::certificates::Contents;
+use crate::{Certificates, Credential, FilterChain};
+use name_sets::{ChainNames, NameSet, name_sets};
+
+/// Connections that may all carry requests for the same hosts, because of the names in their
+/// certificates.
+pub(crate) struct CertificateScope<'h> {
+    /// Whether the input has the certificates.
+    pub(crate) known: Known,
+    pub(crate) connections: Vec<Connection<'h>>,
+    /// The served hosts that the certificates cover.
+    pub(crate) hosts: Vec<&'h ListenerHost<'h>>,
+}
+
+/// One scope for each set of names in certificates, then one for each credential with unknown
+/// contents.
+pub(crate) fn certificate_scopes<'h>(
+    hosts: &'h ListenerHosts<'h>,
+    certificates: &Certificates,
+) -> Vec<CertificateScope<'h>> {
+    let mut scopes = known_scopes(hosts, certificates);
+    scopes.extend(presumed_scopes(hosts, certificates));
+    scopes
+}
+
+fn known_scopes<'h>(
+    hosts: &'h ListenerHosts<'h>,
+    certificates: &Certificates,
+) -> Vec<CertificateScope<'h>> {
+    let chains = hosts
+        .chains()
+        .iter()
+        .filter_map(|chain| hosts.connection(*chain))
+        .map(|connection| ChainNames {
+            connection,
+            names: certificate_names(connection.chain.chain, certificates),
+        })
+        .collect();
+    name_sets(hosts, chains)
+        .into_iter()
+        .map(|NameSet { names, connections }| CertificateScope {
+            known: Known::Known,
+            connections,
+            hosts: hosts.covered_by(&names),
+        })
+        .collect()
+}
+
+/// The names of all certificates that a filter chain may present, each once and sorted.
+fn certificate_names(chain: &FilterChain, certificates: &Certificates) -> Vec<HostPattern> {
+    let mut names: Vec<HostPattern> = chain
+        .credentials
+        .iter()
+        .filter_map(|credential| certificates.known(credential))
+        .flat_map(|certificate| certificate.names.iter().cloned())
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+fn presumed_scopes<'h>(
+    hosts: &'h ListenerHosts<'h>,
+    certificates: &Certificates,
+) -> Vec<CertificateScope<'h>> {
+    // The chains that use the same unknown credential present the same certificate.
+    let mut users: BTreeMap<&Credential, Users<'h>> = BTreeMap::new();
+    for chain in hosts.chains() {
+        for credential in &chain.chain.credentials {
+            if is_unknown(credential, certificates) {
+                users
+                    .entry(credential)
+                    .or_default()
+                    .insert(chain.index, *chain);
+            }
+        }
+    }
+    users
+        .into_values()
+        .map(|users| presumed_scope(hosts, &users))
+        .filter(|scope| !scope.connections.is_empty() && !scope.hosts.is_empty())
+        .collect()
+}
+
+/// The filter chains that use a credential.
+type Users<'h> = BTreeMap<ChainIndex, IndexedChain<'h>>;
+
+fn is_unknown(credential: &Credential, certificates: &Certificates) -> bool {
+    match certificates.get(credential) {
+        // Envoy rejects a broken certificate, so there are no connections to reuse.
+        Some(Contents::Known(..) | Contents::Broken) => false,
+        // The certificate of the mesh has no host names (`ISTIO_MUTUAL`).
+        Some(Contents::Unreadable) | None => *credential != Credential::Workload,
+    }
+}
+
+/// The scope of a certificate that is presumed to cover the hosts of all servers that use it.
+fn presumed_scope<'h>(hosts: &'h ListenerHosts<'h>, users: &Users<'h>) -> CertificateScope<'h> {
+    let names: Vec<HostPattern> = users
+        .values()
+        .flat_map(|user| user.chain.server_names.iter().cloned())
+        .collect();
+    // A wildcard server name also covers hosts of servers that use other credentials. Nothing
+    // suggests that this certificate is for them.
+    let hosts_of_users = hosts
+        .covered_by(&names)
+        .into_iter()
+        .filter(|host| users.contains_key(&host.chain.index))
+        .collect();
+    CertificateScope {
+        known: Known::Presumed,
+        connections: users
+            .values()
+            .filter_map(|user| hosts.connection(*user))
+            .collect(),
+        hosts: hosts_of_users,
+    }
+}

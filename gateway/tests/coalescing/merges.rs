@@ -1,0 +1,93 @@
+//! `check` recommends the merges that `merge` plans, and names the obstacle of all others.
+
+use gateway::documents::read;
+use gateway::findings::{self, Finding};
+use gateway::merge::{self, Outlook, State, Strategy};
+use gateway::{Certificates, Model, Resources, ServerId};
+use proptest::prelude::*;
+
+use crate::generated::{routes, servers, text};
+
+/// What `merge` makes of resources, without and with `--assume-same-certificate`.
+struct Merges {
+    strict: Outlook,
+    assuming: Outlook,
+}
+
+impl Merges {
+    fn new(resources: &Resources, certificates: &Certificates) -> Self {
+        let start = State::new(resources.clone());
+        let [strict, assuming] = [false, true].map(|may_assume_certificates| {
+            merge::merge(&merge::Input {
+                start: &start,
+                certificates,
+                strategy: Strategy::Seamless,
+                may_assume_certificates,
+            })
+        });
+        Self { strict, assuming }
+    }
+
+    /// Fails if the hint of a finding differs from what `merge` does with its servers.
+    fn check(&self, finding: &Finding) -> Result<(), TestCaseError> {
+        let hint = &finding.advice.hint;
+        let is_planned = is_planned(&self.strict, finding);
+        if hint.contains(": packager merge PATH") {
+            prop_assert!(is_planned, "{finding:#?}");
+        } else if hint.contains("packager merge --assume-same-certificate PATH") {
+            prop_assert!(!is_planned, "{finding:#?}");
+            prop_assert!(self::is_planned(&self.assuming, finding), "{finding:#?}");
+        } else {
+            prop_assert!(!is_planned, "{finding:#?}");
+            let refusals = [&self.strict.refusals, &self.assuming.refusals];
+            prop_assert!(
+                refusals
+                    .into_iter()
+                    .flatten()
+                    .any(|refusal| hint.contains(&refusal.message)),
+                "{finding:#?} {refusals:#?}"
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Whether a plan makes one server of the two servers of a finding.
+fn is_planned(outlook: &Outlook, finding: &Finding) -> bool {
+    let servers = [
+        finding.connection.as_ref().unwrap(),
+        finding.owner.as_ref().unwrap(),
+    ];
+    outlook.plans.iter().any(|plan| {
+        let merged: Vec<&ServerId> = std::iter::once(&plan.target)
+            .chain(&plan.absorbed)
+            .collect();
+        servers.iter().all(|server| merged.contains(server))
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn check_recommends_the_merges_that_merge_plans(servers in servers(), routes in routes()) {
+        let mut resources = Resources::with_manifests();
+        let faults = read("input.yaml", text(&servers, &routes), &mut resources);
+        prop_assert!(faults.is_empty(), "{faults:?}");
+        let certificates = Certificates::of(&resources);
+        let report = findings::check(&findings::Input {
+            resources: &resources,
+            model: &Model::of(&resources),
+            certificates: &certificates,
+            now: "2026-01-01T00:00:00Z".parse().unwrap(),
+            has_all_secrets: false,
+        });
+        let merges = Merges::new(&resources, &certificates);
+        for finding in &report.findings {
+            // Where mutual TLS is bypassed the hint is a policy, because the filter is no boundary.
+            if finding.code.is_between_servers() && !finding.advice.hint.contains("AuthorizationPolicy") {
+                merges.check(finding)?;
+            }
+        }
+    }
+}
