@@ -28,7 +28,6 @@ const MAX_ALIASED: usize = 1 << 20;
 /// Why a document was not read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DocumentFault {
-    /// Where it is.
     pub origin: Origin,
     /// What is wrong, as a fragment.
     pub problem: String,

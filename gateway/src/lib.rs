@@ -24,6 +24,7 @@ pub mod disjoint_sets;
 pub mod documents;
 pub mod findings;
 pub mod generated;
+pub mod istio;
 pub mod listener;
 pub mod merge;
 pub mod model;

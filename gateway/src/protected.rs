@@ -41,12 +41,10 @@ pub struct Boundary {
 /// Requests to deny: those for some hosts, on some connections.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Denial {
-    /// The hosts.
     pub hosts: BTreeSet<HostPattern>,
     /// Hosts below the wildcards of [`Self::hosts`] that have a server without client certificates of
     /// their own.
     pub except: BTreeSet<HostPattern>,
-    /// The connections.
     pub connections: Connections,
     /// The ports that Envoy listens on where such requests bypass a certificate.
     pub ports: BTreeSet<u16>,
@@ -64,7 +62,6 @@ pub struct Connections {
 /// A protected host that is served without a certificate on a connection of its own.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct OpenHost {
-    /// The host.
     pub host: HostPattern,
     /// The port that Envoy listens on.
     pub port: u16,
@@ -75,7 +72,6 @@ pub struct OpenHost {
 /// Routes of a protected host that a server without client certificates has for more hosts.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SharedRoutes {
-    /// The protected host.
     pub host: HostPattern,
     /// The server without client certificates.
     pub server: ServerId,
@@ -84,7 +80,6 @@ pub struct SharedRoutes {
 /// Listeners of the same pods that are not those of the denials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum OtherListeners {
-    /// There are none.
     None,
     /// Listeners for HTTP in plain text, where a request has no server name and would be denied.
     PlainHttp,

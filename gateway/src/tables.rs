@@ -12,7 +12,6 @@ pub type Servers = BTreeMap<String, Vec<String>>;
 pub struct Table {
     /// The ports, in ascending order.
     pub ports: Vec<u16>,
-    /// The servers.
     pub servers: Servers,
 }
 
@@ -30,7 +29,6 @@ pub struct Tables {
 pub enum Listing {
     /// Those whose hosts overlap, which is enough on gateways of istiod.
     Overlapping,
-    /// All.
     All,
 }
 

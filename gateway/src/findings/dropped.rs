@@ -14,13 +14,18 @@ pub(super) fn find(workload: &Workload, findings: &mut Findings<'_>) {
     } in &workload.dropped
     {
         let (winner, why, hint) = words(reason);
-        let hosts = server.hosts.join(", ");
+        let hosts = server
+            .hosts
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(", ");
         let message = format!(
             "istiod leaves {} out on port {port}, and with it its hosts ({hosts}): {why}",
             server.id
         );
         let finding = Finding {
-            authority: server.hosts.first().cloned(),
+            authority: server.hosts.first().map(ToString::to_string),
             ..Finding::new(Code::ServerDropped, message, hint)
                 .on(workload)
                 .with_owner(&server.id)

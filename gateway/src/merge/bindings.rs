@@ -45,7 +45,7 @@ fn is_bound(service: &VirtualService, member: &Member, hosts: &[String]) -> bool
     let namespace = &service.metadata.namespace;
     let gateway = member.full_gateway();
     let mut gateways = service.spec.gateways.iter();
-    gateways.any(|text| resolve_gateway(text, namespace) == gateway)
+    gateways.any(|reference| reference.resolve(namespace).to_string() == gateway)
         && hosts.iter().any(|host| {
             let (within, host) = split(host);
             within.is_none_or(|within| within == namespace)

@@ -43,11 +43,7 @@ impl Held {
             .iter()
             .filter(|chain| !is_member(chain.server.id.clone()));
         let of_chains = chains.flat_map(|chain| {
-            let hosts = chain
-                .server
-                .hosts
-                .iter()
-                .map(|host| split(host).1.to_owned());
+            let hosts = chain.server.hosts.iter().map(|host| host.host.clone());
             hosts.chain(chain.server_names.iter().map(ToString::to_string))
         });
         // A server that does not terminate HTTPS may have no chain, and has its hosts all the same.

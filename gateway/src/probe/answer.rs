@@ -9,7 +9,6 @@ use crate::advice::Advice;
 /// What became of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Seen {
-    /// An answer.
     Answer(Answer),
     /// The connection, or the request on it, was ended without one.
     Reset,
@@ -23,11 +22,9 @@ pub enum Seen {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Answer {
-    /// The status.
     pub status: u16,
     /// The headers that [`is_told`] names.
     pub headers: BTreeMap<String, String>,
-    /// The body.
     pub body: Body,
     /// Whether the server asked for a client certificate, and was shown one.
     pub client_certificate: bool,
@@ -36,7 +33,6 @@ pub struct Answer {
 /// A body, by the SHA-256 of what was read of it, in hexadecimal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Body {
-    /// All of it.
     Whole(String),
     /// As much as is read of any.
     Beginning(String),

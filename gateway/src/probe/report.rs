@@ -11,7 +11,6 @@ use crate::advice::Advice;
 pub struct Report {
     /// The address and port.
     pub connect: String,
-    /// The server name.
     pub sni: String,
     /// Whether the server took the connection; else it ended it before an answer.
     pub connected: bool,
@@ -21,7 +20,6 @@ pub struct Report {
     pub sans: Vec<String>,
     /// The server that resources have for the server name.
     pub connection: Option<String>,
-    /// Each authority.
     pub results: Vec<Row>,
 }
 
@@ -29,7 +27,6 @@ pub struct Report {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Row {
-    /// The authority.
     pub authority: String,
     /// Whether the connection's certificate is for it.
     pub covered: bool,

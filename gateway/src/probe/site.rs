@@ -7,9 +7,7 @@ use crate::{Certificates, Listener, Model, Outcome, ServerId, Workload};
 /// The listener that is probed, as resources describe it.
 #[derive(Clone, Copy, Debug)]
 pub struct Site<'m> {
-    /// The pods.
     pub workload: &'m Workload,
-    /// The listener.
     pub listener: &'m Listener,
 }
 
@@ -18,7 +16,6 @@ pub struct Site<'m> {
 pub struct Place<'p> {
     /// The port that is connected to.
     pub port: u16,
-    /// The server name.
     pub sni: &'p str,
     /// The SHA-256 of the certificate that it showed, in hexadecimal; `None` where there was none.
     pub fingerprint: Option<&'p str>,

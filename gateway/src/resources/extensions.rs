@@ -9,11 +9,8 @@ use super::{Kind, Labels, Metadata, nullable};
 /// A WasmPlugin or TrafficExtension.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Extension {
-    /// Its name.
     pub metadata: Metadata,
-    /// What it asks for.
     pub spec: ExtensionSpec,
-    /// Its kind.
     pub kind: Kind,
 }
 
@@ -52,7 +49,6 @@ pub struct ExtensionSpec {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ExtensionSelector {
-    /// The labels.
     #[serde(default, deserialize_with = "nullable")]
     pub match_labels: Labels,
 }
@@ -60,15 +56,12 @@ pub struct ExtensionSelector {
 /// A resource by its name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct Target {
-    /// Its kind.
     #[serde(default, deserialize_with = "nullable")]
     pub kind: String,
-    /// Its name.
     #[serde(default, deserialize_with = "nullable")]
     pub name: String,
 }
 
-/// Listeners.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct TrafficMatch {
     /// `CLIENT`, which gateways are, `SERVER`, or both.
@@ -79,10 +72,8 @@ pub struct TrafficMatch {
     pub ports: Vec<ExtensionPort>,
 }
 
-/// A port.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct ExtensionPort {
-    /// Its number.
     pub number: u16,
 }
 
@@ -90,7 +81,6 @@ pub struct ExtensionPort {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Module {
-    /// Where it is.
     #[serde(default, deserialize_with = "nullable")]
     pub url: String,
     /// What it is told.

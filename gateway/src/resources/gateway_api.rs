@@ -14,9 +14,7 @@ use super::{HostText, Labels, Metadata, nullable};
 /// A Gateway of the Gateway API.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct ApiGateway {
-    /// Its name and age.
     pub metadata: Metadata,
-    /// What it asks for.
     pub spec: ApiGatewaySpec,
 }
 
@@ -26,7 +24,6 @@ pub struct ApiGateway {
 pub struct ApiGatewaySpec {
     /// Who is in charge.
     pub gateway_class_name: String,
-    /// Its own listeners.
     #[serde(default, deserialize_with = "nullable")]
     pub listeners: Vec<Listener>,
     /// The Services whose pods it runs on; none for pods of its own.
@@ -54,7 +51,6 @@ pub struct Address {
 /// TLS settings of all listeners of an [`ApiGateway`].
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 pub struct GatewayTls {
-    /// Those towards clients.
     #[serde(default)]
     pub frontend: Option<Frontend>,
 }
@@ -63,7 +59,6 @@ pub struct GatewayTls {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Frontend {
-    /// On every port.
     #[serde(default)]
     pub default: FrontendTls,
     /// On some ports, instead.
@@ -74,9 +69,7 @@ pub struct Frontend {
 /// What is asked of clients on one port.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct FrontendPort {
-    /// The port.
     pub port: u16,
-    /// What is asked.
     #[serde(default)]
     pub tls: FrontendTls,
 }
@@ -104,9 +97,7 @@ pub struct Validation {
 /// Listeners that are added to an [`ApiGateway`].
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct ListenerSet {
-    /// Its name and age.
     pub metadata: Metadata,
-    /// What it asks for.
     pub spec: ListenerSetSpec,
 }
 
@@ -116,7 +107,6 @@ pub struct ListenerSet {
 pub struct ListenerSetSpec {
     /// The Gateway it adds to.
     pub parent_ref: Reference,
-    /// Its listeners.
     #[serde(default, deserialize_with = "nullable")]
     pub listeners: Vec<Listener>,
 }
@@ -135,7 +125,6 @@ pub struct Listener {
     pub port: u16,
     /// `HTTP`, `HTTPS`, `TLS`, `TCP`.
     pub protocol: String,
-    /// Its TLS settings.
     #[serde(default)]
     pub tls: Option<ListenerTls>,
     /// The routes that may attach; those of its own namespace by default.
@@ -161,7 +150,6 @@ pub struct ListenerTls {
 /// The routes that may attach to a listener.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 pub struct AllowedRoutes {
-    /// Their namespaces.
     #[serde(default)]
     pub namespaces: Option<Namespaces>,
     /// Their kinds; none for those of the protocol.
@@ -172,14 +160,12 @@ pub struct AllowedRoutes {
 /// A kind of route.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct RouteKindRef {
-    /// The kind.
     pub kind: String,
 }
 
 /// The namespaces of something that may attach.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 pub struct Allowed {
-    /// The namespaces.
     #[serde(default)]
     pub namespaces: Option<Namespaces>,
 }
@@ -187,9 +173,7 @@ pub struct Allowed {
 /// Leave for others to reference what is in a namespace.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct ReferenceGrant {
-    /// Its name and namespace.
     pub metadata: Metadata,
-    /// What it grants.
     #[serde(default)]
     pub spec: ReferenceGrantSpec,
 }
@@ -197,20 +181,16 @@ pub struct ReferenceGrant {
 /// What a [`ReferenceGrant`] grants.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct ReferenceGrantSpec {
-    /// To whom.
     #[serde(default, deserialize_with = "nullable")]
     pub from: Vec<GrantFrom>,
-    /// What.
     #[serde(default, deserialize_with = "nullable")]
     pub to: Vec<GrantTo>,
 }
 
-/// Who may reference.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct GrantFrom {
     /// Resources of this kind.
     pub kind: String,
-    /// In this namespace.
     pub namespace: String,
 }
 
@@ -227,9 +207,7 @@ pub struct GrantTo {
 /// Who is in charge of a Gateway.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct GatewayClass {
-    /// Its name.
     pub metadata: Metadata,
-    /// What it asks for.
     pub spec: GatewayClassSpec,
 }
 
@@ -237,6 +215,5 @@ pub struct GatewayClass {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GatewayClassSpec {
-    /// The controller.
     pub controller_name: String,
 }

@@ -11,11 +11,9 @@ pub(crate) const KUBERNETES: &str = "networking.k8s.io";
 /// names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
-    /// Istio's EnvoyFilter.
     EnvoyFilter,
     /// The GRPCRoute of the Gateway API.
     GrpcRoute,
-    /// Istio's own Gateway.
     Gateway,
     /// The Gateway of the Gateway API.
     ApiGateway,
@@ -29,11 +27,8 @@ pub enum Kind {
     Secret,
     /// The TLSRoute of the Gateway API.
     TlsRoute,
-    /// Istio's TrafficExtension.
     TrafficExtension,
-    /// Istio's VirtualService.
     VirtualService,
-    /// Istio's WasmPlugin.
     WasmPlugin,
 }
 

@@ -9,10 +9,8 @@ use serde::{Deserialize, Deserializer};
 use super::{HostText, Labels, Metadata, nullable};
 use crate::certificate::key_fits;
 
-/// A namespace.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Namespace {
-    /// Its name and labels.
     pub metadata: Metadata,
 }
 
@@ -21,7 +19,6 @@ pub struct Namespace {
 pub struct Pods {
     /// Its kind: `Pod`, `Deployment` or another that has a template.
     pub kind: &'static str,
-    /// Its name and age.
     pub metadata: Metadata,
     /// The labels of the pods.
     pub labels: Labels,
@@ -121,12 +118,9 @@ impl WorkloadText {
     }
 }
 
-/// A Service.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Service {
-    /// Its name and age.
     pub metadata: Metadata,
-    /// What it asks for.
     #[serde(default)]
     pub spec: ServiceSpec,
 }
@@ -137,7 +131,6 @@ pub struct ServiceSpec {
     /// The labels of its pods; empty when it has none of its own.
     #[serde(default, deserialize_with = "nullable")]
     pub selector: Labels,
-    /// Its ports.
     #[serde(default, deserialize_with = "nullable")]
     pub ports: Vec<ServicePort>,
 }
@@ -156,7 +149,6 @@ pub struct ServicePort {
 /// A port of pods.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TargetPort {
-    /// By number.
     Number(u16),
     /// By the name that a container gives it.
     Name(String),
@@ -177,7 +169,6 @@ impl<'de> Deserialize<'de> for TargetPort {
 /// A Secret, without the private key.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Secret {
-    /// Its name.
     pub metadata: Metadata,
     /// The certificates in it, PEM: `tls.crt`, or `cert`.
     pub certificate: Option<Vec<u8>>,
@@ -251,12 +242,9 @@ fn value(plain: Option<String>, encoded: Option<String>) -> Result<Option<Vec<u8
         .or(decoded.map_err(|_| NotBase64)?))
 }
 
-/// An Ingress (`networking.k8s.io/v1`).
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Ingress {
-    /// Its name and age.
     pub metadata: Metadata,
-    /// What it asks for.
     #[serde(default)]
     pub spec: IngressSpec,
 }
@@ -268,10 +256,8 @@ pub struct IngressSpec {
     /// Who is in charge.
     #[serde(default)]
     pub ingress_class_name: Option<String>,
-    /// Its certificates.
     #[serde(default, deserialize_with = "nullable")]
     pub tls: Vec<IngressTls>,
-    /// Its routes.
     #[serde(default, deserialize_with = "nullable")]
     pub rules: Vec<IngressRule>,
 }
@@ -306,9 +292,7 @@ pub struct IngressPaths {}
 /// Who is in charge of an Ingress.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct IngressClass {
-    /// Its name.
     pub metadata: Metadata,
-    /// What it asks for.
     #[serde(default)]
     pub spec: IngressClassSpec,
 }
@@ -316,7 +300,6 @@ pub struct IngressClass {
 /// What an [`IngressClass`] asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct IngressClassSpec {
-    /// The controller.
     #[serde(default, deserialize_with = "nullable")]
     pub controller: String,
 }

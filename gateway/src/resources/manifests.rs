@@ -17,7 +17,6 @@ impl Manifests {
         Self(Some(BTreeMap::new()))
     }
 
-    /// Whether they are.
     #[must_use]
     pub fn are_kept(&self) -> bool {
         self.0.is_some()

@@ -10,7 +10,6 @@ pub struct Namespaces {
     /// How they are chosen.
     #[serde(default)]
     pub from: Option<From>,
-    /// For [`From::Selector`].
     #[serde(default)]
     pub selector: Option<LabelSelector>,
 }
@@ -18,13 +17,10 @@ pub struct Namespaces {
 /// How namespaces are chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub enum From {
-    /// All.
     All,
     /// That of the Gateway.
     Same,
-    /// By labels.
     Selector,
-    /// None.
     None,
 }
 
@@ -43,7 +39,6 @@ pub struct LabelSelector {
 /// A condition on one label.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct LabelExpression {
-    /// The label.
     pub key: String,
     /// What holds of it.
     pub operator: LabelOperator,
@@ -59,7 +54,6 @@ pub enum LabelOperator {
     In,
     /// It has none of them, or is not there.
     NotIn,
-    /// It is there.
     Exists,
     /// It is not there.
     DoesNotExist,

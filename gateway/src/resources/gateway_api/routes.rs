@@ -17,7 +17,6 @@ pub struct Reference {
     /// The namespace; the referrer's own by default.
     #[serde(default)]
     pub namespace: Option<String>,
-    /// The name.
     pub name: String,
     /// For parents: the name of the listener.
     #[serde(default)]
@@ -30,11 +29,8 @@ pub struct Reference {
 /// A route of the Gateway API.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Route {
-    /// What it routes.
     pub kind: RouteKind,
-    /// Its name and age.
     pub metadata: Metadata,
-    /// What it asks for.
     pub spec: RouteSpec,
 }
 
@@ -49,9 +45,7 @@ pub(crate) struct RouteText {
 /// What a route routes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RouteKind {
-    /// Requests.
     Http,
-    /// Calls.
     Grpc,
     /// Connections, by their server names.
     Tls,
