@@ -10,7 +10,7 @@ use rule::host::HostTable;
 use super::attached::{Attached, Proxy};
 use super::listener::{Duplicate, FilterChain, Service};
 use super::resources::istio::{TcpRoute, TlsRoute};
-use super::resources::pattern;
+use super::resources::{HostText, pattern};
 use super::routes::{Binding, BindingOrigin, ProxyContext, l4_applies};
 use super::server::{Handling, Server};
 use super::virtual_hosts;
@@ -156,11 +156,7 @@ fn passthrough_names(
         }
         // istiod skips a condition if an earlier chain on the address has one of its names: Envoy would
         // refuse the listener.
-        let names: Vec<&str> = condition
-            .sni_hosts
-            .iter()
-            .map(|host| host.as_str())
-            .collect();
+        let names: Vec<&str> = condition.sni_hosts.iter().map(HostText::as_str).collect();
         if claimed.claim(port, &names, &server.bind) {
             chains.push(match_names(names.into_iter()));
         }

@@ -62,7 +62,7 @@ impl fmt::Display for Unprogrammed {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ignored {
     pub resource: ResourceName,
-    /// The GatewayClass or IngressClass; empty for an Ingress without one.
+    /// The GatewayClass or `IngressClass`; empty for an Ingress without one.
     pub class: String,
 }
 

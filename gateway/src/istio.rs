@@ -14,7 +14,7 @@ pub const GATEWAY_NAME_LABEL: &str = "gateway.networking.k8s.io/gateway-name";
 /// The label by which Gateways select the default ingress gateway.
 pub(crate) const DEFAULT_SELECTOR: (&str, &str) = ("istio", "ingressgateway");
 
-/// The name that istiod's own GatewayClass and IngressClass have in a default installation.
+/// The name that istiod's own GatewayClass and `IngressClass` have in a default installation.
 pub(crate) const DEFAULT_CLASS: &str = "istio";
 
 /// The pods of its scope that a plugin (a WasmPlugin, TrafficExtension or AuthorizationPolicy) applies to.

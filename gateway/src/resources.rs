@@ -39,19 +39,19 @@ pub struct Resources {
     pub listener_sets: Vec<ListenerSet>,
     /// Routes of the Gateway API.
     pub routes: Vec<Route>,
-    /// ReferenceGrants, which allow references from other namespaces.
+    /// `ReferenceGrants`, which allow references from other namespaces.
     pub reference_grants: Vec<ReferenceGrant>,
-    /// GatewayClasses, which name the controller of a Gateway of the Gateway API.
+    /// `GatewayClasses`, which name the controller of a Gateway of the Gateway API.
     pub gateway_classes: Vec<GatewayClass>,
     pub ingresses: Vec<Ingress>,
-    /// IngressClasses, which name the controller of an Ingress.
+    /// `IngressClasses`, which name the controller of an Ingress.
     pub ingress_classes: Vec<IngressClass>,
     pub services: Vec<Service>,
     /// Pods, and the Deployments and other workloads that create pods.
     pub pods: Vec<Pods>,
     pub secrets: Vec<Secret>,
     pub namespaces: Vec<Namespace>,
-    /// WasmPlugins and TrafficExtensions, which install modules in gateways.
+    /// `WasmPlugins` and `TrafficExtensions`, which install modules in gateways.
     pub extensions: Vec<Extension>,
     /// The manifests of resources that a plan can change.
     pub manifests: Manifests,
@@ -175,7 +175,7 @@ pub struct Metadata {
     pub origin: Origin,
 }
 
-/// The owner of a resource, such as the ReplicaSet of a pod.
+/// The owner of a resource, such as the `ReplicaSet` of a pod.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct OwnerReference {
     pub kind: String,

@@ -116,13 +116,12 @@ impl Admitted {
                     })
                 };
             }
-            Some(_) => {}
             // On a port that has servers already, istiod finds out by the name of the route table
             // whether it has this one.
             None if self.ports.contains(&port) && server.handling() == Handling::Https => {
                 self.check_port_name(route_table.as_deref())?;
             }
-            None => {}
+            Some(_) | None => {}
         }
         self.add(server, port, route_table);
         Ok(())

@@ -127,7 +127,7 @@ fn real_pods<'r>(pods: &[Pods]) -> Vec<ProxyPods<'r>> {
     found
 }
 
-/// The name of the Deployment, if there is one. The owner of a pod is a ReplicaSet, whose name is the name
+/// The name of the Deployment, if there is one. The owner of a pod is a `ReplicaSet`, whose name is the name
 /// of the Deployment and the hash of the template.
 fn workload_name(pods: &Pods) -> String {
     let Some(owner) = pods.metadata.owner_references.first() else {

@@ -4,18 +4,13 @@ mod servers;
 
 use super::finding::Findings;
 use super::{Code, Finding, Input};
+use crate::istio::{GATEWAY_NAME_LABEL, PluginTarget, ROOT_NAMESPACE, Reach, reaches};
 use crate::resources::extensions::Extension;
 use crate::resources::{Kind, Resources};
 use crate::{Listener, Workload};
 
 /// What names of images and resources of ours contain.
 const OURS: &str = "sni-guard";
-
-/// The namespace whose plugins are for all others (Istio `meshConfig.rootNamespace`).
-const ROOT_NAMESPACE: &str = "istio-system";
-
-/// The label of pods that istiod made for a Gateway of the Gateway API.
-const MANAGED: &str = "gateway.networking.k8s.io/gateway-name";
 
 /// The class of gateways inside the mesh.
 const WAYPOINT_CLASS: &str = "istio-waypoint";
@@ -32,7 +27,7 @@ pub(super) fn find(input: &Input<'_>, findings: &mut Findings<'_>) {
             .model
             .workloads
             .iter()
-            .filter(|workload| fit(guard, workload) == Fit::Yes)
+            .filter(|workload| reach(guard, workload) == Reach::Yes)
             .collect();
         if let Some(why) = detached(guard, input, &attached) {
             let message = format!("{name} runs on no gateway: {why}");
@@ -65,45 +60,26 @@ fn is_ours(extension: &Extension) -> bool {
     image.contains(OURS) || extension.metadata.name.contains(OURS)
 }
 
-/// Whether a plugin is for a workload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fit {
-    Yes,
-    No,
-    /// The pods are not in the input, and they may have more labels.
-    Perhaps,
-}
-
-fn fit(guard: &Extension, workload: &Workload) -> Fit {
-    let namespace = &guard.metadata.namespace;
-    if !guard.spec.target_refs.is_empty() {
-        let gateway = workload.labels.get(MANAGED);
-        let targets = guard
-            .spec
-            .target_refs
-            .iter()
-            .filter(|target| target.kind == "Gateway");
-        let mut names = targets.map(|target| &target.name);
-        let is_target = *namespace == workload.namespace && names.any(|name| Some(name) == gateway);
-        return if is_target { Fit::Yes } else { Fit::No };
-    }
-    if namespace != ROOT_NAMESPACE && *namespace != workload.namespace {
-        return Fit::No;
-    }
-    let wanted = guard
-        .spec
-        .selector
-        .iter()
-        .flat_map(|selector| &selector.match_labels);
-    let mut result = Fit::Yes;
-    for (key, value) in wanted {
-        match workload.labels.get(key) {
-            Some(found) if found == value => {}
-            None if workload.is_assumed => result = Fit::Perhaps,
-            Some(_) | None => return Fit::No,
-        }
-    }
-    result
+/// Whether a plugin applies to a workload.
+fn reach(guard: &Extension, workload: &Workload) -> Reach {
+    let spec = &guard.spec;
+    let target = if spec.target_refs.is_empty() {
+        let selector = spec.selector.as_ref();
+        PluginTarget::Selector(
+            selector
+                .map(|selector| selector.match_labels.clone())
+                .unwrap_or_default(),
+        )
+    } else {
+        PluginTarget::Gateways(
+            spec.target_refs
+                .iter()
+                .filter(|target| target.kind == "Gateway")
+                .map(|target| target.name.clone())
+                .collect(),
+        )
+    };
+    reaches(&guard.metadata.namespace, &target, workload)
 }
 
 /// Whether a plugin is for a listener of its workload.
@@ -144,7 +120,7 @@ fn detached(guard: &Extension, input: &Input<'_>, attached: &[&Workload]) -> Opt
             && !workloads.is_empty()
             && workloads
                 .iter()
-                .all(|workload| fit(guard, workload) == Fit::No);
+                .all(|workload| reach(guard, workload) == Reach::No);
         let namespace = &guard.metadata.namespace;
         return is_certain.then(|| {
             format!("no gateway has pods with the labels of its selector that namespace {namespace} may select")
@@ -179,7 +155,8 @@ fn waypoint(guard: &Extension, resources: &Resources) -> Option<String> {
     let found = waypoints.find(|gateway| {
         let metadata = &gateway.metadata;
         let has = |(key, value): (&String, &String)| {
-            (key == MANAGED && *value == metadata.name) || metadata.labels.get(key) == Some(value)
+            (key == GATEWAY_NAME_LABEL && *value == metadata.name)
+                || metadata.labels.get(key) == Some(value)
         };
         guard.spec.target_refs.is_empty() && !wanted.is_empty() && wanted.iter().all(has)
     })?;

@@ -12,7 +12,7 @@ use crate::resources::istio::{Destination, HttpRoute, TlsMatch, TlsRoute};
 use crate::resources::{GatewayName, GatewayReference, HostText, Kind, ResourceName};
 use crate::routes::{Binding, BindingOrigin, Visibility};
 
-/// The routes as istiod binds them: one [`Binding`] for each listener and host. HTTPRoutes and GRPCRoutes of
+/// The routes as istiod binds them: one [`Binding`] for each listener and host. HTTPRoutes and `GRPCRoutes` of
 /// one listener and host become one binding, with the namespace and age of the oldest (Istio
 /// `mergeHTTPRoutes`).
 pub(super) fn bindings(routes: &[Route], parents: &Parents) -> Vec<Binding> {

@@ -15,7 +15,7 @@ use crate::server::{Attachment, Entry, ServerId};
 use admission::{Admission, allows_listeners};
 use certificates::Certificates;
 
-/// The controller of GatewayClasses that istiod handles for gateways. Waypoints have another one.
+/// The controller of `GatewayClasses` that istiod handles for gateways. Waypoints have another one.
 const CONTROLLER: &str = "istio.io/gateway-controller";
 
 /// A resource that routes can refer to as their parent.

@@ -14,7 +14,7 @@ use crate::resources::{
 use crate::routes::{Binding, BindingOrigin, Visibility};
 use crate::server::{Attachment, Entry, GatewayConfig, Protocol, Server, ServerId};
 
-/// The controller of IngressClasses that istiod handles.
+/// The controller of `IngressClasses` that istiod handles.
 const CONTROLLER: &str = "istio.io/ingress-controller";
 const CLASS_ANNOTATION: &str = "kubernetes.io/ingress.class";
 

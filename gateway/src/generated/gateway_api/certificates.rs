@@ -9,7 +9,7 @@ use crate::resources::gateway_api::{Reference, ReferenceGrant};
 use crate::resources::kubernetes::Secret;
 use crate::resources::{Kind, Resources};
 
-/// The Secrets and ReferenceGrants of the input.
+/// The Secrets and `ReferenceGrants` of the input.
 pub(super) struct Certificates<'r> {
     /// The state of each Secret, by namespace and name.
     states: HashMap<(&'r str, &'r str), State>,
