@@ -1,34 +1,37 @@
-//! What belongs together, directly or by way of others (union-find).
+//! Disjoint sets of numbers (union-find).
 
-/// Disjoint sets of the numbers from 0 on, each with its least one standing for it.
+/// Disjoint sets of the numbers from 0. The smallest number of a set represents it.
 #[derive(Debug)]
 pub struct DisjointSets(Vec<usize>);
 
 impl DisjointSets {
-    /// So many numbers, each in a set of its own.
+    /// The numbers below `count`, each in its own set.
     #[must_use]
     pub fn of(count: usize) -> Self {
         Self((0..count).collect())
     }
 
-    /// The number that stands for the set of another.
+    /// The smallest number of the set that contains `number`.
     pub fn first(&mut self, number: usize) -> usize {
-        let mut at = number;
-        while let Some(above) = self.0.get(at).copied().filter(|above| *above != at) {
-            at = above;
+        // Each number refers to a smaller one of its set, and the smallest to itself.
+        let mut first = number;
+        while let Some(parent) = self.0.get(first)
+            && *parent != first
+        {
+            first = *parent;
         }
-        // The next look is short.
-        if let Some(own) = self.0.get_mut(number) {
-            *own = at;
+        // Shorten the path for the next call.
+        if let Some(parent) = self.0.get_mut(number) {
+            *parent = first;
         }
-        at
+        first
     }
 
-    /// Makes one set of those of two numbers.
+    /// Joins the sets of two numbers.
     pub fn join(&mut self, one: usize, other: usize) {
         let (one, other) = (self.first(one), self.first(other));
-        if let Some(own) = self.0.get_mut(one.max(other)) {
-            *own = one.min(other);
+        if let Some(parent) = self.0.get_mut(one.max(other)) {
+            *parent = one.min(other);
         }
     }
 }

@@ -61,7 +61,7 @@ fn faults_of_documents() {
         (
             format!("{good}---\na: [\n---\n{good}"),
             2,
-            vec!["f:8: it is no YAML: "],
+            vec!["f:8: it is not YAML: "],
         ),
         (
             format!("{good}---\na: 1\n"),

@@ -129,6 +129,12 @@ impl NamespacedHost {
         sanitized
     }
 
+    /// The host without the namespace.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
     /// Whether routes of a namespace may use the host.
     pub(crate) fn admits(&self, namespace: &str) -> bool {
         match &self.namespace {

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result};
 use gateway::listener::Service;
+use gateway::resources::NamespacedHost;
 use gateway::resources::istio::TlsMode;
 use gateway::{FilterChain, Listener, VirtualHost};
 use serde_json::{Value, json};
@@ -112,13 +113,13 @@ fn listener_config(name: &str, port: u16, chains: &[Value]) -> Value {
 /// which the server has them.
 fn chain_config(chain: &FilterChain, filter: &Value, certificate: &Certificate) -> Value {
     let written = |name: String| {
-        let hosts = chain
+        chain
             .server
             .hosts
             .iter()
-            .filter_map(|host| host.rsplit('/').next());
-        let mut same = hosts.filter(|host| host.eq_ignore_ascii_case(&name));
-        same.next().map_or(name.clone(), str::to_owned)
+            .map(NamespacedHost::host)
+            .find(|host| host.eq_ignore_ascii_case(&name))
+            .map_or(name.clone(), str::to_owned)
     };
     let names: Vec<String> = chain
         .server_names
