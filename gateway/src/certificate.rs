@@ -91,6 +91,7 @@ fn names(found: &X509Certificate<'_>) -> Result<Vec<HostPattern>, NotACertificat
             _ => None,
         })
         .collect();
+    // A certificate can list a name twice, or in upper and lower case.
     names.sort_by_cached_key(ToString::to_string);
     names.dedup();
     Ok(names)
@@ -99,6 +100,7 @@ fn names(found: &X509Certificate<'_>) -> Result<Vec<HostPattern>, NotACertificat
 /// Whether a private key matches a certificate, by their public keys; `None` if either cannot be read. The
 /// key is not stored.
 pub(crate) fn key_fits(certificate: &[u8], key: &[u8]) -> Option<bool> {
+    // Both public keys in the form of a SubjectPublicKeyInfo: equal keys have equal octets.
     let certificate = CertificateDer::from_pem_slice(certificate).ok()?;
     let (_, certificate) = X509Certificate::from_der(&certificate).ok()?;
     let key = PrivateKeyDer::from_pem_slice(key).ok()?;

@@ -36,6 +36,7 @@ impl Contents {
         if is_placeholder(pem) {
             return Self::Unreadable;
         }
+        // Envoy loads the whole chain, so one damaged certificate is enough for it to refuse the Secret.
         match Certificate::parse(pem) {
             Ok(certificate) if is_whole(pem) => Self::Known(Arc::new(certificate), secret.key_fits),
             Ok(_) | Err(_) => Self::Broken,
@@ -61,6 +62,7 @@ impl Certificates {
     pub fn of(resources: &Resources) -> Self {
         let mut contents = HashMap::new();
         for secret in &resources.secrets {
+            // Servers refer to a Secret by name, in the form to which their credentials are resolved.
             let credential = Credential::Secret {
                 namespace: secret.metadata.namespace.clone(),
                 name: secret.metadata.name.clone(),

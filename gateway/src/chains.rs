@@ -29,6 +29,7 @@ pub(crate) fn chains(
     claimed: &mut ClaimedNames,
 ) -> Vec<FilterChain> {
     match server.handling() {
+        // The only handling in which Envoy reads requests, so the only one with virtual hosts.
         Handling::Https => {
             let table = virtual_hosts::route_table(server, attached, proxy);
             vec![FilterChain {
@@ -56,6 +57,7 @@ pub(crate) fn chains(
                 ..chain_for_all(server, "passthrough", proxy)
             })
             .collect(),
+        // AUTO_PASSTHROUGH has chains for the clusters of the mesh, whose names browsers do not use.
         Handling::TerminatedTcp | Handling::PlainTcp | Handling::AutoPassthrough => Vec::new(),
     }
 }
@@ -93,6 +95,7 @@ fn server_names(server: &Server) -> Vec<HostPattern> {
 /// The server names that a filter chain matches (Istio `pilot/pkg/networking/core/listener.go`,
 /// `toFilterChainMatch`). A chain with `*` matches every connection, so istiod sets no name at all.
 fn match_names<'h>(hosts: impl Iterator<Item = &'h str>) -> Vec<HostPattern> {
+    // A host can be there for several namespaces. Sorted, so that equal inputs have equal output.
     let distinct: BTreeSet<&str> = hosts.collect();
     let patterns: Vec<HostPattern> = distinct.into_iter().filter_map(pattern).collect();
     if patterns.is_empty() || patterns.contains(&HostPattern::Any) {
@@ -144,6 +147,7 @@ fn passthrough_names(
     claimed: &mut ClaimedNames,
 ) -> Vec<Vec<HostPattern>> {
     let context = proxy.context(server);
+    // istiod skips a rule without a destination.
     let with_destination: Vec<&TlsRoute> = attached
         .iter()
         .flat_map(|attached| &attached.binding.tls)
@@ -189,6 +193,7 @@ pub(crate) fn by_server_name(chains: &[FilterChain]) -> (HostTable<usize>, Vec<D
     let mut duplicates = Vec::new();
     for (index, chain) in chains.iter().enumerate() {
         for host in &chain.server_names {
+            // The index can be that of the same chain: `a.com` and `A.com` are one name for Envoy.
             if let Some(first) = table.get(host) {
                 duplicates.push(Duplicate {
                     host: host.clone(),
@@ -207,6 +212,7 @@ pub(crate) fn by_server_name(chains: &[FilterChain]) -> (HostTable<usize>, Vec<D
 /// share one route table.
 pub(crate) fn with_one_plain_chain(mut chains: Vec<FilterChain>) -> Vec<FilterChain> {
     let mut has_plain_chain = false;
+    // The first chain represents all of them: in plain text the filter does not distinguish servers.
     chains.retain(|chain| {
         let is_plain = chain.server.handling() == Handling::PlainHttp;
         let is_kept = !is_plain || !has_plain_chain;

@@ -83,6 +83,7 @@ impl CredentialText {
             ("kubernetes" | "kubernetes-gateway", Some((namespace, name))) => {
                 secret(namespace, name)
             }
+            // istiod reads the Secret in the namespace of the gateway pods, not of the Gateway.
             ("kubernetes", None) => secret(workload_namespace, rest),
             _ => Credential::Unknown(name.clone()),
         }

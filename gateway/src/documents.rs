@@ -15,7 +15,7 @@ use super::resources::{Origin, Resources};
 /// The largest text that is read, in octets. The Gateways and routes of a large cluster are much smaller.
 pub const MAX_TEXT: usize = 50 << 20;
 
-/// The deepest nesting of a document. CustomResourceDefinitions, which may be in a folder of manifests, have
+/// The deepest nesting of a document. `CustomResourceDefinitions`, which may be in a folder of manifests, have
 /// the deepest.
 const MAX_DEPTH: usize = 200;
 

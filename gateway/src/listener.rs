@@ -170,6 +170,7 @@ impl Listener {
     /// The index of that filter chain in [`Self::chains`].
     #[must_use]
     pub fn chain_place(&self, sni: &[u8]) -> Option<usize> {
+        // Without an SNI, and with one that is not a host name, no server name matches.
         let index = match Host::from_sni(sni) {
             Some(host) => self.by_server_name.best(host),
             None => self.by_server_name.get(&HostPattern::Any),
@@ -181,6 +182,7 @@ impl Listener {
     /// without one.
     #[must_use]
     pub fn answer(&self, sni: &[u8], authority: &[u8]) -> Answer<'_> {
+        // Envoy keeps the connections of a listener that it refuses closed, whatever the SNI.
         match self.chain(sni) {
             Some(chain) if !self.is_rejected() => chain.answer(authority),
             Some(_) | None => Answer {
@@ -212,6 +214,7 @@ impl Listener {
                 overlapping.extend(wider);
             }
         }
+        // A listed server is listed with all its names, so that the filter can compare any two of them.
         self.servers_where(|server| overlapping.contains(&server.id))
     }
 

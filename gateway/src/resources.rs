@@ -69,6 +69,7 @@ impl Resources {
 
     /// The resources that have servers, by kind and metadata.
     pub fn with_servers(&self) -> impl Iterator<Item = (Kind, &Metadata)> {
+        // The kinds whose entries istiod turns into servers.
         let mut found = Vec::new();
         for gateway in &self.gateways {
             found.push((Kind::Gateway, &gateway.metadata));
@@ -137,6 +138,7 @@ pub struct Origin {
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A cluster has no file, and a file in JSON no lines.
         match (&*self.file, self.line) {
             ("", _) => f.write_str("the cluster"),
             (file, 0) => f.write_str(file),
@@ -149,6 +151,7 @@ impl Origin {
     /// The path and the line, if the origin is a line of a file.
     #[must_use]
     pub fn line_of_file(&self) -> Option<(&str, u64)> {
+        // Editors and code scanners cannot open standard input.
         (self.line > 0 && &*self.file != "-").then_some((&*self.file, self.line))
     }
 }

@@ -130,6 +130,7 @@ pub(crate) fn resolve_gateway(text: &str, namespace: &str) -> String {
 /// The full name of a host: a short name is a Service of the namespace (Istio
 /// `pilot/pkg/model/config.go`, `ResolveShortnameToFQDN`).
 fn full_name(host: &str, namespace: &str) -> String {
+    // A name with a dot is complete, and one with a colon is an IPv6 address.
     if host == "*" || host.contains(['.', ':']) {
         return host.into();
     }
@@ -281,6 +282,7 @@ pub(crate) fn l4_applies(
     port: u16,
     context: ProxyContext<'_>,
 ) -> bool {
+    // An empty list matches every Gateway that the VirtualService is bound to.
     (port == 0 || port == context.port)
         && (gateways.is_empty() || includes(gateways, context.gateway))
 }

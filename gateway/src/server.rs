@@ -24,6 +24,7 @@ impl GatewayConfig {
     /// Reads a Gateway of Istio's own kind.
     pub(crate) fn from_gateway(gateway: &istio::Gateway) -> Self {
         let metadata = &gateway.metadata;
+        // All servers of the Gateway share its name: routes are bound to the Gateway.
         let resource = metadata.resource(Kind::Gateway);
         let name = GatewayName::new(&metadata.namespace, &metadata.name);
         Self {
@@ -135,6 +136,7 @@ impl ServerId {
             namespace, name, ..
         } = &self.resource;
         let server = match &self.entry {
+            // The name of a port is optional, but istiod needs distinct names for HTTPS servers.
             Entry::Server { index, port_name } if port_name.is_empty() => format!("{index}"),
             Entry::Server { port_name, .. } => port_name.clone(),
             Entry::Listener(listener) => listener.clone(),
@@ -158,6 +160,7 @@ pub enum Protocol {
 
 impl Protocol {
     pub(crate) fn parse(text: &str) -> Self {
+        // istiod treats unknown protocols as TCP.
         match text.to_ascii_lowercase().as_str() {
             "http" | "http2" | "http_proxy" | "grpc" | "grpc-web" => Self::Http,
             "https" => Self::Https,
@@ -207,10 +210,12 @@ impl Server {
     #[must_use]
     pub fn handling(&self) -> Handling {
         match (self.protocol, self.tls) {
+            // The protocol takes precedence: istiod ignores the TLS settings of an HTTP server.
             (Protocol::Http, _) => Handling::PlainHttp,
             (_, None) => Handling::PlainTcp,
             (_, Some(TlsMode::Passthrough)) => Handling::Passthrough,
             (_, Some(TlsMode::AutoPassthrough)) => Handling::AutoPassthrough,
+            // All other modes terminate TLS.
             (Protocol::Https, Some(_)) => Handling::Https,
             (Protocol::Tls | Protocol::Tcp, Some(_)) => Handling::TerminatedTcp,
         }
@@ -238,6 +243,7 @@ impl Server {
 
     /// The name of its filter chain, in the format of the names of route tables.
     pub(crate) fn chain_name(&self, prefix: &str) -> String {
+        // The port of the Gateway, not the one that Envoy listens on, is in the name.
         let GatewayName { namespace, name } = &self.gateway;
         let bind = self.bind_suffix();
         format!(
@@ -264,10 +270,40 @@ pub(crate) fn sanitize(hosts: &[HostText], namespace: &str) -> Vec<String> {
 }
 
 #[cfg(test)]
+impl Server {
+    /// An HTTPS server on port 443 of the Gateway `shop/NAME`, for tests.
+    pub(crate) fn example(name: &str, hosts: &[&str]) -> Self {
+        Self {
+            id: ServerId {
+                resource: ResourceName {
+                    kind: Kind::Gateway,
+                    namespace: "shop".into(),
+                    name: name.into(),
+                },
+                entry: Entry::Server {
+                    index: 0,
+                    port_name: "https".into(),
+                },
+            },
+            gateway: GatewayName::new("shop", name),
+            port: 443,
+            port_name: "https".into(),
+            protocol: Protocol::Https,
+            bind: String::new(),
+            hosts: hosts
+                .iter()
+                .map(|host| NamespacedHost::of_any_namespace(*host))
+                .collect(),
+            tls: Some(TlsMode::Simple),
+            credentials: Vec::new(),
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::{Handling, Protocol, Server};
     use crate::resources::istio::TlsMode;
-    use crate::server_merge::tests::server;
 
     #[test]
     fn protocols_are_read_in_any_case() {
@@ -312,7 +348,7 @@ mod tests {
             let server = Server {
                 protocol,
                 tls,
-                ..server("a", &["a.example.com"])
+                ..Server::example("a", &["a.example.com"])
             };
             assert_eq!(server.handling(), expected, "{protocol:?} {tls:?}");
         }
@@ -320,7 +356,7 @@ mod tests {
 
     #[test]
     fn names_of_route_tables_and_chains() {
-        let https = server("a", &["a.example.com"]);
+        let https = Server::example("a", &["a.example.com"]);
         assert_eq!(
             https.route_table(8443).as_deref(),
             Some("https.443.https.a.shop")

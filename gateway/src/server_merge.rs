@@ -116,8 +116,8 @@ impl Admitted {
                     })
                 };
             }
-            // On a port that has servers already, istiod finds out by the name of the route table
-            // whether it has this one.
+            // On a port with servers, istiod drops an HTTPS server whose route table has the name of an
+            // existing one.
             None if self.ports.contains(&port) && server.handling() == Handling::Https => {
                 self.check_port_name(route_table.as_deref())?;
             }
@@ -162,7 +162,8 @@ impl Admitted {
     fn add(&mut self, server: &Arc<Server>, port: u16, route_table: Option<String>) {
         self.ports.insert(port);
         let address = (port, server.protocol, server.bind.clone());
-        // istiod compares later servers with the first one in plain text of each protocol and address.
+        // A server in plain text with a new protocol or address replaces the one that istiod compares later
+        // servers with.
         if self.addresses.insert(address) && !server.is_tls() {
             self.plain.insert(port, Arc::clone(server));
         }
@@ -175,47 +176,18 @@ impl Admitted {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use std::sync::Arc;
 
     use super::{DropReason, merge};
-    use crate::resources::istio::TlsMode;
-    use crate::resources::{GatewayName, Kind, NamespacedHost, ResourceName};
-    use crate::server::{Entry, Protocol, Server, ServerId};
-
-    /// An HTTPS server on port 443 of the Gateway `shop/NAME`.
-    pub(crate) fn server(name: &str, hosts: &[&str]) -> Server {
-        Server {
-            id: ServerId {
-                resource: ResourceName {
-                    kind: Kind::Gateway,
-                    namespace: "shop".into(),
-                    name: name.into(),
-                },
-                entry: Entry::Server {
-                    index: 0,
-                    port_name: "https".into(),
-                },
-            },
-            gateway: GatewayName::new("shop", name),
-            port: 443,
-            port_name: "https".into(),
-            protocol: Protocol::Https,
-            bind: String::new(),
-            hosts: hosts
-                .iter()
-                .map(|host| NamespacedHost::of_any_namespace(*host))
-                .collect(),
-            tls: Some(TlsMode::Simple),
-            credentials: Vec::new(),
-        }
-    }
+    use crate::resources::NamespacedHost;
+    use crate::server::{Protocol, Server};
 
     fn plain(name: &str, protocol: Protocol) -> Server {
         Server {
             protocol,
             tls: None,
-            ..server(name, &["*"])
+            ..Server::example(name, &["*"])
         }
     }
 
@@ -238,20 +210,23 @@ pub(crate) mod tests {
 
     #[test]
     fn hosts_conflict_on_one_address() {
-        let a = || server("a", &["a.example.com"]);
-        check(vec![a(), server("b", &["b.example.com"])], &[]);
+        let a = || Server::example("a", &["a.example.com"]);
+        check(vec![a(), Server::example("b", &["b.example.com"])], &[]);
         check(
-            vec![a(), server("b", &["b.example.com", "a.example.com"])],
+            vec![
+                a(),
+                Server::example("b", &["b.example.com", "a.example.com"]),
+            ],
             &[("host", "a")],
         );
         let elsewhere = Server {
             bind: "127.0.0.1".into(),
-            ..server("b", &["a.example.com"])
+            ..Server::example("b", &["a.example.com"])
         };
         check(vec![a(), elsewhere], &[]);
         let for_one_namespace = Server {
             hosts: vec![NamespacedHost::of_namespace("shop", "a.example.com")],
-            ..server("b", &[])
+            ..Server::example("b", &[])
         };
         check(vec![a(), for_one_namespace], &[]);
     }
@@ -265,7 +240,7 @@ pub(crate) mod tests {
             &[("plain", "a")],
         );
         check(
-            vec![http("a"), server("b", &["b.example.com"])],
+            vec![http("a"), Server::example("b", &["b.example.com"])],
             &[("plain", "a")],
         );
     }
@@ -274,8 +249,8 @@ pub(crate) mod tests {
     fn servers_of_a_gateway_need_distinct_port_names() {
         check(
             vec![
-                server("a", &["a.example.com"]),
-                server("a", &["b.example.com"]),
+                Server::example("a", &["a.example.com"]),
+                Server::example("a", &["b.example.com"]),
             ],
             &[("port", "a")],
         );

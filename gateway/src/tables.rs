@@ -92,6 +92,7 @@ fn add(
         Listing::Overlapping => listener.overlapping_servers(),
         Listing::All => listener.servers(),
     };
+    // A plugin can be limited to ports. It cannot be limited to addresses, so equal ports need equal servers.
     match by_port.get(&listener.port) {
         Some((other, known)) if *known != servers => Err(Conflict {
             port: listener.port,

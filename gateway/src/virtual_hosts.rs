@@ -97,6 +97,7 @@ fn collapse(by_host: BTreeMap<String, HostRoutes>) -> Vec<HostGroup> {
     let mut positions: HashMap<Vec<AttachedIndex>, usize> = HashMap::new();
     let mut groups: Vec<HostGroup> = Vec::new();
     for (host, HostRoutes { attached, sources }) in sorted {
+        // Equal lists of routes in equal order: istiod compares the VirtualServices of the hosts.
         if let Some(group) = positions
             .get(&attached)
             .and_then(|position| groups.get_mut(*position))
@@ -114,6 +115,7 @@ fn collapse(by_host: BTreeMap<String, HostRoutes>) -> Vec<HostGroup> {
 }
 
 fn virtual_host(group: HostGroup, port: u16) -> VirtualHost {
+    // istiod names a virtual host after its first domain and the port of the Gateway.
     let first = group.hosts.first().map_or("", String::as_str);
     VirtualHost {
         name: format!("{first}:{port}"),

@@ -112,6 +112,7 @@ fn real_pods<'r>(pods: &[Pods]) -> Vec<ProxyPods<'r>> {
     let mut seen = BTreeSet::new();
     let mut found = Vec::new();
     for pods in sorted {
+        // Pods of one workload differ only in labels that Kubernetes adds.
         let namespace = &pods.metadata.namespace;
         let mut labels = pods.labels.clone();
         labels.retain(|key, _| !PER_POD.contains(&key.as_str()));
@@ -210,11 +211,13 @@ impl<'r, 'g> Finder<'r, 'g> {
 
         // A Gateway of Istio selects pods of any namespace unless `PILOT_SCOPE_GATEWAY_TO_NAMESPACE` is set.
         pods.gateways.extend(self.selectors.matching(&pods.labels));
+        // istiod labels the pods that it deploys for a Gateway of the Gateway API.
         if let Some(gateway) = pods.labels.get(GATEWAY_NAME_LABEL) {
             let key = (pods.namespace.as_str(), gateway.as_str());
             pods.gateways
                 .extend(self.managed.get(&key).into_iter().flatten());
         }
+        // A Gateway of the Gateway API can name an existing Service instead.
         for service in &pods.services {
             let key = (pods.namespace.as_str(), service.metadata.name.as_str());
             pods.gateways
@@ -226,6 +229,7 @@ impl<'r, 'g> Finder<'r, 'g> {
     /// Adds pods that the Services of the input select, if they run a Gateway that has no pods yet.
     fn assume_pods_of_services(&self, proxies: &mut Vec<ProxyPods<'r>>) {
         let matched = matched(proxies);
+        // Several Services can select the same pods. Sorted, so that equal inputs have equal output.
         let guesses: BTreeSet<(String, Labels)> = self
             .resources
             .services
@@ -239,6 +243,7 @@ impl<'r, 'g> Finder<'r, 'g> {
             })
             .collect();
         for (namespace, labels) in guesses {
+            // Most Services of a cluster are not for gateways.
             if let Some(pods) = self.match_pods(assumed_pods(namespace, labels))
                 && pods.gateways.iter().any(|index| !matched.contains(index))
             {

@@ -43,6 +43,7 @@ pub(super) fn add(resources: &mut Resources, origin: &Origin, value: Value) -> R
             document.push(&mut resources.virtual_services, |r| &mut r.metadata)?;
             document.keep(Kind::VirtualService, resources)
         }
+        // Plans only search EnvoyFilters for names, so the manifest is enough.
         (ISTIO, "EnvoyFilter") => document.keep(Kind::EnvoyFilter, resources),
         (GATEWAY_API | GATEWAY_API_EXPERIMENTAL, _) => add_gateway_api(resources, &document),
         (KUBERNETES, "Ingress") => document.push(&mut resources.ingresses, |r| &mut r.metadata),
@@ -65,6 +66,7 @@ pub(super) fn add(resources: &mut Resources, origin: &Origin, value: Value) -> R
 fn add_gateway_api(resources: &mut Resources, document: &Document<'_>) -> Result<(), String> {
     match document.kind {
         "Gateway" => document.push(&mut resources.api_gateways, |r| &mut r.metadata),
+        // The experimental kind has the same fields.
         "ListenerSet" | "XListenerSet" => {
             document.push(&mut resources.listener_sets, |r| &mut r.metadata)
         }
@@ -106,6 +108,7 @@ fn add_workload(
     kind: &'static str,
 ) -> Result<(), String> {
     let mut pods = document.parse::<WorkloadText>()?.into_pods(kind);
+    // A Deployment stands for its pods where the input has none of them.
     document.locate(&mut pods.metadata);
     resources.pods.push(pods);
     Ok(())

@@ -117,6 +117,7 @@ fn sets_by_gateway(sets: &[ListenerSet]) -> HashMap<(&str, &str), Vec<&ListenerS
     let mut by_gateway: HashMap<_, Vec<&ListenerSet>> = HashMap::new();
     for set in sorted {
         let parent = &set.spec.parent_ref;
+        // By default the Gateway is in the namespace of the ListenerSet.
         let namespace = parent.namespace.as_ref().unwrap_or(&set.metadata.namespace);
         by_gateway
             .entry((namespace.as_str(), parent.name.as_str()))
@@ -168,6 +169,7 @@ fn allowed_listeners<'r>(
     generated: &mut Generated,
 ) -> Vec<GatewayListener<'r>> {
     let mut allowed = Vec::new();
+    // The listeners of the Gateway itself come first and win conflicts.
     for listener in &gateway.spec.listeners {
         allowed.push(GatewayListener {
             gateway,
@@ -214,6 +216,7 @@ fn without_conflicts<'r>(
             "TCP" | "UDP" => "",
             _ => listener.host(),
         };
+        // Hosts are compared as they are written: a wildcard and a host below it do not conflict.
         let key = (listener.port(), host.to_owned());
         if let Some(winner) = accepted.get(&key) {
             generated.unprogrammed.push(Unprogrammed {

@@ -125,6 +125,7 @@ fn tls_server(ingress: &Ingress, index: usize, tls: &IngressTls) -> Server {
 
 /// A server for HTTP in plain text; without hosts, for all.
 fn plain_server(ingress: &Ingress, entry: Entry, mut hosts: Vec<NamespacedHost>) -> Server {
+    // An entry without hosts is for all hosts.
     if hosts.is_empty() {
         hosts.push(NamespacedHost::of_any_namespace("*"));
     }
@@ -156,6 +157,7 @@ fn bindings(ingresses: &[&Ingress]) -> Vec<Binding> {
             if rule.http.is_none() {
                 continue;
             }
+            // The oldest Ingress comes first and determines the Gateway. Later ones only add routes.
             let host = rule.host.as_ref().map_or("*", HostText::as_str);
             let binding = by_host
                 .entry(host)

@@ -36,6 +36,7 @@ impl Search {
             .iter()
             .filter(|listener| listener.is_tls() && !listener.is_rejected())
             .collect();
+        // One sample for each pattern of the workload, so that the sample of a wildcard has no exact pattern.
         let samples = samples(&patterns(&listeners));
         for own in &listeners {
             for (index, owner) in own.chains.iter().enumerate() {
@@ -188,6 +189,7 @@ fn served<'m>(chain: &'m FilterChain, host: &str) -> Option<&'m VirtualHost> {
 
 /// Whether two virtual hosts share a rule of a resource.
 fn have_common_routes(one: &VirtualHost, other: &VirtualHost) -> bool {
+    // Rules are compared, not virtual hosts: two hosts can share a VirtualService in part.
     one.routes.iter().any(|route| {
         other.routes.iter().any(|found| {
             found.resource == route.resource
@@ -211,6 +213,7 @@ fn unprotected_below(listener: &Listener, pattern: &HostPattern) -> BTreeSet<Hos
     if matches!(pattern, HostPattern::Exact(_)) {
         return BTreeSet::new();
     }
+    // A denial for the wildcard would match these hosts too, which clients reach without a certificate.
     let wildcard = table([pattern]);
     listener
         .chains

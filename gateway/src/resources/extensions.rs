@@ -90,6 +90,7 @@ impl Extension {
     /// The address of the module.
     #[must_use]
     pub fn url(&self) -> &str {
+        // A TrafficExtension has the fields in `wasm`, a WasmPlugin has them in the specification itself.
         self.spec
             .wasm
             .as_ref()
@@ -99,10 +100,9 @@ impl Extension {
     /// The configuration of the module.
     #[must_use]
     pub fn config(&self) -> Option<&Value> {
-        let own = self.spec.plugin_config.as_ref();
-        self.spec
-            .wasm
-            .as_ref()
-            .map_or(own, |module| module.plugin_config.as_ref())
+        match &self.spec.wasm {
+            Some(module) => module.plugin_config.as_ref(),
+            None => self.spec.plugin_config.as_ref(),
+        }
     }
 }

@@ -53,6 +53,7 @@ impl GatewayReference {
         }
         match (text.split_once('/'), text.split_once('.')) {
             (Some((".", name)), _) => Self::Local(name.into()),
+            // A slash takes precedence over a dot, which a name can contain.
             (Some((namespace, name)), _) => Self::Qualified(GatewayName::new(namespace, name)),
             (None, None) => Self::Local(text.into()),
             // The legacy form is a host name, whose second label is the namespace.

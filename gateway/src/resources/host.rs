@@ -38,6 +38,7 @@ impl TryFrom<String> for HostText {
     type Error = InvalidHost;
 
     fn try_from(text: String) -> Result<Self, InvalidHost> {
+        // The pattern after the namespace must be one that Envoy can match.
         if let Err(error) = rule::host::istio_pattern(&text) {
             return Err(InvalidHost { text, error });
         }
@@ -118,6 +119,7 @@ impl NamespacedHost {
         let mut sanitized = Vec::with_capacity(hosts.len());
         for text in hosts {
             let host = text.host();
+            // `*/*` allows every host for every namespace, so the other hosts add nothing.
             sanitized.push(match text.namespace() {
                 Some("*") if host == "*" => return vec![Self::of_any_namespace("*")],
                 None | Some("*") => Self::of_any_namespace(host),

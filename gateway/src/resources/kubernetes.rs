@@ -154,6 +154,7 @@ pub enum TargetPort {
 impl<'de> Deserialize<'de> for TargetPort {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         use serde::de::Error as _;
+        // Kubernetes has one field for both, of the type `IntOrString`.
         match serde_json::Value::deserialize(deserializer)? {
             serde_json::Value::String(name) => Ok(Self::Name(name)),
             other => u16::deserialize(other)
@@ -211,6 +212,7 @@ impl TryFrom<SecretText> for Secret {
             data,
             string_data,
         } = text;
+        // Istio reads `tls.crt` and `tls.key`, and otherwise the older keys `cert` and `key`.
         let certificate = value(
             string_data.tls_crt.or(string_data.cert),
             data.tls_crt.or(data.cert),
@@ -254,7 +256,7 @@ pub struct Ingress {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct IngressSpec {
-    /// The IngressClass, which names the controller.
+    /// The `IngressClass`, which names the controller.
     #[serde(default)]
     pub ingress_class_name: Option<String>,
     #[serde(default, deserialize_with = "nullable")]
@@ -290,7 +292,7 @@ pub struct IngressRule {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct IngressPaths {}
 
-/// An IngressClass, which names the controller of Ingresses.
+/// An `IngressClass`, which names the controller of Ingresses.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct IngressClass {
     pub metadata: Metadata,

@@ -31,6 +31,7 @@ impl Manifests {
 
     /// Replaces the manifest of a resource, or removes it for `None`.
     pub fn set(&mut self, resource: &ResourceName, manifest: Option<Value>) {
+        // Commands that do not change resources do not keep manifests, which are large.
         let Some(kept) = &mut self.0 else { return };
         match manifest {
             Some(manifest) => kept.insert(resource.clone(), manifest),

@@ -16,6 +16,7 @@ pub(super) struct Selectors<'s, V> {
 
 impl<'s, V: Copy> Selectors<'s, V> {
     pub(super) fn new(values: Vec<(&'s Labels, V)>) -> Self {
+        // The number of selectors that have each label.
         let mut counts: HashMap<(&str, &str), usize> = HashMap::new();
         for label in values.iter().flat_map(|(selector, _)| pairs(selector)) {
             *counts.entry(label).or_default() += 1;
@@ -48,6 +49,7 @@ impl<'s, V: Copy> Selectors<'s, V> {
 
     /// The values of selectors with labels, all of which are among `labels`.
     pub(super) fn matching<'a>(&'a self, labels: &'a Labels) -> impl Iterator<Item = &'a V> {
+        // Each selector is stored under one of its labels, so no value is found twice.
         pairs(labels)
             .filter_map(|label| self.by_label.get(&label))
             .flatten()

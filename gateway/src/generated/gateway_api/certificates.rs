@@ -34,6 +34,7 @@ impl State {
         if secret.certificate.is_none() || !secret.has_key {
             return Self::Incomplete;
         }
+        // istiod checks the pair before it sends it to Envoy, and does not program the listener.
         let is_broken = matches!(Contents::from_secret(secret), Contents::Broken);
         if is_broken || secret.key_fits == Some(false) {
             return Self::Malformed;
@@ -124,6 +125,7 @@ impl<'r> Certificates<'r> {
 
     /// Whether a grant in `namespace` allows resources of a kind in `own` to refer to the Secret.
     fn is_granted(&self, reference: &Reference, kind: Kind, own: &str, namespace: &str) -> bool {
+        // A grant is in the namespace of the Secret. One entry of `from` and one of `to` must match.
         self.grants
             .get(namespace)
             .into_iter()

@@ -60,6 +60,7 @@ impl LabelSelector {
     /// Whether the selector matches labels.
     #[must_use]
     pub fn matches(&self, labels: &Labels) -> bool {
+        // An empty selector matches every namespace.
         self.match_labels
             .iter()
             .all(|(key, value)| labels.get(key) == Some(value))
