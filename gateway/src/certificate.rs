@@ -69,7 +69,7 @@ impl Certificate {
 
     /// Whether the certificate matches some host of a pattern.
     #[must_use]
-    pub fn suits(&self, pattern: &HostPattern) -> bool {
+    pub(crate) fn suits(&self, pattern: &HostPattern) -> bool {
         self.names.iter().any(|name| pattern.is_certified_by(name))
     }
 }

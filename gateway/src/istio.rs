@@ -5,11 +5,11 @@ use super::resources::Labels;
 
 /// The root namespace of a default installation (Istio `meshConfig.rootNamespace`): a plugin there applies
 /// to all namespaces. It is also the namespace of the default ingress gateway.
-pub const ROOT_NAMESPACE: &str = "istio-system";
+pub(crate) const ROOT_NAMESPACE: &str = "istio-system";
 
 /// The label of pods that istiod deploys for a Gateway of the Gateway API; its value is the name of the
 /// Gateway.
-pub const GATEWAY_NAME_LABEL: &str = "gateway.networking.k8s.io/gateway-name";
+pub(crate) const GATEWAY_NAME_LABEL: &str = "gateway.networking.k8s.io/gateway-name";
 
 /// The label by which Gateways select the default ingress gateway.
 pub(crate) const DEFAULT_SELECTOR: (&str, &str) = ("istio", "ingressgateway");

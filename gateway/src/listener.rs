@@ -169,7 +169,7 @@ impl Listener {
 
     /// The index of that filter chain in [`Self::chains`].
     #[must_use]
-    pub fn chain_place(&self, sni: &[u8]) -> Option<usize> {
+    pub(crate) fn chain_place(&self, sni: &[u8]) -> Option<usize> {
         // Without an SNI, and with one that is not a host name, no server name matches.
         let index = match Host::from_sni(sni) {
             Some(host) => self.by_server_name.best(host),

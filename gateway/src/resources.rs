@@ -1,13 +1,13 @@
 //! The resources that decide what a gateway serves, as they are written. [`Resources`] is a plain value:
 //! a caller can change it and compute the model again.
 
-pub mod extensions;
-pub mod gateway_api;
+pub(crate) mod extensions;
+pub(crate) mod gateway_api;
 mod gateway_name;
 mod host;
 pub mod istio;
 pub(crate) mod kind;
-pub mod kubernetes;
+pub(crate) mod kubernetes;
 mod manifests;
 
 use std::collections::BTreeMap;

@@ -172,7 +172,7 @@ impl Protocol {
 
 /// How a server handles connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Handling {
+pub(crate) enum Handling {
     /// HTTP in plain text.
     PlainHttp,
     /// HTTP over TLS, which the gateway terminates. The gateway offers HTTP/2.
@@ -208,7 +208,7 @@ impl Server {
 
     /// How the server handles connections (Istio `pkg/config/gateway/gateway.go`).
     #[must_use]
-    pub fn handling(&self) -> Handling {
+    pub(crate) fn handling(&self) -> Handling {
         match (self.protocol, self.tls) {
             // The protocol takes precedence: istiod ignores the TLS settings of an HTTP server.
             (Protocol::Http, _) => Handling::PlainHttp,

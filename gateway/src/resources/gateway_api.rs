@@ -6,9 +6,9 @@ mod routes;
 
 use serde::Deserialize;
 
-pub use self::namespaces::{From, LabelExpression, LabelOperator, LabelSelector, Namespaces};
+pub(crate) use self::namespaces::{From, LabelSelector, Namespaces};
 pub(crate) use self::routes::RouteText;
-pub use self::routes::{Reference, Route, RouteKind, RouteRule, RouteSpec};
+pub(crate) use self::routes::{Reference, Route, RouteKind};
 use super::{HostText, Labels, Metadata, nullable};
 
 /// A Gateway of the Gateway API.

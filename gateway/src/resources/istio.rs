@@ -107,7 +107,7 @@ impl TlsMode {
 
     /// Whether a client needs a certificate to connect.
     #[must_use]
-    pub fn demands_client_certificate(self) -> bool {
+    pub(crate) fn demands_client_certificate(self) -> bool {
         matches!(self, Self::Mutual | Self::IstioMutual)
     }
 }

@@ -54,7 +54,7 @@ pub enum RouteKind {
 impl RouteKind {
     /// The kind of the resource.
     #[must_use]
-    pub fn resource_kind(self) -> Kind {
+    pub(crate) fn resource_kind(self) -> Kind {
         match self {
             Self::Http => Kind::HttpRoute,
             Self::Grpc => Kind::GrpcRoute,
