@@ -6,7 +6,7 @@ mod routes;
 
 use serde::Deserialize;
 
-pub(crate) use self::namespaces::{From, LabelSelector, Namespaces};
+pub(crate) use self::namespaces::{FromNamespaces, LabelSelector, Namespaces};
 pub(crate) use self::routes::RouteText;
 pub(crate) use self::routes::{Reference, Route, RouteKind};
 use super::{HostText, Labels, Metadata, nullable};

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::resources::gateway_api::{AllowedRoutes, ApiGateway, From, LabelSelector, Namespaces};
+use crate::resources::gateway_api::{
+    AllowedRoutes, ApiGateway, FromNamespaces, LabelSelector, Namespaces,
+};
 use crate::resources::{Labels, NamespacedHost, Resources};
 
 /// The label that Kubernetes gives every namespace.
@@ -55,15 +57,15 @@ impl<'r> Admission<'r> {
         let namespaces = allowed.and_then(|allowed| allowed.namespaces.as_ref());
         let from = namespaces
             .and_then(|namespaces| namespaces.from)
-            .unwrap_or(From::Same);
+            .unwrap_or(FromNamespaces::Same);
         let selector = namespaces.and_then(|namespaces| namespaces.selector.as_ref());
         let names = match (from, selector) {
-            (From::Same, _) => vec![own],
-            (From::All, _) | (From::Selector, None) => {
+            (FromNamespaces::Same, _) => vec![own],
+            (FromNamespaces::All, _) | (FromNamespaces::Selector, None) => {
                 return vec![NamespacedHost::of_any_namespace(host)];
             }
-            (From::Selector, Some(selector)) => self.selected(selector),
-            (From::None, _) => Vec::new(),
+            (FromNamespaces::Selector, Some(selector)) => self.selected(selector),
+            (FromNamespaces::None, _) => Vec::new(),
         };
         // The listener exists even if no route can attach to it.
         if names.is_empty() {
@@ -97,10 +99,10 @@ pub(super) fn allows_listeners(
         return false;
     };
     match from {
-        Some(From::All) => true,
-        Some(From::Same) => namespace == gateway.metadata.namespace,
-        Some(From::None) => false,
-        Some(From::Selector) | None => selector
+        Some(FromNamespaces::All) => true,
+        Some(FromNamespaces::Same) => namespace == gateway.metadata.namespace,
+        Some(FromNamespaces::None) => false,
+        Some(FromNamespaces::Selector) | None => selector
             .as_ref()
             .is_some_and(|selector| admission.selected(selector).contains(&namespace)),
     }

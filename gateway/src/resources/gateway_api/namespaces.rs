@@ -8,14 +8,14 @@ use crate::resources::{Labels, nullable};
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 pub struct Namespaces {
     #[serde(default)]
-    pub from: Option<From>,
+    pub from: Option<FromNamespaces>,
     #[serde(default)]
     pub selector: Option<LabelSelector>,
 }
 
 /// How namespaces are selected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-pub enum From {
+pub enum FromNamespaces {
     All,
     /// The namespace of the Gateway.
     Same,
