@@ -47,7 +47,7 @@ impl Tables {
     /// # Errors
     /// Two listeners on one port of different workloads or addresses have different servers. A plugin cannot
     /// distinguish such listeners.
-    pub fn of<'m>(
+    pub fn new<'m>(
         workloads: impl IntoIterator<Item = &'m Workload>,
         listing: Listing,
     ) -> Result<Self, Conflict> {

@@ -36,7 +36,7 @@ pub(super) fn drafts(
     let request = Request::parse(draft.clone())?;
     let namespace = request.metadata.namespace.to_string();
     let reached = reached(&model, &namespace, &request.attachment);
-    let tables = Tables::of(reached.iter().copied(), listing).map_err(differ)?;
+    let tables = Tables::new(reached.iter().copied(), listing).map_err(differ)?;
     if tables.tables.is_empty() {
         bail!(nothing_reached(source, &model, &namespace));
     }
