@@ -8,7 +8,7 @@ use rule::HostPattern;
 use rule::host::HostTable;
 
 use super::attached::{Attached, Proxy};
-use super::listener::{Duplicate, FilterChain, Service};
+use super::listener::{ChainKind, Duplicate, FilterChain};
 use super::resources::istio::{TcpRoute, TlsRoute};
 use super::resources::{HostText, pattern};
 use super::routes::{Binding, BindingOrigin, ProxyContext, l4_applies};
@@ -34,7 +34,7 @@ pub(crate) fn chains(
             let table = virtual_hosts::route_table(server, attached, proxy);
             vec![FilterChain {
                 server_names: server_names(server),
-                service: Service::Https(table),
+                kind: ChainKind::Https(table),
                 ..chain_for_all(server, "https", proxy)
             }]
         }
@@ -53,7 +53,7 @@ pub(crate) fn chains(
             .into_iter()
             .map(|server_names| FilterChain {
                 server_names,
-                service: Service::Passthrough,
+                kind: ChainKind::Passthrough,
                 ..chain_for_all(server, "passthrough", proxy)
             })
             .collect(),
@@ -74,7 +74,7 @@ fn chain_for_all(server: &Arc<Server>, prefix: &str, proxy: Proxy<'_>) -> Filter
             .iter()
             .map(|credential| credential.resolve(proxy.namespace))
             .collect(),
-        service: Service::Tcp,
+        kind: ChainKind::Tcp,
     }
 }
 
@@ -82,7 +82,7 @@ fn chain_for_all(server: &Arc<Server>, prefix: &str, proxy: Proxy<'_>) -> Filter
 fn plain_chain(server: &Arc<Server>, proxy: Proxy<'_>) -> FilterChain {
     FilterChain {
         tls: None,
-        service: Service::Plain,
+        kind: ChainKind::Plain,
         ..chain_for_all(server, "plain", proxy)
     }
 }

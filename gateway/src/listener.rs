@@ -54,12 +54,12 @@ pub struct FilterChain {
     pub tls: Option<TlsMode>,
     /// The sources of its certificates.
     pub credentials: Vec<Credential>,
-    pub service: Service,
+    pub kind: ChainKind,
 }
 
 /// How a [`FilterChain`] handles connections.
 #[derive(Clone, Debug)]
-pub enum Service {
+pub enum ChainKind {
     /// It terminates TLS and routes requests over HTTP/1.1 and HTTP/2.
     Https(RouteTable),
     /// It terminates TLS and forwards the content.
@@ -258,12 +258,12 @@ impl FilterChain {
     /// The outcome of a request for an authority on a connection of this chain.
     #[must_use]
     pub fn answer(&self, authority: &[u8]) -> Answer<'_> {
-        let (outcome, virtual_host) = match &self.service {
-            Service::Https(table) => table.answer(authority),
-            Service::Tcp => (Outcome::Tcp, None),
-            Service::Passthrough => (Outcome::Passthrough, None),
+        let (outcome, virtual_host) = match &self.kind {
+            ChainKind::Https(table) => table.answer(authority),
+            ChainKind::Tcp => (Outcome::Tcp, None),
+            ChainKind::Passthrough => (Outcome::Passthrough, None),
             // The handshake of TLS is not valid plain text.
-            Service::Plain => (Outcome::Reset, None),
+            ChainKind::Plain => (Outcome::Reset, None),
         };
         Answer {
             outcome,
@@ -274,9 +274,9 @@ impl FilterChain {
 
     /// The domains of the virtual hosts that have routes.
     pub fn domains(&self) -> impl Iterator<Item = &HostPattern> {
-        let virtual_hosts = match &self.service {
-            Service::Https(table) => table.virtual_hosts.as_slice(),
-            Service::Tcp | Service::Passthrough | Service::Plain => &[],
+        let virtual_hosts = match &self.kind {
+            ChainKind::Https(table) => table.virtual_hosts.as_slice(),
+            ChainKind::Tcp | ChainKind::Passthrough | ChainKind::Plain => &[],
         };
         virtual_hosts
             .iter()

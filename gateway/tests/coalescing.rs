@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use gateway::documents::read;
 use gateway::findings::{self, Code, Input};
-use gateway::listener::{Listener, Service};
+use gateway::listener::{ChainKind, Listener};
 use gateway::resources::istio::TlsMode;
 use gateway::{Answer, Certificates, Credential, FilterChain, Model, Outcome, Resources};
 use proptest::prelude::*;
@@ -181,7 +181,7 @@ fn names(listener: &Listener) -> BTreeSet<String> {
     for chain in &listener.chains {
         names.extend(chain.server_names.iter().map(ToString::to_string));
         names.extend(certified(chain).map(ToOwned::to_owned));
-        if let Service::Https(table) = &chain.service {
+        if let ChainKind::Https(table) = &chain.kind {
             let domains = table.virtual_hosts.iter().flat_map(|host| &host.domains);
             names.extend(domains.map(ToString::to_string));
         }
@@ -194,7 +194,7 @@ fn names(listener: &Listener) -> BTreeSet<String> {
 }
 
 fn offers_requests(chain: &FilterChain) -> bool {
-    matches!(chain.service, Service::Https(_)) && chain.tls != Some(TlsMode::IstioMutual)
+    matches!(chain.kind, ChainKind::Https(_)) && chain.tls != Some(TlsMode::IstioMutual)
 }
 
 fn is_covered(chain: &FilterChain, authority: &str) -> bool {

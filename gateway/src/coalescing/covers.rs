@@ -9,7 +9,7 @@ use rule::HostPattern;
 use super::Known;
 use super::site::Site;
 use crate::certificates::Contents;
-use crate::listener::Service;
+use crate::listener::ChainKind;
 use crate::resources::istio::TlsMode;
 use crate::{Certificates, Credential, FilterChain};
 use sets::Shown;
@@ -59,7 +59,7 @@ pub(crate) fn covers(site: &Site<'_>, certificates: &Certificates) -> Vec<Cover>
 
 /// Whether clients may reuse a connection: for HTTP/2, and with a certificate that shows hosts.
 fn offers_requests(chain: &FilterChain) -> bool {
-    matches!(chain.service, Service::Https(_)) && chain.tls != Some(TlsMode::IstioMutual)
+    matches!(chain.kind, ChainKind::Https(_)) && chain.tls != Some(TlsMode::IstioMutual)
 }
 
 /// The names of all certificates that a filter chain may show, each once and sorted.

@@ -5,7 +5,7 @@ use rule::host::istio::{IstioHost, IstioHosts};
 
 use super::finding::Findings;
 use super::{Code, Finding};
-use crate::listener::Service;
+use crate::listener::ChainKind;
 use crate::{FilterChain, Listener, Outcome, Workload};
 
 pub(super) fn find(workload: &Workload, listener: &Listener, findings: &mut Findings<'_>) {
@@ -40,7 +40,7 @@ pub(super) fn find(workload: &Workload, listener: &Listener, findings: &mut Find
 /// The hosts without a virtual host; for a wildcard, without one for any of its hosts: the routes
 /// of a wildcard server are often those of single hosts, and nobody asks for the others.
 fn unattached(chain: &FilterChain) -> Vec<String> {
-    let Service::Https(table) = &chain.service else {
+    let ChainKind::Https(table) = &chain.kind else {
         return Vec::new();
     };
     let mut domains = IstioHosts::default();

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::group::{Group, Member};
 use super::refusal::{GUARD, Obstacle, Reason};
 use super::state::State;
-use crate::listener::Service;
+use crate::listener::ChainKind;
 use crate::resources::Metadata;
 use crate::server::Entry;
 use crate::{Model, ServerId};
@@ -151,7 +151,7 @@ fn not_https(group: &Group<'_>) -> Option<Obstacle> {
     let mut chains = group.listener.chains.iter();
     let found = chains.find(|chain| {
         let is_member = group.members().any(|member| member.id == chain.server.id);
-        is_member && !matches!(chain.service, Service::Https(_))
+        is_member && !matches!(chain.kind, ChainKind::Https(_))
     })?;
     Some(Obstacle::new(
         Reason::NotHttps,

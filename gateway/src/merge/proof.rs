@@ -11,7 +11,7 @@ use rule::{Host, HostPattern};
 
 use super::state::State;
 use super::write::{Edit, Inapplicable, Write};
-use crate::listener::{RouteSource, Service, names};
+use crate::listener::{ChainKind, RouteSource, names};
 use crate::resources::istio::TlsMode;
 use crate::{Certificates, FilterChain, Listener, Model, Outcome, Workload};
 
@@ -265,9 +265,9 @@ fn fresh(
     let Some(chain) = listener.chain(host.as_bytes()) else {
         return reset();
     };
-    let table = match (&chain.service, tables.0.get(chain.name.as_str())) {
-        (Service::Https(_), Some(table)) => Some(*table),
-        (Service::Https(_), None) => None,
+    let table = match (&chain.kind, tables.0.get(chain.name.as_str())) {
+        (ChainKind::Https(_), Some(table)) => Some(*table),
+        (ChainKind::Https(_), None) => None,
         _ => Some(chain),
     };
     let answer = table.map(|table| table.answer(host.as_bytes()));

@@ -6,7 +6,7 @@ use rule::HostPattern;
 use rule::host::HostTable;
 
 use super::Connections;
-use crate::listener::Service;
+use crate::listener::ChainKind;
 use crate::{FilterChain, Listener};
 
 /// The indices of filter chains in [`Listener::chains`].
@@ -58,7 +58,7 @@ fn allowed_names(listener: &Listener, owner: &FilterChain) -> BTreeSet<HostPatte
     listener
         .chains
         .iter()
-        .filter(|chain| !matches!(chain.service, Service::Https(_)))
+        .filter(|chain| !matches!(chain.kind, ChainKind::Https(_)))
         .chain([owner])
         .flat_map(|chain| chain.server_names.iter().cloned())
         .collect()

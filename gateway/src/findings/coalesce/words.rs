@@ -1,7 +1,7 @@
 //! A pair in words: what happens, how one can tell, what to do.
 
 use crate::coalescing::{Defect, Pair, Site};
-use crate::listener::Service;
+use crate::listener::ChainKind;
 use crate::server::Entry;
 use crate::{Certificates, FilterChain, Outcome, VirtualHost, Workload};
 
@@ -121,7 +121,7 @@ impl<'s> Scene<'s> {
         } = self;
         let is_classic =
             |chain: &FilterChain| matches!(chain.server.id.entry, Entry::Server { .. });
-        if !matches!(owner.service, Service::Https(_)) {
+        if !matches!(owner.kind, ChainKind::Https(_)) {
             return Some("one of them does not terminate HTTPS");
         }
         if connection.tls != owner.tls {
