@@ -1,6 +1,6 @@
 //! The listeners of Envoy, and the outcome of a request on each of them.
 
-mod names;
+mod sample_hosts;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::resources::ResourceName;
 use super::resources::istio::TlsMode;
 use super::routes::Rule;
 use super::server::{Server, ServerId};
-pub use names::{names, samples};
+pub use sample_hosts::{sample_hosts, samples};
 
 /// An address and a port with filter chains. Envoy selects the chain of a connection by SNI.
 #[derive(Clone, Debug)]

@@ -26,7 +26,7 @@ use std::collections::BTreeSet;
 use rule::HostPattern;
 
 use crate::findings;
-use crate::listener::names;
+use crate::listener::sample_hosts;
 use crate::{Certificates, DropReason, Listener, Model, Outcome, ServerId, Workload};
 use group::{Group, Member};
 pub use proof::{Broken, Flaw, Fresh, Strictness, prove};
@@ -274,7 +274,7 @@ fn hosts(group: &Group<'_>) -> Vec<String> {
                 .is_some_and(|chain| chain.server.id == member.id);
             is_member && answer.outcome == Outcome::Served && !hosts.contains(name)
         };
-        let own: Vec<String> = names(&patterns).into_iter().filter(is_own).collect();
+        let own: Vec<String> = sample_hosts(&patterns).into_iter().filter(is_own).collect();
         hosts.extend(own);
     }
     hosts

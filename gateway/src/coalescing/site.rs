@@ -6,7 +6,7 @@ use rule::HostPattern;
 use rule::host::certificate::CertifiedHosts;
 use rule::host::istio::{IstioHost, IstioHosts};
 
-use crate::listener::names;
+use crate::listener::sample_hosts;
 use crate::{Answer, Certificates, FilterChain, Listener, Outcome, ServerId, Workload};
 
 /// A host, with what becomes of requests for it on a connection of its own.
@@ -51,7 +51,7 @@ impl<'m> Site<'m> {
             server_of: Vec::new(),
         };
         site.number_servers();
-        for name in names(&patterns(listener, certificates)) {
+        for name in sample_hosts(&patterns(listener, certificates)) {
             site.add(name);
         }
         for (place, chain) in listener.chains.iter().enumerate() {

@@ -11,7 +11,7 @@ use rule::{Host, HostPattern};
 
 use super::state::State;
 use super::write::{Edit, Inapplicable, Write};
-use crate::listener::{ChainKind, RouteSource, names};
+use crate::listener::{ChainKind, RouteSource, sample_hosts};
 use crate::resources::istio::TlsMode;
 use crate::{Certificates, FilterChain, Listener, Model, Outcome, Workload};
 
@@ -126,7 +126,7 @@ impl<'c> Questions<'c> {
                 let fresh = fresh(listener, &tables, &name, certificates);
                 (name, fresh)
             };
-            let answers = names(&patterns).into_iter().map(answer).collect();
+            let answers = sample_hosts(&patterns).into_iter().map(answer).collect();
             listeners.insert((workload.full_name(), listener.name()), answers);
         }
         Self {

@@ -7,7 +7,7 @@ use rule::HostPattern;
 /// A host for each pattern, each host once. All hosts of a wildcard that no other pattern matches have the
 /// same outcome, so one of them is enough. `*` has no sample.
 #[must_use]
-pub fn names(patterns: &[HostPattern]) -> BTreeSet<String> {
+pub fn sample_hosts(patterns: &[HostPattern]) -> BTreeSet<String> {
     samples(patterns).into_values().collect()
 }
 
@@ -45,7 +45,7 @@ pub fn samples(patterns: &[HostPattern]) -> BTreeMap<HostPattern, String> {
 mod tests {
     use rule::HostPattern;
 
-    use super::names;
+    use super::sample_hosts;
 
     #[track_caller]
     fn check(patterns: &[&str], expected: &[&str]) {
@@ -53,7 +53,7 @@ mod tests {
             .iter()
             .map(|pattern| HostPattern::try_from(*pattern).unwrap())
             .collect();
-        let found: Vec<String> = names(&parsed).into_iter().collect();
+        let found: Vec<String> = sample_hosts(&parsed).into_iter().collect();
         assert_eq!(found, expected, "{patterns:?}");
     }
 
