@@ -164,12 +164,12 @@ impl Listener {
     /// for all names.
     #[must_use]
     pub fn chain(&self, sni: &[u8]) -> Option<&FilterChain> {
-        self.chains.get(self.chain_place(sni)?)
+        self.chains.get(self.chain_index(sni)?)
     }
 
     /// The index of that filter chain in [`Self::chains`].
     #[must_use]
-    pub(crate) fn chain_place(&self, sni: &[u8]) -> Option<usize> {
+    pub(crate) fn chain_index(&self, sni: &[u8]) -> Option<usize> {
         // Without an SNI, and with one that is not a host name, no server name matches.
         let index = match Host::from_sni(sni) {
             Some(host) => self.by_server_name.best(host),

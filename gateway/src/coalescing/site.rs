@@ -75,7 +75,7 @@ impl<'m> Site<'m> {
     }
 
     fn add(&mut self, name: String) {
-        let Some(chain) = self.listener.chain_place(name.as_bytes()) else {
+        let Some(chain) = self.listener.chain_index(name.as_bytes()) else {
             return;
         };
         let fresh = self.listener.answer(name.as_bytes(), name.as_bytes());

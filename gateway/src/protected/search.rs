@@ -89,7 +89,7 @@ impl Search {
         bypasses: &ChainIndices,
     ) -> bool {
         let own = listener
-            .chain_place(host.host.as_bytes())
+            .chain_index(host.host.as_bytes())
             .filter(|index| bypasses.contains(index))
             .and_then(|index| listener.chains.get(index));
         if let Some(own) = own {
@@ -136,7 +136,7 @@ fn protected_hosts<'m>(
             continue;
         };
         // Envoy selects the chain with the most specific name, which can be another one.
-        if listener.chain_place(host.as_bytes()) != Some(index) {
+        if listener.chain_index(host.as_bytes()) != Some(index) {
             continue;
         }
         if let Some(virtual_host) = served(owner, host) {
