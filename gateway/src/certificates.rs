@@ -59,7 +59,7 @@ fn is_placeholder(pem: &[u8]) -> bool {
 impl Certificates {
     /// Reads the certificates of all Secrets.
     #[must_use]
-    pub fn of(resources: &Resources) -> Self {
+    pub fn new(resources: &Resources) -> Self {
         let mut contents = HashMap::new();
         for secret in &resources.secrets {
             // Servers refer to a Secret by name, in the form to which their credentials are resolved.

@@ -7,7 +7,7 @@ pub struct DisjointSets(Vec<usize>);
 impl DisjointSets {
     /// The numbers below `count`, each in its own set.
     #[must_use]
-    pub fn of(count: usize) -> Self {
+    pub fn new(count: usize) -> Self {
         Self((0..count).collect())
     }
 

@@ -1,6 +1,6 @@
 //! The configuration that gateways get from resources, computed by pure functions.
 //!
-//! [`documents`] reads [`Resources`] from text. [`Model::of`] computes the workloads that run them and their
+//! [`documents`] reads [`Resources`] from text. [`Model::new`] computes the workloads that run them and their
 //! listeners: a [`Listener`] has filter chains, which Envoy selects by SNI, and a filter chain has virtual
 //! hosts, which Envoy selects by authority. [`Listener::answer`] returns the outcome of a request. Each
 //! step restates a function of Istio or Envoy and names it; [`istio`] has the constants.

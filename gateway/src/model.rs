@@ -50,7 +50,7 @@ impl Workload {
 impl Model {
     /// Computes the model. The time is near-linear in the number of resources.
     #[must_use]
-    pub fn of(resources: &Resources) -> Self {
+    pub fn new(resources: &Resources) -> Self {
         // The Gateway API and Ingresses first: istiod translates them to Gateways and VirtualServices.
         let Generated {
             mut gateways,

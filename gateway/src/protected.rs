@@ -91,7 +91,7 @@ pub enum OtherListeners {
 impl Boundary {
     /// The boundary of workloads that one policy applies to.
     #[must_use]
-    pub fn of(workloads: &[&Workload]) -> Self {
+    pub fn new(workloads: &[&Workload]) -> Self {
         let mut total = Search::default();
         let mut needs = BTreeSet::new();
         for workload in workloads {

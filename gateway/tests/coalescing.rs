@@ -249,7 +249,7 @@ fn found(resources: &Resources, model: &Model) -> Found {
     let report = findings::check(&Input {
         resources,
         model,
-        certificates: &Certificates::of(resources),
+        certificates: &Certificates::new(resources),
         now: "2026-01-01T00:00:00Z".parse().unwrap(),
         has_all_secrets: false,
     });
@@ -275,7 +275,7 @@ proptest! {
         let mut resources = Resources::default();
         let faults = read("input.yaml", text(&servers, &routes), &mut resources);
         prop_assert!(faults.is_empty(), "{faults:?}");
-        let model = Model::of(&resources);
+        let model = Model::new(&resources);
         let listeners = model.workloads.iter().flat_map(|workload| &workload.listeners);
         let expected: Found = listeners.flat_map(expected).collect();
         prop_assert_eq!(found(&resources, &model), expected);

@@ -165,7 +165,7 @@ fn credentials() {
              spec:\n  selector: {{istio: ingressgateway}}\n  servers:\n  - hosts: [a.example.com]\n    \
              port: {{number: 443, name: a, protocol: HTTPS}}\n    tls: {settings}\n"
         );
-        let model = Model::of(&resources(&text));
+        let model = Model::new(&resources(&text));
         let listener = &model.workloads.first().unwrap().listeners;
         let found = &listener
             .first()

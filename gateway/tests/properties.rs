@@ -117,7 +117,7 @@ fn model(gateways: &[Gateway], routes: &[Routes]) -> Model {
             },
         }));
     }
-    Model::of(&resources)
+    Model::new(&resources)
 }
 
 fn namespace(routes: &Routes) -> &'static str {

@@ -18,7 +18,7 @@ pub(crate) fn components(
     is_ignored: IsIgnored<'_>,
 ) -> Vec<Vec<ServerId>> {
     let site = Site::new(workload, listener, certificates);
-    let mut sets = DisjointSets::of(site.servers().count());
+    let mut sets = DisjointSets::new(site.servers().count());
     for cover in covers(&site, certificates) {
         let relation = Relation::new(&site, &cover, is_ignored);
         for pair in &relation.special {

@@ -30,7 +30,7 @@ impl State {
     /// What istiod makes of them.
     #[must_use]
     pub fn model(&self) -> Model {
-        Model::of(&self.0)
+        Model::new(&self.0)
     }
 
     /// A Gateway.

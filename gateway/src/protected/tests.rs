@@ -62,8 +62,8 @@ fn boundary(gateways: &[&str], services: &[&str]) -> Boundary {
     let mut resources = Resources::default();
     let faults = read("-", text.as_bytes(), &mut resources);
     assert!(faults.is_empty(), "{faults:?}");
-    let model = Model::of(&resources);
-    Boundary::of(&model.workloads.iter().collect::<Vec<_>>())
+    let model = Model::new(&resources);
+    Boundary::new(&model.workloads.iter().collect::<Vec<_>>())
 }
 
 fn list<T: ToString>(values: &BTreeSet<T>) -> String {
@@ -171,8 +171,8 @@ fn some_rules_in_common_are_enough() {
     let text = [gateway(W), gateway(B), both("v1", "w,b"), both("v2", "b")].concat();
     let mut resources = Resources::default();
     assert!(read("-", text.as_bytes(), &mut resources).is_empty());
-    let model = Model::of(&resources);
-    let found = Boundary::of(&model.workloads.iter().collect::<Vec<_>>());
+    let model = Model::new(&resources);
+    let found = Boundary::new(&model.workloads.iter().collect::<Vec<_>>());
     assert_eq!(found.denials.len(), 1);
     assert!(!found.ports_are_certain);
 }

@@ -269,7 +269,7 @@ fn of_cluster(kubectl: &Kubectl) -> Model {
     let text = kubectl.run(&["get", kinds, "-A", "-o", "json"]).unwrap();
     let mut resources = Resources::default();
     assert_eq!(read("-", &text, &mut resources), []);
-    Model::of(&resources)
+    Model::new(&resources)
 }
 
 /// What Envoy has, once that is what is expected or time is up.

@@ -32,7 +32,7 @@ pub(super) fn drafts(
     if inputs.finish(console) != ExitStatus::Yes {
         return Ok(None);
     }
-    let model = Model::of(&inputs.resources);
+    let model = Model::new(&inputs.resources);
     let request = Request::parse(draft.clone())?;
     let namespace = request.metadata.namespace.to_string();
     let reached = reached(&model, &namespace, &request.attachment);

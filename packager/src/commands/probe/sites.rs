@@ -26,8 +26,8 @@ impl Sites {
             return Ok(Self::default());
         }
         let inputs = inputs::read(paths, console)?;
-        let model = Model::of(&inputs.resources);
-        let certificates = Certificates::of(&inputs.resources);
+        let model = Model::new(&inputs.resources);
+        let certificates = Certificates::new(&inputs.resources);
         Ok(Self(Some(Read {
             inputs,
             model,

@@ -116,7 +116,7 @@ fn site<'r>(
         .iter()
         .map(|server| of(server).unwrap_or_default());
     let mut joined = Joined {
-        sets: DisjointSets::of(listener.servers.len()),
+        sets: DisjointSets::new(listener.servers.len()),
         findings: own.collect(),
     };
     for (place, finding) in told {
