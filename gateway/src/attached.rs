@@ -39,7 +39,7 @@ pub(crate) struct Attached<'r> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct ServerIndex(usize);
 
-/// The routes of each server, in the order of `servers`; those of one server by precedence (Istio
+/// The routes of each server, in the order of `servers`. The routes of one server are sorted by precedence (Istio
 /// `pilot/pkg/networking/core/gateway.go`, `buildGatewayHTTPRouteConfig`, and `pkg/config/host/names.go`,
 /// `NamesForNamespace` and `Intersection`).
 pub(crate) fn attach<'r>(

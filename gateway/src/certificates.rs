@@ -51,7 +51,7 @@ fn is_whole(pem: &[u8]) -> bool {
         .all(|found| found.is_ok_and(|der| X509Certificate::from_der(&der).is_ok()))
 }
 
-/// Whether this is a text in place of a certificate, such as `REDACTED`.
+/// Whether this is a text instead of a certificate, such as `REDACTED`.
 fn is_placeholder(pem: &[u8]) -> bool {
     std::str::from_utf8(pem).is_ok_and(|text| !text.contains("-----BEGIN"))
 }

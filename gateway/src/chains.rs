@@ -193,7 +193,7 @@ pub(crate) fn by_server_name(chains: &[FilterChain]) -> (HostTable<usize>, Vec<D
     let mut duplicates = Vec::new();
     for (index, chain) in chains.iter().enumerate() {
         for host in &chain.server_names {
-            // The index can be that of the same chain: `a.com` and `A.com` are one name for Envoy.
+            // One chain can have a name twice: `a.com` and `A.com` are equal for Envoy.
             if let Some(first) = table.get(host) {
                 duplicates.push(Duplicate {
                     host: host.clone(),

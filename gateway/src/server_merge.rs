@@ -97,7 +97,7 @@ struct HostOwner {
 impl Admitted {
     /// Adds a server, unless it conflicts with an older one.
     fn admit(&mut self, server: &Arc<Server>, port: u16) -> Result<(), DropReason> {
-        // istiod checks the hosts first, and only those of servers with TLS settings. A server that is
+        // istiod checks the hosts first, and only for servers with TLS settings. A server that is
         // dropped for another reason keeps its hosts.
         if server.tls.is_some() {
             self.claim_hosts(server, port)?;

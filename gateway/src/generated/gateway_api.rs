@@ -160,7 +160,7 @@ fn istio_gateways<'r>(resources: &'r Resources, generated: &mut Generated) -> Ve
     gateways
 }
 
-/// The listeners of a Gateway, then those of the ListenerSets that it allows. istiod does not program the
+/// The listeners of a Gateway, then the listeners of the ListenerSets that it allows. istiod does not program the
 /// listeners of other ListenerSets.
 fn allowed_listeners<'r>(
     gateway: &'r ApiGateway,

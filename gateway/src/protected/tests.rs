@@ -24,8 +24,7 @@ fn gateway(words: &str) -> String {
     )
 }
 
-/// A VirtualService, from `NAME GATEWAY,… HOST…`; one for connections if the name begins with `tls`
-/// or `tcp`.
+/// A VirtualService from `NAME GATEWAY,… HOST…`. It has TLS or TCP rules if the name begins with `tls` or `tcp`.
 fn routes(words: &str) -> String {
     let mut words = words.split(' ');
     let mut next = || words.next().unwrap();
@@ -256,8 +255,8 @@ fn a_host_that_another_port_serves_without_a_certificate_stays() {
     );
 }
 
-/// On the other port the host's own connections are passed through, those of the owner's second host
-/// are not.
+/// On the other port the gateway forwards connections for the host to a backend, and terminates connections for
+/// the second host of the owner.
 #[test]
 fn a_listener_of_another_port_has_the_routes() {
     check(

@@ -127,7 +127,7 @@ pub struct Listener {
     pub protocol: String,
     #[serde(default)]
     pub tls: Option<ListenerTls>,
-    /// The routes that can attach; by default those of its own namespace.
+    /// The routes that can attach; by default the routes of its own namespace.
     #[serde(default)]
     pub allowed_routes: Option<AllowedRoutes>,
 }
