@@ -8,9 +8,9 @@ mod answer;
 mod report;
 mod site;
 
-pub use answer::{Answer, Body, Seen, is_told};
+pub use answer::{Answer, Body, Seen, is_identifying};
 pub use report::{Report, Row};
-pub use site::{Choice, Place, Site, choose};
+pub use site::{Choice, ProbeTarget, Site, choose};
 
 use serde::{Serialize, Serializer};
 

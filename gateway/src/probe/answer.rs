@@ -23,7 +23,7 @@ pub enum Seen {
 #[serde(rename_all = "camelCase")]
 pub struct Answer {
     pub status: u16,
-    /// The headers that [`is_told`] selects.
+    /// The headers that [`is_identifying`] selects.
     pub headers: BTreeMap<String, String>,
     pub body: Body,
     /// Whether the server requested a client certificate and the prober presented one.
@@ -93,7 +93,7 @@ const IDENTIFYING: [&str; 8] = [
 
 /// Whether a header, in lower case, is reported and compared because it identifies the backend.
 #[must_use]
-pub fn is_told(name: &str) -> bool {
+pub fn is_identifying(name: &str) -> bool {
     IDENTIFYING.contains(&name)
         || (name.starts_with("x-envoy-") && name != "x-envoy-upstream-service-time")
 }

@@ -13,7 +13,7 @@ pub struct Site<'m> {
 
 /// What the prober knows about the gateway before it reads resources.
 #[derive(Clone, Copy, Debug)]
-pub struct Place<'p> {
+pub struct ProbeTarget<'p> {
     /// The port that the prober connects to.
     pub port: u16,
     pub sni: &'p str,
@@ -77,15 +77,15 @@ impl<'m> Site<'m> {
     }
 
     /// Whether the server for the SNI has the certificate that the gateway presented.
-    fn has_certificate(&self, place: Place<'_>, certificates: &Certificates) -> bool {
-        let Some(chain) = self.listener.chain(place.sni.as_bytes()) else {
+    fn has_certificate(&self, target: ProbeTarget<'_>, certificates: &Certificates) -> bool {
+        let Some(chain) = self.listener.chain(target.sni.as_bytes()) else {
             return false;
         };
         chain
             .credentials
             .iter()
             .filter_map(|credential| certificates.known(credential))
-            .any(|certificate| Some(certificate.fingerprint.as_str()) == place.fingerprint)
+            .any(|certificate| Some(certificate.fingerprint.as_str()) == target.fingerprint)
     }
 
     /// Whether Envoy accepts the listener and has a TLS server for an SNI.
@@ -99,7 +99,11 @@ impl<'m> Site<'m> {
 /// these those with the port. A condition that no listener meets is ignored. The port is the weakest condition,
 /// because the prober can connect to a load balancer or a forwarded port.
 #[must_use]
-pub fn choose<'m>(model: &'m Model, certificates: &Certificates, place: Place<'_>) -> Choice<'m> {
+pub fn choose<'m>(
+    model: &'m Model,
+    certificates: &Certificates,
+    target: ProbeTarget<'_>,
+) -> Choice<'m> {
     let mut sites = Vec::new();
     for workload in &model.workloads {
         for listener in &workload.listeners {
@@ -107,11 +111,11 @@ pub fn choose<'m>(model: &'m Model, certificates: &Certificates, place: Place<'_
         }
     }
     // The SNI is required, because a listener without it resets the connection.
-    sites.retain(|site| site.has_server(place.sni));
+    sites.retain(|site| site.has_server(target.sni));
 
     // The certificate is strong evidence, but the input may lack the Secret.
-    let sites = narrowed(sites, |site| site.has_certificate(place, certificates));
-    let mut sites = narrowed(sites, |site| site.has_port(place.port)).into_iter();
+    let sites = narrowed(sites, |site| site.has_certificate(target, certificates));
+    let mut sites = narrowed(sites, |site| site.has_port(target.port)).into_iter();
     Choice {
         site: sites.next(),
         others: sites.collect(),

@@ -1,4 +1,4 @@
-use super::answer::{Answer, Body, Seen, is_told};
+use super::answer::{Answer, Body, Seen, is_identifying};
 use super::{Evidence, Report, Row, Verdict};
 use crate::advice::Advice;
 
@@ -232,7 +232,7 @@ fn headers() {
         ("date", false),
         ("x-request-id", false),
     ] {
-        assert_eq!(is_told(header), expected, "{header}");
+        assert_eq!(is_identifying(header), expected, "{header}");
     }
 }
 
