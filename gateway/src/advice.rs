@@ -1,18 +1,17 @@
-//! What is wrong, and what to do about it.
+//! Messages for users, with hints.
 
 use std::fmt;
 
 /// A message with a hint: an error of a command, or a part of a report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Advice {
-    /// What was attempted, on what, and what is wrong.
+    /// The problem: the operation that was attempted, its object and what is wrong.
     pub message: String,
-    /// What to do.
+    /// What the user can do about it.
     pub hint: String,
 }
 
 impl Advice {
-    /// Both, as they are printed.
     pub fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self {
             message: message.into(),

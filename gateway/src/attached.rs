@@ -1,25 +1,25 @@
-//! Which routes each server of a workload gets.
+//! The routes that istiod attaches to each server of a workload.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use rule::host::istio::{IstioHost, IstioHosts};
 
-use super::resources::Labels;
-use super::routes::{Asking, Binding, RouteIndex};
+use super::resources::{GatewayName, Labels, NamespacedHost};
+use super::routes::{Binding, BindingIndex, ProxyContext, RouteIndex};
 use super::server::Server;
 
-/// What there is to know of a workload.
+/// The namespace and labels of a workload: what conditions of routes can refer to.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Workload<'w> {
+pub(crate) struct Proxy<'w> {
     pub(crate) namespace: &'w str,
     pub(crate) labels: &'w Labels,
 }
 
-impl Workload<'_> {
-    pub(crate) fn asking<'a>(&'a self, server: &'a Server) -> Asking<'a> {
+impl Proxy<'_> {
+    /// The context in which istiod evaluates the routes of a server.
+    pub(crate) fn context<'a>(&'a self, server: &'a Server) -> ProxyContext<'a> {
         let Self { namespace, labels } = self;
-        Asking {
+        ProxyContext {
             namespace,
             labels,
             gateway: &server.gateway,
@@ -28,144 +28,138 @@ impl Workload<'_> {
     }
 }
 
-/// Routes at a server, with the hosts that both have.
+/// Routes of a server, with the hosts that both have.
 #[derive(Clone, Debug)]
 pub(crate) struct Attached<'r> {
     pub(crate) binding: &'r Binding,
     pub(crate) hosts: Vec<String>,
 }
 
-/// The routes of every server, in the order of the servers and in the order in which routes count
-/// (Istio `pilot/pkg/networking/core/gateway.go`, `buildGatewayHTTPRouteConfig`, and
-/// `pkg/config/host/names.go`, `NamesForNamespace` and `Intersection`).
+/// The position of a server in the list that [`attach`] is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct ServerIndex(usize);
+
+/// The routes of each server, in the order of `servers`. The routes of one server are sorted by precedence (Istio
+/// `pilot/pkg/networking/core/gateway.go`, `buildGatewayHTTPRouteConfig`, and `pkg/config/host/names.go`,
+/// `NamesForNamespace` and `Intersection`).
 pub(crate) fn attach<'r>(
-    servers: &[Arc<Server>],
+    servers: &[&Server],
     routes: &'r RouteIndex,
     workload_namespace: &str,
 ) -> Vec<Vec<Attached<'r>>> {
-    let mut of_gateway: HashMap<&str, Vec<usize>> = HashMap::new();
-    for (at, server) in servers.iter().enumerate() {
-        of_gateway.entry(&server.gateway).or_default().push(at);
-    }
-    let mut attached: Vec<Vec<Attached<'r>>> = servers.iter().map(|_| Vec::new()).collect();
-    let mut many: HashMap<*const Binding, IstioHosts<()>> = HashMap::new();
-    for (gateway, places) in of_gateway {
+    let mut attached: HashMap<ServerIndex, Vec<Attached<'r>>> = HashMap::new();
+    // The tables of routes with many hosts, which are built once for all Gateways.
+    let mut tables: HashMap<BindingIndex, IstioHosts<()>> = HashMap::new();
+    for (gateway, hosts) in hosts_by_gateway(servers) {
         let bound = routes.bound_to(gateway, workload_namespace);
+        // Most Gateways of a large input have no routes here: no table of hosts is built for them.
         if bound.is_empty() {
             continue;
         }
-        let slots = slots(servers, &places);
-        let mut hosts = IstioHosts::default();
-        for (host, slot) in &slots {
-            hosts.insert(host, *slot);
-        }
-        for binding in bound {
-            // The few are looked up among the many: routes with thousands of hosts may be bound to
-            // thousands of Gateways.
-            let found = if binding.hosts.len() > slots.len() {
-                let hosts = many
-                    .entry(std::ptr::from_ref(binding))
-                    .or_insert_with(|| all(binding));
-                intersections_of_few(binding, &slots, hosts)
+        let table = table_of_servers(&hosts);
+        for (index, binding) in bound {
+            // The shorter list is looked up in the longer one: routes with thousands of hosts can be
+            // bound to thousands of Gateways.
+            let common = if binding.hosts.len() > hosts.len() {
+                let table = tables
+                    .entry(index)
+                    .or_insert_with(|| table_of_routes(binding));
+                find_hosts_of_servers(binding, &hosts, table)
             } else {
-                intersections(binding, &hosts)
+                find_hosts_of_routes(binding, &table)
             };
-            for (at, hosts) in found {
-                if let Some(list) = attached.get_mut(at) {
-                    list.push(Attached { binding, hosts });
-                }
-            }
-        }
-    }
-    attached
-}
-
-/// A host of a server: the server's place, and the namespace that routes must be in.
-#[derive(Clone, Copy)]
-struct Slot<'s> {
-    server: usize,
-    namespace: Option<&'s str>,
-}
-
-impl Slot<'_> {
-    fn admits(&self, binding: &Binding) -> bool {
-        self.namespace
-            .is_none_or(|namespace| namespace == binding.namespace)
-    }
-}
-
-fn slots<'s>(servers: &'s [Arc<Server>], places: &[usize]) -> Vec<(&'s str, Slot<'s>)> {
-    let mut slots = Vec::new();
-    for at in places {
-        for text in servers
-            .get(*at)
-            .into_iter()
-            .flat_map(|server| &server.hosts)
-        {
-            let (namespace, host) = match text.split_once('/') {
-                None => (None, text.as_str()),
-                Some((namespace, host)) => (Some(namespace), host),
-            };
-            slots.push((
-                host,
-                Slot {
-                    server: *at,
-                    namespace,
-                },
-            ));
-        }
-    }
-    slots
-}
-
-fn all(binding: &Binding) -> IstioHosts<()> {
-    let mut hosts = IstioHosts::default();
-    for host in &binding.hosts {
-        hosts.insert(host, ());
-    }
-    hosts
-}
-
-/// By server, the hosts that it has in common with the routes.
-type Intersections = HashMap<usize, Vec<String>>;
-
-fn intersections(binding: &Binding, hosts: &IstioHosts<Slot<'_>>) -> Intersections {
-    let mut found = Intersections::new();
-    for host in &binding.hosts {
-        for (smaller, slot) in hosts.intersections(IstioHost(host)) {
-            if slot.admits(binding) {
-                found
-                    .entry(slot.server)
+            for (server, hosts) in common {
+                attached
+                    .entry(server)
                     .or_default()
-                    .push(smaller.to_owned());
+                    .push(Attached { binding, hosts });
             }
         }
     }
-    distinct(found)
+    (0..servers.len())
+        .map(|index| attached.remove(&ServerIndex(index)).unwrap_or_default())
+        .collect()
 }
 
-fn intersections_of_few(
-    binding: &Binding,
-    slots: &[(&str, Slot<'_>)],
-    hosts: &IstioHosts<()>,
-) -> Intersections {
-    let mut found = Intersections::new();
-    for (host, slot) in slots.iter().filter(|(_, slot)| slot.admits(binding)) {
-        let smaller = hosts
-            .intersections(IstioHost(host))
-            .map(|(smaller, ())| smaller.to_owned());
-        let mut smaller = smaller.peekable();
-        if smaller.peek().is_some() {
-            found.entry(slot.server).or_default().extend(smaller);
+/// A host of a server.
+#[derive(Clone, Copy)]
+struct ServerHost<'s> {
+    server: ServerIndex,
+    host: &'s NamespacedHost,
+}
+
+/// The hosts of all servers of each Gateway: routes are bound to a Gateway, not to a server.
+fn hosts_by_gateway<'s>(servers: &[&'s Server]) -> HashMap<&'s GatewayName, Vec<ServerHost<'s>>> {
+    let mut by_gateway: HashMap<&GatewayName, Vec<ServerHost<'_>>> = HashMap::new();
+    for (index, server) in servers.iter().enumerate() {
+        let hosts = by_gateway.entry(&server.gateway).or_default();
+        hosts.extend(server.hosts.iter().map(|host| ServerHost {
+            server: ServerIndex(index),
+            host,
+        }));
+    }
+    by_gateway
+}
+
+fn table_of_servers<'s>(hosts: &[ServerHost<'s>]) -> IstioHosts<ServerHost<'s>> {
+    let mut table = IstioHosts::default();
+    for host in hosts {
+        table.insert(&host.host.host, *host);
+    }
+    table
+}
+
+fn table_of_routes(binding: &Binding) -> IstioHosts<()> {
+    let mut table = IstioHosts::default();
+    for host in &binding.hosts {
+        table.insert(host, ());
+    }
+    table
+}
+
+/// The hosts that each server has in common with the routes.
+type CommonHosts = HashMap<ServerIndex, Vec<String>>;
+
+/// Looks up each host of the routes in the hosts of the servers.
+fn find_hosts_of_routes(binding: &Binding, servers: &IstioHosts<ServerHost<'_>>) -> CommonHosts {
+    let mut common = CommonHosts::new();
+    for host in &binding.hosts {
+        for (narrower, found) in servers.intersections(IstioHost(host)) {
+            // A server can limit a host to the routes of one namespace.
+            if found.host.admits(&binding.namespace) {
+                common
+                    .entry(found.server)
+                    .or_default()
+                    .push(narrower.to_owned());
+            }
         }
     }
-    distinct(found)
+    distinct(common)
 }
 
-fn distinct(mut found: Intersections) -> Intersections {
-    for hosts in found.values_mut() {
+/// Looks up each host of the servers in the hosts of the routes.
+fn find_hosts_of_servers(
+    binding: &Binding,
+    servers: &[ServerHost<'_>],
+    routes: &IstioHosts<()>,
+) -> CommonHosts {
+    let mut common = CommonHosts::new();
+    for ServerHost { server, host } in servers {
+        if !host.admits(&binding.namespace) {
+            continue;
+        }
+        for (narrower, ()) in routes.intersections(IstioHost(&host.host)) {
+            common.entry(*server).or_default().push(narrower.to_owned());
+        }
+    }
+    distinct(common)
+}
+
+/// Each host of a server once: several pairs of hosts can have the same intersection.
+fn distinct(mut common: CommonHosts) -> CommonHosts {
+    for hosts in common.values_mut() {
         hosts.sort_unstable();
         hosts.dedup();
     }
-    found
+    common
 }

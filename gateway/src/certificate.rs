@@ -1,4 +1,4 @@
-//! A certificate: its names and dates, and whether a key is its own.
+//! Certificates: their names and dates, and whether a private key matches.
 
 use std::fmt;
 
@@ -8,15 +8,15 @@ use rustls::crypto::ring::sign::any_supported_type;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use sha2::{Digest, Sha256};
-use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+use x509_parser::prelude::{ASN1Time, FromDer, GeneralName, X509Certificate};
 
-/// The certificate that a server shows: the first of its chain.
+/// The certificate that a server presents: the first of its chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Certificate {
     /// The SHA-256 of the certificate, in hexadecimal.
     pub fingerprint: String,
-    /// The DNS names it is good for (RFC 5280 §4.2.1.6), sorted. Those that no client takes, such as
-    /// `a*.example.com`, are left out, and so is the common name.
+    /// The DNS names in its subject alternative name (RFC 5280 §4.2.1.6), sorted. The common name is not
+    /// one of them, and neither are names that clients ignore, such as `a*.example.com`.
     pub names: Vec<HostPattern>,
     /// The first moment it is valid.
     pub not_before: DateTime<Utc>,
@@ -24,7 +24,7 @@ pub struct Certificate {
     pub not_after: DateTime<Utc>,
 }
 
-/// A text is no certificate.
+/// The error for data that is not a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotACertificate;
 
@@ -40,62 +40,67 @@ impl Certificate {
     /// Reads the first certificate of a PEM text.
     ///
     /// # Errors
-    /// There is none, or it is damaged.
+    /// The text has no certificate, or the first one is damaged.
     pub fn parse(pem: &[u8]) -> Result<Self, NotACertificate> {
         Self::parse_der(&CertificateDer::from_pem_slice(pem).map_err(|_| NotACertificate)?)
     }
 
-    /// Reads a certificate as TLS shows it (X.690).
+    /// Reads a certificate in the form that TLS transmits: DER (X.690).
     ///
     /// # Errors
-    /// It is damaged.
+    /// The certificate is damaged.
     pub fn parse_der(der: &[u8]) -> Result<Self, NotACertificate> {
         let (_, found) = X509Certificate::from_der(der).map_err(|_| NotACertificate)?;
-        let time = |seconds| DateTime::from_timestamp(seconds, 0).ok_or(NotACertificate);
         let validity = found.validity();
         Ok(Self {
             fingerprint: hex::encode(Sha256::digest(der)),
             names: names(&found)?,
-            not_before: time(validity.not_before.timestamp())?,
-            not_after: time(validity.not_after.timestamp())?,
+            not_before: time(validity.not_before)?,
+            not_after: time(validity.not_after)?,
         })
     }
 
-    /// The name that makes it good for a host.
+    /// The name of the certificate that matches a host.
     #[must_use]
     pub fn name_for(&self, host: &str) -> Option<&HostPattern> {
         let host = Host::from_authority(host.as_bytes());
         self.names.iter().find(|name| name.certifies(host))
     }
 
-    /// Whether it is good for some host of a pattern.
+    /// Whether the certificate matches some host of a pattern.
     #[must_use]
-    pub fn suits(&self, pattern: &HostPattern) -> bool {
+    pub(crate) fn suits(&self, pattern: &HostPattern) -> bool {
         self.names.iter().any(|name| pattern.is_certified_by(name))
     }
+}
+
+fn time(time: ASN1Time) -> Result<DateTime<Utc>, NotACertificate> {
+    DateTime::from_timestamp(time.timestamp(), 0).ok_or(NotACertificate)
 }
 
 fn names(found: &X509Certificate<'_>) -> Result<Vec<HostPattern>, NotACertificate> {
     let extension = found
         .subject_alternative_name()
         .map_err(|_| NotACertificate)?;
-    let listed = extension.map(|extension| extension.value.general_names.as_slice());
-    let dns = listed
-        .unwrap_or_default()
-        .iter()
+    // Clients have ignored the common name for years (RFC 6125 §6.4.4).
+    let mut names: Vec<HostPattern> = extension
+        .into_iter()
+        .flat_map(|extension| &extension.value.general_names)
         .filter_map(|name| match name {
             GeneralName::DNSName(name) => HostPattern::try_from(*name).ok(),
             _ => None,
-        });
-    let mut names: Vec<HostPattern> = dns.collect();
+        })
+        .collect();
+    // A certificate can list a name twice, or in upper and lower case.
     names.sort_by_cached_key(ToString::to_string);
     names.dedup();
     Ok(names)
 }
 
-/// Whether a private key is that of a certificate, by their public keys; `None` where either cannot
-/// be read. Nothing of the key is kept or told.
+/// Whether a private key matches a certificate, by their public keys; `None` if either cannot be read. The
+/// key is not stored.
 pub(crate) fn key_fits(certificate: &[u8], key: &[u8]) -> Option<bool> {
+    // Both public keys in the form of a SubjectPublicKeyInfo: equal keys have equal octets.
     let certificate = CertificateDer::from_pem_slice(certificate).ok()?;
     let (_, certificate) = X509Certificate::from_der(&certificate).ok()?;
     let key = PrivateKeyDer::from_pem_slice(key).ok()?;

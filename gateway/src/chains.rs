@@ -7,167 +7,252 @@ use std::sync::Arc;
 use rule::HostPattern;
 use rule::host::HostTable;
 
-use super::attached::{Attached, Workload};
-use super::credential::Credential;
-use super::listener::{Duplicate, FilterChain, Service};
-use super::resources::pattern;
-use super::routes::{BindingOrigin, l4_applies};
+use super::attached::{Attached, Proxy};
+use super::listener::{ChainKind, Duplicate, FilterChain};
+use super::resources::istio::{TcpRoute, TlsRoute};
+use super::resources::{HostText, pattern};
+use super::routes::{Binding, BindingOrigin, ProxyContext, l4_applies};
 use super::server::{Handling, Server};
 use super::virtual_hosts;
 
-/// The server names of the passthrough chains of a workload so far: by port and name, the address
-/// that has it last.
-pub(crate) type Claimed = HashMap<(u16, String), String>;
+/// The server names that the passthrough chains of a workload have so far: by port and name, the address of
+/// the server that claimed the name last.
+#[derive(Debug, Default)]
+pub(crate) struct ClaimedNames(HashMap<(u16, String), String>);
 
 /// The filter chains of one server.
 pub(crate) fn chains(
     server: &Arc<Server>,
     port: u16,
     attached: &[Attached<'_>],
-    workload: Workload<'_>,
-    claimed: &mut Claimed,
+    proxy: Proxy<'_>,
+    claimed: &mut ClaimedNames,
 ) -> Vec<FilterChain> {
-    let chain = |prefix, server_names, service| FilterChain {
-        name: server.chain_name(prefix),
-        server: Arc::clone(server),
-        server_names,
-        tls: server.tls,
-        credentials: credentials(server, workload.namespace),
-        service,
-    };
     match server.handling() {
+        // The only handling in which Envoy reads requests, so the only one with virtual hosts.
         Handling::Https => {
-            let table = virtual_hosts::route_table(server, attached, workload);
-            vec![chain("https", server_names(server), Service::Https(table))]
-        }
-        Handling::TerminatedTcp if has_tcp_route(server, attached, workload) => {
-            vec![chain("tcp", server_names(server), Service::Tcp)]
-        }
-        Handling::PlainTcp if has_tcp_route(server, attached, workload) => {
+            let table = virtual_hosts::route_table(server, attached, proxy);
             vec![FilterChain {
-                tls: None,
-                ..chain("plain", any(), Service::Plain)
+                server_names: server_names(server),
+                kind: ChainKind::Https(table),
+                ..chain_for_all(server, "https", proxy)
             }]
         }
-        Handling::Passthrough => passthrough(server, port, attached, workload, claimed)
+        // istiod does not build a chain for TCP that has no destination.
+        Handling::TerminatedTcp if has_tcp_route(server, attached, proxy) => {
+            vec![FilterChain {
+                server_names: server_names(server),
+                ..chain_for_all(server, "tcp", proxy)
+            }]
+        }
+        Handling::PlainTcp if has_tcp_route(server, attached, proxy) => {
+            vec![plain_chain(server, proxy)]
+        }
+        Handling::PlainHttp => vec![plain_chain(server, proxy)],
+        Handling::Passthrough => passthrough_names(server, port, attached, proxy, claimed)
             .into_iter()
-            .map(|names| chain("passthrough", names, Service::Passthrough))
+            .map(|server_names| FilterChain {
+                server_names,
+                kind: ChainKind::Passthrough,
+                ..chain_for_all(server, "passthrough", proxy)
+            })
             .collect(),
-        Handling::PlainHttp => {
-            vec![FilterChain {
-                tls: None,
-                ..chain("plain", any(), Service::Plain)
-            }]
-        }
+        // AUTO_PASSTHROUGH has chains for the clusters of the mesh, whose names browsers do not use.
         Handling::TerminatedTcp | Handling::PlainTcp | Handling::AutoPassthrough => Vec::new(),
     }
 }
 
-fn any() -> Vec<HostPattern> {
-    vec![HostPattern::Any]
-}
-
-fn credentials(server: &Server, namespace: &str) -> Vec<Credential> {
-    server
-        .credentials
-        .iter()
-        .map(|credential| credential.resolve(namespace))
-        .collect()
-}
-
-/// The hosts without their namespaces (Istio `GetSNIHostsForServer`).
-fn server_names(server: &Server) -> Vec<HostPattern> {
-    let host = |text: &'_ String| {
-        text.split_once('/')
-            .map_or(text.clone(), |(_, h)| h.to_owned())
-    };
-    match_names(server.hosts.iter().map(host))
-}
-
-/// What a filter chain is matched by: nothing else counts beside `*` (Istio
-/// `pilot/pkg/networking/core/listener.go`, `toFilterChainMatch`).
-fn match_names(hosts: impl Iterator<Item = String>) -> Vec<HostPattern> {
-    let distinct: BTreeSet<String> = hosts.collect();
-    let patterns: Vec<HostPattern> = distinct.iter().filter_map(|host| pattern(host)).collect();
-    if patterns.is_empty() || patterns.contains(&HostPattern::Any) {
-        any()
-    } else {
-        patterns
+/// A chain for every server name, which forwards TCP.
+fn chain_for_all(server: &Arc<Server>, prefix: &str, proxy: Proxy<'_>) -> FilterChain {
+    FilterChain {
+        name: server.chain_name(prefix),
+        server: Arc::clone(server),
+        server_names: vec![HostPattern::Any],
+        tls: server.tls,
+        credentials: server
+            .credentials
+            .iter()
+            .map(|credential| credential.resolve(proxy.namespace))
+            .collect(),
+        kind: ChainKind::Tcp,
     }
 }
 
-/// Whether connections have somewhere to go (Istio `buildGatewayNetworkFiltersFromTCPRoutes`).
-fn has_tcp_route(server: &Server, attached: &[Attached<'_>], workload: Workload<'_>) -> bool {
-    let asking = workload.asking(server);
-    attached.iter().any(|Attached { binding, .. }| {
-        let fits = |gateways: &[String], port| l4_applies(gateways, port, asking);
-        let mut tcp = binding.tcp.iter().filter(|route| !route.route.is_empty());
-        let mut tls = binding.tls.iter().flat_map(|route| &route.matches);
-        tcp.any(|route| {
-            let mut matches = route.matches.iter();
-            route.matches.is_empty() || matches.any(|found| fits(&found.gateways, found.port))
-        }) || (binding.origin == BindingOrigin::GatewayApiTls
-            && tls.any(|found| fits(&found.gateways, found.port)))
+/// A chain in plain text, for which istiod ignores the TLS settings of the server.
+fn plain_chain(server: &Arc<Server>, proxy: Proxy<'_>) -> FilterChain {
+    FilterChain {
+        tls: None,
+        kind: ChainKind::Plain,
+        ..chain_for_all(server, "plain", proxy)
+    }
+}
+
+/// The server names of a server: its hosts without their namespaces (Istio `GetSNIHostsForServer`).
+fn server_names(server: &Server) -> Vec<HostPattern> {
+    match_names(server.hosts.iter().map(|host| host.host.as_str()))
+}
+
+/// The server names that a filter chain matches (Istio `pilot/pkg/networking/core/listener.go`,
+/// `toFilterChainMatch`). A chain with `*` matches every connection, so istiod sets no name at all.
+fn match_names<'h>(hosts: impl Iterator<Item = &'h str>) -> Vec<HostPattern> {
+    // A host can be there for several namespaces. Sorted, so that equal inputs have equal output.
+    let distinct: BTreeSet<&str> = hosts.collect();
+    let patterns: Vec<HostPattern> = distinct.into_iter().filter_map(pattern).collect();
+    if patterns.is_empty() || patterns.contains(&HostPattern::Any) {
+        return vec![HostPattern::Any];
+    }
+    patterns
+}
+
+/// Whether a route gives the connections of a server a destination (Istio
+/// `buildGatewayNetworkFiltersFromTCPRoutes`).
+fn has_tcp_route(server: &Server, attached: &[Attached<'_>], proxy: Proxy<'_>) -> bool {
+    let context = proxy.context(server);
+    attached.iter().any(|attached| {
+        let binding = attached.binding;
+        binding
+            .tcp
+            .iter()
+            .any(|route| tcp_route_applies(route, context))
+            || terminated_tls_route_applies(binding, context)
     })
 }
 
-/// The server names of each chain, one for each condition of the routes (Istio
-/// `buildGatewayNetworkFiltersFromTLSRoutes`).
-fn passthrough(
+fn tcp_route_applies(route: &TcpRoute, context: ProxyContext<'_>) -> bool {
+    let applies = route.matches.is_empty()
+        || route
+            .matches
+            .iter()
+            .any(|condition| l4_applies(&condition.gateways, condition.port, context));
+    !route.route.is_empty() && applies
+}
+
+/// Whether a TLSRoute of the Gateway API applies: istiod attaches it to listeners that terminate TLS too.
+fn terminated_tls_route_applies(binding: &Binding, context: ProxyContext<'_>) -> bool {
+    binding.origin == BindingOrigin::GatewayApiTls
+        && binding
+            .tls
+            .iter()
+            .flat_map(|route| &route.matches)
+            .any(|condition| l4_applies(&condition.gateways, condition.port, context))
+}
+
+/// The server names of each passthrough chain. istiod builds one chain for each condition of the routes
+/// (Istio `buildGatewayNetworkFiltersFromTLSRoutes`).
+fn passthrough_names(
     server: &Server,
     port: u16,
     attached: &[Attached<'_>],
-    workload: Workload<'_>,
-    claimed: &mut Claimed,
+    proxy: Proxy<'_>,
+    claimed: &mut ClaimedNames,
 ) -> Vec<Vec<HostPattern>> {
-    let asking = workload.asking(server);
-    let bindings = attached.iter().map(|attached| attached.binding);
-    let routes = bindings
-        .flat_map(|binding| &binding.tls)
-        .filter(|route| !route.route.is_empty());
-    let matches = routes.flat_map(|route| &route.matches);
-    let fitting = matches.filter(|found| l4_applies(&found.gateways, found.port, asking));
+    let context = proxy.context(server);
+    // istiod skips a rule without a destination.
+    let with_destination: Vec<&TlsRoute> = attached
+        .iter()
+        .flat_map(|attached| &attached.binding.tls)
+        .filter(|route| !route.route.is_empty())
+        .collect();
     let mut chains = Vec::new();
-    for found in fitting {
-        let hosts = || found.sni_hosts.iter().map(|host| host.as_str().to_owned());
-        let is_taken = |host| claimed.get(&(port, host)) == Some(&server.bind);
-        if hosts().any(is_taken) {
+    for condition in with_destination.iter().flat_map(|route| &route.matches) {
+        if !l4_applies(&condition.gateways, condition.port, context) {
             continue;
         }
-        claimed.extend(hosts().map(|host| ((port, host), server.bind.clone())));
-        chains.push(match_names(hosts()));
+        // istiod skips a condition if an earlier chain on the address has one of its names: Envoy would
+        // refuse the listener.
+        let names: Vec<&str> = condition.sni_hosts.iter().map(HostText::as_str).collect();
+        if claimed.claim(port, &names, &server.bind) {
+            chains.push(match_names(names.into_iter()));
+        }
     }
     chains
 }
 
-/// Which chain has which server name, and which names two of them have. The first chain wins here;
-/// Envoy refuses the listener (`filter_chain_manager_impl.cc`).
+impl ClaimedNames {
+    /// Claims names for an address. Returns `false`, without a change, if the address has one of them.
+    fn claim(&mut self, port: u16, names: &[&str], bind: &str) -> bool {
+        let keys: Vec<(u16, String)> = names
+            .iter()
+            .map(|name| (port, (*name).to_owned()))
+            .collect();
+        let is_taken = keys
+            .iter()
+            .any(|key| self.0.get(key).is_some_and(|address| address == bind));
+        if !is_taken {
+            self.0
+                .extend(keys.into_iter().map(|key| (key, bind.to_owned())));
+        }
+        !is_taken
+    }
+}
+
+/// The chain of each server name, and the names that two chains have. Envoy refuses a listener with such
+/// names (`filter_chain_manager_impl.cc`); the table has the first chain of each.
 pub(crate) fn by_server_name(chains: &[FilterChain]) -> (HostTable<usize>, Vec<Duplicate>) {
     let mut table = HostTable::default();
     let mut duplicates = Vec::new();
-    for (second, chain) in chains.iter().enumerate() {
+    for (index, chain) in chains.iter().enumerate() {
         for host in &chain.server_names {
-            match table.get(host).copied() {
-                Some(first) => duplicates.push(Duplicate {
+            // One chain can have a name twice: `a.com` and `A.com` are equal for Envoy.
+            if let Some(first) = table.get(host) {
+                duplicates.push(Duplicate {
                     host: host.clone(),
-                    first,
-                    second,
-                }),
-                None => drop(table.insert(host.clone(), second)),
+                    first: *first,
+                    second: index,
+                });
+            } else {
+                table.insert(host.clone(), index);
             }
         }
     }
     (table, duplicates)
 }
 
-/// Servers in plain text share one filter chain (Istio: one route table for all of a port).
-pub(crate) fn one_plain_chain(mut chains: Vec<FilterChain>) -> Vec<FilterChain> {
-    let is_plain = |chain: &FilterChain| chain.server.handling() == Handling::PlainHttp;
-    let mut has_one = false;
+/// The chains of a listener with at most one chain for HTTP in plain text: all servers for HTTP on a port
+/// share one route table.
+pub(crate) fn with_one_plain_chain(mut chains: Vec<FilterChain>) -> Vec<FilterChain> {
+    let mut has_plain_chain = false;
+    // The first chain represents all of them: in plain text the filter does not distinguish servers.
     chains.retain(|chain| {
-        let is_another = is_plain(chain) && has_one;
-        has_one |= is_plain(chain);
-        !is_another
+        let is_plain = chain.server.handling() == Handling::PlainHttp;
+        let is_kept = !is_plain || !has_plain_chain;
+        has_plain_chain |= is_plain;
+        is_kept
     });
     chains
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ClaimedNames, match_names};
+
+    #[test]
+    fn a_chain_for_every_name_has_no_other_names() {
+        for (hosts, expected) in [
+            (
+                &["b.example.com", "a.example.com"][..],
+                &["a.example.com", "b.example.com"][..],
+            ),
+            (&["a.example.com", "a.example.com"], &["a.example.com"]),
+            (&["a.example.com", "*"], &["*"]),
+            (&[], &["*"]),
+        ] {
+            let names: Vec<String> = match_names(hosts.iter().copied())
+                .iter()
+                .map(ToString::to_string)
+                .collect();
+            assert_eq!(names, expected, "{hosts:?}");
+        }
+    }
+
+    #[test]
+    fn names_are_claimed_by_port_and_address() {
+        let mut claimed = ClaimedNames::default();
+        assert!(claimed.claim(443, &["a.example.com"], ""));
+        assert!(!claimed.claim(443, &["b.example.com", "a.example.com"], ""));
+        // The refused claim has left the other name free.
+        assert!(claimed.claim(443, &["b.example.com"], ""));
+        assert!(claimed.claim(8443, &["a.example.com"], ""));
+        assert!(claimed.claim(443, &["a.example.com"], "127.0.0.1"));
+    }
 }

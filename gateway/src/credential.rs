@@ -1,24 +1,21 @@
-//! Where the certificates of a server come from.
+//! The sources of the certificates of a server.
 
 use std::fmt;
 
 use super::resources::istio::Tls;
 
-/// Where a certificate comes from.
+/// The source of a certificate.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Credential {
-    /// A Secret.
     Secret {
-        /// Its namespace.
         namespace: String,
-        /// Its name.
         name: String,
     },
-    /// A file in the pod, whose contents nobody tells.
+    /// A file in the gateway pod. Its content is unknown.
     File(String),
-    /// The workload's own certificate in the mesh, which shows no host.
+    /// The workload's own certificate in the mesh, which does not name a host.
     Workload,
-    /// Another service that hands out certificates.
+    /// A secret of another provider, such as `sds://name`.
     Unknown(String),
 }
 
@@ -33,21 +30,23 @@ impl fmt::Display for Credential {
     }
 }
 
-/// A credential as a server names it.
+/// A source of a certificate, as a server names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum CredentialText {
-    /// By a `credentialName`.
     Name(String),
-    /// A Secret for certain.
-    Secret { namespace: String, name: String },
-    /// By a file.
+    /// A Secret, by namespace and name.
+    Secret {
+        namespace: String,
+        name: String,
+    },
     File(String),
 }
 
 impl CredentialText {
-    /// What a server of Istio's own Gateway names (Istio `pilot/pkg/model/gateway.go`,
-    /// `mergeGateways`: the list goes before the single name).
-    pub(crate) fn of_server(tls: &Tls) -> Vec<Self> {
+    /// The sources that a server of Istio's own Gateway names (Istio `pilot/pkg/model/gateway.go`,
+    /// `mergeGateways`).
+    pub(crate) fn from_tls(tls: &Tls) -> Vec<Self> {
+        // The list of names takes precedence over the single name, and both over files.
         if !tls.credential_names.is_empty() {
             return tls
                 .credential_names
@@ -59,12 +58,10 @@ impl CredentialText {
         if !tls.credential_name.is_empty() {
             return vec![Self::Name(tls.credential_name.clone())];
         }
-        let listed = tls
-            .tls_certificates
+        tls.tls_certificates
             .iter()
-            .map(|pair| &pair.server_certificate);
-        let files = listed.chain(std::iter::once(&tls.server_certificate));
-        files
+            .map(|pair| &pair.server_certificate)
+            .chain([&tls.server_certificate])
             .filter(|file| !file.is_empty())
             .cloned()
             .map(Self::File)
@@ -79,12 +76,14 @@ impl CredentialText {
             Self::Secret { namespace, name } => return secret(namespace, name),
             Self::Name(name) => name,
         };
+        // A name without a scheme is a Secret, by default of the namespace of the workload.
         let (scheme, rest) = name.split_once("://").unwrap_or(("kubernetes", name));
         match (scheme, rest.split_once('/')) {
             ("builtin", _) => Credential::Workload,
             ("kubernetes" | "kubernetes-gateway", Some((namespace, name))) => {
                 secret(namespace, name)
             }
+            // istiod reads the Secret in the namespace of the gateway pods, not of the Gateway.
             ("kubernetes", None) => secret(workload_namespace, rest),
             _ => Credential::Unknown(name.clone()),
         }

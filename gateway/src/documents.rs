@@ -1,5 +1,5 @@
-//! From text to [`Resources`]: several documents, lists, YAML as kubectl reads it, JSON. What does
-//! not parse is a fault of one document; the others are read all the same.
+//! Reads [`Resources`] from YAML or JSON, which may contain several documents and lists. A document that
+//! cannot be read is a fault; the others are still read.
 
 mod kinds;
 
@@ -12,25 +12,25 @@ use serde_saphyr::{Options, Spanned, UserMessageFormatter, budget, options};
 
 use super::resources::{Origin, Resources};
 
-/// The largest text that is read, in octets. A cluster's worth of Gateways and routes is far below.
+/// The largest text that is read, in octets. The Gateways and routes of a large cluster are much smaller.
 pub const MAX_TEXT: usize = 50 << 20;
 
-/// How deep a document is nested at most; CRDs, which may lie about, are the deepest.
+/// The deepest nesting of a document. `CustomResourceDefinitions`, which may be in a folder of manifests, have
+/// the deepest.
 const MAX_DEPTH: usize = 200;
 
-/// How many parts a document has at most, several times what real ones of [`MAX_TEXT`] have. Each costs
-/// more memory than the octets that it is written in.
+/// The largest number of parts (keys, values, lists) of a document: several times the number in real
+/// documents of [`MAX_TEXT`] octets. A part takes more memory than its text.
 const MAX_PARTS: usize = 10 << 20;
 
-/// How many parts aliases may add, so that a few lines cannot become gigabytes.
+/// The largest number of parts that YAML aliases add. Without a limit a few lines can expand to gigabytes.
 const MAX_ALIASED: usize = 1 << 20;
 
-/// Why a document was not read.
+/// The reason why a document was not read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DocumentFault {
-    /// Where it is.
     pub origin: Origin,
-    /// What is wrong, as a fragment.
+    /// The problem, as a fragment without a full stop.
     pub problem: String,
 }
 
@@ -42,9 +42,8 @@ impl fmt::Display for DocumentFault {
 
 impl std::error::Error for DocumentFault {}
 
-/// Reads all the documents of a text, which is to be UTF-8, into `resources`. Kinds that have no part
-/// in what a gateway serves are left out. The result has one fault per document that could not be
-/// read.
+/// Reads all documents of a text in UTF-8 into `resources`. Kinds that do not affect gateways are skipped. The
+/// result has one fault for each document that cannot be read.
 pub fn read(file: &str, text: impl AsRef<[u8]>, resources: &mut Resources) -> Vec<DocumentFault> {
     let text = text.as_ref();
     let mut reader = Reader {
@@ -59,19 +58,20 @@ pub fn read(file: &str, text: impl AsRef<[u8]>, resources: &mut Resources) -> Ve
     for (line, document) in split(text) {
         match std::str::from_utf8(document) {
             Ok(document) => reader.document(line, document),
+            // The fault names the line of the first invalid octet.
             Err(error) => {
                 let valid = document.get(..error.valid_up_to()).unwrap_or_default();
-                reader.fault(line + lines(valid), "it is no UTF-8".into());
+                reader.fault(line + lines(valid), "it is not UTF-8".into());
             }
         }
     }
     reader.faults
 }
 
-/// Adds a resource that is a value already, such as one of an API server.
+/// Adds a resource that is already parsed, such as one from an API server.
 ///
 /// # Errors
-/// It is not what its kind says.
+/// The value does not have the fields of its kind.
 pub fn add(origin: &Origin, value: Value, resources: &mut Resources) -> Result<(), DocumentFault> {
     kinds::add(resources, origin, value).map_err(|problem| DocumentFault {
         origin: origin.clone(),
@@ -79,8 +79,8 @@ pub fn add(origin: &Origin, value: Value, resources: &mut Resources) -> Result<(
     })
 }
 
-/// The documents of a stream with the lines they begin at. A line that begins with `---` cannot be
-/// part of anything else (YAML 1.2 §9.1.2), so that a document that does not parse ends there too.
+/// The documents of a text, each with the number of its first line. A line that begins with `---` is always a
+/// marker between documents (YAML 1.2 §9.1.2), even after a document that cannot be parsed.
 fn split(text: &[u8]) -> impl Iterator<Item = (u64, &[u8])> {
     let mut rest = text;
     let mut line = 1;
@@ -96,16 +96,16 @@ fn split(text: &[u8]) -> impl Iterator<Item = (u64, &[u8])> {
     })
 }
 
-/// How many octets go before the next line with a marker, that of the text's own start left aside.
+/// The number of octets before the next marker. A marker in the first line begins this document.
 fn document_length(text: &[u8]) -> usize {
-    let mut at = 0;
+    let mut length = 0;
     for line in text.split_inclusive(|octet| *octet == b'\n') {
-        if at > 0 && is_marker(line) {
-            return at;
+        if length > 0 && is_marker(line) {
+            return length;
         }
-        at += line.len();
+        length += line.len();
     }
-    at
+    length
 }
 
 fn is_marker(line: &[u8]) -> bool {
@@ -123,7 +123,7 @@ struct Reader<'r> {
     faults: Vec<DocumentFault>,
 }
 
-/// A list, for the lines of its items.
+/// A list, of which only the positions of the items are read.
 #[derive(Deserialize)]
 struct Lines {
     #[serde(default)]
@@ -132,21 +132,23 @@ struct Lines {
 
 impl Reader<'_> {
     fn document(&mut self, line: u64, text: &str) {
+        // A marker without content, such as the one at the end of a stream.
         if text.trim() == "---" {
             return;
         }
         match parse(text) {
             Ok(value) => self.value(line, text, value),
-            Err((below, problem)) => self.fault(line + below, problem),
+            Err((offset, problem)) => self.fault(line + offset, problem),
         }
     }
 
-    fn value(&mut self, line: u64, text: &str, mut value: Value) {
-        // Comments alone, or what is left of an empty template.
+    fn value(&mut self, start: u64, text: &str, mut value: Value) {
+        // A document with comments only, or an empty template of a Helm chart.
         if value.is_null() {
             return;
         }
-        let line = line + leading_lines(text);
+        // A fault refers to the first line of the content.
+        let line = start + leading_lines(text);
         let is_list = value
             .get("kind")
             .and_then(Value::as_str)
@@ -154,11 +156,14 @@ impl Reader<'_> {
         let Some(Value::Array(items)) = value.get_mut("items").filter(|_| is_list) else {
             return self.resource(line, "", value);
         };
+        // Each item of a list is a resource with a line of its own, if the parser reports lines.
         let lines = item_lines(text);
         for (index, item) in items.iter_mut().enumerate() {
-            let below = lines.get(index).copied();
-            let at = below.map_or(line, |below| line - leading_lines(text) + below);
-            self.resource(at, &format!("items[{index}]"), item.take());
+            let item_line = match lines.get(index) {
+                Some(offset) => start + offset,
+                None => line,
+            };
+            self.resource(item_line, &format!("items[{index}]"), item.take());
         }
     }
 
@@ -182,14 +187,18 @@ impl Reader<'_> {
     }
 }
 
-/// `List`, and what the API server answers, such as `GatewayList`.
+/// Whether a kind is a list: `List`, or the kind of an answer of the API server, such as `GatewayList`.
 fn is_list_kind(kind: &str) -> bool {
     kind.ends_with("List")
 }
 
-/// The value of one document; or how many lines down it is wrong, and why.
+/// The value of one document.
+///
+/// # Errors
+/// The document cannot be parsed: the number of lines before the error, and the problem.
 fn parse(text: &str) -> Result<Value, (u64, String)> {
-    // What kubectl prints may be large, and this is several times as fast.
+    // Output of kubectl in JSON can be large. The parser for JSON is several times as fast as the one for YAML,
+    // but has no limits, so the parts are counted first.
     if let Some(json) = json(text) {
         if parts(json) > MAX_PARTS {
             return Err((0, format!("it has more than {MAX_PARTS} parts")));
@@ -198,25 +207,27 @@ fn parse(text: &str) -> Result<Value, (u64, String)> {
             return Ok(value);
         }
     }
+    // YAML, or text that looks like JSON and is not.
     serde_saphyr::from_str_with_options(text, limits()).map_err(|error| {
-        let below = error
+        let offset = error
             .location()
             .map_or(0, |location| location.line().saturating_sub(1));
         let message = error
             .without_snippet()
             .render_with_formatter(&UserMessageFormatter);
+        // A fault is one line.
         let message: Vec<&str> = message.lines().map(str::trim).collect();
-        (below, format!("it is no YAML: {}", message.join(" ")))
+        (offset, format!("it is not YAML: {}", message.join(" ")))
     })
 }
 
-/// The text without its marker, if it looks like JSON.
+/// The text without the marker, if it looks like JSON.
 fn json(text: &str) -> Option<&str> {
     let content = text.strip_prefix("---").unwrap_or(text).trim();
     content.starts_with('{').then_some(content)
 }
 
-/// How many parts JSON has, or more: what is in strings counts too.
+/// An upper bound for the number of parts of JSON: it also counts the separators in strings.
 fn parts(json: &str) -> usize {
     json.bytes()
         .filter(|octet| matches!(octet, b',' | b':' | b'[' | b'{'))
@@ -236,24 +247,24 @@ fn limits() -> Options {
     }
 }
 
-/// How many lines down each item of a YAML list is; nothing for JSON, whose lines say little.
+/// The number of lines before each item of a YAML list. It is empty for JSON, which is often a single line.
 fn item_lines(text: &str) -> Vec<u64> {
     if json(text).is_some() {
         return Vec::new();
     }
-    let lines: Result<Lines, _> = serde_saphyr::from_str_with_options(text, limits());
-    let items = lines.map(|lines| lines.items).unwrap_or_default();
+    let Ok(Lines { items }) = serde_saphyr::from_str_with_options(text, limits()) else {
+        return Vec::new();
+    };
     items
         .iter()
         .map(|item| item.referenced.line().saturating_sub(1))
         .collect()
 }
 
-/// The lines of a document before its content: markers, comments and empty ones.
+/// The number of lines of a document before its content: markers, comments and empty lines.
 fn leading_lines(text: &str) -> u64 {
-    let blank = |line: &&str| {
-        let line = line.trim();
-        line.is_empty() || line.starts_with('#') || line == "---"
-    };
-    text.lines().take_while(blank).count() as u64
+    text.lines()
+        .map(str::trim)
+        .take_while(|line| line.is_empty() || line.starts_with('#') || *line == "---")
+        .count() as u64
 }

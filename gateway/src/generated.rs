@@ -1,4 +1,4 @@
-//! Gateways and routes that istiod generates from other resources.
+//! Gateways and routes that istiod generates from the Gateway API and from Ingresses.
 
 mod attachments;
 mod gateway_api;
@@ -8,47 +8,32 @@ use std::fmt;
 
 use super::resources::{ResourceName, Resources};
 use super::routes::Binding;
-use super::server::{Candidate, ServerId};
+use super::server::{GatewayConfig, ServerId};
 
-/// A server without a filter chain, on whatever workload.
+/// A server for which istiod does not build a filter chain on any workload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unprogrammed {
-    /// The server.
     pub server: ServerId,
-    /// Why.
     pub reason: UnprogrammedReason,
 }
 
-/// Why a listener of the Gateway API has no filter chain.
+/// The reason why a listener of the Gateway API has no filter chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UnprogrammedReason {
-    /// Another listener of the Gateway has its port and host.
+    /// Another listener of the Gateway has the same port and host.
     SameHost {
-        /// The host.
+        /// The host of both listeners; empty for TCP and UDP.
         host: String,
-        /// The other listener.
         winner: ServerId,
     },
-    /// Nobody granted the namespace the use of a Secret.
-    NotGranted {
-        /// The Secret.
-        secret: ResourceName,
-    },
-    /// The input has Secrets of the namespace, but not this one, or not with a certificate.
-    NoSecret {
-        /// The Secret.
-        secret: ResourceName,
-    },
-    /// The certificate of a Secret cannot be read, or the key beside it is not its own.
-    BadSecret {
-        /// The Secret.
-        secret: ResourceName,
-    },
-    /// The Gateway allows no listeners of the namespace.
-    NotAllowed {
-        /// The Gateway.
-        gateway: ResourceName,
-    },
+    /// No ReferenceGrant allows the namespace to use the Secret.
+    NotGranted { secret: ResourceName },
+    /// The input contains Secrets of the namespace, but not this one, or not with a certificate and a key.
+    NoSecret { secret: ResourceName },
+    /// The certificate of the Secret is damaged, or the private key does not match it.
+    BadSecret { secret: ResourceName },
+    /// The Gateway does not allow listeners of the namespace of the ListenerSet.
+    NotAllowed { gateway: ResourceName },
 }
 
 impl fmt::Display for Unprogrammed {
@@ -63,7 +48,7 @@ impl fmt::Display for Unprogrammed {
             UnprogrammedReason::BadSecret { secret } => {
                 write!(
                     f,
-                    "{secret} has no certificate that can be read and whose key is beside it"
+                    "{secret} has a damaged certificate, or a private key that does not match it"
                 )
             }
             UnprogrammedReason::NotAllowed { gateway } => {
@@ -73,12 +58,11 @@ impl fmt::Display for Unprogrammed {
     }
 }
 
-/// A resource that istiod leaves to others.
+/// A resource that istiod ignores because another controller handles its class.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ignored {
-    /// The resource.
     pub resource: ResourceName,
-    /// Its class.
+    /// The GatewayClass or `IngressClass`; empty for an Ingress without one.
     pub class: String,
 }
 
@@ -87,15 +71,15 @@ impl fmt::Display for Ignored {
         let Self { resource, class } = self;
         write!(
             f,
-            "{resource}: its class {class:?} is not istiod's, as far as the input tells"
+            "{resource}: the input does not assign its class {class:?} to Istio"
         )
     }
 }
 
-/// What comes of resources that are not Istio's own.
+/// What istiod generates from resources that are not Istio's own.
 #[derive(Debug, Default)]
 pub(crate) struct Generated {
-    pub(crate) candidates: Vec<Candidate>,
+    pub(crate) gateways: Vec<GatewayConfig>,
     pub(crate) bindings: Vec<Binding>,
     pub(crate) unprogrammed: Vec<Unprogrammed>,
     pub(crate) ignored: Vec<Ignored>,
@@ -103,11 +87,14 @@ pub(crate) struct Generated {
 
 pub(crate) fn generate(resources: &Resources) -> Generated {
     let mut generated = Generated::default();
+    // Routes attach to listeners, so the listeners come first.
     let parents = gateway_api::listeners(resources, &mut generated);
     generated
         .bindings
         .extend(attachments::bindings(&resources.routes, &parents));
     ingress::convert(resources, &mut generated);
+
+    // The order of the input has no meaning and must not show in the output.
     generated
         .unprogrammed
         .sort_by(|a, b| a.server.cmp(&b.server));

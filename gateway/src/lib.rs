@@ -1,38 +1,38 @@
-//! What gateways do with resources, as pure functions of values.
+//! The configuration that gateways get from resources, computed by pure functions.
 //!
-//! [`documents`] reads [`Resources`] from text. [`Model::of`] says which workloads run them, and what
-//! those listen on: a [`Listener`] has filter chains, chosen by server names, and each of those its
-//! virtual hosts, chosen by authorities. [`Listener::answer`] says what becomes of a request. Each step
-//! restates a function of Istio or of Envoy, which it names.
+//! [`documents`] reads [`Resources`] from text. [`Model::new`] computes the workloads that run them and their
+//! listeners: a [`Listener`] has filter chains, which Envoy selects by SNI, and a filter chain has virtual
+//! hosts, which Envoy selects by authority. [`Listener::answer`] returns the outcome of a request. Each
+//! step restates a function of Istio or Envoy and names it; [`istio`] has the constants.
 //!
-//! The rest asks the model. `coalescing` finds which host breaks on a connection for which other,
-//! [`findings`] reports that and what else is wrong, [`merge`] plans how servers become one,
-//! [`protected`] finds the hosts that a connection without a client certificate may not ask for, and
-//! [`tables`] the hosts of a filter's configuration. [`probe`] says what the answers of a live gateway
-//! mean.
+//! The other modules use the model. `coalescing` finds the hosts that break on a connection for another
+//! host, [`findings`] reports them and other problems, [`merge`] plans how to merge servers, [`protected`]
+//! finds the requests that bypass a client certificate, and [`tables`] computes the hosts for the
+//! configuration of the filter. [`probe`] interprets the answers of a live gateway.
 //!
-//! Names are compared by [`rule`]. There is no input and no output here: no client, no runtime, no clock.
+//! [`rule`] compares host names. This crate has no I/O: no client, no runtime and no clock.
 
 pub mod advice;
 mod attached;
-pub mod certificate;
-pub mod certificates;
+mod certificate;
+mod certificates;
 mod chains;
 mod coalescing;
-pub mod credential;
+mod credential;
 pub mod disjoint_sets;
 pub mod documents;
 pub mod findings;
-pub mod generated;
+mod generated;
+pub mod istio;
 pub mod listener;
 pub mod merge;
-pub mod model;
+mod model;
 pub mod probe;
 pub mod protected;
 pub mod resources;
-pub mod routes;
-pub mod server;
-pub mod server_merge;
+mod routes;
+mod server;
+mod server_merge;
 pub mod tables;
 mod virtual_hosts;
 mod workloads;

@@ -1,8 +1,8 @@
-//! What Envoy listens on, and what becomes of a request there.
+//! The listeners of Envoy, and the outcome of a request on each of them.
 
-mod names;
+mod sample_hosts;
+mod servers;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rule::host::HostTable;
@@ -12,107 +12,101 @@ use super::credential::Credential;
 use super::resources::ResourceName;
 use super::resources::istio::TlsMode;
 use super::routes::Rule;
-use super::server::{Server, ServerId};
-pub use names::{names, samples};
+use super::server::Server;
+pub use sample_hosts::{sample_hosts, samples};
 
-/// An address and a port, with the filter chains that server names choose from.
+/// An address and a port with filter chains. Envoy selects the chain of a connection by SNI.
 #[derive(Clone, Debug)]
 pub struct Listener {
-    /// The address.
     pub bind: String,
-    /// The port Envoy listens on: where a Service maps the Gateway's port to another, the other.
+    /// The port that Envoy listens on: the target port, if a Service maps the port of the Gateway.
     pub port: u16,
-    /// Whether the input leaves no doubt about that port: it had the Service, or none is needed.
+    /// Whether the input determines the port: it contains the Service, or the port does not depend on one.
     pub port_is_certain: bool,
-    /// The filter chains.
     pub chains: Vec<FilterChain>,
-    /// The server names that two chains have. Envoy refuses a listener with any, whole.
+    /// The server names that two chains have. Envoy refuses a listener with any of them.
     pub duplicates: Vec<Duplicate>,
+    /// The index of the chain for each server name.
     pub(crate) by_server_name: HostTable<usize>,
 }
 
 /// A server name of two filter chains.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Duplicate {
-    /// The server name.
     pub host: HostPattern,
-    /// The place of the chain that has it first.
+    /// The index of the first chain with the name.
     pub first: usize,
-    /// The place of the other; the same for a chain that has it twice.
+    /// The index of the second chain; the same index if one chain has the name twice.
     pub second: usize,
 }
 
-/// What handles the connections for some server names.
+/// A filter chain: it handles the connections with some server names.
 #[derive(Clone, Debug)]
 pub struct FilterChain {
-    /// That of its route table, such as `https.443.https.public.shop`; where it has none, the same with
-    /// `tcp`, `passthrough` or `plain` in front.
+    /// The name of its route table, such as `https.443.https.public.shop`. The name of a chain without a
+    /// route table begins with `tcp`, `passthrough` or `plain` instead.
     pub name: String,
-    /// The server it comes from.
+    /// The server that istiod builds the chain for.
     pub server: Arc<Server>,
-    /// The server names it is for; [`HostPattern::Any`] alone for all that no other chain has.
+    /// The server names that it matches; only [`HostPattern::Any`] for all names that no other chain has.
     pub server_names: Vec<HostPattern>,
     /// Its TLS mode; `None` for plain text.
     pub tls: Option<TlsMode>,
-    /// Where its certificates come from.
+    /// The sources of its certificates.
     pub credentials: Vec<Credential>,
-    /// What it does with a connection.
-    pub service: Service,
+    pub kind: ChainKind,
 }
 
-/// What a [`FilterChain`] does with a connection.
+/// How a [`FilterChain`] handles connections.
 #[derive(Clone, Debug)]
-pub enum Service {
-    /// Terminates TLS and reads requests, HTTP/2 too.
+pub enum ChainKind {
+    /// It terminates TLS and routes requests over HTTP/1.1 and HTTP/2.
     Https(RouteTable),
-    /// Terminates TLS and forwards what is in it.
+    /// It terminates TLS and forwards the content.
     Tcp,
-    /// Forwards it as it is.
+    /// It forwards TLS to a backend.
     Passthrough,
-    /// Expects plain text.
     Plain,
 }
 
 /// The virtual hosts of a filter chain.
 #[derive(Clone, Debug)]
 pub struct RouteTable {
-    /// The virtual hosts.
     pub virtual_hosts: Vec<VirtualHost>,
     pub(crate) by_authority: HostTable<usize>,
 }
 
-/// What a route table has for some authorities.
+/// The routes for some authorities.
 #[derive(Clone, Debug)]
 pub struct VirtualHost {
-    /// Its name in Envoy, such as `a.example.com:443`.
+    /// The name in Envoy, such as `a.example.com:443`.
     pub name: String,
-    /// The authorities.
     pub domains: Vec<HostPattern>,
-    /// Its routes. None is the placeholder of an empty table.
+    /// The routes. The only virtual host of an empty table has none.
     pub routes: Vec<RouteSource>,
 }
 
-/// Routes by where they are written. Two that are equal do the same.
+/// Routes, identified by the resource and the rules that they are written in. Equal sources have the same
+/// effect.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RouteSource {
-    /// The resource.
     pub resource: Arc<ResourceName>,
-    /// Its rules that apply.
+    /// The rules of the resource that apply to the server.
     pub rules: Vec<Rule>,
 }
 
-/// What becomes of a request.
+/// The outcome of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// A virtual host has routes for it.
+    /// A virtual host has routes for the authority.
     Served,
-    /// 404: there is no virtual host for it.
+    /// Envoy answers 404: no virtual host has routes for the authority.
     NotFound,
-    /// The connection is reset: no filter chain has the server name.
+    /// Envoy resets the connection: no filter chain matches the SNI.
     Reset,
-    /// The connection goes to a backend, which terminates TLS.
+    /// Envoy forwards the connection to a backend that terminates TLS.
     Passthrough,
-    /// What is in the connection goes to a backend.
+    /// Envoy terminates TLS and forwards the content to a backend.
     Tcp,
 }
 
@@ -130,19 +124,16 @@ impl Outcome {
     }
 }
 
-/// What becomes of a request, with who sees to it.
+/// The outcome of a request, with the filter chain and virtual host that handle it.
 #[derive(Clone, Copy, Debug)]
 pub struct Answer<'l> {
-    /// What becomes of it.
     pub outcome: Outcome,
-    /// The filter chain.
     pub chain: Option<&'l FilterChain>,
-    /// The virtual host.
     pub virtual_host: Option<&'l VirtualHost>,
 }
 
 impl Answer<'_> {
-    /// What the filter is told of the route.
+    /// The route as the filter sees it.
     #[must_use]
     pub fn route(&self) -> Route {
         Route::from_virtual_host(self.virtual_host.map(|host| host.name.as_bytes()))
@@ -150,119 +141,69 @@ impl Answer<'_> {
 }
 
 impl Listener {
-    /// Envoy's name for it.
+    /// The name in Envoy, such as `0.0.0.0_8443`.
     #[must_use]
     pub fn name(&self) -> String {
         format!("{}_{}", self.bind, self.port)
     }
 
-    /// Whether Envoy refuses it, so that nothing is served here.
+    /// Whether Envoy refuses the listener. It then serves nothing here.
     #[must_use]
     pub fn is_rejected(&self) -> bool {
         !self.duplicates.is_empty()
     }
 
-    /// Whether clients begin with TLS.
+    /// Whether connections use TLS.
     #[must_use]
     pub fn is_tls(&self) -> bool {
         self.chains.iter().any(|chain| chain.tls.is_some())
     }
 
-    /// The filter chain for a server name: the exact one, else the longest wildcard, else the one
-    /// for all (Envoy `filter_chain_manager_impl.cc`). Without a server name only the last.
+    /// The filter chain for an SNI: the chain with the exact name, else with the longest wildcard, else the
+    /// chain for all names (Envoy `filter_chain_manager_impl.cc`). A connection without SNI gets the chain
+    /// for all names.
     #[must_use]
     pub fn chain(&self, sni: &[u8]) -> Option<&FilterChain> {
-        self.chains.get(self.chain_place(sni)?)
+        self.chains.get(self.chain_index(sni)?)
     }
 
-    /// The place of that filter chain in [`Self::chains`].
+    /// The index of that filter chain in [`Self::chains`].
     #[must_use]
-    pub fn chain_place(&self, sni: &[u8]) -> Option<usize> {
-        let place = match Host::from_sni(sni) {
+    pub(crate) fn chain_index(&self, sni: &[u8]) -> Option<usize> {
+        // Without an SNI, and with one that is not a host name, no server name matches.
+        let index = match Host::from_sni(sni) {
             Some(host) => self.by_server_name.best(host),
             None => self.by_server_name.get(&HostPattern::Any),
         };
-        place.copied()
+        index.copied()
     }
 
-    /// What becomes of a request for an authority on a connection with a server name, empty for
-    /// none.
+    /// The outcome of a request for an authority on a connection with an SNI. An empty SNI is a connection
+    /// without one.
     #[must_use]
     pub fn answer(&self, sni: &[u8], authority: &[u8]) -> Answer<'_> {
-        let nothing = Answer {
-            outcome: Outcome::Reset,
-            chain: None,
-            virtual_host: None,
-        };
-        if self.is_rejected() {
-            return nothing;
+        // Envoy keeps the connections of a listener that it refuses closed, whatever the SNI.
+        match self.chain(sni) {
+            Some(chain) if !self.is_rejected() => chain.answer(authority),
+            Some(_) | None => Answer {
+                outcome: Outcome::Reset,
+                chain: None,
+                virtual_host: None,
+            },
         }
-        self.chain(sni)
-            .map_or(nothing, |chain| chain.answer(authority))
-    }
-
-    /// The servers that the filter has to know: those with a host that a wider host of another
-    /// server covers, and those others. Where no server covers a host of another, a route is enough
-    /// to know that a request is on the right server.
-    #[must_use]
-    pub fn overlapping_servers(&self) -> BTreeMap<String, Vec<String>> {
-        let mut overlapping: BTreeSet<&ServerId> = BTreeSet::new();
-        for chain in self.chains.iter().filter(|chain| chain.tls.is_some()) {
-            let wider = chain
-                .server_names
-                .iter()
-                .flat_map(|name| self.by_server_name.covering(name))
-                .filter_map(|index| self.chains.get(*index))
-                .filter(|wider| wider.tls.is_some() && wider.server.id != chain.server.id);
-            for wider in wider {
-                overlapping.extend([&wider.server.id, &chain.server.id]);
-            }
-        }
-        self.servers_where(|server| overlapping.contains(&server.id))
-    }
-
-    /// All TLS servers: by label, the server names that lead to each, those that do not terminate TLS
-    /// included. Each name is there once, so that the table is valid even where Envoy would refuse the
-    /// listener.
-    #[must_use]
-    pub fn servers(&self) -> BTreeMap<String, Vec<String>> {
-        self.servers_where(|_| true)
-    }
-
-    fn servers_where(&self, is_listed: impl Fn(&Server) -> bool) -> BTreeMap<String, Vec<String>> {
-        let mut labels: BTreeMap<String, &Server> = BTreeMap::new();
-        let mut servers: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for (place, chain) in self.chains.iter().enumerate() {
-            if chain.tls.is_none() || !is_listed(&chain.server) {
-                continue;
-            }
-            let label = free_label(&labels, &chain.server);
-            labels.insert(label.clone(), &chain.server);
-            let hosts = chain
-                .server_names
-                .iter()
-                .filter(|host| self.by_server_name.get(host) == Some(&place))
-                .map(ToString::to_string);
-            servers.entry(label).or_default().extend(hosts);
-        }
-        servers.retain(|_, hosts| {
-            hosts.sort_unstable();
-            hosts.dedup();
-            !hosts.is_empty()
-        });
-        servers
     }
 }
 
 impl FilterChain {
-    /// What becomes of a request for an authority on a connection that it handles.
+    /// The outcome of a request for an authority on a connection of this chain.
     #[must_use]
     pub fn answer(&self, authority: &[u8]) -> Answer<'_> {
-        let (outcome, virtual_host) = match &self.service {
-            Service::Https(table) => table.answer(authority),
-            Service::Tcp => (Outcome::Tcp, None),
-            Service::Passthrough => (Outcome::Passthrough, None),
-            Service::Plain => (Outcome::Reset, None),
+        let (outcome, virtual_host) = match &self.kind {
+            ChainKind::Https(table) => table.answer(authority),
+            ChainKind::Tcp => (Outcome::Tcp, None),
+            ChainKind::Passthrough => (Outcome::Passthrough, None),
+            // The handshake of TLS is not valid plain text.
+            ChainKind::Plain => (Outcome::Reset, None),
         };
         Answer {
             outcome,
@@ -271,43 +212,32 @@ impl FilterChain {
         }
     }
 
-    /// The domains of its virtual hosts that have routes.
+    /// The domains of the virtual hosts that have routes.
     pub fn domains(&self) -> impl Iterator<Item = &HostPattern> {
-        let table = match &self.service {
-            Service::Https(table) => Some(table),
-            Service::Tcp | Service::Passthrough | Service::Plain => None,
+        let virtual_hosts = match &self.kind {
+            ChainKind::Https(table) => table.virtual_hosts.as_slice(),
+            ChainKind::Tcp | ChainKind::Passthrough | ChainKind::Plain => &[],
         };
-        let hosts = table.into_iter().flat_map(|table| &table.virtual_hosts);
-        hosts
+        virtual_hosts
+            .iter()
             .filter(|host| !host.routes.is_empty())
             .flat_map(|host| &host.domains)
     }
 }
 
-/// The label of a server, numbered where another has the same.
-fn free_label(taken: &BTreeMap<String, &Server>, server: &Server) -> String {
-    let label = server.id.label();
-    let numbered = (2..).map(|number: u32| format!("{label}~{number}"));
-    let is_free = |label: &String| taken.get(label).is_none_or(|other| other.id == server.id);
-    let mut labels = std::iter::once(label.clone()).chain(numbered);
-    labels.find(is_free).unwrap_or(label.clone())
-}
-
 impl RouteTable {
-    /// The virtual host for an authority, as Envoy finds it: without what follows the last colon
-    /// (istiod sets `ignore_port_in_host_matching`) but with a trailing dot, which no domain has
-    /// (istiod does not set `strip_trailing_host_dot`).
+    /// The outcome for an authority and its virtual host, which Envoy looks up without the port (istiod sets
+    /// `ignore_port_in_host_matching`) but with a trailing dot (istiod does not set
+    /// `strip_trailing_host_dot`). No domain has a trailing dot.
     fn answer(&self, authority: &[u8]) -> (Outcome, Option<&VirtualHost>) {
-        let place = self.by_authority.best(Host::from_authority(authority));
-        let virtual_host = place.and_then(|place| self.virtual_hosts.get(*place));
-        let is_served = virtual_host.is_some_and(|host| !host.routes.is_empty());
-        (
-            if is_served {
-                Outcome::Served
-            } else {
-                Outcome::NotFound
-            },
-            virtual_host,
-        )
+        let virtual_host = self
+            .by_authority
+            .best(Host::from_authority(authority))
+            .and_then(|index| self.virtual_hosts.get(*index));
+        // The virtual host of an empty table matches every authority and has no routes.
+        match virtual_host {
+            Some(host) if !host.routes.is_empty() => (Outcome::Served, virtual_host),
+            Some(_) | None => (Outcome::NotFound, virtual_host),
+        }
     }
 }

@@ -193,7 +193,7 @@ spec:
         let mut resources = Resources::with_manifests();
         let _ = read("example.yaml", EXAMPLE, &mut resources);
         let outlook = merge(&Input {
-            certificates: &Certificates::of(&resources),
+            certificates: &Certificates::new(&resources),
             start: &State::new(resources),
             strategy,
             may_assume_certificates: true,

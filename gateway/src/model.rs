@@ -3,46 +3,44 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use super::attached::{self, Attached, attach};
-use super::chains::{self, Claimed};
+use super::attached::{Proxy, attach};
+use super::chains::{self, ClaimedNames};
 use super::generated::{Generated, Ignored, Unprogrammed, generate};
-use super::listener::Listener;
+use super::listener::{FilterChain, Listener};
 use super::resources::{Labels, Resources};
 use super::routes::{self, Delegates, RouteIndex};
-use super::server::{self, Candidate, Server};
-use super::server_merge::{Dropped, Merged, Place, merge};
-use super::workloads::{self, Target};
+use super::server::{GatewayConfig, Server};
+use super::server_merge::{Dropped, ListenerAddress, merge};
+use super::workloads::{self, ProxyPods};
 
-/// What istiod makes of resources.
+/// The configuration that istiod computes from resources.
 #[derive(Clone, Debug)]
 pub struct Model {
-    /// The workloads that run gateways, by namespace and name.
+    /// The workloads that run gateways, sorted by namespace and name.
     pub workloads: Vec<Workload>,
-    /// The listeners of the Gateway API that are on none.
+    /// The listeners of the Gateway API that istiod does not program on any workload.
     pub unprogrammed: Vec<Unprogrammed>,
-    /// The resources that istiod leaves to others.
+    /// The resources whose class belongs to another controller.
     pub ignored: Vec<Ignored>,
 }
 
-/// Pods that are alike and run a gateway.
+/// Pods with the same labels that run a gateway.
 #[derive(Clone, Debug)]
 pub struct Workload {
-    /// Their namespace.
     pub namespace: String,
-    /// That of their Deployment, or what is known of them.
+    /// The name of their Deployment, or the labels of assumed pods.
     pub name: String,
-    /// Their labels.
     pub labels: Labels,
-    /// Whether the input has no such pods, so that they are guessed from a selector.
+    /// Whether the input does not contain the pods: the model assumes them from a selector.
     pub is_assumed: bool,
-    /// What they listen on, by address and port.
+    /// Their listeners, sorted by port and address.
     pub listeners: Vec<Listener>,
-    /// The servers that are left out.
+    /// The servers that istiod drops here.
     pub dropped: Vec<Dropped>,
 }
 
 impl Workload {
-    /// Its namespace and name.
+    /// The namespace and the name, for output.
     #[must_use]
     pub fn full_name(&self) -> String {
         format!("{}/{}", self.namespace, self.name)
@@ -50,28 +48,34 @@ impl Workload {
 }
 
 impl Model {
-    /// Models resources. This is near-linear in their number.
+    /// Computes the model. The time is near-linear in the number of resources.
     #[must_use]
-    pub fn of(resources: &Resources) -> Self {
+    pub fn new(resources: &Resources) -> Self {
+        // The Gateway API and Ingresses first: istiod translates them to Gateways and VirtualServices.
         let Generated {
-            mut candidates,
+            mut gateways,
             mut bindings,
             unprogrammed,
             ignored,
         } = generate(resources);
-        candidates.extend(resources.gateways.iter().map(server::candidate));
+        gateways.extend(resources.gateways.iter().map(GatewayConfig::from_gateway));
+        // istiod merges Gateways in the order of their age.
+        gateways.sort_by(|a, b| a.age().cmp(&b.age()));
+
         let delegates = Delegates::new(&resources.virtual_services);
-        let services = resources.virtual_services.iter();
-        bindings.extend(services.filter_map(|service| routes::binding(service, &delegates)));
-        candidates.sort_by(|a, b| a.age().cmp(&b.age()));
+        bindings.extend(
+            resources
+                .virtual_services
+                .iter()
+                .filter_map(|service| routes::binding(service, &delegates)),
+        );
         let routes = RouteIndex::new(bindings);
-        let shared: Vec<Vec<Arc<Server>>> = candidates
-            .iter_mut()
-            .map(|candidate| candidate.servers.drain(..).map(Arc::new).collect())
+
+        // Each workload has its own merge: a server can be dropped on one and kept on another.
+        let mut workloads: Vec<Workload> = workloads::proxies(resources, &gateways)
+            .into_iter()
+            .map(|pods| workload(pods, &gateways, &routes))
             .collect();
-        let targets = workloads::targets(resources, &candidates);
-        let workload = |target| model_workload(target, &candidates, &shared, &routes);
-        let mut workloads: Vec<Workload> = targets.iter().map(workload).collect();
         workloads.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
         Self {
             workloads,
@@ -81,76 +85,83 @@ impl Model {
     }
 }
 
-fn model_workload(
-    target: &Target<'_>,
-    candidates: &[Candidate],
-    shared: &[Vec<Arc<Server>>],
-    routes: &RouteIndex,
-) -> Workload {
-    let mut resolved = Vec::new();
-    let mut uncertain = HashSet::new();
-    // A Gateway may name several Services of the same pods.
+fn workload(pods: ProxyPods<'_>, gateways: &[GatewayConfig], routes: &RouteIndex) -> Workload {
+    // The servers of the pods with the ports that Envoy listens on, the oldest first.
+    let mut servers = Vec::new();
+    let mut uncertain_ports = HashSet::new();
+    // A Gateway can name several Services that select the same pods.
     let mut seen = HashSet::new();
-    for at in &target.candidates {
-        let (Some(candidate), Some(servers)) = (candidates.get(*at), shared.get(*at)) else {
-            continue;
-        };
-        for server in servers {
-            for found in workloads::resolve(server.port, &candidate.attachment, target) {
-                if !seen.insert((&server.id, found.port)) {
+    for config in pods
+        .gateways
+        .iter()
+        .filter_map(|index| index.config(gateways))
+    {
+        for server in &config.servers {
+            for resolved in workloads::resolve(server.port, &config.attachment, &pods) {
+                if !seen.insert((&server.id, resolved.port)) {
                     continue;
                 }
-                resolved.push((Arc::clone(server), found.port));
-                if !found.certain {
-                    uncertain.insert(found.port);
+                servers.push((Arc::clone(server), resolved.port));
+                if !resolved.is_certain {
+                    uncertain_ports.insert(resolved.port);
                 }
             }
         }
     }
-    let Merged { places, dropped } = merge(resolved);
+
+    let merged = merge(servers);
     Workload {
-        namespace: target.namespace.clone(),
-        name: target.name.clone(),
-        labels: target.labels.clone(),
-        is_assumed: target.assumed,
-        listeners: listeners(&places, target, routes, &uncertain),
-        dropped,
+        listeners: listeners(&merged.servers, &pods, routes, &uncertain_ports),
+        namespace: pods.namespace,
+        name: pods.name,
+        labels: pods.labels,
+        is_assumed: pods.is_assumed,
+        dropped: merged.dropped,
     }
 }
 
 fn listeners(
-    places: &BTreeMap<Place, Vec<Arc<Server>>>,
-    target: &Target<'_>,
+    servers: &BTreeMap<ListenerAddress, Vec<Arc<Server>>>,
+    pods: &ProxyPods<'_>,
     routes: &RouteIndex,
-    uncertain: &HashSet<u16>,
+    uncertain_ports: &HashSet<u16>,
 ) -> Vec<Listener> {
-    let servers: Vec<Arc<Server>> = places.values().flatten().cloned().collect();
-    let mut attached = attach(&servers, routes, &target.namespace).into_iter();
-    let mut claimed = Claimed::new();
-    let workload = attached::Workload {
-        namespace: &target.namespace,
-        labels: &target.labels,
+    // Routes are attached for all listeners together, so that the hosts of routes are indexed once.
+    let all: Vec<&Server> = servers.values().flatten().map(Arc::as_ref).collect();
+    let attached = attach(&all, routes, &pods.namespace);
+
+    // The filter chains of each server, in the order in which istiod builds them: a later passthrough
+    // chain loses the server names that an earlier one has.
+    let proxy = Proxy {
+        namespace: &pods.namespace,
+        labels: &pods.labels,
     };
-    let mut listeners = Vec::with_capacity(places.len());
-    for (place, servers) in places {
-        let of_server = |server: &Arc<Server>| {
-            let attached: Vec<Attached<'_>> = attached.next().unwrap_or_default();
-            chains::chains(server, place.port, &attached, workload, &mut claimed)
-        };
-        let chains = chains::one_plain_chain(servers.iter().flat_map(of_server).collect());
-        // A listener without a chain is none (Istio `MutableGatewayListener.build`).
-        if chains.is_empty() {
-            continue;
-        }
-        let (by_server_name, duplicates) = chains::by_server_name(&chains);
-        listeners.push(Listener {
-            bind: place.bind.clone(),
-            port: place.port,
-            port_is_certain: !uncertain.contains(&place.port),
-            chains,
-            duplicates,
-            by_server_name,
-        });
+    let mut claimed = ClaimedNames::default();
+    let mut chains: BTreeMap<&ListenerAddress, Vec<FilterChain>> = BTreeMap::new();
+    for ((address, server), attached) in servers
+        .iter()
+        .flat_map(|(address, servers)| servers.iter().map(move |server| (address, server)))
+        .zip(&attached)
+    {
+        let built = chains::chains(server, address.port, attached, proxy, &mut claimed);
+        chains.entry(address).or_default().extend(built);
     }
-    listeners
+
+    chains
+        .into_iter()
+        .map(|(address, chains)| (address, chains::with_one_plain_chain(chains)))
+        // istiod does not create a listener without filter chains (`MutableGatewayListener.build`).
+        .filter(|(_, chains)| !chains.is_empty())
+        .map(|(address, chains)| {
+            let (by_server_name, duplicates) = chains::by_server_name(&chains);
+            Listener {
+                bind: address.bind.clone(),
+                port: address.port,
+                port_is_certain: !uncertain_ports.contains(&address.port),
+                chains,
+                duplicates,
+                by_server_name,
+            }
+        })
+        .collect()
 }

@@ -1,9 +1,9 @@
-//! The hosts whose client certificates can be bypassed, and the requests to deny for that.
+//! The hosts whose client certificates can be bypassed, and the requests that a policy has to deny.
 //!
-//! Envoy asks for a client certificate in the TLS handshake, before it reads a request. The server name
-//! of the connection decides alone whether it does. So the routes of a host are reached without a
-//! certificate where another filter chain has them too and does not ask. A client needs no certificate
-//! that is good for both hosts to try this: it can send any authority on any connection.
+//! Envoy demands a client certificate in the TLS handshake, before it reads a request. Only the SNI of the
+//! connection decides whether it does. So a client without a certificate reaches the routes of a protected
+//! host if another filter chain has the same routes and does not demand one. This does not depend on the
+//! server's certificate: a client can send any authority on any connection.
 
 mod connections;
 mod merge;
@@ -19,87 +19,83 @@ use super::server::Handling;
 use super::{Listener, ServerId, Workload};
 use search::Search;
 
-/// What keeps clients without a certificate from the routes of protected hosts.
+/// The requests to deny, so that clients without a certificate do not reach the routes of protected hosts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Boundary {
     /// The requests to deny, in a fixed order.
     pub denials: Vec<Denial>,
-    /// The protected hosts that a listener serves without a certificate on connections of their own.
-    /// No denial is about them there: the resources say that it is so.
+    /// The protected hosts that some listener serves without a certificate on their own connections. The
+    /// resources allow this explicitly, so no denial is generated for them there.
     pub open: BTreeSet<OpenHost>,
-    /// The protected hosts whose routes another server has for a wider pattern, so that they can be
-    /// reached by another name.
+    /// The protected hosts whose routes another server has for a wider pattern, so that clients reach them
+    /// with a different authority.
     pub shared: BTreeSet<SharedRoutes>,
-    /// What the denials must not reach.
+    /// The listeners of the same pods that the denials must not affect.
     pub other_listeners: OtherListeners,
-    /// Whether the input leaves no doubt about the ports of the denials.
+    /// Whether the input determines the ports of the denials.
     pub ports_are_certain: bool,
-    /// Whether some workloads need other denials than others.
+    /// Whether the workloads need different denials.
     pub workloads_differ: bool,
 }
 
-/// Requests to deny: those for some hosts, on some connections.
+/// Requests to deny: requests for some hosts, on some connections.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Denial {
-    /// The hosts.
     pub hosts: BTreeSet<HostPattern>,
-    /// Hosts below the wildcards of [`Self::hosts`] that have a server without client certificates of
-    /// their own.
+    /// Hosts that match a wildcard of [`Self::hosts`] and have their own server without client
+    /// certificates.
     pub except: BTreeSet<HostPattern>,
-    /// The connections.
     pub connections: Connections,
     /// The ports that Envoy listens on where such requests bypass a certificate.
     pub ports: BTreeSet<u16>,
 }
 
-/// Connections by their server names.
+/// Connections, selected by SNI.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Connections {
-    /// The server names; without any, all of them, and connections without a server name.
+    /// The SNIs that are included; an empty set means all, and connections without SNI.
     pub among: BTreeSet<HostPattern>,
-    /// The server names that are left out.
+    /// The SNIs that are excluded.
     pub but: BTreeSet<HostPattern>,
 }
 
-/// A protected host that is served without a certificate on a connection of its own.
+/// A protected host that a listener serves without a certificate on its own connections.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct OpenHost {
-    /// The host.
     pub host: HostPattern,
     /// The port that Envoy listens on.
     pub port: u16,
-    /// The server that does not demand a certificate.
+    /// The server without client certificates.
     pub server: ServerId,
 }
 
-/// Routes of a protected host that a server without client certificates has for more hosts.
+/// Routes of a protected host that a server without client certificates also has for other hosts.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SharedRoutes {
-    /// The protected host.
     pub host: HostPattern,
     /// The server without client certificates.
     pub server: ServerId,
 }
 
-/// Listeners of the same pods that are not those of the denials.
+/// The listeners of the same pods whose ports are not in the denials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum OtherListeners {
-    /// There are none.
     None,
-    /// Listeners for HTTP in plain text, where a request has no server name and would be denied.
+    /// Listeners for HTTP in plain text. Their requests have no SNI, so a denial would match them.
     PlainHttp,
-    /// Listeners whose connections istiod would close: for TCP it ignores the hosts of a denial and
-    /// keeps the server names (Istio `pilot/pkg/security/authz/model/model.go`, `checkError`).
+    /// Listeners for TCP or TLS, whose connections the denials would close: for TCP istiod ignores the hosts of
+    /// a denial and keeps the SNIs (Istio `pilot/pkg/security/authz/model/model.go`, `checkError`).
     Any,
 }
 
 impl Boundary {
-    /// The denials for workloads that one policy reaches.
+    /// The boundary of workloads that one policy applies to.
     #[must_use]
-    pub fn of(workloads: &[&Workload]) -> Self {
+    pub fn new(workloads: &[&Workload]) -> Self {
         let mut total = Search::default();
         let mut needs = BTreeSet::new();
         for workload in workloads {
+            // Chains of different pods do not share connections, so each workload is searched alone.
             let mut search = Search::default();
             search.workload(workload);
             needs.insert(merge::merged(search.denials.clone()));
@@ -113,18 +109,24 @@ impl Boundary {
             .flat_map(|denial| &denial.ports)
             .copied()
             .collect();
-        let listeners = || workloads.iter().flat_map(|workload| &workload.listeners);
+        // A policy cannot be limited to a listener, only to ports.
+        let listeners: Vec<&Listener> = workloads
+            .iter()
+            .flat_map(|workload| &workload.listeners)
+            .collect();
         Self {
-            other_listeners: listeners()
+            other_listeners: listeners
+                .iter()
                 .filter(|listener| {
                     denials
                         .iter()
                         .any(|denial| !denial.ports.contains(&listener.port))
                 })
-                .map(other_listener)
+                .map(|listener| other_listener(listener))
                 .max()
                 .unwrap_or(OtherListeners::None),
-            ports_are_certain: listeners()
+            ports_are_certain: listeners
+                .iter()
                 .filter(|listener| ports.contains(&listener.port))
                 .all(|listener| listener.port_is_certain),
             workloads_differ: needs.len() > 1,

@@ -1,11 +1,13 @@
-//! The resources that decide what a gateway serves, as they were written. A plain value: edit it and
-//! model it again.
+//! The resources that decide what a gateway serves, as they are written. [`Resources`] is a plain value:
+//! a caller can change it and compute the model again.
 
-pub mod extensions;
-pub mod gateway_api;
+pub(crate) mod extensions;
+pub(crate) mod gateway_api;
+mod gateway_name;
+mod host;
 pub mod istio;
 pub(crate) mod kind;
-pub mod kubernetes;
+pub(crate) mod kubernetes;
 mod manifests;
 
 use std::collections::BTreeMap;
@@ -13,54 +15,50 @@ use std::fmt;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use rule::HostPattern;
-use rule::host::PatternError;
 use serde::Deserialize;
 
 use extensions::Extension;
 use gateway_api::{ApiGateway, GatewayClass, ListenerSet, ReferenceGrant, Route};
+pub use gateway_name::{GatewayName, GatewayReference};
+pub(crate) use host::pattern;
+pub use host::{HostText, InvalidHost, NamespacedHost};
 use istio::{Gateway, VirtualService};
 pub use kind::Kind;
 use kubernetes::{Ingress, IngressClass, Namespace, Pods, Secret, Service};
 pub use manifests::Manifests;
 
-/// Everything that was read. The order within a kind means nothing.
+/// All resources that were read. The order within a kind has no meaning.
 #[derive(Clone, Debug, Default)]
 pub struct Resources {
-    /// Istio's own Gateways.
     pub gateways: Vec<Gateway>,
     /// VirtualServices, delegates among them.
     pub virtual_services: Vec<VirtualService>,
     /// Gateways of the Gateway API.
     pub api_gateways: Vec<ApiGateway>,
-    /// Listeners that others add to those.
+    /// ListenerSets, which add listeners to Gateways of the Gateway API.
     pub listener_sets: Vec<ListenerSet>,
     /// Routes of the Gateway API.
     pub routes: Vec<Route>,
-    /// What may be referenced from other namespaces.
+    /// `ReferenceGrants`, which allow references from other namespaces.
     pub reference_grants: Vec<ReferenceGrant>,
-    /// Who is in charge of a Gateway of the Gateway API.
+    /// `GatewayClasses`, which name the controller of a Gateway of the Gateway API.
     pub gateway_classes: Vec<GatewayClass>,
-    /// Ingresses.
     pub ingresses: Vec<Ingress>,
-    /// Who is in charge of an Ingress.
+    /// `IngressClasses`, which name the controller of an Ingress.
     pub ingress_classes: Vec<IngressClass>,
-    /// Services.
     pub services: Vec<Service>,
-    /// Pods, and what makes pods.
+    /// Pods, and the Deployments and other workloads that create pods.
     pub pods: Vec<Pods>,
-    /// Secrets.
     pub secrets: Vec<Secret>,
-    /// Namespaces.
     pub namespaces: Vec<Namespace>,
-    /// Modules of gateways.
+    /// `WasmPlugins` and `TrafficExtensions`, which install modules in gateways.
     pub extensions: Vec<Extension>,
-    /// What a plan changes, as it was written.
+    /// The manifests of resources that a plan can change.
     pub manifests: Manifests,
 }
 
 impl Resources {
-    /// None, of which those that follow are to keep their manifests.
+    /// No resources yet. Those that are added keep their manifests, which plans need.
     #[must_use]
     pub fn with_manifests() -> Self {
         Self {
@@ -71,62 +69,76 @@ impl Resources {
 
     /// The resources that have servers, by kind and metadata.
     pub fn with_servers(&self) -> impl Iterator<Item = (Kind, &Metadata)> {
-        let Self {
-            gateways,
-            api_gateways,
-            listener_sets,
-            ingresses,
-            ..
-        } = self;
-        let classic = gateways
-            .iter()
-            .map(|gateway| (Kind::Gateway, &gateway.metadata));
-        let api = api_gateways
-            .iter()
-            .map(|gateway| (Kind::ApiGateway, &gateway.metadata));
-        let sets = listener_sets
-            .iter()
-            .map(|set| (Kind::ListenerSet, &set.metadata));
-        let ingresses = ingresses
-            .iter()
-            .map(|ingress| (Kind::Ingress, &ingress.metadata));
-        classic.chain(api).chain(sets).chain(ingresses)
+        // The kinds whose entries istiod turns into servers.
+        let mut found = Vec::new();
+        for gateway in &self.gateways {
+            found.push((Kind::Gateway, &gateway.metadata));
+        }
+        for gateway in &self.api_gateways {
+            found.push((Kind::ApiGateway, &gateway.metadata));
+        }
+        for set in &self.listener_sets {
+            found.push((Kind::ListenerSet, &set.metadata));
+        }
+        for ingress in &self.ingresses {
+            found.push((Kind::Ingress, &ingress.metadata));
+        }
+        found.into_iter()
     }
 
-    /// Adds others.
-    pub fn append(&mut self, mut other: Self) {
-        self.gateways.append(&mut other.gateways);
-        self.virtual_services.append(&mut other.virtual_services);
-        self.api_gateways.append(&mut other.api_gateways);
-        self.listener_sets.append(&mut other.listener_sets);
-        self.routes.append(&mut other.routes);
-        self.reference_grants.append(&mut other.reference_grants);
-        self.gateway_classes.append(&mut other.gateway_classes);
-        self.ingresses.append(&mut other.ingresses);
-        self.ingress_classes.append(&mut other.ingress_classes);
-        self.services.append(&mut other.services);
-        self.pods.append(&mut other.pods);
-        self.secrets.append(&mut other.secrets);
-        self.namespaces.append(&mut other.namespaces);
-        self.extensions.append(&mut other.extensions);
-        self.manifests.append(other.manifests);
+    /// Adds all resources of `other`.
+    pub fn append(&mut self, other: Self) {
+        // Without `..`: a new kind does not compile until it is appended here.
+        let Self {
+            gateways,
+            virtual_services,
+            api_gateways,
+            listener_sets,
+            routes,
+            reference_grants,
+            gateway_classes,
+            ingresses,
+            ingress_classes,
+            services,
+            pods,
+            secrets,
+            namespaces,
+            extensions,
+            manifests,
+        } = other;
+        self.gateways.extend(gateways);
+        self.virtual_services.extend(virtual_services);
+        self.api_gateways.extend(api_gateways);
+        self.listener_sets.extend(listener_sets);
+        self.routes.extend(routes);
+        self.reference_grants.extend(reference_grants);
+        self.gateway_classes.extend(gateway_classes);
+        self.ingresses.extend(ingresses);
+        self.ingress_classes.extend(ingress_classes);
+        self.services.extend(services);
+        self.pods.extend(pods);
+        self.secrets.extend(secrets);
+        self.namespaces.extend(namespaces);
+        self.extensions.extend(extensions);
+        self.manifests.append(manifests);
     }
 }
 
-/// Labels, or a selector of equal labels.
+/// Labels, or a selector that requires each of its labels with the same value.
 pub type Labels = BTreeMap<String, String>;
 
-/// Where a document was read.
+/// The position from which a document was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Origin {
-    /// The file as it was named, `-` for standard input, empty for a cluster.
+    /// The path as the user gave it, `-` for standard input, empty for a cluster.
     pub file: Arc<str>,
-    /// The line of its first character, from 1; 0 where there is none.
+    /// The line of its first character, counted from 1; 0 if it is unknown.
     pub line: u64,
 }
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A cluster has no file, and a file in JSON no lines.
         match (&*self.file, self.line) {
             ("", _) => f.write_str("the cluster"),
             (file, 0) => f.write_str(file),
@@ -136,45 +148,40 @@ impl fmt::Display for Origin {
 }
 
 impl Origin {
-    /// The path and the line, where it is a line of a file.
+    /// The path and the line, if the origin is a line of a file.
     #[must_use]
     pub fn line_of_file(&self) -> Option<(&str, u64)> {
+        // Editors and code scanners cannot open standard input.
         (self.line > 0 && &*self.file != "-").then_some((&*self.file, self.line))
     }
 }
 
-/// The metadata of a resource (Kubernetes `ObjectMeta`), as far as it matters here.
+/// The metadata of a resource (Kubernetes `ObjectMeta`): the fields that the model uses.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Metadata {
-    /// Its name.
     pub name: String,
-    /// Its namespace; `default` where the text names none, as kubectl has it.
+    /// Its namespace; `default` if the manifest does not name one, as in kubectl.
     #[serde(default = "default_namespace")]
     pub namespace: String,
-    /// When it was made; `None` for what is not in a cluster, which istiod takes for the oldest.
+    /// The time of creation; `None` for a resource that is not in a cluster. istiod treats such a resource
+    /// as older than all others.
     #[serde(default)]
     pub creation_timestamp: Option<DateTime<Utc>>,
-    /// Its labels.
     #[serde(default, deserialize_with = "nullable")]
     pub labels: Labels,
-    /// Its annotations.
     #[serde(default, deserialize_with = "nullable")]
     pub annotations: Labels,
-    /// Who made it.
     #[serde(default, deserialize_with = "nullable")]
     pub owner_references: Vec<OwnerReference>,
-    /// Where it was read.
     #[serde(skip)]
     pub origin: Origin,
 }
 
-/// The maker of a resource.
+/// The owner of a resource, such as the `ReplicaSet` of a pod.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct OwnerReference {
-    /// Its kind.
     pub kind: String,
-    /// Its name.
     pub name: String,
 }
 
@@ -182,14 +189,12 @@ fn default_namespace() -> String {
     "default".into()
 }
 
-/// What names one resource: no two have the same kind, group, namespace and name.
+/// The identity of a resource: no two have the same group, kind, namespace and name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ResourceName {
     /// Its kind and API group.
     pub kind: Kind,
-    /// Its namespace.
     pub namespace: String,
-    /// Its name.
     pub name: String,
 }
 
@@ -200,7 +205,7 @@ impl fmt::Display for ResourceName {
 }
 
 impl Metadata {
-    /// The name of this resource, which is of a kind.
+    /// The identity of this resource, whose kind is `kind`.
     #[must_use]
     pub fn resource(&self, kind: Kind) -> ResourceName {
         ResourceName {
@@ -211,60 +216,7 @@ impl Metadata {
     }
 }
 
-/// A host as a resource has it, valid as a pattern once its namespace is off.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize)]
-#[serde(try_from = "String")]
-pub struct HostText(String);
-
-impl HostText {
-    /// The text as it was written.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// What follows the namespace, if there is one.
-    #[must_use]
-    pub fn host(&self) -> &str {
-        self.0.split_once('/').map_or(&self.0, |(_, host)| host)
-    }
-}
-
-/// Why a text is no [`HostText`].
-#[derive(Debug)]
-pub struct NotAHost(String, PatternError);
-
-impl fmt::Display for NotAHost {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} is not a host: {}", self.0, self.1)
-    }
-}
-
-impl std::error::Error for NotAHost {}
-
-impl TryFrom<String> for HostText {
-    type Error = NotAHost;
-
-    fn try_from(text: String) -> Result<Self, NotAHost> {
-        match rule::host::istio_pattern(&text) {
-            Ok(_) => Ok(Self(text)),
-            Err(error) => Err(NotAHost(text, error)),
-        }
-    }
-}
-
-impl fmt::Display for HostText {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// What Envoy makes of a host that was read; `None` never comes of a [`HostText`].
-pub(crate) fn pattern(host: &str) -> Option<HostPattern> {
-    HostPattern::try_from(host).ok()
-}
-
-/// As in Kubernetes, an explicit null is a field that is not set.
+/// Reads a field in which an explicit `null` means that it is not set, as in Kubernetes.
 fn nullable<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: serde::Deserializer<'de>,

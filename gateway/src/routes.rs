@@ -1,4 +1,4 @@
-//! Which routes are bound to which Gateway, and who sees them.
+//! The routes that are bound to each Gateway, and the workloads that see them.
 
 mod delegates;
 
@@ -8,21 +8,21 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::resources::istio::{HttpMatch, HttpRoute, TcpRoute, TlsRoute, VirtualService};
-use super::resources::{Kind, Labels, ResourceName};
+use super::resources::{GatewayName, GatewayReference, Kind, Labels, ResourceName};
 pub(crate) use delegates::Delegates;
 
-/// Routes as istiod sees them: a VirtualService, or what stands for one.
+/// Routes as istiod sees them: a VirtualService, or what istiod generates from a route of the Gateway
+/// API or an Ingress.
 #[derive(Clone, Debug)]
 pub(crate) struct Binding {
-    /// What they were written as; several routes of the Gateway API may become one.
+    /// The resources that the routes are written in. istiod merges several routes of the Gateway API.
     pub(crate) sources: Vec<Arc<ResourceName>>,
     pub(crate) created: Option<DateTime<Utc>>,
     pub(crate) name: String,
     pub(crate) namespace: String,
-    /// The Gateways they are bound to, `namespace/name`.
-    pub(crate) gateways: Vec<String>,
+    /// The Gateways that the routes are bound to, with their namespaces.
+    pub(crate) gateways: Vec<GatewayReference>,
     pub(crate) visibility: Visibility,
-    /// Whether they come from the Gateway API, and among them from a TLSRoute.
     pub(crate) origin: BindingOrigin,
     pub(crate) hosts: Vec<String>,
     pub(crate) http: Vec<HttpRoute>,
@@ -30,11 +30,14 @@ pub(crate) struct Binding {
     pub(crate) tcp: Vec<TcpRoute>,
 }
 
-/// What a [`Binding`] was written as.
+/// The API that a [`Binding`] is written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BindingOrigin {
+    /// A VirtualService, or an Ingress.
     Istio,
+    /// An HTTPRoute or GRPCRoute of the Gateway API.
     GatewayApi,
+    /// A TLSRoute of the Gateway API.
     GatewayApiTls,
 }
 
@@ -47,22 +50,21 @@ pub(crate) enum Visibility {
 
 impl Visibility {
     /// Reads `exportTo` (Istio `pilot/pkg/model/push_context.go`, `initVirtualServices`).
-    pub(crate) fn of(export_to: &[String], namespace: &str) -> Self {
-        let has = |text: &str| export_to.iter().any(|entry| entry == text);
-        if export_to.is_empty() || has("*") {
+    pub(crate) fn from_export_to(export_to: &[String], namespace: &str) -> Self {
+        // `*` takes precedence over every other entry, and `~` over names.
+        if export_to.is_empty() || export_to.iter().any(|entry| entry == "*") {
             return Self::Everywhere;
         }
-        if has("~") {
+        if export_to.iter().any(|entry| entry == "~") {
             return Self::Namespaces(Vec::new());
         }
-        let named = |entry: &String| {
-            if entry == "." {
-                namespace.into()
-            } else {
-                entry.clone()
-            }
-        };
-        Self::Namespaces(export_to.iter().map(named).collect())
+        Self::Namespaces(
+            export_to
+                .iter()
+                .map(|entry| if entry == "." { namespace } else { entry })
+                .map(str::to_owned)
+                .collect(),
+        )
     }
 
     pub(crate) fn includes(&self, namespace: &str) -> bool {
@@ -73,35 +75,33 @@ impl Visibility {
     }
 }
 
-/// A VirtualService with the routes of its delegates; `None` for a delegate (Istio
+/// A VirtualService with the rules of its delegates; `None` for a delegate (Istio
 /// `pilot/pkg/model/virtualservice_controller.go`, `mergeVirtualServices`).
 pub(crate) fn binding(service: &VirtualService, delegates: &Delegates<'_>) -> Option<Binding> {
     let VirtualService { metadata, spec } = service;
+    // A VirtualService without hosts only has rules for others.
     if spec.hosts.is_empty() {
         return None;
     }
     let namespace = &metadata.namespace;
-    let resolve = |gateways: &[String]| -> Vec<String> {
-        gateways
-            .iter()
-            .map(|gateway| resolve_gateway(gateway, namespace))
-            .collect()
-    };
+
+    // Conditions name Gateways relative to the namespace of their VirtualService.
     let mut tls = spec.tls.clone();
-    for found in tls.iter_mut().flat_map(|route| &mut route.matches) {
-        found.gateways = resolve(&found.gateways);
+    for condition in tls.iter_mut().flat_map(|rule| &mut rule.matches) {
+        condition.gateways = resolved(&condition.gateways, namespace);
     }
     let mut tcp = spec.tcp.clone();
-    for found in tcp.iter_mut().flat_map(|route| &mut route.matches) {
-        found.gateways = resolve(&found.gateways);
+    for condition in tcp.iter_mut().flat_map(|rule| &mut rule.matches) {
+        condition.gateways = resolved(&condition.gateways, namespace);
     }
+
     Some(Binding {
         sources: vec![Arc::new(metadata.resource(Kind::VirtualService))],
         created: metadata.creation_timestamp,
         name: metadata.name.clone(),
         namespace: namespace.clone(),
-        gateways: resolve(&spec.gateways),
-        visibility: Visibility::of(&spec.export_to, namespace),
+        gateways: resolved(&spec.gateways, namespace),
+        visibility: Visibility::from_export_to(&spec.export_to, namespace),
         origin: BindingOrigin::Istio,
         hosts: spec
             .hosts
@@ -114,51 +114,55 @@ pub(crate) fn binding(service: &VirtualService, delegates: &Delegates<'_>) -> Op
     })
 }
 
-/// `name`, `namespace/name`, `./name` or the legacy `name.namespace.svc…` (Istio
-/// `pilot/pkg/model/config.go`, `resolveGatewayName`).
-pub(crate) fn resolve_gateway(text: &str, namespace: &str) -> String {
-    if text == "mesh" {
-        return text.into();
-    }
-    match (text.split_once('/'), text.split_once('.')) {
-        (Some((".", name)), _) => format!("{namespace}/{name}"),
-        (Some(_), _) => text.into(),
-        (None, None) => format!("{namespace}/{text}"),
-        (None, Some((name, rest))) => {
-            let namespace = rest
-                .split_once('.')
-                .map_or(rest, |(namespace, _)| namespace);
-            format!("{namespace}/{name}")
-        }
-    }
+/// The references of a VirtualService of a namespace, with namespaces.
+fn resolved(references: &[GatewayReference], namespace: &str) -> Vec<GatewayReference> {
+    references
+        .iter()
+        .map(|reference| reference.resolve(namespace))
+        .collect()
 }
 
-/// A short name is a Service of the namespace (Istio `pilot/pkg/model/config.go`,
-/// `ResolveShortnameToFQDN`).
+/// The full name of a Gateway that the manifest of a VirtualService refers to, as a text.
+pub(crate) fn resolve_gateway(text: &str, namespace: &str) -> String {
+    GatewayReference::parse(text).resolve(namespace).to_string()
+}
+
+/// The full name of a host: a short name is a Service of the namespace (Istio
+/// `pilot/pkg/model/config.go`, `ResolveShortnameToFQDN`).
 fn full_name(host: &str, namespace: &str) -> String {
+    // A name with a dot is complete, and one with a colon is an IPv6 address.
     if host == "*" || host.contains(['.', ':']) {
         return host.into();
     }
     format!("{host}.{namespace}.svc.cluster.local")
 }
 
-/// The routes by the Gateways they are bound to.
+/// The position of a [`Binding`] in the [`RouteIndex`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct BindingIndex(usize);
+
+/// The routes by the Gateways that they are bound to.
 pub(crate) struct RouteIndex {
     bindings: Vec<Binding>,
-    by_gateway: HashMap<String, Vec<usize>>,
+    by_gateway: HashMap<GatewayName, Vec<BindingIndex>>,
 }
 
 impl RouteIndex {
     pub(crate) fn new(mut bindings: Vec<Binding>) -> Self {
+        // istiod sorts by creation time, then name, then namespace (`sortConfigByCreationTime`).
         bindings.sort_by(|a, b| {
-            let age = |binding: &'_ Binding| binding.created;
-            let order = age(a).cmp(&age(b)).then_with(|| a.name.cmp(&b.name));
-            order.then_with(|| a.namespace.cmp(&b.namespace))
+            (a.created, &a.name, &a.namespace).cmp(&(b.created, &b.name, &b.namespace))
         });
-        let mut by_gateway: HashMap<String, Vec<usize>> = HashMap::new();
-        for (at, binding) in bindings.iter().enumerate() {
-            for gateway in &binding.gateways {
-                by_gateway.entry(gateway.clone()).or_default().push(at);
+        let mut by_gateway: HashMap<GatewayName, Vec<BindingIndex>> = HashMap::new();
+        for (index, binding) in bindings.iter().enumerate() {
+            for reference in &binding.gateways {
+                // Routes of the mesh apply to sidecars only.
+                if let GatewayReference::Qualified(gateway) = reference {
+                    by_gateway
+                        .entry(gateway.clone())
+                        .or_default()
+                        .push(BindingIndex(index));
+                }
             }
         }
         Self {
@@ -167,113 +171,131 @@ impl RouteIndex {
         }
     }
 
-    /// The routes bound to a Gateway that a workload sees, in the order in which they count (Istio
+    /// The routes that are bound to a Gateway and that a workload sees, by precedence (Istio
     /// `pilot/pkg/model/push_context.go`, `VirtualServicesForGateway`).
-    pub(crate) fn bound_to(&self, gateway: &str, workload_namespace: &str) -> Vec<&Binding> {
-        let found = self.by_gateway.get(gateway).into_iter().flatten();
-        let bindings = found.filter_map(|at| self.bindings.get(*at));
-        let visible = |binding: &&Binding| binding.visibility.includes(workload_namespace);
-        let mut visible: Vec<&Binding> = bindings.filter(visible).collect();
-        visible.sort_by_key(|binding| {
-            let is_own = binding.namespace == workload_namespace;
-            match (&binding.visibility, binding.origin, is_own) {
-                (Visibility::Namespaces(_), _, true) => 0,
-                (Visibility::Namespaces(_), _, false) => 1,
-                (_, BindingOrigin::GatewayApi | BindingOrigin::GatewayApiTls, true) => 2,
-                _ => 3,
-            }
-        });
+    pub(crate) fn bound_to(
+        &self,
+        gateway: &GatewayName,
+        workload_namespace: &str,
+    ) -> Vec<(BindingIndex, &Binding)> {
+        let mut visible: Vec<(BindingIndex, &Binding)> = self
+            .by_gateway
+            .get(gateway)
+            .into_iter()
+            .flatten()
+            .filter_map(|index| Some((*index, self.bindings.get(index.0)?)))
+            .filter(|(_, binding)| binding.visibility.includes(workload_namespace))
+            .collect();
+        // The sort is stable: within a class the oldest stays first.
+        visible.sort_by_key(|(_, binding)| binding.precedence(workload_namespace));
         visible
     }
 }
 
-/// One condition of one rule of a resource.
+/// A condition of a rule of a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Rule {
-    /// The place of the rule in its list, that of its delegates included.
+    /// The index of the rule in its list, into which the rules of delegates are inserted.
     pub route: usize,
-    /// The place of the condition in the rule; `None` for a rule without one.
+    /// The index of the condition in the rule; `None` for a rule without conditions.
     pub condition: Option<usize>,
 }
 
-/// A workload, as routes may ask for one.
+/// The proxy and server that istiod evaluates the conditions of routes for.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Asking<'w> {
+pub(crate) struct ProxyContext<'w> {
     pub(crate) namespace: &'w str,
     pub(crate) labels: &'w Labels,
-    pub(crate) gateway: &'w str,
+    pub(crate) gateway: &'w GatewayName,
+    /// The port of the Gateway.
     pub(crate) port: u16,
 }
 
 impl Binding {
+    /// The class of the routes for a workload, the first class first: routes that are exported to named
+    /// namespaces precede public ones, and among both the workload's own precede others. For public
+    /// routes istiod makes that difference only for the Gateway API.
+    fn precedence(&self, workload_namespace: &str) -> u8 {
+        let is_own = self.namespace == workload_namespace;
+        match (&self.visibility, self.origin) {
+            (Visibility::Namespaces(_), _) if is_own => 0,
+            (Visibility::Namespaces(_), _) => 1,
+            (Visibility::Everywhere, BindingOrigin::GatewayApi | BindingOrigin::GatewayApiTls)
+                if is_own =>
+            {
+                2
+            }
+            (
+                Visibility::Everywhere,
+                BindingOrigin::GatewayApi | BindingOrigin::GatewayApiTls | BindingOrigin::Istio,
+            ) => 3,
+        }
+    }
+
     /// The rules that apply at a port of a Gateway (Istio `pilot/pkg/networking/core/route/route.go`,
     /// `BuildHTTPRoutesForVirtualService`).
-    pub(crate) fn rules(&self, asking: Asking<'_>) -> Vec<Rule> {
+    pub(crate) fn rules(&self, context: ProxyContext<'_>) -> Vec<Rule> {
         let mut rules = Vec::new();
         for (route, http) in self.http.iter().enumerate() {
+            // A rule without conditions matches every request, so Envoy never reaches those after it.
             if http.matches.is_empty() {
-                // Nothing gets past a rule for everything.
                 rules.push(Rule {
                     route,
                     condition: None,
                 });
                 return rules;
             }
-            let applying = http
-                .matches
-                .iter()
-                .enumerate()
-                .filter(|(_, found)| applies(found, asking));
-            rules.extend(applying.map(|(at, _)| Rule {
-                route,
-                condition: Some(at),
-            }));
+            for (index, condition) in http.matches.iter().enumerate() {
+                if http_applies(condition, context) {
+                    rules.push(Rule {
+                        route,
+                        condition: Some(index),
+                    });
+                }
+            }
         }
         rules
     }
 }
 
-/// Whether a condition holds of the workload (Istio `sourceMatchHTTP`).
-fn applies(found: &HttpMatch, asking: Asking<'_>) -> bool {
-    if found.port != 0 && found.port != asking.port {
+/// Whether a condition on requests can hold at the proxy (Istio `sourceMatchHTTP`).
+fn http_applies(condition: &HttpMatch, context: ProxyContext<'_>) -> bool {
+    if condition.port != 0 && condition.port != context.port {
         return false;
     }
-    if !found.gateways.is_empty() {
-        return found
-            .gateways
-            .iter()
-            .any(|gateway| gateway == asking.gateway);
+    // Where a condition names Gateways, istiod ignores the labels and the namespace of the source.
+    if !condition.gateways.is_empty() {
+        return includes(&condition.gateways, context.gateway);
     }
-    let labels = found.source_labels.iter();
-    let mut labels = labels.map(|(key, value)| asking.labels.get(key) == Some(value));
-    let namespace = &found.source_namespace;
-    labels.all(|holds| holds) && (namespace.is_empty() || namespace == asking.namespace)
+    let has_labels = condition
+        .source_labels
+        .iter()
+        .all(|(key, value)| context.labels.get(key) == Some(value));
+    let namespace = &condition.source_namespace;
+    has_labels && (namespace.is_empty() || namespace == context.namespace)
 }
 
-/// Whether a condition on connections holds at a port of a Gateway (Istio
+/// Whether a condition on connections can hold at the proxy (Istio
 /// `pilot/pkg/networking/core/gateway.go`, `l4SingleMatch`).
-pub(crate) fn l4_applies(gateways: &[String], port: u16, asking: Asking<'_>) -> bool {
-    let right_gateway = || gateways.iter().any(|gateway| gateway == asking.gateway);
-    (port == 0 || port == asking.port) && (gateways.is_empty() || right_gateway())
+pub(crate) fn l4_applies(
+    gateways: &[GatewayReference],
+    port: u16,
+    context: ProxyContext<'_>,
+) -> bool {
+    // An empty list matches every Gateway that the VirtualService is bound to.
+    (port == 0 || port == context.port)
+        && (gateways.is_empty() || includes(gateways, context.gateway))
+}
+
+fn includes(references: &[GatewayReference], gateway: &GatewayName) -> bool {
+    references.iter().any(|reference| reference.is(gateway))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{full_name, resolve_gateway};
-
-    #[test]
-    fn gateways_of_routes() {
-        for (text, expected) in [
-            ("mesh", "mesh"),
-            ("public", "shop/public"),
-            ("./public", "shop/public"),
-            ("other/public", "other/public"),
-            ("public.other", "other/public"),
-            ("public.other.svc.cluster.local", "other/public"),
-        ] {
-            assert_eq!(resolve_gateway(text, "shop"), expected, "{text}");
-        }
-    }
+    use super::{ProxyContext, Visibility, full_name, http_applies};
+    use crate::resources::istio::HttpMatch;
+    use crate::resources::{GatewayName, GatewayReference, Labels};
 
     #[test]
     fn short_names_are_services() {
@@ -284,6 +306,67 @@ mod tests {
             ("fd00::1", "fd00::1"),
         ] {
             assert_eq!(full_name(host, "shop"), expected, "{host}");
+        }
+    }
+
+    #[test]
+    fn namespaces_that_see_a_virtual_service() {
+        for (export_to, shop, other) in [
+            (&[][..], true, true),
+            (&["*"], true, true),
+            (&[".", "*"], true, true),
+            (&["."], true, false),
+            (&["other"], false, true),
+            (&["~"], false, false),
+            (&["other", "~"], false, false),
+        ] {
+            let export_to: Vec<String> = export_to.iter().map(ToString::to_string).collect();
+            let visibility = Visibility::from_export_to(&export_to, "shop");
+            assert_eq!(visibility.includes("shop"), shop, "{export_to:?}");
+            assert_eq!(visibility.includes("other"), other, "{export_to:?}");
+        }
+    }
+
+    #[track_caller]
+    fn check_condition(condition: &HttpMatch, expected: bool) {
+        let context = ProxyContext {
+            namespace: "istio-system",
+            labels: &Labels::from([("istio".into(), "ingressgateway".into())]),
+            gateway: &GatewayName::new("shop", "public"),
+            port: 443,
+        };
+        assert_eq!(http_applies(condition, context), expected, "{condition:?}");
+    }
+
+    #[test]
+    fn conditions_on_the_proxy() {
+        check_condition(&HttpMatch::default(), true);
+        for (port, expected) in [(443, true), (80, false)] {
+            let condition = HttpMatch {
+                port,
+                ..HttpMatch::default()
+            };
+            check_condition(&condition, expected);
+        }
+        for (namespace, expected) in [("istio-system", true), ("shop", false)] {
+            let condition = HttpMatch {
+                source_namespace: namespace.into(),
+                ..HttpMatch::default()
+            };
+            check_condition(&condition, expected);
+        }
+        for (gateway, expected) in [
+            ("shop/public", true),
+            ("shop/other", false),
+            ("mesh", false),
+        ] {
+            let condition = HttpMatch {
+                gateways: vec![GatewayReference::parse(gateway)],
+                // Not looked at, since the condition names Gateways.
+                source_namespace: "elsewhere".into(),
+                ..HttpMatch::default()
+            };
+            check_condition(&condition, expected);
         }
     }
 }

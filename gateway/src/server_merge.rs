@@ -1,66 +1,60 @@
-//! Which servers of a workload there are in the end, and on which port: the oldest goes first, and
-//! what gets in its way is left out (Istio `pilot/pkg/model/gateway.go`, `mergeGateways`).
+//! The servers that a workload keeps, by address and port. istiod adds servers one by one, the oldest
+//! first, and drops each that conflicts with one that it added before (Istio `pilot/pkg/model/gateway.go`,
+//! `mergeGateways`).
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use super::resources::NamespacedHost;
 use super::server::{Handling, Protocol, Server, ServerId};
 
-/// The address a server without one listens on.
+/// The address of a listener whose servers do not name one.
 const ANY_ADDRESS: &str = "0.0.0.0";
 
-/// A server that a workload leaves out.
+/// A server that istiod drops from a workload.
 #[derive(Clone, Debug)]
 pub struct Dropped {
-    /// The server.
     pub server: Arc<Server>,
-    /// The port Envoy would listen on.
+    /// The port that Envoy would listen on.
     pub port: u16,
-    /// Why.
     pub reason: DropReason,
 }
 
-/// Why a server is left out.
+/// The reason why istiod drops a server, with the server that it conflicts with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DropReason {
     /// An older server on the address and port has the same host.
     SameHost {
-        /// The host as both have it.
+        /// The host, with the namespace if both have one.
         host: String,
-        /// The older server.
         winner: ServerId,
     },
-    /// An older server on the address and port speaks plain text.
-    PlainText {
-        /// The older server.
-        winner: ServerId,
-    },
-    /// Another server of the Gateway has the same port name.
-    SamePortName {
-        /// The other server.
-        winner: ServerId,
-    },
+    /// An older server on the address and port handles plain text.
+    PlainText { winner: ServerId },
+    /// Another server of the Gateway has the same port name, so both would have one route table.
+    SamePortName { winner: ServerId },
 }
 
-/// An address and a port that Envoy listens on.
+/// An address and a port that Envoy listens on. Sorted by port.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Place {
+pub(crate) struct ListenerAddress {
     pub(crate) port: u16,
     pub(crate) bind: String,
 }
 
-/// What is left of the servers of a workload.
+/// The servers of a workload after the merge.
 #[derive(Debug, Default)]
 pub(crate) struct Merged {
-    pub(crate) places: BTreeMap<Place, Vec<Arc<Server>>>,
+    pub(crate) servers: BTreeMap<ListenerAddress, Vec<Arc<Server>>>,
     pub(crate) dropped: Vec<Dropped>,
 }
 
-/// Merges servers, each with the port Envoy listens on, the oldest first.
+/// Merges servers, each with the port that Envoy listens on, the oldest first.
 pub(crate) fn merge(servers: impl IntoIterator<Item = (Arc<Server>, u16)>) -> Merged {
-    let (mut state, mut merged) = (State::default(), Merged::default());
+    let mut admitted = Admitted::default();
+    let mut merged = Merged::default();
     for (server, port) in servers {
-        if let Err(reason) = state.admit(&server, port) {
+        if let Err(reason) = admitted.admit(&server, port) {
             merged.dropped.push(Dropped {
                 server,
                 port,
@@ -68,83 +62,90 @@ pub(crate) fn merge(servers: impl IntoIterator<Item = (Arc<Server>, u16)>) -> Me
             });
             continue;
         }
-        let bind = if server.bind.is_empty() {
-            ANY_ADDRESS
-        } else {
-            &server.bind
+        let bind = match server.bind.as_str() {
+            "" => ANY_ADDRESS.to_owned(),
+            address => address.to_owned(),
         };
-        let place = Place {
-            port,
-            bind: bind.to_owned(),
-        };
-        merged.places.entry(place).or_default().push(server);
+        merged
+            .servers
+            .entry(ListenerAddress { port, bind })
+            .or_default()
+            .push(server);
     }
     merged
 }
 
-/// What was admitted so far.
+/// The servers that the merge has kept so far. Addresses are compared as they are written, so `0.0.0.0`
+/// differs from the empty address.
 #[derive(Default)]
-struct State {
-    /// By port and host, both as they are written, the last server and its address.
-    hosts: HashMap<(u16, String), Holder>,
+struct Admitted {
+    /// The last server with a host on a port, for the hosts as they are written.
+    hosts: HashMap<(u16, NamespacedHost), HostOwner>,
     ports: HashSet<u16>,
-    /// By port, the server in plain text that others are measured by.
-    plain: HashMap<u16, (Arc<Server>, Protocol)>,
-    places: HashSet<(u16, Protocol, String)>,
+    /// The server in plain text on a port that later servers are compared with.
+    plain: HashMap<u16, Arc<Server>>,
+    /// The combinations of port, protocol and address that have a server.
+    addresses: HashSet<(u16, Protocol, String)>,
     route_tables: HashMap<String, ServerId>,
 }
 
-struct Holder {
+struct HostOwner {
     bind: String,
     server: ServerId,
 }
 
-impl State {
+impl Admitted {
+    /// Adds a server, unless it conflicts with an older one.
     fn admit(&mut self, server: &Arc<Server>, port: u16) -> Result<(), DropReason> {
+        // istiod checks the hosts first, and only for servers with TLS settings. A server that is
+        // dropped for another reason keeps its hosts.
         if server.tls.is_some() {
             self.claim_hosts(server, port)?;
         }
         let route_table = server.route_table(port);
-        let plain = self
-            .plain
-            .get(&port)
-            .map(|(plain, protocol)| (Arc::clone(plain), *protocol));
-        if let Some((plain, protocol)) = plain {
-            if plain.bind == server.bind {
-                let both_http = (protocol, server.protocol) == (Protocol::Http, Protocol::Http);
-                let winner = plain.id.clone();
-                return if both_http {
+        match self.plain.get(&port) {
+            // Servers for HTTP in plain text share one route table. Anything else beside a server in
+            // plain text is dropped.
+            Some(plain) if plain.bind == server.bind => {
+                let are_http = [plain.protocol, server.protocol] == [Protocol::Http; 2];
+                return if are_http {
                     Ok(())
                 } else {
-                    Err(DropReason::PlainText { winner })
+                    Err(DropReason::PlainText {
+                        winner: plain.id.clone(),
+                    })
                 };
             }
-        } else if self.ports.contains(&port) && server.handling() == Handling::Https {
-            self.check_port_name(route_table.as_deref())?;
+            // On a port with servers, istiod drops an HTTPS server whose route table has the name of an
+            // existing one.
+            None if self.ports.contains(&port) && server.handling() == Handling::Https => {
+                self.check_port_name(route_table.as_deref())?;
+            }
+            Some(_) | None => {}
         }
         self.add(server, port, route_table);
         Ok(())
     }
 
-    /// Only servers on one address get in each other's way; addresses are compared as they are
-    /// written (Istio `CheckDuplicates`).
+    /// Reserves the hosts of a server. Hosts conflict only on one address (Istio `CheckDuplicates`).
     fn claim_hosts(&mut self, server: &Server, port: u16) -> Result<(), DropReason> {
+        // First compare all hosts: a server that is dropped here reserves none.
         for host in &server.hosts {
-            let holder = self.hosts.get(&(port, host.clone()));
-            if let Some(holder) = holder.filter(|holder| holder.bind == server.bind) {
-                let winner = holder.server.clone();
+            if let Some(owner) = self.hosts.get(&(port, host.clone()))
+                && owner.bind == server.bind
+            {
                 return Err(DropReason::SameHost {
-                    host: host.clone(),
-                    winner,
+                    host: host.to_string(),
+                    winner: owner.server.clone(),
                 });
             }
         }
         for host in &server.hosts {
-            let holder = Holder {
+            let owner = HostOwner {
                 bind: server.bind.clone(),
                 server: server.id.clone(),
             };
-            self.hosts.insert((port, host.clone()), holder);
+            self.hosts.insert((port, host.clone()), owner);
         }
         Ok(())
     }
@@ -160,17 +161,98 @@ impl State {
 
     fn add(&mut self, server: &Arc<Server>, port: u16, route_table: Option<String>) {
         self.ports.insert(port);
-        let is_new = self
-            .places
-            .insert((port, server.protocol, server.bind.clone()));
-        if is_new && !server.is_tls() {
-            self.plain
-                .insert(port, (Arc::clone(server), server.protocol));
+        let address = (port, server.protocol, server.bind.clone());
+        // A server in plain text with a new protocol or address replaces the one that istiod compares later
+        // servers with.
+        if self.addresses.insert(address) && !server.is_tls() {
+            self.plain.insert(port, Arc::clone(server));
         }
         if let Some(table) = route_table {
             self.route_tables
                 .entry(table)
                 .or_insert_with(|| server.id.clone());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::{DropReason, merge};
+    use crate::resources::NamespacedHost;
+    use crate::server::{Protocol, Server};
+
+    fn plain(name: &str, protocol: Protocol) -> Server {
+        Server {
+            protocol,
+            tls: None,
+            ..Server::example(name, &["*"])
+        }
+    }
+
+    /// Merges servers on one port and compares the reasons why some are dropped: the name of the reason
+    /// and the winner.
+    #[track_caller]
+    fn check(servers: Vec<Server>, expected: &[(&str, &str)]) {
+        let merged = merge(servers.into_iter().map(|server| (Arc::new(server), 8443)));
+        let found: Vec<(&str, &str)> = merged
+            .dropped
+            .iter()
+            .map(|dropped| match &dropped.reason {
+                DropReason::SameHost { winner, .. } => ("host", winner.resource.name.as_str()),
+                DropReason::PlainText { winner } => ("plain", winner.resource.name.as_str()),
+                DropReason::SamePortName { winner } => ("port", winner.resource.name.as_str()),
+            })
+            .collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn hosts_conflict_on_one_address() {
+        let a = || Server::example("a", &["a.example.com"]);
+        check(vec![a(), Server::example("b", &["b.example.com"])], &[]);
+        check(
+            vec![
+                a(),
+                Server::example("b", &["b.example.com", "a.example.com"]),
+            ],
+            &[("host", "a")],
+        );
+        let elsewhere = Server {
+            bind: "127.0.0.1".into(),
+            ..Server::example("b", &["a.example.com"])
+        };
+        check(vec![a(), elsewhere], &[]);
+        let for_one_namespace = Server {
+            hosts: vec![NamespacedHost::of_namespace("shop", "a.example.com")],
+            ..Server::example("b", &[])
+        };
+        check(vec![a(), for_one_namespace], &[]);
+    }
+
+    #[test]
+    fn plain_text_admits_only_http_beside_it() {
+        let http = |name| plain(name, Protocol::Http);
+        check(vec![http("a"), http("b")], &[]);
+        check(
+            vec![http("a"), plain("b", Protocol::Tcp)],
+            &[("plain", "a")],
+        );
+        check(
+            vec![http("a"), Server::example("b", &["b.example.com"])],
+            &[("plain", "a")],
+        );
+    }
+
+    #[test]
+    fn servers_of_a_gateway_need_distinct_port_names() {
+        check(
+            vec![
+                Server::example("a", &["a.example.com"]),
+                Server::example("a", &["b.example.com"]),
+            ],
+            &[("port", "a")],
+        );
     }
 }

@@ -5,66 +5,88 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use rule::HostPattern;
 use rule::host::HostTable;
 use rule::host::istio::IstioHost;
 use rule::request::BLACKHOLE;
 
-use super::attached::{Attached, Workload};
+use super::attached::{Attached, Proxy};
 use super::listener::{RouteSource, RouteTable, VirtualHost};
 use super::resources::pattern;
 use super::server::Server;
 
-/// The routes of a host: the places of what they were attached as, and where they are written.
+/// The position of routes in the list of those that are attached to a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct AttachedIndex(usize);
+
+/// The routes of a host: the attached ones by index, and the resources that they are written in.
 #[derive(Default)]
 struct HostRoutes {
-    attached: Vec<usize>,
+    attached: Vec<AttachedIndex>,
+    sources: Vec<RouteSource>,
+}
+
+/// Hosts that share all their routes, the most specific host first.
+struct HostGroup {
+    hosts: Vec<String>,
     sources: Vec<RouteSource>,
 }
 
 pub(crate) fn route_table(
     server: &Server,
     attached: &[Attached<'_>],
-    workload: Workload<'_>,
+    proxy: Proxy<'_>,
 ) -> RouteTable {
-    let mut domains: BTreeMap<String, HostRoutes> = BTreeMap::new();
-    for (at, Attached { binding, hosts }) in attached.iter().enumerate() {
-        let rules = binding.rules(workload.asking(server));
+    let by_host = routes_by_host(server, attached, proxy);
+    // Envoy needs at least one virtual host, so istiod adds one that has no routes.
+    if by_host.is_empty() {
+        return table(vec![VirtualHost {
+            name: format!("{BLACKHOLE}{}", server.port),
+            domains: vec![HostPattern::Any],
+            routes: Vec::new(),
+        }]);
+    }
+    table(
+        collapse(by_host)
+            .into_iter()
+            .map(|group| virtual_host(group, server.port))
+            .collect(),
+    )
+}
+
+/// The routes of each host, in lower case: Envoy ignores the case of domains.
+fn routes_by_host(
+    server: &Server,
+    attached: &[Attached<'_>],
+    proxy: Proxy<'_>,
+) -> BTreeMap<String, HostRoutes> {
+    let mut by_host: BTreeMap<String, HostRoutes> = BTreeMap::new();
+    for (index, Attached { binding, hosts }) in attached.iter().enumerate() {
+        // istiod creates no virtual host for a VirtualService none of whose rules apply here.
+        let rules = binding.rules(proxy.context(server));
         if rules.is_empty() {
             continue;
         }
-        let source = |resource| RouteSource {
-            resource: Arc::clone(resource),
-            rules: rules.clone(),
-        };
         for host in hosts {
-            let routes = domains.entry(host.to_ascii_lowercase()).or_default();
-            routes.attached.push(at);
-            routes.sources.extend(binding.sources.iter().map(source));
+            let routes = by_host.entry(host.to_ascii_lowercase()).or_default();
+            routes.attached.push(AttachedIndex(index));
+            for resource in &binding.sources {
+                routes.sources.push(RouteSource {
+                    resource: Arc::clone(resource),
+                    rules: rules.clone(),
+                });
+            }
         }
     }
-    if domains.is_empty() {
-        return table(vec![(
-            vec!["*".into()],
-            format!("{BLACKHOLE}{}", server.port),
-            Vec::new(),
-        )]);
-    }
-    let named = |(domains, routes): (Vec<String>, _)| {
-        let name = format!(
-            "{}:{}",
-            domains.first().map_or("", String::as_str),
-            server.port
-        );
-        (domains, name, routes)
-    };
-    table(collapse(domains).into_iter().map(named).collect())
+    by_host
 }
 
-/// Hosts of the same VirtualServices are one virtual host, named for the most specific of them
-/// (Istio `collapseDuplicateRoutes`; `pkg/config/host/names.go`, `MoreSpecific`). Generated
-/// VirtualServices have one host each, so that theirs stay apart.
-fn collapse(domains: BTreeMap<String, HostRoutes>) -> Vec<(Vec<String>, Vec<RouteSource>)> {
-    let mut sorted: Vec<_> = domains.into_iter().collect();
+/// Groups hosts that have the same VirtualServices: each group becomes one virtual host, which has the name
+/// of its most specific host (Istio `collapseDuplicateRoutes`; `pkg/config/host/names.go`,
+/// `MoreSpecific`). VirtualServices that istiod generates have one host each and are not grouped.
+fn collapse(by_host: BTreeMap<String, HostRoutes>) -> Vec<HostGroup> {
+    // The most specific hosts first: hosts without a wildcard, then the longest.
+    let mut sorted: Vec<(String, HostRoutes)> = by_host.into_iter().collect();
     sorted.sort_by_cached_key(|(host, _)| {
         (
             IstioHost(host).is_wildcard(),
@@ -72,35 +94,47 @@ fn collapse(domains: BTreeMap<String, HostRoutes>) -> Vec<(Vec<String>, Vec<Rout
             host.clone(),
         )
     });
-    let mut known: HashMap<Vec<usize>, usize> = HashMap::new();
-    let mut collapsed: Vec<(Vec<String>, Vec<RouteSource>)> = Vec::new();
+    let mut positions: HashMap<Vec<AttachedIndex>, usize> = HashMap::new();
+    let mut groups: Vec<HostGroup> = Vec::new();
     for (host, HostRoutes { attached, sources }) in sorted {
-        if let Some((hosts, _)) = known.get(&attached).and_then(|at| collapsed.get_mut(*at)) {
-            hosts.push(host);
+        // Equal lists of routes in equal order: istiod compares the VirtualServices of the hosts.
+        if let Some(group) = positions
+            .get(&attached)
+            .and_then(|position| groups.get_mut(*position))
+        {
+            group.hosts.push(host);
         } else {
-            known.insert(attached, collapsed.len());
-            collapsed.push((vec![host], sources));
+            positions.insert(attached, groups.len());
+            groups.push(HostGroup {
+                hosts: vec![host],
+                sources,
+            });
         }
     }
-    collapsed
+    groups
 }
 
-fn table(hosts: Vec<(Vec<String>, String, Vec<RouteSource>)>) -> RouteTable {
-    let mut by_authority = HostTable::default();
-    let mut virtual_hosts = Vec::with_capacity(hosts.len());
-    for (domains, name, routes) in hosts {
-        let domains: Vec<_> = domains
+fn virtual_host(group: HostGroup, port: u16) -> VirtualHost {
+    // istiod names a virtual host after its first domain and the port of the Gateway.
+    let first = group.hosts.first().map_or("", String::as_str);
+    VirtualHost {
+        name: format!("{first}:{port}"),
+        domains: group
+            .hosts
             .iter()
-            .filter_map(|domain| pattern(domain))
-            .collect();
-        for domain in &domains {
-            by_authority.insert(domain.clone(), virtual_hosts.len());
+            .filter_map(|host| pattern(host))
+            .collect(),
+        routes: group.sources,
+    }
+}
+
+/// The virtual hosts, indexed by authority.
+fn table(virtual_hosts: Vec<VirtualHost>) -> RouteTable {
+    let mut by_authority = HostTable::default();
+    for (index, virtual_host) in virtual_hosts.iter().enumerate() {
+        for domain in &virtual_host.domains {
+            by_authority.insert(domain.clone(), index);
         }
-        virtual_hosts.push(VirtualHost {
-            name,
-            domains,
-            routes,
-        });
     }
     RouteTable {
         virtual_hosts,

@@ -1,4 +1,4 @@
-//! How documents become resources.
+//! Reading documents into resources, and the credentials that servers resolve to.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -61,7 +61,7 @@ fn faults_of_documents() {
         (
             format!("{good}---\na: [\n---\n{good}"),
             2,
-            vec!["f:8: it is no YAML: "],
+            vec!["f:8: it is not YAML: "],
         ),
         (
             format!("{good}---\na: 1\n"),
@@ -88,7 +88,7 @@ fn faults_of_documents() {
     }
 }
 
-/// A few lines that stand for billions.
+/// A few lines whose aliases expand to billions of nodes.
 fn bomb() -> String {
     let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
     for n in 1..12 {
@@ -106,10 +106,10 @@ fn secrets_keep_their_certificates_alone() {
         "apiVersion: v1\nkind: Secret\nmetadata: {name: w}\ndata: {tls.crt: Y2VydA==, tls.key: a2V5}\n\
          ---\napiVersion: v1\nkind: Secret\nmetadata: {name: g}\nstringData: {cert: plain}\n",
     );
-    let told = format!("{:?}", resources.secrets);
+    let text = format!("{:?}", resources.secrets);
     assert!(
-        !told.contains("a2V5") && !told.contains("107, 101, 121"),
-        "{told}"
+        !text.contains("a2V5") && !text.contains("107, 101, 121"),
+        "{text}"
     );
     let found: Vec<_> = resources
         .secrets
@@ -122,7 +122,7 @@ fn secrets_keep_their_certificates_alone() {
     );
 }
 
-/// Where the certificates come from, for the workload of the listener.
+/// The sources of certificates, for the workload of the listener.
 #[test]
 fn credentials() {
     let secret = |namespace: &str, name: &str| Credential::Secret {
@@ -165,7 +165,7 @@ fn credentials() {
              spec:\n  selector: {{istio: ingressgateway}}\n  servers:\n  - hosts: [a.example.com]\n    \
              port: {{number: 443, name: a, protocol: HTTPS}}\n    tls: {settings}\n"
         );
-        let model = Model::of(&resources(&text));
+        let model = Model::new(&resources(&text));
         let listener = &model.workloads.first().unwrap().listeners;
         let found = &listener
             .first()

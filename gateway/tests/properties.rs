@@ -1,4 +1,4 @@
-//! The model of Istio's own Gateways against a restatement of the same that is slow and obvious.
+//! Properties of the model of Istio's own Gateways: it agrees with a slow and obvious implementation.
 
 #![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -117,7 +117,7 @@ fn model(gateways: &[Gateway], routes: &[Routes]) -> Model {
             },
         }));
     }
-    Model::of(&resources)
+    Model::new(&resources)
 }
 
 fn namespace(routes: &Routes) -> &'static str {

@@ -51,7 +51,7 @@ impl Case {
         Ok(Self {
             name: name.into(),
             text,
-            model: Model::of(&resources),
+            model: Model::new(&resources),
         })
     }
 

@@ -359,12 +359,12 @@ fn missing_secrets_are_told_where_that_is_certain() {
     let text = fs::read_to_string("check/19-no-secrets.yaml").unwrap();
     let mut resources = Resources::default();
     assert!(read("input.yaml", input(&text).unwrap(), &mut resources).is_empty());
-    let model = Model::of(&resources);
+    let model = Model::new(&resources);
     let missing = |has_all_secrets| {
         let report = findings::check(&Input {
             resources: &resources,
             model: &model,
-            certificates: &Certificates::of(&resources),
+            certificates: &Certificates::new(&resources),
             now: "2026-01-01T00:00:00Z".parse().unwrap(),
             has_all_secrets,
         });

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use gateway::listener::Service;
+use gateway::listener::ChainKind;
 use gateway::resources::istio::TlsMode;
 use gateway::{Answer, FilterChain, Listener, Outcome};
 use serde_json::json;
@@ -299,7 +299,7 @@ fn defect(
     fresh: &Seen,
 ) -> Option<Defect> {
     let chain = listener.chain(sni.as_bytes()).filter(|_| !sni.is_empty())?;
-    if !matches!(chain.service, Service::Https(_)) {
+    if !matches!(chain.kind, ChainKind::Https(_)) {
         return None;
     }
     let Seen::Answer { status, routes, .. } = seen else {

@@ -85,27 +85,27 @@ fn broken_text() {
         (
             "not closed",
             &b"a: 1\nb: [\n"[..],
-            Some("2: it is no YAML: unclosed bracket"),
+            Some("2: it is not YAML: unclosed bracket"),
         ),
         (
             "NUL",
             b"# nothing\n---\nb: \0\n",
-            Some("3: it is no YAML: unexpected character"),
+            Some("3: it is not YAML: unexpected character"),
         ),
         (
             "Latin-1",
             b"# nothing\n---\nb: \xe9\n",
-            Some("3: it is no UTF-8"),
+            Some("3: it is not UTF-8"),
         ),
         (
             "PowerShell",
             b"\xff\xfea\x00:\x00 \x001\x00\n\x00",
-            Some("1: it is no UTF-8"),
+            Some("1: it is not UTF-8"),
         ),
         (
             "twice",
             b"kind: a\nkind: b\n",
-            Some("2: it is no YAML: duplicate mapping key"),
+            Some("2: it is not YAML: duplicate mapping key"),
         ),
         (
             "a number",
@@ -125,20 +125,20 @@ fn deep_text() {
     check_beside(
         "brackets",
         deep.as_bytes(),
-        Some("1: it is no YAML: recursion limit"),
+        Some("1: it is not YAML: recursion limit"),
     );
     let deep = "{\"a\":".repeat(1_000_000);
     check_beside(
         "JSON",
         deep.as_bytes(),
-        Some("1: it is no YAML: YAML document too large"),
+        Some("1: it is not YAML: YAML document too large"),
     );
     let lines: Vec<String> = (0..2_000).map(|n| " ".repeat(n) + "a:").collect();
     let deep = lines.join("\n");
     check_beside(
         "mappings",
         deep.as_bytes(),
-        Some("201: it is no YAML: YAML document too large"),
+        Some("201: it is not YAML: YAML document too large"),
     );
 }
 
@@ -175,7 +175,7 @@ fn ten_thousand_documents_with_one_broken() {
     check_beside(
         "one broken",
         text.as_bytes(),
-        Some("20002: it is no YAML: "),
+        Some("20002: it is not YAML: "),
     );
 }
 

@@ -60,7 +60,7 @@ impl Planned {
         let mut resources = Resources::with_manifests();
         // The cases of commands have broken documents too.
         let _ = read("input.yaml", &text, &mut resources);
-        let certificates = Certificates::of(&resources);
+        let certificates = Certificates::new(&resources);
         let start = State::new(resources);
         let may_assume_certificates = is_model;
         let outlook = merge(&Input {

@@ -56,7 +56,7 @@ fn what_istiod_makes_of_the_input() {
 #[track_caller]
 fn check_case(case: &Path) {
     let text = fs::read_to_string(case).unwrap();
-    let model = Model::of(&resources(&text));
+    let model = Model::new(&resources(&text));
     let mut expected: Vec<&str> = Vec::new();
     let mut listener = None;
     for line in text
@@ -172,7 +172,7 @@ fn dropped(dropped: &Dropped) -> String {
 fn servers_are_a_valid_configuration() {
     let mut tables = 0;
     for case in cases() {
-        let model = Model::of(&resources(&fs::read_to_string(&case).unwrap()));
+        let model = Model::new(&resources(&fs::read_to_string(&case).unwrap()));
         for listener in model
             .workloads
             .iter()
@@ -226,7 +226,7 @@ fn servers_by_label() {
         ),
     ] {
         let text = fs::read_to_string(format!("gateways/{case}.yaml")).unwrap();
-        let model = Model::of(&resources(&text));
+        let model = Model::new(&resources(&text));
         let listener = model
             .workloads
             .iter()
@@ -257,7 +257,7 @@ fn the_order_of_the_input_does_not_matter() {
         backward.services.reverse();
         backward.pods.reverse();
         let sorted = |resources| {
-            told(&Model::of(resources))
+            told(&Model::new(resources))
                 .into_iter()
                 .collect::<BTreeSet<_>>()
         };
@@ -293,7 +293,7 @@ fn a_large_cluster_takes_no_time() {
         }
         let resources = resources(&text);
         let start = Instant::now();
-        let model = Model::of(&resources);
+        let model = Model::new(&resources);
         let took = start.elapsed();
         let chains: usize = model
             .workloads

@@ -7,7 +7,7 @@ use rule::host::certificate::CertifiedHosts;
 use rule::host::istio::{IstioHost, IstioHosts};
 
 use super::index::{ChainIndex, HostIndex, ServerIndex};
-use crate::listener::{Service, names};
+use crate::listener::{ChainKind, sample_hosts};
 use crate::resources::istio::TlsMode;
 use crate::{Answer, Certificates, FilterChain, Listener, Outcome, ServerId, Workload};
 
@@ -72,7 +72,7 @@ impl<'m> ListenerHosts<'m> {
             served: CertifiedHosts::default(),
             routed: IstioHosts::default(),
         };
-        for name in names(&patterns(listener, certificates)) {
+        for name in sample_hosts(&patterns(listener, certificates)) {
             listener_hosts.add_host(name);
         }
         listener_hosts.add_domains();
@@ -83,7 +83,7 @@ impl<'m> ListenerHosts<'m> {
         // Envoy resets connections whose SNI selects no filter chain, so nobody can request this host.
         let Some(chain) = self
             .listener
-            .chain_place(name.as_bytes())
+            .chain_index(name.as_bytes())
             .and_then(|place| self.chains.get(place).copied())
         else {
             return;
@@ -134,7 +134,7 @@ impl<'m> ListenerHosts<'m> {
     pub(crate) fn connection(&self, chain: IndexedChain<'m>) -> Option<Connection<'_>> {
         // Clients coalesce HTTP/2 requests, and only if a certificate for public names covers them.
         // With ISTIO_MUTUAL the gateway presents a certificate of the mesh.
-        let is_reusable = matches!(chain.chain.service, Service::Https(_))
+        let is_reusable = matches!(chain.chain.kind, ChainKind::Https(_))
             && chain.chain.tls != Some(TlsMode::IstioMutual);
         let first_host = self.first_hosts.get(&chain.index)?;
         let host = self.hosts.get(first_host.0)?;

@@ -39,7 +39,7 @@ spec: {{hosts: ['{host}'], gateways: [g{n:02}], http: [{{route: []}}]}}
     let mut resources = Resources::default();
     let faults = read("input.yaml", text, &mut resources);
     assert!(faults.is_empty(), "{faults:?}");
-    Model::of(&resources)
+    Model::new(&resources)
 }
 
 /// Checks the broken pairs of the only scope of these servers. `ignored` is the Gateway that suppresses

@@ -1,4 +1,4 @@
-//! What becomes of a document, by its kind.
+//! Adds a document to the resources of its kind.
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -19,12 +19,15 @@ struct Header {
     kind: String,
 }
 
-/// Adds a resource, or says what is wrong with it.
+/// Adds a resource.
+///
+/// # Errors
+/// The resource does not have the fields of its kind; the error is the problem, as a fragment.
 pub(super) fn add(resources: &mut Resources, origin: &Origin, value: Value) -> Result<(), String> {
     let Ok(Header { api_version, kind }) = Header::deserialize(&value) else {
         return Err("expected a resource of Kubernetes, with apiVersion and kind".into());
     };
-    // The version may be any: those that the API server serves have the same fields.
+    // All versions that an API server serves have the same fields, so the version does not matter.
     let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
     let document = Document {
         origin,
@@ -40,6 +43,7 @@ pub(super) fn add(resources: &mut Resources, origin: &Origin, value: Value) -> R
             document.push(&mut resources.virtual_services, |r| &mut r.metadata)?;
             document.keep(Kind::VirtualService, resources)
         }
+        // Plans only search EnvoyFilters for names, so the manifest is enough.
         (ISTIO, "EnvoyFilter") => document.keep(Kind::EnvoyFilter, resources),
         (GATEWAY_API | GATEWAY_API_EXPERIMENTAL, _) => add_gateway_api(resources, &document),
         (KUBERNETES, "Ingress") => document.push(&mut resources.ingresses, |r| &mut r.metadata),
@@ -54,6 +58,7 @@ pub(super) fn add(resources: &mut Resources, origin: &Origin, value: Value) -> R
         ("apps", "Deployment") => add_workload(resources, &document, "Deployment"),
         ("apps", "DaemonSet") => add_workload(resources, &document, "DaemonSet"),
         ("apps", "StatefulSet") => add_workload(resources, &document, "StatefulSet"),
+        // Users pass whole folders and clusters: other kinds are not faults.
         _ => Ok(()),
     }
 }
@@ -61,6 +66,7 @@ pub(super) fn add(resources: &mut Resources, origin: &Origin, value: Value) -> R
 fn add_gateway_api(resources: &mut Resources, document: &Document<'_>) -> Result<(), String> {
     match document.kind {
         "Gateway" => document.push(&mut resources.api_gateways, |r| &mut r.metadata),
+        // The experimental kind has the same fields.
         "ListenerSet" | "XListenerSet" => {
             document.push(&mut resources.listener_sets, |r| &mut r.metadata)
         }
@@ -78,6 +84,7 @@ fn add_core(resources: &mut Resources, document: &Document<'_>) -> Result<(), St
         "Service" => document.push(&mut resources.services, |r| &mut r.metadata),
         "Namespace" => document.push(&mut resources.namespaces, |r| &mut r.metadata),
         "Pod" => {
+            // A pod and the template of a Deployment have the labels in different fields.
             let mut pods = Pods::from(document.parse::<PodText>()?);
             document.locate(&mut pods.metadata);
             resources.pods.push(pods);
@@ -85,8 +92,8 @@ fn add_core(resources: &mut Resources, document: &Document<'_>) -> Result<(), St
         }
         "Secret" => {
             let text: SecretText = document.parse()?;
-            let secret = Secret::try_from(text);
-            let mut secret = secret.map_err(|_| document.problem("data: expected base64"))?;
+            let mut secret =
+                Secret::try_from(text).map_err(|_| document.problem("data: expected base64"))?;
             document.locate(&mut secret.metadata);
             resources.secrets.push(secret);
             Ok(())
@@ -101,6 +108,7 @@ fn add_workload(
     kind: &'static str,
 ) -> Result<(), String> {
     let mut pods = document.parse::<WorkloadText>()?.into_pods(kind);
+    // A Deployment stands for its pods where the input has none of them.
     document.locate(&mut pods.metadata);
     resources.pods.push(pods);
     Ok(())
@@ -161,17 +169,16 @@ impl Document<'_> {
 
     fn parse<T: DeserializeOwned>(&self) -> Result<T, String> {
         serde_path_to_error::deserialize(&self.value).map_err(|error| {
-            let path = error.path().to_string();
-            let at = if path == "." {
-                String::new()
-            } else {
-                format!("{path}: ")
+            // `.` is the path of the whole document.
+            let problem = match error.path().to_string().as_str() {
+                "." => error.inner().to_string(),
+                path => format!("{path}: {}", error.inner()),
             };
-            self.problem(&format!("{at}{}", error.inner()))
+            self.problem(&problem)
         })
     }
 
-    /// Keeps the manifest, where manifests are kept.
+    /// Stores the manifest, if manifests are kept.
     fn keep(&self, kind: Kind, resources: &mut Resources) -> Result<(), String> {
         if resources.manifests.are_kept() {
             let WithMetadata { metadata } = self.parse()?;
@@ -183,14 +190,17 @@ impl Document<'_> {
     }
 
     fn problem(&self, problem: &str) -> String {
-        let text = |path| self.value.pointer(path).and_then(Value::as_str);
-        let name = text("/metadata/name").unwrap_or("without a name");
-        let namespace = text("/metadata/namespace").map(|namespace| format!("{namespace}/"));
-        format!(
-            "{} {}{name}: {problem}",
-            self.kind,
-            namespace.unwrap_or_default()
-        )
+        // The metadata is read field by field, since it may be the part that is wrong.
+        let kind = self.kind;
+        let name = self.text("/metadata/name").unwrap_or("without a name");
+        match self.text("/metadata/namespace") {
+            Some(namespace) => format!("{kind} {namespace}/{name}: {problem}"),
+            None => format!("{kind} {name}: {problem}"),
+        }
+    }
+
+    fn text(&self, pointer: &str) -> Option<&str> {
+        self.value.pointer(pointer).and_then(Value::as_str)
     }
 
     fn locate(&self, metadata: &mut Metadata) {

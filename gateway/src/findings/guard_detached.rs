@@ -3,10 +3,9 @@
 use super::context::Context;
 use super::finding::Findings;
 use super::info::{Info, Severity};
-use super::installed_filter::{
-    self, Attachment, GATEWAY_NAME_LABEL, ROOT_NAMESPACE, attachment, gateway_targets,
-};
+use super::installed_filter::{self, gateway_targets, reach};
 use super::{Code, Finding};
+use crate::istio::{GATEWAY_NAME_LABEL, ROOT_NAMESPACE, Reach};
 use crate::resources::extensions::Extension;
 use crate::resources::{Kind, Metadata, ResourceName, Resources};
 use crate::{Model, Workload};
@@ -83,7 +82,7 @@ fn unselected_reason(plugin: &Extension, model: &Model) -> Option<String> {
     model
         .workloads
         .iter()
-        .all(|workload| attachment(plugin, workload) == Attachment::Detached)
+        .all(|workload| reach(plugin, workload) == Reach::No)
         .then(|| {
             format!(
                 "no pods of a gateway that a resource in namespace {namespace} can select have the \

@@ -7,7 +7,7 @@ use super::context::Context;
 use super::finding::Findings;
 use super::info::{Info, Severity};
 use super::{Code, Finding};
-use crate::listener::Service;
+use crate::listener::ChainKind;
 use crate::{FilterChain, Outcome};
 
 pub(super) const INFO: Info = Info {
@@ -57,7 +57,7 @@ pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
 /// The hosts of a filter chain without a virtual host.
 fn unattached_hosts(chain: &FilterChain) -> Vec<String> {
     // Only HTTP has virtual hosts; a TCP route needs no host.
-    let Service::Https(table) = &chain.service else {
+    let ChainKind::Https(table) = &chain.kind else {
         return Vec::new();
     };
     let mut domains = IstioHosts::default();

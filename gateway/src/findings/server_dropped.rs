@@ -61,14 +61,15 @@ fn dropped_finding(workload: &Workload, dropped: &Dropped) -> Finding {
     } = dropped;
     let Explanation { winner, why, hint } = Explanation::new(reason);
     // All hosts are listed: a host that the winner does not have is served by no server.
+    let hosts: Vec<String> = server.hosts.iter().map(ToString::to_string).collect();
     let message = format!(
         "istiod drops {} on port {port} with its hosts ({}): {why}",
         server.id,
-        server.hosts.join(", ")
+        hosts.join(", ")
     );
     // Requests for the dropped server go to the winner, or fail.
     Finding {
-        authority: server.hosts.first().cloned(),
+        authority: hosts.into_iter().next(),
         ..Finding::new(Code::ServerDropped, message, hint)
             .on(workload)
             .with_owner(&server.id)

@@ -1,4 +1,4 @@
-//! Routes of the Gateway API at their listeners (Istio
+//! Routes of the Gateway API and the listeners that they attach to (Istio
 //! `pilot/pkg/config/kube/gateway/route_collections.go` and `conversion.go`).
 
 use std::collections::BTreeMap;
@@ -9,37 +9,32 @@ use rule::host::istio::IstioHost;
 use super::gateway_api::{Parent, ParentKey, Parents};
 use crate::resources::gateway_api::{Reference, Route, RouteKind};
 use crate::resources::istio::{Destination, HttpRoute, TlsMatch, TlsRoute};
-use crate::resources::{HostText, ResourceName};
+use crate::resources::{GatewayName, GatewayReference, HostText, Kind, ResourceName};
 use crate::routes::{Binding, BindingOrigin, Visibility};
 
-/// One for each listener and host. Routes of requests that share both become one, in the namespace
-/// of the oldest (Istio `mergeHTTPRoutes`).
+/// The routes as istiod binds them: one [`Binding`] for each listener and host. HTTPRoutes and `GRPCRoutes` of
+/// one listener and host become one binding, with the namespace and age of the oldest (Istio
+/// `mergeHTTPRoutes`).
 pub(super) fn bindings(routes: &[Route], parents: &Parents) -> Vec<Binding> {
-    let mut sorted: Vec<&Route> = routes.iter().collect();
-    sorted.sort_by_key(|route| {
-        let metadata = &route.metadata;
-        (
-            metadata.creation_timestamp,
-            &metadata.namespace,
-            &metadata.name,
-        )
-    });
-    let mut of_requests: BTreeMap<(String, String), Binding> = BTreeMap::new();
-    let mut of_connections = Vec::new();
-    for route in sorted {
+    let mut http: BTreeMap<(GatewayName, String), Binding> = BTreeMap::new();
+    let mut tls = Vec::new();
+    for route in sorted_by_age(routes) {
+        // An explicit empty list of rules serves nothing.
         if route.spec.rules.as_ref().is_some_and(Vec::is_empty) {
             continue;
         }
         let resource = Arc::new(route.metadata.resource(route.kind.resource_kind()));
-        for (parent, siblings) in accepted(route, parents) {
+        for (parent, siblings) in accepting_parents(route, parents) {
             match route.kind {
-                RouteKind::Tls => of_connections.extend(tls_binding(route, parent, &resource)),
+                RouteKind::Tls => tls.extend(tls_binding(route, parent, &resource)),
                 RouteKind::Http | RouteKind::Grpc => {
-                    let hosts = hosts(route).into_iter();
-                    for host in hosts.filter(|host| is_isolated(host, parent, siblings)) {
-                        let key = (parent.gateway.clone(), host.to_owned());
-                        let binding = of_requests
-                            .entry(key)
+                    for host in hosts(route) {
+                        // A more specific listener takes the host.
+                        if !is_isolated(host, parent, siblings) {
+                            continue;
+                        }
+                        let binding = http
+                            .entry((parent.gateway.clone(), host.to_owned()))
                             .or_insert_with(|| http_binding(route, parent, host));
                         if !binding.sources.contains(&resource) {
                             binding.sources.push(Arc::clone(&resource));
@@ -49,11 +44,25 @@ pub(super) fn bindings(routes: &[Route], parents: &Parents) -> Vec<Binding> {
             }
         }
     }
-    of_connections.extend(of_requests.into_values());
-    of_connections
+    tls.extend(http.into_values());
+    tls
 }
 
-/// The hosts as they are written; none stands for all.
+/// The routes, the oldest first.
+fn sorted_by_age(routes: &[Route]) -> Vec<&Route> {
+    let mut sorted: Vec<&Route> = routes.iter().collect();
+    sorted.sort_by_key(|route| {
+        let metadata = &route.metadata;
+        (
+            metadata.creation_timestamp,
+            &metadata.namespace,
+            &metadata.name,
+        )
+    });
+    sorted
+}
+
+/// The hosts of a route as they are written. A route without hosts is for all.
 fn hosts(route: &Route) -> Vec<&str> {
     if route.spec.hostnames.is_empty() {
         return vec!["*"];
@@ -61,133 +70,178 @@ fn hosts(route: &Route) -> Vec<&str> {
     route.spec.hostnames.iter().map(HostText::as_str).collect()
 }
 
-/// The listeners a route attaches to, each with those of the same parent.
-fn accepted<'p>(route: &Route, parents: &'p Parents) -> Vec<(&'p Parent, &'p [Parent])> {
+/// The listeners that a route attaches to, each with all listeners of the same Gateway or ListenerSet.
+fn accepting_parents<'p>(route: &Route, parents: &'p Parents) -> Vec<(&'p Parent, &'p [Parent])> {
     let mut found = Vec::new();
     for reference in &route.spec.parent_refs {
+        // Routes of the mesh attach to Services, which are not gateways.
         let Some(kind) = parent_kind(reference) else {
             continue;
         };
-        let namespace = reference
-            .namespace
-            .as_ref()
-            .unwrap_or(&route.metadata.namespace)
-            .clone();
         let key = ParentKey {
             kind,
-            namespace,
+            namespace: reference
+                .namespace
+                .as_ref()
+                .unwrap_or(&route.metadata.namespace)
+                .clone(),
             name: reference.name.clone(),
         };
         let siblings = parents.get(&key).map_or(&[][..], Vec::as_slice);
-        let fitting = siblings
-            .iter()
-            .filter(|parent| attaches(route, reference, parent));
-        found.extend(fitting.map(|parent| (parent, siblings)));
+        found.extend(
+            siblings
+                .iter()
+                .filter(|parent| attaches(route, reference, parent))
+                .map(|parent| (parent, siblings)),
+        );
     }
     found
 }
 
-fn parent_kind(reference: &Reference) -> Option<&'static str> {
-    match reference.kind.as_deref().unwrap_or("Gateway") {
-        "Gateway" => Some("Gateway"),
-        "ListenerSet" | "XListenerSet" => Some("ListenerSet"),
-        _ => None,
+fn parent_kind(reference: &Reference) -> Option<Kind> {
+    match reference.kind.as_deref() {
+        None | Some("Gateway") => Some(Kind::ApiGateway),
+        Some("ListenerSet" | "XListenerSet") => Some(Kind::ListenerSet),
+        Some(_) => None,
     }
 }
 
-/// Istio `referenceAllowed`.
+/// Whether a listener accepts a route that refers to it (Istio `referenceAllowed`).
 fn attaches(route: &Route, reference: &Reference, parent: &Parent) -> bool {
-    let right_port = reference.port.is_none_or(|port| port == parent.port);
-    let right_name = reference
+    // The reference can name a port and a listener.
+    let has_port = reference.port.is_none_or(|port| port == parent.port);
+    let has_name = reference
         .section_name
         .as_ref()
         .is_none_or(|name| *name == parent.listener);
-    let fits = |host: &str| {
-        parent.hosts.iter().any(|text| {
-            let (namespace, own) = text.split_once('/').unwrap_or(("*", text));
-            let is_allowed = namespace == "*" || namespace == route.metadata.namespace;
-            is_allowed && IstioHost(own).overlaps(IstioHost(host))
+    // The listener limits the kinds, the namespaces and the hosts of routes.
+    has_port && has_name && parent.kinds.contains(&route.kind) && has_common_host(route, parent)
+}
+
+fn has_common_host(route: &Route, parent: &Parent) -> bool {
+    hosts(route).into_iter().any(|host| {
+        parent.hosts.iter().any(|own| {
+            own.admits(&route.metadata.namespace) && IstioHost(&own.host).overlaps(IstioHost(host))
         })
-    };
-    right_port
-        && right_name
-        && parent.kinds.contains(&route.kind.resource_kind().name())
-        && hosts(route).into_iter().any(fits)
+    })
 }
 
 /// Whether no other listener of the parent on the port is more specific for a host (Istio
 /// `hostnameAllowedByIsolation`).
 fn is_isolated(host: &str, parent: &Parent, siblings: &[Parent]) -> bool {
     let own = IstioHost(&parent.hostname);
-    if !own.0.is_empty() && !own.is_wildcard() {
+    let is_for_all = own.0.is_empty();
+    // No listener is more specific than one for a single host.
+    if !is_for_all && !own.is_wildcard() {
         return true;
     }
-    if !own.0.is_empty() && !IstioHost(host).overlaps(own) {
+    if !is_for_all && !IstioHost(host).overlaps(own) {
         return false;
     }
-    let others = siblings.iter().filter(|other| {
-        (other.port, &other.protocol) == (parent.port, &parent.protocol)
-            && other.hostname != parent.hostname
-            && other.hostname.len() >= own.0.len()
-    });
-    let mut closer = others.filter(|other| !other.hostname.is_empty());
-    !closer.any(|other| IstioHost(host).is_subset_of(IstioHost(&other.hostname)))
+    // istiod takes a host name that is at least as long for a more specific one.
+    !siblings
+        .iter()
+        .filter(|other| (other.port, &other.protocol) == (parent.port, &parent.protocol))
+        .filter(|other| !other.hostname.is_empty() && other.hostname != parent.hostname)
+        .filter(|other| other.hostname.len() >= own.0.len())
+        .any(|other| IstioHost(host).is_subset_of(IstioHost(&other.hostname)))
 }
 
 fn http_binding(route: &Route, parent: &Parent, host: &str) -> Binding {
     Binding {
         hosts: vec![host.to_owned()],
         http: vec![HttpRoute::default()],
-        ..empty(route, parent, BindingOrigin::GatewayApi)
+        ..binding_without_rules(route, parent, BindingOrigin::GatewayApi)
     }
 }
 
-/// With the hosts that route and listener have in common (Istio `constrainTLSRoutesToListenerHost`).
+/// The binding of a TLSRoute for the hosts that route and listener have in common, if there are any (Istio
+/// `constrainTLSRoutesToListenerHost`).
 fn tls_binding(route: &Route, parent: &Parent, resource: &Arc<ResourceName>) -> Option<Binding> {
-    let own = if parent.hostname.is_empty() {
-        "*"
-    } else {
-        &parent.hostname
+    let own = match parent.hostname.as_str() {
+        "" => IstioHost("*"),
+        hostname => IstioHost(hostname),
     };
-    let common = hosts(route)
+    let common: Vec<String> = hosts(route)
         .into_iter()
-        .filter_map(|host| IstioHost(host).intersection(IstioHost(own)))
-        .map(|host| host.0.to_owned());
-    let hosts: Vec<String> = common.collect();
-    let sni_hosts: Vec<HostText> = hosts
-        .iter()
-        .filter_map(|host| HostText::try_from(host.clone()).ok())
+        .filter_map(|host| IstioHost(host).intersection(own))
+        .map(|host| host.0.to_owned())
         .collect();
-    let matches = vec![TlsMatch {
-        sni_hosts,
-        ..TlsMatch::default()
-    }];
-    let tls = vec![TlsRoute {
-        matches,
-        route: vec![Destination {}],
-    }];
-    let base = empty(route, parent, BindingOrigin::GatewayApiTls);
-    let sources = vec![Arc::clone(resource)];
-    (!hosts.is_empty()).then_some(Binding {
-        sources,
-        hosts,
-        tls,
-        ..base
+    if common.is_empty() {
+        return None;
+    }
+    Some(Binding {
+        sources: vec![Arc::clone(resource)],
+        tls: vec![TlsRoute {
+            matches: vec![TlsMatch {
+                sni_hosts: common
+                    .iter()
+                    .filter_map(|host| HostText::try_from(host.clone()).ok())
+                    .collect(),
+                ..TlsMatch::default()
+            }],
+            route: vec![Destination {}],
+        }],
+        hosts: common,
+        ..binding_without_rules(route, parent, BindingOrigin::GatewayApiTls)
     })
 }
 
-fn empty(route: &Route, parent: &Parent, origin: BindingOrigin) -> Binding {
+fn binding_without_rules(route: &Route, parent: &Parent, origin: BindingOrigin) -> Binding {
     Binding {
         sources: Vec::new(),
         created: route.metadata.creation_timestamp,
         name: route.metadata.name.clone(),
         namespace: route.metadata.namespace.clone(),
-        gateways: vec![parent.gateway.clone()],
+        gateways: vec![GatewayReference::Qualified(parent.gateway.clone())],
         visibility: Visibility::Everywhere,
         origin,
         hosts: Vec::new(),
         http: Vec::new(),
         tls: Vec::new(),
         tcp: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_isolated;
+    use crate::generated::gateway_api::Parent;
+    use crate::resources::GatewayName;
+
+    fn parent(hostname: &str, port: u16) -> Parent {
+        Parent {
+            gateway: GatewayName::new("shop", "public"),
+            listener: hostname.into(),
+            hostname: hostname.into(),
+            port,
+            protocol: "HTTPS".into(),
+            hosts: Vec::new(),
+            kinds: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_more_specific_listener_takes_a_host() {
+        let siblings = [
+            parent("", 443),
+            parent("*.example.com", 443),
+            parent("a.example.com", 443),
+            parent("b.example.com", 8443),
+        ];
+        let [all, wildcard, exact, _] = &siblings;
+        for (host, parent, expected) in [
+            ("a.example.com", all, false),
+            ("a.example.com", wildcard, false),
+            ("a.example.com", exact, true),
+            ("b.example.com", all, false),
+            // The listener for this host has another port.
+            ("b.example.com", wildcard, true),
+            ("c.test", all, true),
+            ("c.test", wildcard, false),
+        ] {
+            let found = is_isolated(host, parent, &siblings);
+            assert_eq!(found, expected, "{host} {:?}", parent.hostname);
+        }
     }
 }

@@ -8,58 +8,57 @@ mod listener;
 use std::collections::HashMap;
 
 use super::{Generated, Ignored, Unprogrammed, UnprogrammedReason};
-use crate::resources::gateway_api::{ApiGateway, Listener, ListenerSet};
-use crate::resources::{Kind, Metadata, ResourceName, Resources};
+use crate::istio::DEFAULT_CLASS;
+use crate::resources::gateway_api::{Address, ApiGateway, Listener, ListenerSet, RouteKind};
+use crate::resources::{GatewayName, Kind, Metadata, NamespacedHost, ResourceName, Resources};
 use crate::server::{Attachment, Entry, ServerId};
 use admission::{Admission, allows_listeners};
 use certificates::Certificates;
 
-/// istiod's own classes, which need no GatewayClass in the input.
-const CLASS: &str = "istio";
+/// The controller of `GatewayClasses` that istiod handles for gateways. Waypoints have another one.
 const CONTROLLER: &str = "istio.io/gateway-controller";
 
-/// What a route may name as its parent.
+/// A resource that routes can refer to as their parent.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct ParentKey {
-    pub(super) kind: &'static str,
+    /// [`Kind::ApiGateway`] or [`Kind::ListenerSet`].
+    pub(super) kind: Kind,
     pub(super) namespace: String,
     pub(super) name: String,
 }
 
-/// A listener, as routes attach to it.
+/// A listener that routes can attach to.
 #[derive(Clone, Debug)]
 pub(super) struct Parent {
-    /// The Gateway that stands for it, `namespace/name`.
-    pub(super) gateway: String,
+    /// The Gateway that istiod generates for the listener.
+    pub(super) gateway: GatewayName,
     pub(super) listener: String,
-    /// The host as it is written; empty for all.
+    /// The host as it is written; empty for all hosts.
     pub(super) hostname: String,
     pub(super) port: u16,
     pub(super) protocol: String,
-    /// The hosts with the namespaces of their routes.
-    pub(super) hosts: Vec<String>,
-    /// The kinds of routes that may attach.
-    pub(super) kinds: Vec<&'static str>,
+    /// The hosts with the namespaces of the routes that can attach.
+    pub(super) hosts: Vec<NamespacedHost>,
+    pub(super) kinds: Vec<RouteKind>,
 }
 
-/// The listeners by what routes name.
+/// The listeners of each parent.
 pub(super) type Parents = HashMap<ParentKey, Vec<Parent>>;
 
-/// One listener of a Gateway or of a ListenerSet of it.
-struct Placed<'r> {
+/// One listener of a Gateway, or of a ListenerSet that the Gateway allows.
+struct GatewayListener<'r> {
     gateway: &'r ApiGateway,
+    /// The metadata of the Gateway or ListenerSet that contains the listener.
     owner: &'r Metadata,
     kind: Kind,
     listener: &'r Listener,
-    port: u16,
 }
 
-impl Placed<'_> {
+impl GatewayListener<'_> {
     fn id(&self) -> ServerId {
-        let entry = Entry::Listener(self.listener.name.clone());
         ServerId {
             resource: self.owner.resource(self.kind),
-            entry,
+            entry: Entry::Listener(self.listener.name.clone()),
         }
     }
 
@@ -69,44 +68,67 @@ impl Placed<'_> {
             .as_ref()
             .map_or("*", |host| host.as_str())
     }
+
+    /// The port: by default the port of the protocol, in a ListenerSet (Istio `ListenerEntryPortNumber`).
+    fn port(&self) -> u16 {
+        match (self.listener.port, self.listener.protocol.as_str()) {
+            (0, "HTTP") => 80,
+            (0, "HTTPS") => 443,
+            (port, _) => port,
+        }
+    }
 }
 
-/// Adds a Gateway for each listener, and says what routes may attach to.
+/// Generates a Gateway for each listener, and returns the listeners that routes can attach to.
 pub(super) fn listeners(resources: &Resources, generated: &mut Generated) -> Parents {
     let certificates = Certificates::new(resources);
     let admission = Admission::new(resources);
-    let mut sets: HashMap<(String, String), Vec<&ListenerSet>> = HashMap::new();
-    for set in &resources.listener_sets {
-        let parent = &set.spec.parent_ref;
-        let namespace = parent.namespace.as_ref().unwrap_or(&set.metadata.namespace);
-        sets.entry((namespace.clone(), parent.name.clone()))
-            .or_default()
-            .push(set);
-    }
+    let mut sets = sets_by_gateway(&resources.listener_sets);
     let mut parents = Parents::new();
-    for gateway in ours(resources, generated) {
-        let key = (
-            gateway.metadata.namespace.clone(),
-            gateway.metadata.name.clone(),
-        );
-        let mut sets = sets.remove(&key).unwrap_or_default();
-        sets.sort_by_key(|set| {
-            (
-                set.metadata.creation_timestamp,
-                &set.metadata.namespace,
-                &set.metadata.name,
-            )
-        });
-        let placed = allowed(gateway, &sets, &admission, generated);
-        for placed in distinct(placed, generated) {
-            listener::convert(&placed, &certificates, &admission, generated, &mut parents);
+    for gateway in istio_gateways(resources, generated) {
+        let metadata = &gateway.metadata;
+        let sets = sets
+            .remove(&(metadata.namespace.as_str(), metadata.name.as_str()))
+            .unwrap_or_default();
+        let allowed = allowed_listeners(gateway, &sets, &admission, generated);
+        for listener in without_conflicts(allowed, generated) {
+            listener::convert(
+                &listener,
+                &certificates,
+                &admission,
+                generated,
+                &mut parents,
+            );
         }
     }
     parents
 }
 
-/// The Gateways that istiod is in charge of.
-fn ours<'r>(resources: &'r Resources, generated: &mut Generated) -> Vec<&'r ApiGateway> {
+/// The ListenerSets of each Gateway, by its namespace and name, the oldest first.
+fn sets_by_gateway(sets: &[ListenerSet]) -> HashMap<(&str, &str), Vec<&ListenerSet>> {
+    let mut sorted: Vec<&ListenerSet> = sets.iter().collect();
+    sorted.sort_by_key(|set| {
+        (
+            set.metadata.creation_timestamp,
+            &set.metadata.namespace,
+            &set.metadata.name,
+        )
+    });
+    let mut by_gateway: HashMap<_, Vec<&ListenerSet>> = HashMap::new();
+    for set in sorted {
+        let parent = &set.spec.parent_ref;
+        // By default the Gateway is in the namespace of the ListenerSet.
+        let namespace = parent.namespace.as_ref().unwrap_or(&set.metadata.namespace);
+        by_gateway
+            .entry((namespace.as_str(), parent.name.as_str()))
+            .or_default()
+            .push(set);
+    }
+    by_gateway
+}
+
+/// The Gateways whose class istiod handles. The others are added to the ignored resources.
+fn istio_gateways<'r>(resources: &'r Resources, generated: &mut Generated) -> Vec<&'r ApiGateway> {
     let controllers: HashMap<&str, &str> = resources
         .gateway_classes
         .iter()
@@ -117,136 +139,163 @@ fn ours<'r>(resources: &'r Resources, generated: &mut Generated) -> Vec<&'r ApiG
             )
         })
         .collect();
-    let is_ours = |gateway: &&ApiGateway| {
+    let mut gateways = Vec::new();
+    for gateway in &resources.api_gateways {
         let class = gateway.spec.gateway_class_name.as_str();
-        controllers
+        // istiod creates its own GatewayClass, so the input need not contain it.
+        let is_istio = controllers
             .get(class)
-            .map_or(class == CLASS, |controller| *controller == CONTROLLER)
-    };
-    let (ours, others): (Vec<_>, Vec<_>) = resources.api_gateways.iter().partition(is_ours);
-    generated
-        .ignored
-        .extend(others.into_iter().map(|gateway| Ignored {
-            resource: gateway.metadata.resource(Kind::ApiGateway),
-            class: gateway.spec.gateway_class_name.clone(),
-        }));
-    ours
+            .map_or(class == DEFAULT_CLASS, |controller| {
+                *controller == CONTROLLER
+            });
+        if is_istio {
+            gateways.push(gateway);
+        } else {
+            generated.ignored.push(Ignored {
+                resource: gateway.metadata.resource(Kind::ApiGateway),
+                class: class.to_owned(),
+            });
+        }
+    }
+    gateways
 }
 
-/// The listeners of a Gateway, then those of the sets that it allows, the oldest first.
-fn allowed<'r>(
+/// The listeners of a Gateway, then the listeners of the ListenerSets that it allows. istiod does not program the
+/// listeners of other ListenerSets.
+fn allowed_listeners<'r>(
     gateway: &'r ApiGateway,
     sets: &[&'r ListenerSet],
     admission: &Admission<'_>,
     generated: &mut Generated,
-) -> Vec<Placed<'r>> {
-    let place = |owner, kind, listener: &'r Listener| {
-        let port = port(listener);
-        Placed {
+) -> Vec<GatewayListener<'r>> {
+    let mut allowed = Vec::new();
+    // The listeners of the Gateway itself come first and win conflicts.
+    for listener in &gateway.spec.listeners {
+        allowed.push(GatewayListener {
             gateway,
-            owner,
-            kind,
+            owner: &gateway.metadata,
+            kind: Kind::ApiGateway,
             listener,
-            port,
-        }
-    };
-    let own = gateway.spec.listeners.iter();
-    let mut placed: Vec<Placed<'r>> = own
-        .map(|listener| place(&gateway.metadata, Kind::ApiGateway, listener))
-        .collect();
+        });
+    }
     for set in sets {
-        let listeners = set.spec.listeners.iter();
-        let listeners = listeners.map(|listener| place(&set.metadata, Kind::ListenerSet, listener));
-        if allows_listeners(gateway, &set.metadata.namespace, admission) {
-            placed.extend(listeners);
-        } else {
-            let gateway = gateway.metadata.resource(Kind::ApiGateway);
-            let reason = UnprogrammedReason::NotAllowed { gateway };
-            let refused = |placed: Placed<'_>| Unprogrammed {
-                server: placed.id(),
-                reason: reason.clone(),
+        let is_allowed = allows_listeners(gateway, &set.metadata.namespace, admission);
+        for listener in &set.spec.listeners {
+            let listener = GatewayListener {
+                gateway,
+                owner: &set.metadata,
+                kind: Kind::ListenerSet,
+                listener,
             };
-            generated.unprogrammed.extend(listeners.map(refused));
+            if is_allowed {
+                allowed.push(listener);
+                continue;
+            }
+            generated.unprogrammed.push(Unprogrammed {
+                server: listener.id(),
+                reason: UnprogrammedReason::NotAllowed {
+                    gateway: gateway.metadata.resource(Kind::ApiGateway),
+                },
+            });
         }
     }
-    placed
+    allowed
 }
 
-/// That of the protocol, where a ListenerSet names none (Istio `ListenerEntryPortNumber`).
-fn port(listener: &Listener) -> u16 {
-    match (listener.port, listener.protocol.as_str()) {
-        (0, "HTTP") => 80,
-        (0, "HTTPS") => 443,
-        (port, _) => port,
-    }
-}
-
-/// Of two listeners of a Gateway with one port and host, the first (Istio
-/// `pilot/pkg/config/kube/gatewaycommon/listener_conflict.go`).
-fn distinct<'r>(placed: Vec<Placed<'r>>, generated: &mut Generated) -> Vec<Placed<'r>> {
+/// The listeners without those that conflict: of two listeners of a Gateway with one port and host istiod
+/// programs the first (Istio `pilot/pkg/config/kube/gatewaycommon/listener_conflict.go`).
+fn without_conflicts<'r>(
+    listeners: Vec<GatewayListener<'r>>,
+    generated: &mut Generated,
+) -> Vec<GatewayListener<'r>> {
     let mut accepted: HashMap<(u16, String), ServerId> = HashMap::new();
-    let mut kept = Vec::with_capacity(placed.len());
-    for placed in placed {
-        // Connections have no host, and share a port with nothing.
-        let is_raw = matches!(placed.listener.protocol.as_str(), "TCP" | "UDP");
-        let host = if is_raw {
-            String::new()
-        } else {
-            placed.host().to_owned()
+    let mut kept = Vec::with_capacity(listeners.len());
+    for listener in listeners {
+        // TCP and UDP have no hosts, so such listeners cannot share a port.
+        let host = match listener.listener.protocol.as_str() {
+            "TCP" | "UDP" => "",
+            _ => listener.host(),
         };
-        let key = (placed.port, host.clone());
+        // Hosts are compared as they are written: a wildcard and a host below it do not conflict.
+        let key = (listener.port(), host.to_owned());
         if let Some(winner) = accepted.get(&key) {
-            let reason = UnprogrammedReason::SameHost {
-                host,
-                winner: winner.clone(),
-            };
             generated.unprogrammed.push(Unprogrammed {
-                server: placed.id(),
-                reason,
+                server: listener.id(),
+                reason: UnprogrammedReason::SameHost {
+                    host: host.to_owned(),
+                    winner: winner.clone(),
+                },
             });
         } else {
-            accepted.insert(key, placed.id());
-            kept.push(placed);
+            accepted.insert(key, listener.id());
+            kept.push(listener);
         }
     }
     kept
 }
 
-/// The Services that a Gateway runs on (Istio `extractGatewayServices` and `IsManaged`).
+/// The workloads that a Gateway runs on (Istio `extractGatewayServices` and `IsManaged`).
 fn attachments(gateway: &ApiGateway) -> Vec<Attachment> {
     let Metadata {
         namespace, name, ..
     } = &gateway.metadata;
-    let is_hostname = |kind: &Option<String>| kind.as_deref() == Some("Hostname");
     let addresses = &gateway.spec.addresses;
-    if addresses.len() < 2 && !addresses.iter().any(|address| is_hostname(&address.kind)) {
+    // Without host names istiod deploys pods for the Gateway. It does so for one IP address too, which
+    // the Service gets.
+    if addresses.len() < 2 && !addresses.iter().any(is_hostname) {
         return vec![Attachment::Managed {
             namespace: namespace.clone(),
             gateway: name.clone(),
         }];
     }
-    let hostnames = addresses
+    // Otherwise each host name is a Service whose pods run the Gateway.
+    addresses
         .iter()
-        .filter(|a| a.kind.is_none() || is_hostname(&a.kind));
-    let service = |value: &str| {
-        let (name, rest) = value.split_once('.').unwrap_or((value, namespace));
-        // A Service of another namespace is none that the Gateway may use.
-        let own = rest.split('.').next() == Some(namespace);
-        own.then(|| Attachment::Service {
+        .filter(|address| address.kind.is_none() || is_hostname(address))
+        .filter_map(|address| local_service(&address.value, namespace))
+        .map(|name| Attachment::Service {
             namespace: namespace.clone(),
-            name: name.into(),
+            name: name.to_owned(),
         })
-    };
-    hostnames
-        .filter_map(|address| service(&address.value))
         .collect()
 }
 
-/// The name of a Secret in messages.
+fn is_hostname(address: &Address) -> bool {
+    address.kind.as_deref() == Some("Hostname")
+}
+
+/// The name of the Service that a host name refers to, if it is in the namespace: a Gateway cannot run on
+/// the pods of another namespace.
+fn local_service<'v>(value: &'v str, namespace: &str) -> Option<&'v str> {
+    match value.split_once('.') {
+        None => Some(value),
+        Some((name, rest)) => (rest.split('.').next() == Some(namespace)).then_some(name),
+    }
+}
+
+/// The identity of a Secret, for messages.
 fn secret_name(namespace: &str, name: &str) -> ResourceName {
     ResourceName {
         kind: Kind::Secret,
         namespace: namespace.into(),
         name: name.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::local_service;
+
+    #[test]
+    fn services_of_the_namespace() {
+        for (value, expected) in [
+            ("gateway", Some("gateway")),
+            ("gateway.shop", Some("gateway")),
+            ("gateway.shop.svc.cluster.local", Some("gateway")),
+            ("gateway.other", None),
+            ("gateway.other.svc.cluster.local", None),
+        ] {
+            assert_eq!(local_service(value, "shop"), expected, "{value}");
+        }
     }
 }

@@ -49,7 +49,7 @@ fn is_bound(service: &VirtualService, member: &Member, hosts: &[String]) -> bool
         .spec
         .gateways
         .iter()
-        .any(|reference| resolve_gateway(reference, namespace) == gateway)
+        .any(|reference| reference.resolve(namespace).to_string() == gateway)
         && hosts.iter().any(|host| may_serve(service, host))
 }
 

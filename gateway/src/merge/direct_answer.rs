@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use rule::Host;
 
-use crate::listener::{RouteSource, Service};
+use crate::listener::{ChainKind, RouteSource};
 use crate::resources::istio::TlsMode;
 use crate::{Certificates, FilterChain, Listener, Outcome};
 
@@ -45,12 +45,12 @@ impl DirectAnswer {
         };
         // Only HTTPS chains have route tables. istiod sends an empty table for a name that no server
         // has any more, and Envoy answers 404.
-        let answer = match &chain.service {
-            Service::Https(_) => tables
+        let answer = match &chain.kind {
+            ChainKind::Https(_) => tables
                 .0
                 .get(chain.name.as_str())
                 .map(|table| table.answer(host.as_bytes())),
-            Service::Tcp | Service::Passthrough | Service::Plain => {
+            ChainKind::Tcp | ChainKind::Passthrough | ChainKind::Plain => {
                 Some(chain.answer(host.as_bytes()))
             }
         };

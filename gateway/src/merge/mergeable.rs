@@ -42,7 +42,8 @@ pub(crate) fn why_not_mergeable(
     servers: &[ServerId],
 ) -> Option<Refusal> {
     obvious_obstacle(workload, listener, servers).or_else(|| {
-        let obstacle = planner::plan(input, input.start, model, (workload, listener), servers).err()?;
+        let obstacle =
+            planner::plan(input, input.start, model, (workload, listener), servers).err()?;
         Some(refusal(obstacle, workload, listener, servers))
     })
 }

@@ -19,7 +19,7 @@ use super::group::{Group, Member};
 use super::listener_id::ListenerId;
 use super::refusal::{FILTER_HINT, Obstacle, Reason};
 use super::state::State;
-use crate::listener::Service;
+use crate::listener::ChainKind;
 use crate::resources::Metadata;
 use crate::server::Entry;
 use crate::{Model, ServerId};
@@ -178,7 +178,7 @@ fn not_https(group: &Group<'_>) -> Option<Obstacle> {
         .chains
         .iter()
         .filter(|chain| group.has(&chain.server.id))
-        .find(|chain| !matches!(chain.service, Service::Https(_)))?;
+        .find(|chain| !matches!(chain.kind, ChainKind::Https(_)))?;
     Some(Obstacle::new(
         Reason::NotHttps,
         format!("{} does not terminate HTTPS", chain.server.id),

@@ -11,7 +11,7 @@ use super::refusal::Obstacle;
 use super::state::State;
 use super::steps::{self, Step, StepsError};
 use super::{Input, Plan, Strategy};
-use crate::listener::names;
+use crate::listener::sample_hosts;
 use crate::{Listener, Model, Outcome, ServerId, Workload};
 
 /// Plans how servers of a listener become one, and proves it.
@@ -69,7 +69,7 @@ fn hosts_to_probe(group: &Group<'_>) -> Vec<String> {
             .flat_map(|chain| chain.server_names.iter().chain(chain.domains()))
             .cloned()
             .collect();
-        for host in names(&patterns) {
+        for host in sample_hosts(&patterns) {
             // A pattern of a wildcard server may select another server, which has a longer name.
             if serves(member, &host, group.listener) && !hosts.contains(&host) {
                 hosts.push(host);

@@ -17,7 +17,7 @@ use super::listener_id::ListenerId;
 use super::state::State;
 use super::steps::{Step, StepNumber};
 use super::write::{Edit, Inapplicable, Write};
-use crate::listener::names;
+use crate::listener::sample_hosts;
 use crate::{Certificates, Listener, Model};
 
 /// The states in which every host must keep its answer.
@@ -125,7 +125,7 @@ impl<'c> Baseline<'c> {
             }
             let tables = RouteTables::new(listener);
             let mut answers_of_listener = BTreeMap::new();
-            for host in names(&patterns) {
+            for host in sample_hosts(&patterns) {
                 let answer = DirectAnswer::new(listener, &tables, &host, certificates);
                 answers_of_listener.insert(host, answer);
             }

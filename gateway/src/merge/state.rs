@@ -30,7 +30,7 @@ impl State {
     /// What istiod makes of the resources.
     #[must_use]
     pub fn model(&self) -> Model {
-        Model::of(&self.0)
+        Model::new(&self.0)
     }
 
     pub(super) fn gateway(&self, name: &ResourceName) -> Option<&Gateway> {

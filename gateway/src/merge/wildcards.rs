@@ -55,7 +55,7 @@ impl WildcardAllocation {
         for chain in &group.listener.chains {
             if !group.has(&chain.server.id) {
                 for host in &chain.server.hosts {
-                    allocation.others.insert(without_namespace(host));
+                    allocation.others.insert(host.host.to_string());
                 }
                 for name in &chain.server_names {
                     allocation.others.insert(name.to_string());

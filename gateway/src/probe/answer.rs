@@ -1,4 +1,4 @@
-//! What came back of a request, and when two answers are the same.
+//! The answers to requests, and their comparison.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,41 +6,37 @@ use serde::{Serialize, Serializer};
 
 use crate::advice::Advice;
 
-/// What became of a request.
+/// The outcome of a request of the prober.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Seen {
-    /// An answer.
     Answer(Answer),
-    /// The connection, or the request on it, was ended without one.
+    /// The server ended the connection or the request without an answer.
     Reset,
     /// The server demands a client certificate.
     ClientCertificate,
-    /// It is not known, for this reason.
+    /// The outcome is unknown, for this reason.
     Unknown(Advice),
 }
 
-/// An answer, as far as it shows who gave it.
+/// The parts of an answer that identify the backend.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Answer {
-    /// The status.
     pub status: u16,
-    /// The headers that [`is_told`] names.
+    /// The headers that [`is_identifying`] selects.
     pub headers: BTreeMap<String, String>,
-    /// The body.
     pub body: Body,
-    /// Whether the server asked for a client certificate, and was shown one.
+    /// Whether the server requested a client certificate and the prober presented one.
     pub client_certificate: bool,
 }
 
-/// A body, by the SHA-256 of what was read of it, in hexadecimal.
+/// A body, represented by the SHA-256 of its content in hexadecimal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Body {
-    /// All of it.
     Whole(String),
-    /// As much as is read of any.
+    /// The beginning of a long body: the prober reads a limited number of octets.
     Beginning(String),
-    /// Its end did not come in time.
+    /// The body did not end before the timeout.
     Unknown,
 }
 
@@ -57,7 +53,7 @@ impl Serialize for Body {
 }
 
 impl Seen {
-    /// The answer, where there is one.
+    /// The answer, if there is one.
     #[must_use]
     pub fn answer(&self) -> Option<&Answer> {
         match self {
@@ -66,7 +62,7 @@ impl Seen {
         }
     }
 
-    /// The answer itself, where there is one.
+    /// The answer, if there is one.
     #[must_use]
     pub fn into_answer(self) -> Option<Answer> {
         match self {
@@ -75,16 +71,16 @@ impl Seen {
         }
     }
 
-    /// The status of the answer, where there is one.
+    /// The status of the answer, if there is one.
     #[must_use]
     pub fn status(&self) -> Option<u16> {
         self.answer().map(|answer| answer.status)
     }
 }
 
-/// The headers that say who answers. Those that tell of one request, such as how long it took, are
-/// not among them, and neither are those that may hold secrets.
-const TOLD: [&str; 8] = [
+/// The headers that identify the backend. Headers of a single request, such as its duration, are not listed,
+/// and neither are headers that may contain secrets.
+const IDENTIFYING: [&str; 8] = [
     "alt-svc",
     "content-encoding",
     "content-type",
@@ -95,63 +91,79 @@ const TOLD: [&str; 8] = [
     "x-powered-by",
 ];
 
-/// Whether a header, in lower case, is in reports and compared: it says who answers.
+/// Whether a header, in lower case, is reported and compared because it identifies the backend.
 #[must_use]
-pub fn is_told(name: &str) -> bool {
-    TOLD.contains(&name)
+pub fn is_identifying(name: &str) -> bool {
+    IDENTIFYING.contains(&name)
         || (name.starts_with("x-envoy-") && name != "x-envoy-upstream-service-time")
 }
 
-/// What two answers can differ in, beside the status and the client certificate, which are always
-/// compared.
+/// The aspects in which answers can differ: their headers and the body. The status and the client certificate
+/// are not listed, because they are always compared.
 fn aspects(answers: &[&Answer]) -> BTreeSet<String> {
-    let headers = answers
+    answers
         .iter()
-        .flat_map(|answer| answer.headers.keys().cloned());
-    headers.chain(["body".to_owned()]).collect()
+        .flat_map(|answer| answer.headers.keys().cloned())
+        .chain(["body".to_owned()])
+        .collect()
 }
 
-/// In what an answer has which value; `None` where it cannot be compared.
+/// The value of an aspect of an answer; `None` if it cannot be compared.
 fn value<'a>(answer: &'a Answer, aspect: &str) -> Option<&'a str> {
     match (aspect, &answer.body) {
+        // The prober stopped at the timeout, so the rest may differ.
         ("body", Body::Unknown) => None,
         ("body", Body::Whole(digest) | Body::Beginning(digest)) => Some(digest),
         (header, _) => Some(answer.headers.get(header).map_or("", String::as_str)),
     }
 }
 
-/// The aspects in which no two of several answers agree.
+/// The aspects in which all answers differ from each other.
 pub(super) fn changing(answers: &[&Answer]) -> Vec<String> {
-    let changes = |aspect: &String| {
-        let values: Vec<_> = answers
-            .iter()
-            .filter_map(|answer| value(answer, aspect))
-            .collect();
-        values.len() > 1 && values.iter().collect::<BTreeSet<_>>().len() == values.len()
-    };
-    aspects(answers).into_iter().filter(changes).collect()
+    aspects(answers)
+        .into_iter()
+        .filter(|aspect| are_distinct(answers, aspect))
+        .collect()
 }
 
-/// In what the most alike of answers differ, beside what is ignored.
-pub(super) fn compare(reused: &[&Answer], fresh: &[&Answer], ignored: &[String]) -> Vec<String> {
-    let pairs = reused
+/// Whether at least two answers can be compared in an aspect, and all of them differ in it.
+fn are_distinct(answers: &[&Answer], aspect: &str) -> bool {
+    let values: Vec<&str> = answers
         .iter()
-        .flat_map(|one| fresh.iter().map(move |other| (*one, *other)));
-    let differences = pairs.map(|(one, other)| {
-        let status = (one.status != other.status).then(|| "status".to_owned());
-        // Whoever reuses the connection is not asked for one.
-        let skips = other.client_certificate && !one.client_certificate;
-        let skipped = skips.then(|| "client certificate".to_owned());
-        let differs = |aspect: &String| {
-            let values = value(one, aspect).zip(value(other, aspect));
-            !ignored.contains(aspect) && values.is_some_and(|(one, other)| one != other)
+        .filter_map(|answer| value(answer, aspect))
+        .collect();
+    // One answer alone cannot show a change.
+    values.len() > 1 && values.iter().collect::<BTreeSet<_>>().len() == values.len()
+}
+
+/// The aspects in which the two most similar answers differ, without the ignored ones. One of them is an answer
+/// on the reused connection, the other on a new connection.
+pub(super) fn compare(reused: &[&Answer], fresh: &[&Answer], ignored: &[String]) -> Vec<String> {
+    // A backend with two versions gives two different answers: one equal pair proves equal routes.
+    reused
+        .iter()
+        .flat_map(|one| fresh.iter().map(|other| differences(one, other, ignored)))
+        .min_by_key(Vec::len)
+        .unwrap_or_default()
+}
+
+fn differences(reused: &Answer, fresh: &Answer, ignored: &[String]) -> Vec<String> {
+    let mut found = Vec::new();
+    if reused.status != fresh.status {
+        found.push("status".to_owned());
+    }
+    // On a reused connection the server does not request a certificate again: a client bypasses it.
+    if fresh.client_certificate && !reused.client_certificate {
+        found.push("client certificate".to_owned());
+    }
+    for aspect in aspects(&[reused, fresh]) {
+        let is_different = match (value(reused, &aspect), value(fresh, &aspect)) {
+            (Some(one), Some(other)) => one != other,
+            (Some(_) | None, _) => false,
         };
-        let others = aspects(&[one, other]).into_iter().filter(differs);
-        status
-            .into_iter()
-            .chain(skipped)
-            .chain(others)
-            .collect::<Vec<_>>()
-    });
-    differences.min_by_key(Vec::len).unwrap_or_default()
+        if is_different && !ignored.contains(&aspect) {
+            found.push(aspect);
+        }
+    }
+    found
 }

@@ -1,4 +1,4 @@
-//! A report, as programs read it.
+//! The report of a probe, which is also its JSON form.
 
 use serde::{Serialize, Serializer};
 
@@ -6,54 +6,53 @@ use super::answer::Seen;
 use super::{Evidence, Verdict};
 use crate::advice::Advice;
 
-/// What was seen of a gateway.
+/// The results of a probe of a gateway.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// The address and port.
+    /// The address and port that the prober connects to.
     pub connect: String,
-    /// The server name.
+    /// The SNI of the reused connection.
     pub sni: String,
-    /// Whether the server took the connection; else it ended it before an answer.
+    /// Whether the server accepted the connection. Otherwise it ended the connection before an answer.
     pub connected: bool,
-    /// The protocol that was agreed on (RFC 7301); `None` where none was.
+    /// The negotiated protocol (ALPN, RFC 7301); `None` without negotiation.
     pub alpn: Option<String>,
     /// The DNS names of the server's certificate, sorted.
     pub sans: Vec<String>,
-    /// The server that resources have for the server name.
+    /// The server that the resources have for the SNI.
     pub connection: Option<String>,
-    /// Each authority.
     pub results: Vec<Row>,
 }
 
-/// What was seen of an authority.
+/// The result for one authority.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Row {
-    /// The authority.
     pub authority: String,
-    /// Whether the connection's certificate is for it.
+    /// Whether the certificate of the reused connection covers the authority.
     pub covered: bool,
     /// The status on the reused connection.
     pub status: Option<u16>,
-    /// The status on a connection of its own.
+    /// The status on a new connection.
     pub fresh_status: Option<u16>,
-    /// What that means; `None` where it could not be told.
+    /// The verdict; `None` if an answer is missing.
     pub verdict: Option<Verdict>,
-    /// The server that resources have for it.
+    /// The server that the resources have for the authority.
     pub owner: Option<String>,
-    /// What came on the reused connection.
+    /// The outcome on the reused connection.
     pub reused: Seen,
-    /// What came on a connection of its own.
+    /// The outcome on a new connection.
     pub fresh: Seen,
-    /// In what the two differ.
+    /// The aspects in which the answers differ.
     pub differences: Vec<String>,
-    /// What was not compared, since it changes with every answer.
+    /// The aspects that are not compared, because they change with every answer.
     pub changing: Vec<String>,
 }
 
 impl Serialize for Seen {
-    /// An answer as it is; else an object with `failure` alone.
+    /// The fields of the answer, or an object with the only field `failure`.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // Scripts find the status in an answer, and `failure` otherwise.
         let failure = match self {
             Self::Answer(answer) => return answer.serialize(serializer),
             Self::Reset => "reset",
@@ -65,7 +64,6 @@ impl Serialize for Seen {
 }
 
 impl Row {
-    /// The row of an authority.
     #[must_use]
     pub fn new(authority: &str, covered: bool, owner: Option<String>, evidence: Evidence) -> Self {
         Self {
@@ -82,51 +80,60 @@ impl Row {
         }
     }
 
-    /// What could not be told, with the kind of connection.
+    /// The reasons for unknown outcomes, with the kind of connection.
     pub fn troubles(&self) -> impl Iterator<Item = (&'static str, &Advice)> {
-        let seen = [
+        [
             ("the reused connection", &self.reused),
             ("a new connection", &self.fresh),
-        ];
-        seen.into_iter()
-            .filter_map(|(connection, seen)| match seen {
-                Seen::Unknown(trouble) => Some((connection, trouble)),
-                Seen::Answer(_) | Seen::Reset | Seen::ClientCertificate => None,
-            })
+        ]
+        .into_iter()
+        .filter_map(|(connection, seen)| match seen {
+            Seen::Unknown(trouble) => Some((connection, trouble)),
+            Seen::Answer(_) | Seen::Reset | Seen::ClientCertificate => None,
+        })
     }
 
-    /// Whether another round showed the same. What belongs to one answer, such as a body that holds
-    /// the time, is no change.
+    /// Whether a later round has the same result. Details of a single answer, such as a body with the current
+    /// time, do not count.
     fn is_unchanged(&self, later: &Self) -> bool {
-        let key = |row: &Self| (row.covered, row.status, row.fresh_status, row.verdict);
-        key(self) == key(later) && self.owner == later.owner
+        self.covered == later.covered
+            && self.status == later.status
+            && self.fresh_status == later.fresh_status
+            && self.verdict == later.verdict
+            && self.owner == later.owner
     }
 }
 
 impl Report {
-    /// The rows of a later report that are not what they were here.
+    /// The rows that differ in a later report: before and after.
     pub fn changed<'r>(&'r self, later: &'r Self) -> impl Iterator<Item = (&'r Row, &'r Row)> {
-        let rows = self.results.iter().zip(&later.results);
-        rows.filter(|(before, after)| !before.is_unchanged(after))
+        // All rounds of a probe have the same authorities in the same order.
+        self.results
+            .iter()
+            .zip(&later.results)
+            .filter(|(before, after)| !before.is_unchanged(after))
     }
 
-    /// Whether a later report has nothing new to tell.
+    /// Whether a later report has the same results.
     #[must_use]
     pub fn is_unchanged(&self, later: &Self) -> bool {
         self.has_same_connection(later) && self.changed(later).next().is_none()
     }
 
-    /// Whether a later report is of a connection of the same protocol and certificate.
+    /// Whether the connection of a later report has the same protocol and certificate.
     #[must_use]
     pub fn has_same_connection(&self, later: &Self) -> bool {
-        let key = |report: &Self| (report.connected, report.alpn.clone(), report.sans.clone());
-        key(self) == key(later)
+        self.connected == later.connected && self.alpn == later.alpn && self.sans == later.sans
     }
 
-    /// Whether every authority fares well; `None` where that could not be told of one.
+    /// Whether every verdict is fine; `None` if one is missing.
     #[must_use]
     pub fn is_fine(&self) -> Option<bool> {
-        let verdicts: Option<Vec<Verdict>> = self.results.iter().map(|row| row.verdict).collect();
-        Some(verdicts?.into_iter().all(Verdict::is_fine))
+        // One missing verdict makes the result unknown, even beside a bad one.
+        let mut is_fine = true;
+        for row in &self.results {
+            is_fine &= row.verdict?.is_fine();
+        }
+        Some(is_fine)
     }
 }

@@ -1,40 +1,37 @@
-//! What resources say of the gateway that is probed.
+//! The listener that the resources have for a probed gateway.
 
 use rule::Host;
 
 use crate::{Certificates, Listener, Model, Outcome, ServerId, Workload};
 
-/// The listener that is probed, as resources describe it.
+/// A listener of the model, with its workload.
 #[derive(Clone, Copy, Debug)]
 pub struct Site<'m> {
-    /// The pods.
     pub workload: &'m Workload,
-    /// The listener.
     pub listener: &'m Listener,
 }
 
-/// What is known of the place that is probed.
+/// What the prober knows about the gateway before it reads resources.
 #[derive(Clone, Copy, Debug)]
-pub struct Place<'p> {
-    /// The port that is connected to.
+pub struct ProbeTarget<'p> {
+    /// The port that the prober connects to.
     pub port: u16,
-    /// The server name.
     pub sni: &'p str,
-    /// The SHA-256 of the certificate that it showed, in hexadecimal; `None` where there was none.
+    /// The SHA-256 of the certificate that the gateway presented, in hexadecimal; `None` without one.
     pub fingerprint: Option<&'p str>,
 }
 
-/// The listener that is probed, and which else it could be.
+/// The probed listener, and other listeners that it could be.
 #[derive(Clone, Debug, Default)]
 pub struct Choice<'m> {
-    /// The one that fits best; `None` where no listener has the server name.
+    /// The listener that matches best; `None` if no listener has the SNI.
     pub site: Option<Site<'m>>,
-    /// Those that fit as well, beside it.
+    /// The other listeners that match equally well.
     pub others: Vec<Site<'m>>,
 }
 
 impl<'m> Site<'m> {
-    /// Its workload and listener.
+    /// The names of the workload and the listener, for output.
     #[must_use]
     pub fn name(&self) -> String {
         format!(
@@ -44,7 +41,7 @@ impl<'m> Site<'m> {
         )
     }
 
-    /// The server that has a name.
+    /// The server that Envoy selects for an SNI.
     #[must_use]
     pub fn server(&self, host: &str) -> Option<&'m ServerId> {
         self.listener
@@ -52,69 +49,85 @@ impl<'m> Site<'m> {
             .map(|chain| &chain.server.id)
     }
 
-    /// Whether a connection for a name and one for an authority's own host end at one server, which
-    /// serves the authority.
+    /// Whether connections for an SNI and for the host of an authority reach one server, which serves the
+    /// authority.
     #[must_use]
     pub fn has_one_server(&self, sni: &str, authority: &str) -> bool {
+        // Clients send the host without the port and the trailing dot as the SNI.
         let host = Host::from_authority(authority.as_bytes());
         let host = host.without_trailing_dot().to_string();
-        let answers =
-            [sni, &host].map(|name| self.listener.answer(name.as_bytes(), authority.as_bytes()));
-        let are_served = answers
-            .iter()
-            .all(|answer| answer.outcome == Outcome::Served);
-        are_served && self.server(sni) == self.server(&host)
+        self.serves(sni, authority)
+            && self.serves(&host, authority)
+            && self.server(sni) == self.server(&host)
     }
 
+    fn serves(&self, sni: &str, authority: &str) -> bool {
+        let answer = self.listener.answer(sni.as_bytes(), authority.as_bytes());
+        answer.outcome == Outcome::Served
+    }
+
+    /// Whether Envoy listens on a port, or a Service maps it to the port that Envoy listens on.
     fn has_port(&self, port: u16) -> bool {
-        let servers = self.listener.chains.iter().map(|chain| chain.server.port);
-        servers
-            .chain([self.listener.port])
-            .any(|found| found == port)
+        self.listener.port == port
+            || self
+                .listener
+                .chains
+                .iter()
+                .any(|chain| chain.server.port == port)
     }
 
-    /// Whether the server of a name has a certificate.
-    fn shows(&self, place: Place<'_>, certificates: &Certificates) -> bool {
-        let chain = self.listener.chain(place.sni.as_bytes());
-        let credentials = chain
-            .map(|chain| chain.credentials.as_slice())
-            .unwrap_or_default();
-        let known = credentials
+    /// Whether the server for the SNI has the certificate that the gateway presented.
+    fn has_certificate(&self, target: ProbeTarget<'_>, certificates: &Certificates) -> bool {
+        let Some(chain) = self.listener.chain(target.sni.as_bytes()) else {
+            return false;
+        };
+        chain
+            .credentials
             .iter()
-            .filter_map(|credential| certificates.known(credential));
-        let mut fingerprints = known.map(|found| found.fingerprint.as_str());
-        place
-            .fingerprint
-            .is_some_and(|own| fingerprints.any(|found| found == own))
+            .filter_map(|credential| certificates.known(credential))
+            .any(|certificate| Some(certificate.fingerprint.as_str()) == target.fingerprint)
+    }
+
+    /// Whether Envoy accepts the listener and has a TLS server for an SNI.
+    fn has_server(&self, sni: &str) -> bool {
+        let chain = self.listener.chain(sni.as_bytes());
+        !self.listener.is_rejected() && chain.is_some_and(|chain| chain.tls.is_some())
     }
 }
 
-/// Finds the listener that is probed: one with the server name; of several those that show the
-/// certificate which was seen, and of those the ones with the port, each where there are any. What is
-/// connected to may be a load balancer, or forwarded, so that the port alone proves nothing.
+/// Finds the probed listener: one with the SNI; among several those with the presented certificate, and among
+/// these those with the port. A condition that no listener meets is ignored. The port is the weakest condition,
+/// because the prober can connect to a load balancer or a forwarded port.
 #[must_use]
-pub fn choose<'m>(model: &'m Model, certificates: &Certificates, place: Place<'_>) -> Choice<'m> {
-    let all = model.workloads.iter().flat_map(|workload| {
-        workload
-            .listeners
-            .iter()
-            .map(move |listener| Site { workload, listener })
-    });
-    let has_name = |site: &Site<'_>| {
-        let chain = site.listener.chain(place.sni.as_bytes());
-        !site.listener.is_rejected() && chain.is_some_and(|chain| chain.tls.is_some())
-    };
-    let found: Vec<Site<'m>> = all.filter(has_name).collect();
-    let found = narrowed(found, |site| site.shows(place, certificates));
-    let mut found = narrowed(found, |site| site.has_port(place.port)).into_iter();
+pub fn choose<'m>(
+    model: &'m Model,
+    certificates: &Certificates,
+    target: ProbeTarget<'_>,
+) -> Choice<'m> {
+    let mut sites = Vec::new();
+    for workload in &model.workloads {
+        for listener in &workload.listeners {
+            sites.push(Site { workload, listener });
+        }
+    }
+    // The SNI is required, because a listener without it resets the connection.
+    sites.retain(|site| site.has_server(target.sni));
+
+    // The certificate is strong evidence, but the input may lack the Secret.
+    let sites = narrowed(sites, |site| site.has_certificate(target, certificates));
+    let mut sites = narrowed(sites, |site| site.has_port(target.port)).into_iter();
     Choice {
-        site: found.next(),
-        others: found.collect(),
+        site: sites.next(),
+        others: sites.collect(),
     }
 }
 
-/// Those of which something holds; all, where it holds of none.
-fn narrowed<'m>(found: Vec<Site<'m>>, holds: impl Fn(&Site<'m>) -> bool) -> Vec<Site<'m>> {
-    let fitting: Vec<Site<'m>> = found.iter().filter(|site| holds(site)).copied().collect();
-    if fitting.is_empty() { found } else { fitting }
+/// The sites that meet a condition, or all sites if none does.
+fn narrowed<'m>(sites: Vec<Site<'m>>, condition: impl Fn(&Site<'m>) -> bool) -> Vec<Site<'m>> {
+    let fitting: Vec<Site<'m>> = sites
+        .iter()
+        .copied()
+        .filter(|site| condition(site))
+        .collect();
+    if fitting.is_empty() { sites } else { fitting }
 }

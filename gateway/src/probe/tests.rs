@@ -1,4 +1,4 @@
-use super::answer::{Answer, Body, Seen, is_told};
+use super::answer::{Answer, Body, Seen, is_identifying};
 use super::{Evidence, Report, Row, Verdict};
 use crate::advice::Advice;
 
@@ -25,8 +25,8 @@ fn answer(text: &str) -> Answer {
     answer
 }
 
-/// `-` for reset, `cert` for a demand, `?` for what could not be told; else a status, headers and a
-/// body.
+/// The outcome `-` (reset), `cert` (a client certificate is required) or `?` (unknown), or an answer: a status,
+/// headers and a body.
 fn seen(text: &str) -> Seen {
     match text {
         "-" => Seen::Reset,
@@ -83,7 +83,7 @@ fn verdicts() {
         ("200 b", "200 shown b", "wrong-route"),
         ("200 shown b", "200 shown b", "fixed-by-merge"),
         ("200 shown b", "200 b", "fixed-by-merge"),
-        // Whoever has a certificate is served.
+        // A new connection serves clients that have a certificate.
         ("200 b", "cert", "wrong-route"),
         ("404", "cert", "not-fixed"),
         ("421", "cert", "fixed-by-421"),
@@ -232,7 +232,7 @@ fn headers() {
         ("date", false),
         ("x-request-id", false),
     ] {
-        assert_eq!(is_told(header), expected, "{header}");
+        assert_eq!(is_identifying(header), expected, "{header}");
     }
 }
 

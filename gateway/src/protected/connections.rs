@@ -1,4 +1,4 @@
-//! The connections on which requests for protected hosts are to be denied, by their server names.
+//! The connections, selected by SNI, on which requests for protected hosts are denied.
 
 use std::collections::BTreeSet;
 
@@ -6,31 +6,31 @@ use rule::HostPattern;
 use rule::host::HostTable;
 
 use super::Connections;
-use crate::listener::Service;
+use crate::listener::ChainKind;
 use crate::{FilterChain, Listener};
 
-/// The places of filter chains in their listener.
-pub(super) type Places = BTreeSet<usize>;
+/// The indices of filter chains in [`Listener::chains`].
+pub(super) type ChainIndices = BTreeSet<usize>;
 
-/// The filter chains at some places.
+/// The filter chains with some indices.
 pub(super) fn chains_at<'m>(
     listener: &'m Listener,
-    places: &Places,
+    indices: &ChainIndices,
 ) -> impl Iterator<Item = &'m FilterChain> {
-    places
+    indices
         .iter()
-        .filter_map(|place| listener.chains.get(*place))
+        .filter_map(|index| listener.chains.get(*index))
 }
 
-/// The connections of a listener on which requests for protected hosts are to be denied.
+/// The connections of a listener on which requests for protected hosts are denied.
 pub(super) fn connections(
     listener: &Listener,
     owner: &FilterChain,
-    bypasses: &Places,
+    bypasses: &ChainIndices,
 ) -> Vec<Connections> {
     let mut found = Vec::new();
-    // All but those that have to stay. Where these have `*`, no bypass has it, and the others are named
-    // below.
+    // Deny on all connections except the allowed ones. If `*` is allowed, no bypass has it, and the second
+    // part names the connections to deny on.
     let allowed = allowed_names(listener, owner);
     if !allowed.contains(&HostPattern::Any) {
         found.push(Connections {
@@ -38,7 +38,7 @@ pub(super) fn connections(
             but: allowed.clone(),
         });
     }
-    // Of those that stay, the ones that lead to a bypass all the same.
+    // Deny on connections with an allowed name too, if Envoy selects a bypass for them.
     let among = allowed_bypasses(listener, &allowed, bypasses);
     if !among.is_empty() {
         let among_table = table(&among);
@@ -51,44 +51,44 @@ pub(super) fn connections(
     found
 }
 
-/// The server names of the owner, and of connections that are not HTTP: istiod would close all of
-/// these, since for TCP it drops the hosts of a denial.
+/// The server names whose connections a denial must not match as a whole: the names of the owner, and the
+/// names of chains that are not HTTP. istiod would close all connections of the latter, because for TCP it
+/// ignores the hosts of a denial.
 fn allowed_names(listener: &Listener, owner: &FilterChain) -> BTreeSet<HostPattern> {
     listener
         .chains
         .iter()
-        .filter(|chain| !matches!(chain.service, Service::Https(_)))
+        .filter(|chain| !matches!(chain.kind, ChainKind::Https(_)))
         .chain([owner])
         .flat_map(|chain| chain.server_names.iter().cloned())
         .collect()
 }
 
-/// Server names that allowed ones cover, and that lead to a bypass.
+/// The server names that allowed names cover and for which Envoy selects a bypass.
 fn allowed_bypasses(
     listener: &Listener,
     allowed: &BTreeSet<HostPattern>,
-    bypasses: &Places,
+    bypasses: &ChainIndices,
 ) -> BTreeSet<HostPattern> {
-    // Names of a bypass below an allowed wildcard.
+    // The names of a bypass that an allowed wildcard covers.
     let allowed_table = table(allowed);
     let mut found: BTreeSet<HostPattern> = chains_at(listener, bypasses)
         .flat_map(|chain| &chain.server_names)
         .filter(|name| covers(&allowed_table, name))
         .cloned()
         .collect();
-    // Names of an owner on another listener, which lead to a bypass on this one.
-    let table = &listener.by_server_name;
-    let leads_to_bypass = |name: &&HostPattern| {
-        table
-            .get(name)
-            .or_else(|| table.covering(name).next())
-            .is_some_and(|place| bypasses.contains(place))
-    };
-    found.extend(allowed.iter().filter(leads_to_bypass).cloned());
+    // The owner can be on another listener. On this one its names can select a bypass.
+    for name in allowed {
+        let table = &listener.by_server_name;
+        let selected = table.get(name).or_else(|| table.covering(name).next());
+        if selected.is_some_and(|index| bypasses.contains(index)) {
+            found.insert(name.clone());
+        }
+    }
     found
 }
 
-/// A table to compare patterns with.
+/// A table of patterns, which finds those that cover another pattern.
 pub(super) fn table<'p>(patterns: impl IntoIterator<Item = &'p HostPattern>) -> HostTable<()> {
     let mut table = HostTable::default();
     for pattern in patterns {
@@ -97,7 +97,7 @@ pub(super) fn table<'p>(patterns: impl IntoIterator<Item = &'p HostPattern>) -> 
     table
 }
 
-/// Whether a pattern of a table covers every host of another.
+/// Whether a pattern of a table covers every host of another pattern.
 fn covers(table: &HostTable<()>, pattern: &HostPattern) -> bool {
     table.get(pattern).is_some() || table.covering(pattern).next().is_some()
 }

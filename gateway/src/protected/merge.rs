@@ -1,17 +1,18 @@
-//! Few denials for many.
+//! Combines denials.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Denial;
 
-/// The same denials, where those that differ in their ports or hosts alone are one, in a fixed order.
+/// The denials in a fixed order. Denials that differ only in their ports, or only in their hosts, become one.
 pub(super) fn merged(denials: Vec<Denial>) -> Vec<Denial> {
-    // First the ports: hosts may share a denial only where all its ports are theirs.
+    // Ports first: hosts can share a denial only if they have the same ports.
     let mut by_port: BTreeMap<Denial, BTreeSet<u16>> = BTreeMap::new();
     for mut denial in denials {
         let ports = std::mem::take(&mut denial.ports);
         by_port.entry(denial).or_default().extend(ports);
     }
+    // Then hosts, for equal ports and connections.
     let mut by_host: BTreeMap<Denial, BTreeSet<_>> = BTreeMap::new();
     for (mut denial, ports) in by_port {
         let hosts = std::mem::take(&mut denial.hosts);

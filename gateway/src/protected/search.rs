@@ -1,16 +1,16 @@
-//! The filter chains that have routes of protected hosts, and what to deny on their listeners.
+//! Finds the filter chains through which clients reach protected hosts without a certificate.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use rule::HostPattern;
 
-use super::connections::{Places, chains_at, connections, table};
+use super::connections::{ChainIndices, chains_at, connections, table};
 use super::{Denial, OpenHost, SharedRoutes};
 use crate::listener::samples;
 use crate::resources::istio::TlsMode;
 use crate::{FilterChain, Listener, Outcome, VirtualHost, Workload};
 
-/// What was found in workloads.
+/// The results of the search, which accumulate over workloads.
 #[derive(Default)]
 pub(super) struct Search {
     pub(super) denials: Vec<Denial>,
@@ -18,29 +18,30 @@ pub(super) struct Search {
     pub(super) shared: BTreeSet<SharedRoutes>,
 }
 
-/// A host that is served after a client certificate was demanded.
+/// A host that a filter chain serves after it demands a client certificate.
 #[derive(Clone, Copy)]
 struct Protected<'m> {
     pattern: &'m HostPattern,
-    /// A host of the pattern.
+    /// A sample host of the pattern.
     host: &'m str,
     virtual_host: &'m VirtualHost,
 }
 
 impl Search {
-    /// Searches the TLS listeners of a workload, each against each.
+    /// Searches the TLS listeners of a workload, every listener for bypasses of every protected host.
     pub(super) fn workload(&mut self, workload: &Workload) {
-        // Nothing is served where Envoy refuses the listener.
+        // A listener that Envoy refuses serves nothing.
         let listeners: Vec<&Listener> = workload
             .listeners
             .iter()
             .filter(|listener| listener.is_tls() && !listener.is_rejected())
             .collect();
+        // One sample for each pattern of the workload, so that the sample of a wildcard has no exact pattern.
         let samples = samples(&patterns(&listeners));
         for own in &listeners {
-            for (place, owner) in own.chains.iter().enumerate() {
+            for (index, owner) in own.chains.iter().enumerate() {
                 if demands_certificate(owner) {
-                    let hosts = protected_hosts(own, place, owner, &samples);
+                    let hosts = protected_hosts(own, index, owner, &samples);
                     for listener in &listeners {
                         self.listener(listener, owner, &hosts);
                     }
@@ -49,13 +50,14 @@ impl Search {
         }
     }
 
-    /// Denies what reaches the routes of an owner's hosts on a listener of the same pods.
+    /// Adds denials for the requests that reach the routes of an owner's hosts on a listener of the same pods.
     fn listener(&mut self, listener: &Listener, owner: &FilterChain, hosts: &[Protected<'_>]) {
-        // Hosts that the same filter chains have routes for are denied together.
-        let mut groups: BTreeMap<(Places, BTreeSet<HostPattern>), BTreeSet<HostPattern>> =
+        // Hosts with the same bypasses share a denial.
+        let mut groups: BTreeMap<(ChainIndices, BTreeSet<HostPattern>), BTreeSet<HostPattern>> =
             BTreeMap::new();
         for host in hosts {
             let bypasses = bypasses(listener, *host);
+            // A denial for a host that the listener serves openly would make the host unavailable.
             if bypasses.is_empty() || self.is_open(listener, *host, &bypasses) {
                 continue;
             }
@@ -78,13 +80,18 @@ impl Search {
         }
     }
 
-    /// Whether a listener serves a host without a certificate on connections of its own. A denial
-    /// would take the host away there.
-    fn is_open(&mut self, listener: &Listener, host: Protected<'_>, bypasses: &Places) -> bool {
+    /// Whether a listener serves a host without a certificate on its own connections. Such hosts are
+    /// recorded.
+    fn is_open(
+        &mut self,
+        listener: &Listener,
+        host: Protected<'_>,
+        bypasses: &ChainIndices,
+    ) -> bool {
         let own = listener
-            .chain_place(host.host.as_bytes())
-            .filter(|place| bypasses.contains(place))
-            .and_then(|place| listener.chains.get(place));
+            .chain_index(host.host.as_bytes())
+            .filter(|index| bypasses.contains(index))
+            .and_then(|index| listener.chains.get(index));
         if let Some(own) = own {
             self.open.insert(OpenHost {
                 host: host.pattern.clone(),
@@ -95,7 +102,7 @@ impl Search {
         own.is_some()
     }
 
-    fn note_shared(&mut self, listener: &Listener, host: Protected<'_>, bypasses: &Places) {
+    fn note_shared(&mut self, listener: &Listener, host: Protected<'_>, bypasses: &ChainIndices) {
         for chain in chains_at(listener, bypasses) {
             if has_wider_domain(chain, host) {
                 self.shared.insert(SharedRoutes {
@@ -116,10 +123,10 @@ fn patterns(listeners: &[&Listener]) -> Vec<HostPattern> {
     patterns
 }
 
-/// The hosts that a filter chain serves on connections of their own.
+/// The hosts that a filter chain serves on their own connections.
 fn protected_hosts<'m>(
     listener: &Listener,
-    place: usize,
+    index: usize,
     owner: &'m FilterChain,
     samples: &'m BTreeMap<HostPattern, String>,
 ) -> Vec<Protected<'m>> {
@@ -128,8 +135,8 @@ fn protected_hosts<'m>(
         let Some(host) = samples.get(pattern) else {
             continue;
         };
-        // A more specific server name may lead elsewhere.
-        if listener.chain_place(host.as_bytes()) != Some(place) {
+        // Envoy selects the chain with the most specific name, which can be another one.
+        if listener.chain_index(host.as_bytes()) != Some(index) {
             continue;
         }
         if let Some(virtual_host) = served(owner, host) {
@@ -143,27 +150,29 @@ fn protected_hosts<'m>(
     found
 }
 
-/// The filter chains of a listener that have routes of a protected host and demand no certificate.
+/// The filter chains of a listener that have routes of a protected host and do not demand a certificate.
 ///
-/// istiod gives a filter chain only domains that its server names cover, so the others need not be
-/// asked.
-fn bypasses(listener: &Listener, protected: Protected<'_>) -> Places {
+/// istiod gives a filter chain only domains that its server names cover, so the other chains are skipped.
+fn bypasses(listener: &Listener, protected: Protected<'_>) -> ChainIndices {
     let table = &listener.by_server_name;
-    let has_routes = |place: &usize| {
-        listener
-            .chains
-            .get(*place)
-            .filter(|chain| !demands_certificate(chain))
-            .and_then(|chain| served(chain, protected.host))
-            .is_some_and(|found| have_common_routes(found, protected.virtual_host))
-    };
     table
         .get(protected.pattern)
         .into_iter()
         .chain(table.covering(protected.pattern))
         .copied()
-        .filter(has_routes)
+        .filter(|index| {
+            listener
+                .chains
+                .get(*index)
+                .is_some_and(|chain| is_bypass(chain, protected))
+        })
         .collect()
+}
+
+fn is_bypass(chain: &FilterChain, protected: Protected<'_>) -> bool {
+    !demands_certificate(chain)
+        && served(chain, protected.host)
+            .is_some_and(|found| have_common_routes(found, protected.virtual_host))
 }
 
 fn demands_certificate(chain: &FilterChain) -> bool {
@@ -178,8 +187,9 @@ fn served<'m>(chain: &'m FilterChain, host: &str) -> Option<&'m VirtualHost> {
         .filter(|_| answer.outcome == Outcome::Served)
 }
 
-/// Whether two virtual hosts have one rule of one resource.
+/// Whether two virtual hosts share a rule of a resource.
 fn have_common_routes(one: &VirtualHost, other: &VirtualHost) -> bool {
+    // Rules are compared, not virtual hosts: two hosts can share a VirtualService in part.
     one.routes.iter().any(|route| {
         other.routes.iter().any(|found| {
             found.resource == route.resource
@@ -188,7 +198,7 @@ fn have_common_routes(one: &VirtualHost, other: &VirtualHost) -> bool {
     })
 }
 
-/// Whether a filter chain has the routes for more than the protected hosts.
+/// Whether a filter chain has the routes for a wider pattern than the protected one.
 fn has_wider_domain(chain: &FilterChain, protected: Protected<'_>) -> bool {
     served(chain, protected.host).is_some_and(|found| {
         table(&found.domains)
@@ -198,11 +208,12 @@ fn has_wider_domain(chain: &FilterChain, protected: Protected<'_>) -> bool {
     })
 }
 
-/// The server names below a wildcard that lead to filter chains without client certificates.
+/// The server names that a wildcard covers and whose filter chains do not demand certificates.
 fn unprotected_below(listener: &Listener, pattern: &HostPattern) -> BTreeSet<HostPattern> {
     if matches!(pattern, HostPattern::Exact(_)) {
         return BTreeSet::new();
     }
+    // A denial for the wildcard would match these hosts too, which clients reach without a certificate.
     let wildcard = table([pattern]);
     listener
         .chains

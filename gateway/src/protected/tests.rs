@@ -24,8 +24,7 @@ fn gateway(words: &str) -> String {
     )
 }
 
-/// A VirtualService, from `NAME GATEWAY,… HOST…`; one for connections if the name begins with `tls`
-/// or `tcp`.
+/// A VirtualService from `NAME GATEWAY,… HOST…`. It has TLS or TCP rules if the name begins with `tls` or `tcp`.
 fn routes(words: &str) -> String {
     let mut words = words.split(' ');
     let mut next = || words.next().unwrap();
@@ -62,8 +61,8 @@ fn boundary(gateways: &[&str], services: &[&str]) -> Boundary {
     let mut resources = Resources::default();
     let faults = read("-", text.as_bytes(), &mut resources);
     assert!(faults.is_empty(), "{faults:?}");
-    let model = Model::of(&resources);
-    Boundary::of(&model.workloads.iter().collect::<Vec<_>>())
+    let model = Model::new(&resources);
+    Boundary::new(&model.workloads.iter().collect::<Vec<_>>())
 }
 
 fn list<T: ToString>(values: &BTreeSet<T>) -> String {
@@ -171,8 +170,8 @@ fn some_rules_in_common_are_enough() {
     let text = [gateway(W), gateway(B), both("v1", "w,b"), both("v2", "b")].concat();
     let mut resources = Resources::default();
     assert!(read("-", text.as_bytes(), &mut resources).is_empty());
-    let model = Model::of(&resources);
-    let found = Boundary::of(&model.workloads.iter().collect::<Vec<_>>());
+    let model = Model::new(&resources);
+    let found = Boundary::new(&model.workloads.iter().collect::<Vec<_>>());
     assert_eq!(found.denials.len(), 1);
     assert!(!found.ports_are_certain);
 }
@@ -256,8 +255,8 @@ fn a_host_that_another_port_serves_without_a_certificate_stays() {
     );
 }
 
-/// On the other port the host's own connections are passed through, those of the owner's second host
-/// are not.
+/// On the other port the gateway forwards connections for the host to a backend, and terminates connections for
+/// the second host of the owner.
 #[test]
 fn a_listener_of_another_port_has_the_routes() {
     check(

@@ -1,5 +1,5 @@
-//! Istio's WasmPlugin and TrafficExtension (`extensions.istio.io/v1alpha1`), as far as they say where
-//! a module runs and with which configuration.
+//! Istio's WasmPlugin and TrafficExtension (`extensions.istio.io/v1alpha1`): the fields that select gateways
+//! and configure a module.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -9,41 +9,37 @@ use super::{Kind, Labels, Metadata, nullable};
 /// A WasmPlugin or TrafficExtension.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Extension {
-    /// Its name.
     pub metadata: Metadata,
-    /// What it asks for.
     pub spec: ExtensionSpec,
-    /// Its kind.
     pub kind: Kind,
 }
 
-/// An [`Extension`] as it is written.
+/// The text form of an [`Extension`].
 #[derive(Deserialize)]
 pub(crate) struct ExtensionText {
     pub(crate) metadata: Metadata,
     pub(crate) spec: ExtensionSpec,
 }
 
-/// What an [`Extension`] asks for.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ExtensionSpec {
-    /// The pods; `None` for all of the namespace.
+    /// The pods; `None` for all pods of the namespace.
     #[serde(default)]
     pub selector: Option<ExtensionSelector>,
-    /// The Gateways of the Gateway API, instead.
+    /// The Gateways of the Gateway API; they replace the selector.
     #[serde(default, deserialize_with = "nullable")]
     pub target_refs: Vec<Target>,
-    /// The listeners; none for all.
+    /// The listeners; an empty list means all.
     #[serde(default, rename = "match", deserialize_with = "nullable")]
     pub matches: Vec<TrafficMatch>,
     /// The module of a TrafficExtension.
     #[serde(default)]
     pub wasm: Option<Module>,
-    /// Where the module of a WasmPlugin is.
+    /// The address of the module of a WasmPlugin.
     #[serde(default, deserialize_with = "nullable")]
     pub url: String,
-    /// What that module is told.
+    /// The configuration of the module of a WasmPlugin.
     #[serde(default)]
     pub plugin_config: Option<Value>,
 }
@@ -52,37 +48,31 @@ pub struct ExtensionSpec {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ExtensionSelector {
-    /// The labels.
     #[serde(default, deserialize_with = "nullable")]
     pub match_labels: Labels,
 }
 
-/// A resource by its name.
+/// A reference to a resource of the same namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct Target {
-    /// Its kind.
     #[serde(default, deserialize_with = "nullable")]
     pub kind: String,
-    /// Its name.
     #[serde(default, deserialize_with = "nullable")]
     pub name: String,
 }
 
-/// Listeners.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct TrafficMatch {
-    /// `CLIENT`, which gateways are, `SERVER`, or both.
+    /// `CLIENT`, `SERVER` or `CLIENT_AND_SERVER`. Listeners of gateways are `CLIENT`.
     #[serde(default, deserialize_with = "nullable")]
     pub mode: String,
-    /// The ports that Envoy listens on; none for all.
+    /// The ports that Envoy listens on; an empty list means all.
     #[serde(default, deserialize_with = "nullable")]
     pub ports: Vec<ExtensionPort>,
 }
 
-/// A port.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct ExtensionPort {
-    /// Its number.
     pub number: u16,
 }
 
@@ -90,31 +80,29 @@ pub struct ExtensionPort {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Module {
-    /// Where it is.
     #[serde(default, deserialize_with = "nullable")]
     pub url: String,
-    /// What it is told.
     #[serde(default)]
     pub plugin_config: Option<Value>,
 }
 
 impl Extension {
-    /// Where the module is.
+    /// The address of the module.
     #[must_use]
     pub fn url(&self) -> &str {
+        // A TrafficExtension has the fields in `wasm`, a WasmPlugin has them in the specification itself.
         self.spec
             .wasm
             .as_ref()
             .map_or(&self.spec.url, |module| &module.url)
     }
 
-    /// What the module is told.
+    /// The configuration of the module.
     #[must_use]
     pub fn config(&self) -> Option<&Value> {
-        let own = self.spec.plugin_config.as_ref();
-        self.spec
-            .wasm
-            .as_ref()
-            .map_or(own, |module| module.plugin_config.as_ref())
+        match &self.spec.wasm {
+            Some(module) => module.plugin_config.as_ref(),
+            None => self.spec.plugin_config.as_ref(),
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The Gateway API (`gateway.networking.k8s.io`), with the ListenerSets that were experimental first
+//! The Gateway API (`gateway.networking.k8s.io`), with the experimental version of ListenerSets
 //! (`gateway.networking.x-k8s.io`).
 
 mod namespaces;
@@ -6,36 +6,33 @@ mod routes;
 
 use serde::Deserialize;
 
-pub use self::namespaces::{From, LabelExpression, LabelOperator, LabelSelector, Namespaces};
+pub(crate) use self::namespaces::{FromNamespaces, LabelSelector, Namespaces};
 pub(crate) use self::routes::RouteText;
-pub use self::routes::{Reference, Route, RouteKind, RouteRule, RouteSpec};
+pub(crate) use self::routes::{Reference, Route, RouteKind};
 use super::{HostText, Labels, Metadata, nullable};
 
 /// A Gateway of the Gateway API.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct ApiGateway {
-    /// Its name and age.
     pub metadata: Metadata,
-    /// What it asks for.
     pub spec: ApiGatewaySpec,
 }
 
-/// What an [`ApiGateway`] asks for.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ApiGatewaySpec {
-    /// Who is in charge.
+    /// The GatewayClass, which names the controller.
     pub gateway_class_name: String,
-    /// Its own listeners.
     #[serde(default, deserialize_with = "nullable")]
     pub listeners: Vec<Listener>,
-    /// The Services whose pods it runs on; none for pods of its own.
+    /// The addresses. With host names, the Gateway runs on the pods of these Services; otherwise on pods that
+    /// the controller deploys for it.
     #[serde(default, deserialize_with = "nullable")]
     pub addresses: Vec<Address>,
-    /// The namespaces that may add listeners; none without.
+    /// The namespaces whose ListenerSets may add listeners; `None` for no namespace.
     #[serde(default)]
     pub allowed_listeners: Option<Allowed>,
-    /// TLS settings of all its listeners.
+    /// The TLS settings of all its listeners.
     #[serde(default)]
     pub tls: Option<GatewayTls>,
 }
@@ -43,102 +40,94 @@ pub struct ApiGatewaySpec {
 /// An address of an [`ApiGateway`].
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Address {
-    /// `IPAddress`, which is the default, or `Hostname`.
+    /// `IPAddress` (the default) or `Hostname`.
     #[serde(default, rename = "type")]
     pub kind: Option<String>,
-    /// The address, or the name of a Service.
+    /// The IP address, or the host name of a Service.
     #[serde(default, deserialize_with = "nullable")]
     pub value: String,
 }
 
-/// TLS settings of all listeners of an [`ApiGateway`].
+/// The TLS settings of all listeners of an [`ApiGateway`].
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 pub struct GatewayTls {
-    /// Those towards clients.
+    /// The settings for connections from clients.
     #[serde(default)]
     pub frontend: Option<Frontend>,
 }
 
-/// What is asked of clients.
+/// The TLS settings for connections from clients.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Frontend {
-    /// On every port.
     #[serde(default)]
     pub default: FrontendTls,
-    /// On some ports, instead.
+    /// The settings of single ports, which replace the default.
     #[serde(default, deserialize_with = "nullable")]
     pub per_port: Vec<FrontendPort>,
 }
 
-/// What is asked of clients on one port.
+/// The TLS settings for connections from clients on one port.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct FrontendPort {
-    /// The port.
     pub port: u16,
-    /// What is asked.
     #[serde(default)]
     pub tls: FrontendTls,
 }
 
-/// How clients are checked.
+/// The validation of client certificates.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 pub struct FrontendTls {
-    /// `None` when they are not.
+    /// `None` if clients need no certificate.
     #[serde(default)]
     pub validation: Option<Validation>,
 }
 
-/// How the certificates of clients are checked.
+/// How client certificates are validated.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Validation {
-    /// Who issues them; nothing is checked without.
+    /// The certificate authorities; without any, nothing is validated.
     #[serde(default, deserialize_with = "nullable")]
     pub ca_certificate_refs: Vec<Reference>,
-    /// `AllowInsecureFallback` where a client may do without.
+    /// `AllowInsecureFallback` if a client can connect without a valid certificate.
     #[serde(default, deserialize_with = "nullable")]
     pub mode: String,
 }
 
-/// Listeners that are added to an [`ApiGateway`].
+/// A ListenerSet: it adds listeners to an [`ApiGateway`].
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct ListenerSet {
-    /// Its name and age.
     pub metadata: Metadata,
-    /// What it asks for.
     pub spec: ListenerSetSpec,
 }
 
-/// What a [`ListenerSet`] asks for.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ListenerSetSpec {
-    /// The Gateway it adds to.
+    /// The Gateway that gets the listeners.
     pub parent_ref: Reference,
-    /// Its listeners.
     #[serde(default, deserialize_with = "nullable")]
     pub listeners: Vec<Listener>,
 }
 
-/// A listener: in Istio's words a server with at most one host.
+/// A listener of the Gateway API. It corresponds to a server of Istio's Gateway with at most one host.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Listener {
-    /// Its name, which routes may ask for.
+    /// The name, which routes can refer to.
     pub name: String,
-    /// Its host; `None` for all.
+    /// The host; `None` for all hosts.
     #[serde(default)]
     pub hostname: Option<HostText>,
-    /// Its port; 0 for that of the protocol, in a [`ListenerSet`].
+    /// The port. In a [`ListenerSet`], 0 means the default port of the protocol.
     #[serde(default, deserialize_with = "nullable")]
     pub port: u16,
-    /// `HTTP`, `HTTPS`, `TLS`, `TCP`.
+    /// `HTTP`, `HTTPS`, `TLS`, `TCP` or `UDP`.
     pub protocol: String,
-    /// Its TLS settings.
     #[serde(default)]
     pub tls: Option<ListenerTls>,
-    /// The routes that may attach; those of its own namespace by default.
+    /// The routes that can attach; by default the routes of its own namespace.
     #[serde(default)]
     pub allowed_routes: Option<AllowedRoutes>,
 }
@@ -147,96 +136,80 @@ pub struct Listener {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ListenerTls {
-    /// `Terminate`, which is the default, or `Passthrough`.
+    /// `Terminate` (the default) or `Passthrough`.
     #[serde(default)]
     pub mode: Option<String>,
-    /// The Secrets of its certificates.
+    /// The Secrets with the certificates.
     #[serde(default, deserialize_with = "nullable")]
     pub certificate_refs: Vec<Reference>,
-    /// Settings of the implementation.
+    /// Settings that are specific to an implementation, such as Istio.
     #[serde(default, deserialize_with = "nullable")]
     pub options: Labels,
 }
 
-/// The routes that may attach to a listener.
+/// The routes that can attach to a listener.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 pub struct AllowedRoutes {
-    /// Their namespaces.
     #[serde(default)]
     pub namespaces: Option<Namespaces>,
-    /// Their kinds; none for those of the protocol.
+    /// The kinds of routes; an empty list means all kinds for the protocol.
     #[serde(default, deserialize_with = "nullable")]
     pub kinds: Vec<RouteKindRef>,
 }
 
-/// A kind of route.
+/// A reference to a kind of route.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct RouteKindRef {
-    /// The kind.
     pub kind: String,
 }
 
-/// The namespaces of something that may attach.
+/// The namespaces whose ListenerSets a Gateway allows.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 pub struct Allowed {
-    /// The namespaces.
     #[serde(default)]
     pub namespaces: Option<Namespaces>,
 }
 
-/// Leave for others to reference what is in a namespace.
+/// A ReferenceGrant: it allows resources of other namespaces to refer to resources in its namespace.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct ReferenceGrant {
-    /// Its name and namespace.
     pub metadata: Metadata,
-    /// What it grants.
     #[serde(default)]
     pub spec: ReferenceGrantSpec,
 }
 
-/// What a [`ReferenceGrant`] grants.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct ReferenceGrantSpec {
-    /// To whom.
     #[serde(default, deserialize_with = "nullable")]
     pub from: Vec<GrantFrom>,
-    /// What.
     #[serde(default, deserialize_with = "nullable")]
     pub to: Vec<GrantTo>,
 }
 
-/// Who may reference.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct GrantFrom {
-    /// Resources of this kind.
     pub kind: String,
-    /// In this namespace.
     pub namespace: String,
 }
 
-/// What may be referenced.
+/// The resources that a grant allows references to.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct GrantTo {
-    /// Resources of this kind.
     pub kind: String,
-    /// Of this name; `None` for all.
+    /// The name of one resource; `None` for all of the kind.
     #[serde(default)]
     pub name: Option<String>,
 }
 
-/// Who is in charge of a Gateway.
+/// A GatewayClass, which names the controller of Gateways.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct GatewayClass {
-    /// Its name.
     pub metadata: Metadata,
-    /// What it asks for.
     pub spec: GatewayClassSpec,
 }
 
-/// What a [`GatewayClass`] asks for.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GatewayClassSpec {
-    /// The controller.
     pub controller_name: String,
 }

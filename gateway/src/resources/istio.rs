@@ -5,24 +5,20 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{HostText, Labels, Metadata, nullable};
+use super::{GatewayReference, HostText, Labels, Metadata, nullable};
 
-/// Servers on the pods that a selector selects.
+/// A Gateway: servers that run on the pods that its selector matches.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Gateway {
-    /// Its name and age.
     pub metadata: Metadata,
-    /// What it asks for.
     pub spec: GatewaySpec,
 }
 
-/// What a [`Gateway`] asks for.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct GatewaySpec {
-    /// The labels of the pods, of any namespace; empty for every gateway.
+    /// The labels of the pods, in any namespace. An empty selector matches every gateway.
     #[serde(default, deserialize_with = "nullable")]
     pub selector: Labels,
-    /// The servers.
     #[serde(default, deserialize_with = "nullable")]
     pub servers: Vec<Server>,
 }
@@ -30,9 +26,8 @@ pub struct GatewaySpec {
 /// One server of a Gateway.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Server {
-    /// What it listens on.
     pub port: Port,
-    /// The address it listens on; empty for all.
+    /// The address that it listens on; empty for all addresses.
     #[serde(default, deserialize_with = "nullable")]
     pub bind: String,
     /// Its hosts: `host` or `namespace/host`.
@@ -43,15 +38,14 @@ pub struct Server {
     pub tls: Option<Tls>,
 }
 
-/// What a [`Server`] listens on.
+/// The port of a [`Server`].
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Port {
     /// The port of the Gateway, which a Service may map to another.
     pub number: u16,
-    /// Its name.
     #[serde(default, deserialize_with = "nullable")]
     pub name: String,
-    /// Its protocol in any case, such as `HTTPS`.
+    /// Its protocol, such as `HTTPS`, in upper or lower case.
     #[serde(default, deserialize_with = "nullable")]
     pub protocol: String,
 }
@@ -60,24 +54,23 @@ pub struct Port {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Tls {
-    /// Whether and how it terminates TLS.
     #[serde(default)]
     pub mode: TlsMode,
-    /// The Secret of the certificate.
+    /// The Secret with the certificate.
     #[serde(default, deserialize_with = "nullable")]
     pub credential_name: String,
-    /// Several such Secrets.
+    /// Several Secrets with certificates; takes precedence over `credential_name`.
     #[serde(default, deserialize_with = "nullable")]
     pub credential_names: Vec<String>,
     /// The file of the certificate.
     #[serde(default, deserialize_with = "nullable")]
     pub server_certificate: String,
-    /// Several such files.
+    /// Several certificates in files.
     #[serde(default, deserialize_with = "nullable")]
     pub tls_certificates: Vec<TlsCertificate>,
 }
 
-/// A certificate in files of the pod.
+/// A certificate in files of the gateway pod.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TlsCertificate {
@@ -86,22 +79,22 @@ pub struct TlsCertificate {
     pub server_certificate: String,
 }
 
-/// Whether and how a server terminates TLS.
+/// How a server handles TLS.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum TlsMode {
-    /// It does not; the backend does. What a `tls` block without a mode means.
+    /// The backend terminates TLS. This is the mode of a `tls` block that does not set one.
     #[default]
     Passthrough,
-    /// It does.
+    /// The gateway terminates TLS.
     Simple,
-    /// It does, and demands a client certificate.
+    /// The gateway terminates TLS and requires a client certificate.
     Mutual,
-    /// It does, and takes a client certificate when there is one.
+    /// The gateway terminates TLS and accepts connections with or without a client certificate.
     OptionalMutual,
-    /// It does, with the mesh's certificates, and demands one of those.
+    /// The gateway terminates TLS with its mesh certificate and requires a client certificate of the mesh.
     IstioMutual,
-    /// It does not; the server name is a cluster of the mesh.
+    /// The gateway forwards TLS to the mesh cluster that the SNI names.
     AutoPassthrough,
 }
 
@@ -112,171 +105,152 @@ impl TlsMode {
         !matches!(self, Self::Passthrough | Self::AutoPassthrough)
     }
 
-    /// Whether a client needs a certificate.
+    /// Whether a client needs a certificate to connect.
     #[must_use]
-    pub fn demands_client_certificate(self) -> bool {
+    pub(crate) fn demands_client_certificate(self) -> bool {
         matches!(self, Self::Mutual | Self::IstioMutual)
     }
 }
 
-/// Routes for hosts. One without hosts is a delegate.
+/// A VirtualService: routes for hosts. One without hosts is a delegate.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct VirtualService {
-    /// Its name and age.
     pub metadata: Metadata,
-    /// What it asks for.
     pub spec: VirtualServiceSpec,
 }
 
-/// What a [`VirtualService`] asks for.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct VirtualServiceSpec {
-    /// The hosts.
     #[serde(default, deserialize_with = "nullable")]
     pub hosts: Vec<HostText>,
-    /// The Gateways it is bound to; none for the mesh alone.
+    /// The Gateways that it is bound to; an empty list means `mesh`.
     #[serde(default, deserialize_with = "nullable")]
-    pub gateways: Vec<String>,
-    /// Routes of requests.
+    pub gateways: Vec<GatewayReference>,
     #[serde(default, deserialize_with = "nullable")]
     pub http: Vec<HttpRoute>,
-    /// Routes of connections by their server names.
     #[serde(default, deserialize_with = "nullable")]
     pub tls: Vec<TlsRoute>,
-    /// Routes of connections.
     #[serde(default, deserialize_with = "nullable")]
     pub tcp: Vec<TcpRoute>,
-    /// The namespaces that see it: `.`, `*`, `~` or a name; none for all.
+    /// The namespaces that see it: `.` (its own), `*` (all), `~` (none) or a name; an empty list means all.
     #[serde(default, deserialize_with = "nullable")]
     pub export_to: Vec<String>,
 }
 
-/// A route of requests.
+/// A rule for HTTP requests.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 pub struct HttpRoute {
-    /// The requests, any of these; none for all.
+    /// The conditions, one of which must hold; an empty list matches every request.
     #[serde(default, rename = "match", deserialize_with = "nullable")]
     pub matches: Vec<HttpMatch>,
-    /// The VirtualService that has the routes.
+    /// The VirtualService whose rules replace this one.
     #[serde(default)]
     pub delegate: Option<Delegate>,
 }
 
-/// The name of a delegate.
+/// A reference to a delegate.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Delegate {
-    /// Its name.
     pub name: String,
-    /// Its namespace; empty for the root's own.
+    /// Its namespace; empty for the namespace of the root VirtualService.
     #[serde(default, deserialize_with = "nullable")]
     pub namespace: String,
 }
 
-/// What a request is to be like.
+/// A condition on HTTP requests.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HttpMatch {
-    /// The Gateways this is for; none for all.
+    /// The Gateways that the condition applies to; an empty list means all.
     #[serde(default, deserialize_with = "nullable")]
-    pub gateways: Vec<String>,
-    /// The port of the Gateway; 0 for any.
+    pub gateways: Vec<GatewayReference>,
+    /// The port of the Gateway; 0 for any port.
     #[serde(default, deserialize_with = "nullable")]
     pub port: u16,
-    /// The labels of the workload.
+    /// Labels that the workload must have.
     #[serde(default, deserialize_with = "nullable")]
     pub source_labels: Labels,
-    /// The namespace of the workload; empty for any.
+    /// The namespace that the workload must be in; empty for any namespace.
     #[serde(default, deserialize_with = "nullable")]
     pub source_namespace: String,
-    /// The path.
     #[serde(default)]
     pub uri: Option<StringMatch>,
-    /// The scheme.
     #[serde(default)]
     pub scheme: Option<StringMatch>,
-    /// The method.
     #[serde(default)]
     pub method: Option<StringMatch>,
-    /// The authority.
     #[serde(default)]
     pub authority: Option<StringMatch>,
-    /// Headers.
     #[serde(default, deserialize_with = "nullable")]
     pub headers: BTreeMap<String, StringMatch>,
-    /// Headers that are not to be like this.
+    /// Headers that must not match.
     #[serde(default, deserialize_with = "nullable")]
     pub without_headers: BTreeMap<String, StringMatch>,
-    /// Query parameters.
     #[serde(default, deserialize_with = "nullable")]
     pub query_params: BTreeMap<String, StringMatch>,
-    /// Whether the path may be in any case.
+    /// Whether `uri` ignores the case of letters.
     #[serde(default, deserialize_with = "nullable")]
     pub ignore_uri_case: bool,
 }
 
-/// How a text is to be.
+/// A condition on a text.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct StringMatch {
-    /// This.
     #[serde(default, deserialize_with = "nullable")]
     pub exact: String,
-    /// Beginning with this.
     #[serde(default, deserialize_with = "nullable")]
     pub prefix: String,
-    /// Matching this.
     #[serde(default, deserialize_with = "nullable")]
     pub regex: String,
 }
 
-/// A route of connections by their server names.
+/// A rule for TLS connections, which selects them by SNI.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 pub struct TlsRoute {
-    /// The connections, any of these.
+    /// The conditions, one of which must hold.
     #[serde(default, rename = "match", deserialize_with = "nullable")]
     pub matches: Vec<TlsMatch>,
-    /// Where they go.
     #[serde(default, deserialize_with = "nullable")]
     pub route: Vec<Destination>,
 }
 
-/// What a TLS connection is to be like.
+/// A condition on TLS connections.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TlsMatch {
-    /// Its server name, any of these.
+    /// The SNIs, one of which the connection must have.
     #[serde(default, deserialize_with = "nullable")]
     pub sni_hosts: Vec<HostText>,
-    /// The Gateways this is for; none for all.
+    /// The Gateways that the condition applies to; an empty list means all.
     #[serde(default, deserialize_with = "nullable")]
-    pub gateways: Vec<String>,
-    /// The port of the Gateway; 0 for any.
+    pub gateways: Vec<GatewayReference>,
+    /// The port of the Gateway; 0 for any port.
     #[serde(default, deserialize_with = "nullable")]
     pub port: u16,
 }
 
-/// A route of connections.
+/// A rule for TCP connections.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 pub struct TcpRoute {
-    /// The connections, any of these; none for all.
+    /// The conditions, one of which must hold; an empty list matches every connection.
     #[serde(default, rename = "match", deserialize_with = "nullable")]
     pub matches: Vec<TcpMatch>,
-    /// Where they go.
     #[serde(default, deserialize_with = "nullable")]
     pub route: Vec<Destination>,
 }
 
-/// What a connection is to be like.
+/// A condition on TCP connections.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 pub struct TcpMatch {
-    /// The Gateways this is for; none for all.
+    /// The Gateways that the condition applies to; an empty list means all.
     #[serde(default, deserialize_with = "nullable")]
-    pub gateways: Vec<String>,
-    /// The port of the Gateway; 0 for any.
+    pub gateways: Vec<GatewayReference>,
+    /// The port of the Gateway; 0 for any port.
     #[serde(default, deserialize_with = "nullable")]
     pub port: u16,
 }
 
-/// Where connections go. That there is a place to go to is all that matters here.
+/// A destination of connections. The model only uses whether a rule has one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct Destination {}

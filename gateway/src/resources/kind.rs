@@ -7,15 +7,13 @@ pub(crate) const ISTIO: &str = "networking.istio.io";
 pub(crate) const ISTIO_EXTENSIONS: &str = "extensions.istio.io";
 pub(crate) const KUBERNETES: &str = "networking.k8s.io";
 
-/// A kind of an API group: Istio's Gateway and that of the Gateway API share a name. In the order of the
-/// names.
+/// A kind of resource in an API group: Istio and the Gateway API both have a kind `Gateway`. The variants
+/// are sorted by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
-    /// Istio's EnvoyFilter.
     EnvoyFilter,
     /// The GRPCRoute of the Gateway API.
     GrpcRoute,
-    /// Istio's own Gateway.
     Gateway,
     /// The Gateway of the Gateway API.
     ApiGateway,
@@ -29,16 +27,13 @@ pub enum Kind {
     Secret,
     /// The TLSRoute of the Gateway API.
     TlsRoute,
-    /// Istio's TrafficExtension.
     TrafficExtension,
-    /// Istio's VirtualService.
     VirtualService,
-    /// Istio's WasmPlugin.
     WasmPlugin,
 }
 
 impl Kind {
-    /// The name, which is all of it that is displayed.
+    /// The name without the API group, for output.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

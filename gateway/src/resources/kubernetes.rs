@@ -1,4 +1,4 @@
-//! What Kubernetes itself has around a gateway: pods, Services, Secrets, Ingresses.
+//! Resources of Kubernetes itself: pods, Services, Secrets, Ingresses.
 
 use std::collections::BTreeMap;
 
@@ -9,27 +9,24 @@ use serde::{Deserialize, Deserializer};
 use super::{HostText, Labels, Metadata, nullable};
 use crate::certificate::key_fits;
 
-/// A namespace.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Namespace {
-    /// Its name and labels.
     pub metadata: Metadata,
 }
 
-/// A pod, or what makes pods.
+/// A pod, or a workload that creates pods.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pods {
-    /// Its kind: `Pod`, `Deployment` or another that has a template.
+    /// The kind of the resource: `Pod`, `Deployment`, `DaemonSet` or `StatefulSet`.
     pub kind: &'static str,
-    /// Its name and age.
     pub metadata: Metadata,
-    /// The labels of the pods.
+    /// The labels of the pods, which differ from the labels of a Deployment.
     pub labels: Labels,
-    /// The ports of their containers that have names.
+    /// The numbers of the container ports that have names.
     pub named_ports: BTreeMap<String, u16>,
 }
 
-/// A Pod as it is written.
+/// The text form of a Pod.
 #[derive(Deserialize)]
 pub(crate) struct PodText {
     metadata: Metadata,
@@ -37,7 +34,7 @@ pub(crate) struct PodText {
     spec: PodSpec,
 }
 
-/// A Deployment, DaemonSet or StatefulSet as it is written.
+/// The text form of a Deployment, DaemonSet or StatefulSet.
 #[derive(Deserialize)]
 pub(crate) struct WorkloadText {
     metadata: Metadata,
@@ -85,12 +82,10 @@ struct ContainerPort {
 
 impl PodSpec {
     fn named_ports(&self) -> BTreeMap<String, u16> {
-        let ports = self
-            .containers
+        self.containers
             .iter()
-            .flat_map(|container| &container.ports);
-        let named = ports.filter(|port| !port.name.is_empty());
-        named
+            .flat_map(|container| &container.ports)
+            .filter(|port| !port.name.is_empty())
             .map(|port| (port.name.clone(), port.container_port))
             .collect()
     }
@@ -121,23 +116,18 @@ impl WorkloadText {
     }
 }
 
-/// A Service.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Service {
-    /// Its name and age.
     pub metadata: Metadata,
-    /// What it asks for.
     #[serde(default)]
     pub spec: ServiceSpec,
 }
 
-/// What a [`Service`] asks for.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 pub struct ServiceSpec {
-    /// The labels of its pods; empty when it has none of its own.
+    /// The labels of its pods. A Service without a selector has no pods.
     #[serde(default, deserialize_with = "nullable")]
     pub selector: Labels,
-    /// Its ports.
     #[serde(default, deserialize_with = "nullable")]
     pub ports: Vec<ServicePort>,
 }
@@ -148,7 +138,7 @@ pub struct ServiceSpec {
 pub struct ServicePort {
     /// The port of the Service.
     pub port: u16,
-    /// The port of the pods; the same where it is `None`.
+    /// The port of the pods; `None` if it is the port of the Service.
     #[serde(default)]
     pub target_port: Option<TargetPort>,
 }
@@ -156,15 +146,15 @@ pub struct ServicePort {
 /// A port of pods.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TargetPort {
-    /// By number.
     Number(u16),
-    /// By the name that a container gives it.
+    /// The name of a container port.
     Name(String),
 }
 
 impl<'de> Deserialize<'de> for TargetPort {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         use serde::de::Error as _;
+        // Kubernetes has one field for both, of the type `IntOrString`.
         match serde_json::Value::deserialize(deserializer)? {
             serde_json::Value::String(name) => Ok(Self::Name(name)),
             other => u16::deserialize(other)
@@ -174,20 +164,19 @@ impl<'de> Deserialize<'de> for TargetPort {
     }
 }
 
-/// A Secret, without the private key.
+/// A Secret. Its private key is compared with the certificate and not stored.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Secret {
-    /// Its name.
     pub metadata: Metadata,
-    /// The certificates in it, PEM: `tls.crt`, or `cert`.
+    /// The certificate chain in PEM: `tls.crt`, or `cert`.
     pub certificate: Option<Vec<u8>>,
-    /// Whether there is a key to it: `tls.key`, or `key`.
+    /// Whether the Secret has a private key: `tls.key`, or `key`.
     pub has_key: bool,
-    /// Whether that key is the certificate's; `None` where either cannot be read.
+    /// Whether the private key matches the certificate; `None` if either cannot be read.
     pub key_fits: Option<bool>,
 }
 
-/// A Secret as it is written.
+/// The text form of a Secret.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct SecretText {
@@ -198,7 +187,6 @@ pub(crate) struct SecretText {
     string_data: SecretData,
 }
 
-/// Keys are compared with the certificate and not kept.
 #[derive(Default, Deserialize)]
 struct SecretData {
     #[serde(default, rename = "tls.crt")]
@@ -211,7 +199,7 @@ struct SecretData {
     key: Option<String>,
 }
 
-/// The value of a Secret is not base64.
+/// The error for a value of a Secret that is not base64.
 #[derive(Debug)]
 pub(crate) struct NotBase64;
 
@@ -224,6 +212,7 @@ impl TryFrom<SecretText> for Secret {
             data,
             string_data,
         } = text;
+        // Istio reads `tls.crt` and `tls.key`, and otherwise the older keys `cert` and `key`.
         let certificate = value(
             string_data.tls_crt.or(string_data.cert),
             data.tls_crt.or(data.cert),
@@ -232,8 +221,11 @@ impl TryFrom<SecretText> for Secret {
             string_data.tls_key.or(string_data.key),
             data.tls_key.or(data.key),
         )?;
-        let pair = certificate.as_deref().zip(key.as_deref());
-        let key_fits = pair.and_then(|(certificate, key)| key_fits(certificate, key));
+        // The key is dropped at the end of this function: the model never contains private keys.
+        let key_fits = match (&certificate, &key) {
+            (Some(certificate), Some(key)) => key_fits(certificate, key),
+            (Some(_) | None, _) => None,
+        };
         Ok(Self {
             metadata,
             certificate,
@@ -243,58 +235,55 @@ impl TryFrom<SecretText> for Secret {
     }
 }
 
-/// What is written as it is goes before what is in base64 (Kubernetes `Secret.stringData`).
+/// The value of a key of a Secret. `stringData` takes precedence over `data`, which is in base64 (Kubernetes
+/// `Secret.stringData`).
 fn value(plain: Option<String>, encoded: Option<String>) -> Result<Option<Vec<u8>>, NotBase64> {
-    let decoded = encoded.map(|text| STANDARD.decode(text)).transpose();
-    Ok(plain
-        .map(String::into_bytes)
-        .or(decoded.map_err(|_| NotBase64)?))
+    // An invalid value is an error even if `stringData` replaces it, as in Kubernetes.
+    let decoded = match encoded {
+        Some(text) => Some(STANDARD.decode(text).map_err(|_| NotBase64)?),
+        None => None,
+    };
+    Ok(plain.map(String::into_bytes).or(decoded))
 }
 
-/// An Ingress (`networking.k8s.io/v1`).
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Ingress {
-    /// Its name and age.
     pub metadata: Metadata,
-    /// What it asks for.
     #[serde(default)]
     pub spec: IngressSpec,
 }
 
-/// What an [`Ingress`] asks for.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct IngressSpec {
-    /// Who is in charge.
+    /// The `IngressClass`, which names the controller.
     #[serde(default)]
     pub ingress_class_name: Option<String>,
-    /// Its certificates.
     #[serde(default, deserialize_with = "nullable")]
     pub tls: Vec<IngressTls>,
-    /// Its routes.
     #[serde(default, deserialize_with = "nullable")]
     pub rules: Vec<IngressRule>,
 }
 
-/// A certificate of an [`Ingress`].
+/// A TLS entry of an [`Ingress`].
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct IngressTls {
-    /// The hosts; none for all.
+    /// The hosts; an empty list means all.
     #[serde(default, deserialize_with = "nullable")]
     pub hosts: Vec<HostText>,
-    /// The Secret of the certificate.
+    /// The Secret with the certificate.
     #[serde(default, deserialize_with = "nullable")]
     pub secret_name: String,
 }
 
-/// A route of an [`Ingress`].
+/// A rule of an [`Ingress`].
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct IngressRule {
-    /// The host; `None` for all.
+    /// The host; `None` for all hosts.
     #[serde(default)]
     pub host: Option<HostText>,
-    /// The paths. That there are some is all that matters here.
+    /// The paths. The model only uses whether a rule has them.
     #[serde(default)]
     pub http: Option<IngressPaths>,
 }
@@ -303,20 +292,16 @@ pub struct IngressRule {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct IngressPaths {}
 
-/// Who is in charge of an Ingress.
+/// An `IngressClass`, which names the controller of Ingresses.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct IngressClass {
-    /// Its name.
     pub metadata: Metadata,
-    /// What it asks for.
     #[serde(default)]
     pub spec: IngressClassSpec,
 }
 
-/// What an [`IngressClass`] asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct IngressClassSpec {
-    /// The controller.
     #[serde(default, deserialize_with = "nullable")]
     pub controller: String,
 }

@@ -1,4 +1,4 @@
-//! Resources as they were written, for those who change them.
+//! The manifests of resources, for plans that change them.
 
 use std::collections::BTreeMap;
 
@@ -6,18 +6,18 @@ use serde_json::Value;
 
 use super::ResourceName;
 
-/// Istio's Gateways, VirtualServices and EnvoyFilters as they were written, by name; none unless they
-/// are asked for, since most commands only read.
+/// The manifests of Istio's Gateways, VirtualServices and EnvoyFilters. They are kept only on request, since
+/// most commands do not change resources.
 #[derive(Clone, Debug, Default)]
 pub struct Manifests(Option<BTreeMap<ResourceName, Value>>);
 
 impl Manifests {
-    /// Manifests that are kept.
+    /// An empty collection that keeps the manifests of resources that are read.
     pub(super) fn kept() -> Self {
         Self(Some(BTreeMap::new()))
     }
 
-    /// Whether they are.
+    /// Whether manifests are kept.
     #[must_use]
     pub fn are_kept(&self) -> bool {
         self.0.is_some()
@@ -29,8 +29,9 @@ impl Manifests {
         self.0.as_ref()?.get(resource)
     }
 
-    /// Sets it, or removes it.
+    /// Replaces the manifest of a resource, or removes it for `None`.
     pub fn set(&mut self, resource: &ResourceName, manifest: Option<Value>) {
+        // Commands that do not change resources do not keep manifests, which are large.
         let Some(kept) = &mut self.0 else { return };
         match manifest {
             Some(manifest) => kept.insert(resource.clone(), manifest),
@@ -38,7 +39,7 @@ impl Manifests {
         };
     }
 
-    /// Adds others, where manifests are kept.
+    /// Adds the manifests of `other`, if manifests are kept.
     pub fn append(&mut self, other: Self) {
         if let (Some(kept), Some(mut other)) = (&mut self.0, other.0) {
             kept.append(&mut other);

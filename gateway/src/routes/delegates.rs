@@ -1,75 +1,81 @@
-//! Rules that a VirtualService leaves to another one (Istio `pilot/pkg/model/virtualservice.go`,
+//! Rules that a VirtualService delegates to another one (Istio `pilot/pkg/model/virtualservice.go`,
 //! `MergeHTTPRoutes`).
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{Visibility, resolve_gateway};
+use super::{Visibility, resolved};
 use crate::resources::istio::{HttpMatch, HttpRoute, StringMatch, VirtualService};
+use crate::resources::{GatewayReference, Labels};
 
-/// The VirtualServices without hosts.
+/// The VirtualServices without hosts, by namespace and name.
 pub(crate) struct Delegates<'r> {
     by_name: HashMap<(&'r str, &'r str), &'r VirtualService>,
 }
 
 impl<'r> Delegates<'r> {
     pub(crate) fn new(services: &'r [VirtualService]) -> Self {
-        let delegates = services
-            .iter()
-            .filter(|service| service.spec.hosts.is_empty());
-        let named = delegates.map(|delegate| {
-            let metadata = &delegate.metadata;
-            (
-                (metadata.namespace.as_str(), metadata.name.as_str()),
-                delegate,
-            )
-        });
-        Self {
-            by_name: named.collect(),
+        let mut by_name = HashMap::new();
+        for service in services {
+            if service.spec.hosts.is_empty() {
+                let metadata = &service.metadata;
+                by_name.insert(
+                    (metadata.namespace.as_str(), metadata.name.as_str()),
+                    service,
+                );
+            }
         }
+        Self { by_name }
     }
 
-    /// The rules of a VirtualService, with those of delegates in their places. A delegate that is not
-    /// there, or is not exported to the root, has none.
+    /// The rules of a VirtualService. Each rule with a delegate is replaced by the rules of the delegate,
+    /// and is left out if the delegate does not exist or is not exported to the root.
     pub(super) fn merge(&self, root: &VirtualService) -> Vec<HttpRoute> {
-        let namespace = &root.metadata.namespace;
+        let root_namespace = root.metadata.namespace.as_str();
         let mut merged = Vec::with_capacity(root.spec.http.len());
-        for route in &root.spec.http {
-            let route = resolved(route, namespace);
-            let Some(named) = &route.delegate else {
-                merged.push(route);
+        for rule in &root.spec.http {
+            let rule = with_resolved_gateways(rule, root_namespace);
+            let Some(reference) = &rule.delegate else {
+                merged.push(rule);
                 continue;
             };
-            let of = if named.namespace.is_empty() {
-                namespace
-            } else {
-                &named.namespace
+            // A delegate without a namespace is in the namespace of the root.
+            let namespace = match reference.namespace.as_str() {
+                "" => root_namespace,
+                namespace => namespace,
             };
-            let Some(delegate) = self.by_name.get(&(of.as_str(), named.name.as_str())) else {
+            let Some(delegate) = self.by_name.get(&(namespace, reference.name.as_str())) else {
                 continue;
             };
-            if Visibility::of(&delegate.spec.export_to, of).includes(namespace) {
-                let rules = delegate.spec.http.iter().map(|rule| resolved(rule, of));
-                merged.extend(rules.filter_map(|rule| merge_rule(&route, rule)));
+            let visibility = Visibility::from_export_to(&delegate.spec.export_to, namespace);
+            if !visibility.includes(root_namespace) {
+                continue;
             }
+            merged.extend(
+                delegate
+                    .spec
+                    .http
+                    .iter()
+                    .map(|own| with_resolved_gateways(own, namespace))
+                    .filter_map(|own| merge_rule(&rule, own)),
+            );
         }
         merged
     }
 }
 
-fn resolved(route: &HttpRoute, namespace: &str) -> HttpRoute {
-    let mut route = route.clone();
-    for gateway in route
-        .matches
-        .iter_mut()
-        .flat_map(|found| &mut found.gateways)
-    {
-        *gateway = resolve_gateway(gateway, namespace);
+/// A rule whose conditions name Gateways with their namespaces.
+fn with_resolved_gateways(rule: &HttpRoute, namespace: &str) -> HttpRoute {
+    let mut rule = rule.clone();
+    for condition in &mut rule.matches {
+        condition.gateways = resolved(&condition.gateways, namespace);
     }
-    route
+    rule
 }
 
-/// A rule of a delegate with the conditions of the root; `None` where one contradicts the other.
+/// A rule of a delegate with the conditions of the root; `None` if a condition of the delegate
+/// contradicts all conditions of the root (Istio `mergeHTTPRoute`).
 fn merge_rule(root: &HttpRoute, mut rule: HttpRoute) -> Option<HttpRoute> {
+    // istiod follows one level of delegates.
     rule.delegate = None;
     if root.matches.is_empty() {
         return Some(rule);
@@ -78,19 +84,26 @@ fn merge_rule(root: &HttpRoute, mut rule: HttpRoute) -> Option<HttpRoute> {
         rule.matches.clone_from(&root.matches);
         return Some(rule);
     }
+    // Each condition of the delegate is combined with each one of the root. One that fits none makes
+    // istiod drop the whole rule.
     let mut matches = Vec::new();
     for own in &rule.matches {
-        let fitting = root.matches.iter().filter(|outer| !conflicts(outer, own));
-        let before = matches.len();
-        matches.extend(fitting.map(|outer| merge_match(outer, own)));
-        if matches.len() == before {
+        let count_before = matches.len();
+        matches.extend(
+            root.matches
+                .iter()
+                .filter(|outer| !conflicts(outer, own))
+                .map(|outer| merge_match(outer, own)),
+        );
+        if matches.len() == count_before {
             return None;
         }
     }
     Some(HttpRoute { matches, ..rule })
 }
 
-/// What decides whether the rule applies; what only decides about paths may stay as it is.
+/// A condition of a delegate with what the root adds to it (Istio `mergeHTTPMatchRequest`). Only the
+/// fields that select the proxy are merged: the others do not decide whether a rule applies there.
 fn merge_match(outer: &HttpMatch, own: &HttpMatch) -> HttpMatch {
     let mut merged = own.clone();
     if merged.port == 0 {
@@ -111,38 +124,30 @@ fn merge_match(outer: &HttpMatch, own: &HttpMatch) -> HttpMatch {
     merged
 }
 
-/// Istio `hasConflict`.
+/// Whether a condition of the root and one of the delegate contradict each other (Istio `hasConflict`).
 fn conflicts(outer: &HttpMatch, own: &HttpMatch) -> bool {
-    let texts = [
-        (&outer.uri, &own.uri),
-        (&outer.scheme, &own.scheme),
-        (&outer.method, &own.method),
-        (&outer.authority, &own.authority),
-    ];
-    let mut texts = texts
-        .into_iter()
-        .map(|(outer, own)| text_conflicts(outer.as_ref(), own.as_ref()));
-    let labels = |key: &String, value: &String| {
-        outer
-            .source_labels
-            .get(key)
-            .is_some_and(|outer| outer != value)
-    };
-    texts.any(|conflict| conflict)
+    text_conflicts(outer.uri.as_ref(), own.uri.as_ref())
+        || text_conflicts(outer.scheme.as_ref(), own.scheme.as_ref())
+        || text_conflicts(outer.method.as_ref(), own.method.as_ref())
+        || text_conflicts(outer.authority.as_ref(), own.authority.as_ref())
         || map_conflicts(&outer.headers, &own.headers)
         || map_conflicts(&outer.without_headers, &own.without_headers)
         || map_conflicts(&outer.query_params, &own.query_params)
         || outer.ignore_uri_case != own.ignore_uri_case
         || (outer.port != 0 && own.port != 0 && outer.port != own.port)
         || (!outer.source_namespace.is_empty() && outer.source_namespace != own.source_namespace)
-        || own
-            .source_labels
-            .iter()
-            .any(|(key, value)| labels(key, value))
+        || labels_conflict(&outer.source_labels, &own.source_labels)
         || gateways_conflict(&outer.gateways, &own.gateways)
 }
 
-fn gateways_conflict(outer: &[String], own: &[String]) -> bool {
+/// Whether two conditions require different values of one label.
+fn labels_conflict(outer: &Labels, own: &Labels) -> bool {
+    own.iter()
+        .any(|(key, value)| outer.get(key).is_some_and(|required| required != value))
+}
+
+/// Whether the delegate names a Gateway that the root does not name.
+fn gateways_conflict(outer: &[GatewayReference], own: &[GatewayReference]) -> bool {
     let both = !outer.is_empty() && !own.is_empty();
     both && (outer.len() < own.len() || own.iter().any(|gateway| !outer.contains(gateway)))
 }
@@ -155,28 +160,126 @@ fn map_conflicts(
         .any(|(key, text)| text_conflicts(outer.get(key), Some(text)))
 }
 
-/// Istio `stringMatchConflict`: the delegate's text is to be a part of the root's.
+/// Whether the text of the delegate matches anything that the text of the root does not (Istio
+/// `stringMatchConflict`).
 fn text_conflicts(outer: Option<&StringMatch>, own: Option<&StringMatch>) -> bool {
     let (Some(outer), Some(own)) = (outer, own) else {
         return false;
     };
-    let has_any = |text: &StringMatch| {
-        !(text.regex.is_empty() && text.prefix.is_empty() && text.exact.is_empty())
-    };
-    let regexes =
-        (!outer.regex.is_empty() && has_any(own)) || (!own.regex.is_empty() && has_any(outer));
-    if regexes {
+    // istiod does not compare regular expressions: one beside any other condition is a conflict.
+    if (!outer.regex.is_empty() && !is_unset(own)) || (!own.regex.is_empty() && !is_unset(outer)) {
         return true;
     }
+    // An exact text of the root permits only the same text.
     if !outer.exact.is_empty() {
         return !own.prefix.is_empty() || own.exact != outer.exact;
     }
     if outer.prefix.is_empty() {
         return true;
     }
+    // A prefix of the root must be the beginning of what the delegate matches.
     match (own.prefix.as_str(), own.exact.as_str()) {
         ("", "") => true,
         ("", exact) => !exact.starts_with(&outer.prefix),
         (prefix, _) => !prefix.starts_with(&outer.prefix),
+    }
+}
+
+fn is_unset(text: &StringMatch) -> bool {
+    text.regex.is_empty() && text.prefix.is_empty() && text.exact.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Delegates, text_conflicts};
+    use crate::resources::Metadata;
+    use crate::resources::istio::{
+        Delegate, HttpMatch, HttpRoute, StringMatch, VirtualService, VirtualServiceSpec,
+    };
+
+    fn text(kind: &str, value: &str) -> StringMatch {
+        let mut text = StringMatch::default();
+        match kind {
+            "exact" => text.exact = value.into(),
+            "prefix" => text.prefix = value.into(),
+            _ => text.regex = value.into(),
+        }
+        text
+    }
+
+    #[test]
+    fn texts_of_root_and_delegate() {
+        for (outer, own, expected) in [
+            (("exact", "/a"), ("exact", "/a"), false),
+            (("exact", "/a"), ("exact", "/b"), true),
+            (("exact", "/a"), ("prefix", "/a"), true),
+            (("prefix", "/a"), ("prefix", "/a/b"), false),
+            (("prefix", "/a"), ("exact", "/a/b"), false),
+            (("prefix", "/a/b"), ("prefix", "/a"), true),
+            (("prefix", "/a"), ("regex", "/a.*"), true),
+            (("regex", "/a.*"), ("exact", "/a"), true),
+        ] {
+            let (outer, own) = (text(outer.0, outer.1), text(own.0, own.1));
+            let found = text_conflicts(Some(&outer), Some(&own));
+            assert_eq!(found, expected, "{outer:?} {own:?}");
+        }
+        assert!(!text_conflicts(None, Some(&text("exact", "/a"))));
+    }
+
+    fn on_port(port: u16) -> HttpRoute {
+        HttpRoute {
+            matches: vec![HttpMatch {
+                port,
+                ..HttpMatch::default()
+            }],
+            delegate: None,
+        }
+    }
+
+    fn service(namespace: &str, export_to: &[&str], http: Vec<HttpRoute>) -> VirtualService {
+        VirtualService {
+            metadata: Metadata {
+                name: "service".into(),
+                namespace: namespace.into(),
+                ..Metadata::default()
+            },
+            spec: VirtualServiceSpec {
+                http,
+                export_to: export_to.iter().map(ToString::to_string).collect(),
+                ..VirtualServiceSpec::default()
+            },
+        }
+    }
+
+    /// The ports in the rules of a root in `shop` with one delegate in `other`.
+    fn merged_ports(root_port: u16, delegate: VirtualService) -> Vec<u16> {
+        let mut rule = on_port(root_port);
+        rule.delegate = Some(Delegate {
+            name: "service".into(),
+            namespace: "other".into(),
+        });
+        let services = [delegate];
+        Delegates::new(&services)
+            .merge(&service("shop", &[], vec![rule]))
+            .iter()
+            .flat_map(|rule| &rule.matches)
+            .map(|condition| condition.port)
+            .collect()
+    }
+
+    #[test]
+    fn rules_of_a_delegate_replace_the_rule_of_the_root() {
+        let rules = || vec![on_port(443), on_port(8443), HttpRoute::default()];
+        let exported = |to: &[&str]| service("other", to, rules());
+        // The rule for 8443 contradicts the root; the rule without conditions takes the root's.
+        assert_eq!(merged_ports(443, exported(&[])), [443, 443]);
+        assert_eq!(merged_ports(443, exported(&["shop"])), [443, 443]);
+        assert_eq!(merged_ports(0, exported(&[])), [443, 8443, 0]);
+        // The root does not see the delegate, or there is none of this name.
+        assert_eq!(merged_ports(443, exported(&["."])), [0_u16; 0]);
+        assert_eq!(
+            merged_ports(443, service("elsewhere", &[], rules())),
+            [0_u16; 0]
+        );
     }
 }

@@ -1,62 +1,97 @@
-//! From the port of a Gateway to the port that Envoy listens on (Istio
-//! `pilot/pkg/model/gateway.go`, `resolvePorts`).
+//! From the port of a Gateway to the ports that Envoy listens on (Istio `pilot/pkg/model/gateway.go`,
+//! `resolvePorts`).
 
 use std::collections::BTreeSet;
 
-use super::Target;
+use super::ProxyPods;
 use crate::resources::kubernetes::{Service, ServicePort, TargetPort};
 use crate::server::Attachment;
 
-/// Services with this label leave ports as they are.
+/// The label of Services whose ports istiod does not translate.
 const UNTRANSLATED: &str = "experimental.istio.io/disable-gateway-port-translation";
 
 /// A port that Envoy listens on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Resolved {
+pub(crate) struct ListenerPort {
     pub(crate) port: u16,
-    /// Whether the input leaves no doubt.
-    pub(crate) certain: bool,
+    /// Whether the input determines the port.
+    pub(crate) is_certain: bool,
 }
 
-/// The ports for a port of a Gateway. None, where the Service it names has no such port.
-pub(crate) fn resolve(port: u16, attachment: &Attachment, target: &Target<'_>) -> Vec<Resolved> {
-    let fallback = |certain| vec![Resolved { port, certain }];
+/// The ports for a port of a Gateway. There are none if the Gateway names a Service without such a port.
+pub(crate) fn resolve(
+    port: u16,
+    attachment: &Attachment,
+    pods: &ProxyPods<'_>,
+) -> Vec<ListenerPort> {
     match attachment {
-        Attachment::Selector(_) => {
-            let services = target.services.iter();
-            let services = services.filter(|s| !s.metadata.labels.contains_key(UNTRANSLATED));
-            let found = translated(port, services.copied(), target);
-            let agreed = found.iter().collect::<BTreeSet<_>>().len() == 1;
-            // istiod takes the first that it finds, whichever that is.
-            match found.first().copied() {
-                None => fallback(!target.services.is_empty()),
-                Some(found) => vec![Resolved {
-                    certain: found.certain && agreed,
-                    ..found
-                }],
-            }
-        }
-        // What istiod makes for the Gateway has the same port on both sides.
+        Attachment::Selector(_) => vec![resolve_by_selector(port, pods)],
         Attachment::Managed { .. } => {
-            let found = translated(port, target.services.iter().copied(), target);
+            let found = translated(port, pods.services.iter().copied(), pods);
+            // The Service that istiod creates for the Gateway has the same port on both sides.
             if found.is_empty() {
-                fallback(true)
-            } else {
-                distinct(found)
+                return vec![certain(port)];
             }
+            distinct(found)
         }
         Attachment::Service { name, .. } => {
-            let named = |service: &&Service| service.metadata.name == *name;
-            let mut services = target.services.iter().copied().filter(named).peekable();
-            if services.peek().is_none() {
-                return fallback(false);
+            let named: Vec<&Service> = pods
+                .services
+                .iter()
+                .copied()
+                .filter(|service| service.metadata.name == *name)
+                .collect();
+            // Without the Service, its ports are unknown.
+            if named.is_empty() {
+                return vec![uncertain(port)];
             }
-            distinct(translated(port, services, target))
+            distinct(translated(port, named.into_iter(), pods))
         }
     }
 }
 
-fn distinct(found: Vec<Resolved>) -> Vec<Resolved> {
+/// The port for a Gateway that selects pods by labels, which does not name a Service.
+fn resolve_by_selector(port: u16, pods: &ProxyPods<'_>) -> ListenerPort {
+    let found = translated(
+        port,
+        pods.services
+            .iter()
+            .copied()
+            .filter(|service| !service.metadata.labels.contains_key(UNTRANSLATED)),
+        pods,
+    );
+    // istiod uses the port of the first Service in a map, whose order changes. So the port is certain only
+    // if all Services agree.
+    let all_agree = found.iter().collect::<BTreeSet<_>>().len() == 1;
+    match found.first() {
+        Some(first) => ListenerPort {
+            port: first.port,
+            is_certain: first.is_certain && all_agree,
+        },
+        // With Services that do not have the port, istiod keeps it. Without Services, one may be missing
+        // in the input.
+        None => ListenerPort {
+            port,
+            is_certain: !pods.services.is_empty(),
+        },
+    }
+}
+
+fn certain(port: u16) -> ListenerPort {
+    ListenerPort {
+        port,
+        is_certain: true,
+    }
+}
+
+fn uncertain(port: u16) -> ListenerPort {
+    ListenerPort {
+        port,
+        is_certain: false,
+    }
+}
+
+fn distinct(found: Vec<ListenerPort>) -> Vec<ListenerPort> {
     found
         .into_iter()
         .collect::<BTreeSet<_>>()
@@ -64,37 +99,28 @@ fn distinct(found: Vec<Resolved>) -> Vec<Resolved> {
         .collect()
 }
 
+/// The target ports of a port of Services.
 fn translated<'s>(
     port: u16,
     services: impl Iterator<Item = &'s Service>,
-    target: &Target<'_>,
-) -> Vec<Resolved> {
-    let ports = services.flat_map(|service| &service.spec.ports);
-    let same = ports.filter(|candidate| candidate.port == port);
-    same.map(|service_port| target_port(service_port, target))
+    pods: &ProxyPods<'_>,
+) -> Vec<ListenerPort> {
+    services
+        .flat_map(|service| &service.spec.ports)
+        .filter(|service_port| service_port.port == port)
+        .map(|service_port| target_port(service_port, pods))
         .collect()
 }
 
-fn target_port(service_port: &ServicePort, target: &Target<'_>) -> Resolved {
-    let same = service_port.port;
+fn target_port(service_port: &ServicePort, pods: &ProxyPods<'_>) -> ListenerPort {
     match &service_port.target_port {
-        None | Some(TargetPort::Number(0)) => Resolved {
-            port: same,
-            certain: true,
-        },
-        Some(TargetPort::Number(port)) => Resolved {
-            port: *port,
-            certain: true,
-        },
-        Some(TargetPort::Name(name)) => match target.named_ports.get(name) {
-            Some(port) => Resolved {
-                port: *port,
-                certain: true,
-            },
-            None => Resolved {
-                port: same,
-                certain: false,
-            },
+        // Kubernetes uses the port of the Service as the default.
+        None | Some(TargetPort::Number(0)) => certain(service_port.port),
+        Some(TargetPort::Number(port)) => certain(*port),
+        Some(TargetPort::Name(name)) => match pods.named_ports.get(name) {
+            Some(port) => certain(*port),
+            // Assumed pods have no containers, so the name is unknown.
+            None => uncertain(service_port.port),
         },
     }
 }

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 use gateway::documents::read;
 use gateway::findings::{self, Code, Input};
-use gateway::listener::{Listener, Service};
+use gateway::listener::{ChainKind, Listener};
 use gateway::resources::istio::TlsMode;
 use gateway::{Answer, Certificates, Credential, FilterChain, Model, Outcome, Resources};
 use proptest::prelude::*;
@@ -54,7 +54,7 @@ fn names(listener: &Listener) -> BTreeSet<String> {
     for chain in &listener.chains {
         names.extend(chain.server_names.iter().map(ToString::to_string));
         names.extend(certified(chain).map(ToOwned::to_owned));
-        if let Service::Https(table) = &chain.service {
+        if let ChainKind::Https(table) = &chain.kind {
             let domains = table.virtual_hosts.iter().flat_map(|host| &host.domains);
             names.extend(domains.map(ToString::to_string));
         }
@@ -67,7 +67,7 @@ fn names(listener: &Listener) -> BTreeSet<String> {
 }
 
 fn offers_requests(chain: &FilterChain) -> bool {
-    matches!(chain.service, Service::Https(_)) && chain.tls != Some(TlsMode::IstioMutual)
+    matches!(chain.kind, ChainKind::Https(_)) && chain.tls != Some(TlsMode::IstioMutual)
 }
 
 fn is_covered(chain: &FilterChain, authority: &str) -> bool {
@@ -122,7 +122,7 @@ fn found(resources: &Resources, model: &Model) -> Found {
     let report = findings::check(&Input {
         resources,
         model,
-        certificates: &Certificates::of(resources),
+        certificates: &Certificates::new(resources),
         now: "2026-01-01T00:00:00Z".parse().unwrap(),
         has_all_secrets: false,
     });
@@ -152,7 +152,7 @@ proptest! {
         let mut resources = Resources::default();
         let faults = read("input.yaml", text(&servers, &routes), &mut resources);
         prop_assert!(faults.is_empty(), "{faults:?}");
-        let model = Model::of(&resources);
+        let model = Model::new(&resources);
         let listeners = model.workloads.iter().flat_map(|workload| &workload.listeners);
         let expected: Found = listeners.flat_map(expected).collect();
         prop_assert_eq!(found(&resources, &model), expected);

@@ -74,10 +74,10 @@ proptest! {
         let mut resources = Resources::with_manifests();
         let faults = read("input.yaml", text(&servers, &routes), &mut resources);
         prop_assert!(faults.is_empty(), "{faults:?}");
-        let certificates = Certificates::of(&resources);
+        let certificates = Certificates::new(&resources);
         let report = findings::check(&findings::Input {
             resources: &resources,
-            model: &Model::of(&resources),
+            model: &Model::new(&resources),
             certificates: &certificates,
             now: "2026-01-01T00:00:00Z".parse().unwrap(),
             has_all_secrets: false,

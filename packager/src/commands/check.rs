@@ -69,7 +69,7 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
     let readable = inputs.finish(console);
 
     console.step("computing what the gateways serve");
-    let model = Model::of(&inputs.resources);
+    let model = Model::new(&inputs.resources);
     console.step("comparing connections and hosts");
     let report = report(&inputs, &model);
     console.end_steps();
@@ -96,7 +96,7 @@ fn report(inputs: &Inputs, model: &Model) -> Report {
     findings::check(&Input {
         resources: &inputs.resources,
         model,
-        certificates: &Certificates::of(&inputs.resources),
+        certificates: &Certificates::new(&inputs.resources),
         now: DateTime::<Utc>::from(std::time::SystemTime::now()),
         has_all_secrets: inputs.has_all_secrets,
     })

@@ -104,7 +104,7 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
              yaml"
         ));
     }
-    let certificates = Certificates::of(&inputs.resources);
+    let certificates = Certificates::new(&inputs.resources);
     let start = State::new(inputs.resources);
     inputs::tell_assumptions(&start.model().workloads, console);
     let outlook = merge(&Input {

@@ -1,7 +1,8 @@
 //! Envoy's configuration for listeners of the model.
 
 use anyhow::{Context, Result};
-use gateway::listener::Service;
+use gateway::listener::ChainKind;
+use gateway::resources::NamespacedHost;
 use gateway::resources::istio::TlsMode;
 use gateway::{FilterChain, Listener, VirtualHost};
 use serde_json::{Value, json};
@@ -45,7 +46,8 @@ pub fn body(virtual_host: &VirtualHost) -> String {
 /// The machine has none to give.
 pub fn free_backends(listener: &Listener) -> Result<Vec<Option<u16>>> {
     let ports = free_ports(listener.chains.len())?;
-    let needed = |chain: &FilterChain| matches!(chain.service, Service::Tcp | Service::Passthrough);
+    let needed =
+        |chain: &FilterChain| matches!(chain.kind, ChainKind::Tcp | ChainKind::Passthrough);
     let port = |(chain, port)| needed(chain).then_some(port);
     Ok(listener.chains.iter().zip(ports).map(port).collect())
 }
@@ -71,13 +73,13 @@ pub fn bootstrap(listening: &[Listening<'_>], certificate: &Certificate) -> Resu
                 clusters.push(cluster_config(cluster, *port));
                 listeners.push(backend_config(chain, *port, certificate));
             }
-            let filters = match &chain.service {
-                Service::Https(table) => {
+            let filters = match &chain.kind {
+                ChainKind::Https(table) => {
                     let hosts: Vec<Value> = table.virtual_hosts.iter().map(virtual_host).collect();
                     manager(chain, filter.as_ref(), &hosts)
                 }
-                Service::Plain => manager(chain, None, &[]),
-                Service::Tcp | Service::Passthrough => {
+                ChainKind::Plain => manager(chain, None, &[]),
+                ChainKind::Tcp | ChainKind::Passthrough => {
                     proxy(&forwards.context("a chain without a backend")?.0)
                 }
             };
@@ -112,13 +114,13 @@ fn listener_config(name: &str, port: u16, chains: &[Value]) -> Value {
 /// which the server has them.
 fn chain_config(chain: &FilterChain, filter: &Value, certificate: &Certificate) -> Value {
     let written = |name: String| {
-        let hosts = chain
+        chain
             .server
             .hosts
             .iter()
-            .filter_map(|host| host.rsplit('/').next());
-        let mut same = hosts.filter(|host| host.eq_ignore_ascii_case(&name));
-        same.next().map_or(name.clone(), str::to_owned)
+            .map(NamespacedHost::host)
+            .find(|host| host.eq_ignore_ascii_case(&name))
+            .map_or(name.clone(), str::to_owned)
     };
     let names: Vec<String> = chain
         .server_names
@@ -131,9 +133,9 @@ fn chain_config(chain: &FilterChain, filter: &Value, certificate: &Certificate) 
         json!({ "server_names": names })
     };
     let mut config = json!({ "filter_chain_match": condition, "filters": [filter] });
-    let terminates = matches!(chain.service, Service::Https(_) | Service::Tcp);
+    let terminates = matches!(chain.kind, ChainKind::Https(_) | ChainKind::Tcp);
     if let (true, Some(config)) = (terminates, config.as_object_mut()) {
-        let is_https = matches!(chain.service, Service::Https(_));
+        let is_https = matches!(chain.kind, ChainKind::Https(_));
         let socket = tls(
             certificate,
             chain.tls,
@@ -230,7 +232,7 @@ fn backend_config(chain: &FilterChain, port: u16, certificate: &Certificate) -> 
     let everything =
         json!({ "name": "backend", "domains": ["*"], "routes": [route(chain.name.as_str())] });
     let mut config = json!({ "filters": [manager(chain, None, &[everything])] });
-    let passed = matches!(chain.service, Service::Passthrough);
+    let passed = matches!(chain.kind, ChainKind::Passthrough);
     if let (true, Some(config)) = (passed, config.as_object_mut()) {
         config.insert("transport_socket".into(), tls(certificate, None, &["h2"]));
     }

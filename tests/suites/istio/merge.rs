@@ -170,7 +170,7 @@ impl Shop {
         let mut resources = Resources::default();
         let faults = read("-", self.resources(), &mut resources);
         assert!(faults.is_empty(), "{faults:?}");
-        let model = Model::of(&resources);
+        let model = Model::new(&resources);
         let workload = model.workloads.first().unwrap();
         let expected = of_model(workload);
         let start = Instant::now();

@@ -13,7 +13,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use gateway::documents::read;
-use gateway::listener::Service;
+use gateway::listener::ChainKind;
 use gateway::{FilterChain, Listener, Model, Resources, Workload};
 use serde_json::{Value, json};
 use tests::gateways::{Applied, Case, NAMESPACES, RandomInput, cases};
@@ -269,7 +269,7 @@ fn of_cluster(kubectl: &Kubectl) -> Model {
     let text = kubectl.run(&["get", kinds, "-A", "-o", "json"]).unwrap();
     let mut resources = Resources::default();
     assert_eq!(read("-", &text, &mut resources), []);
-    Model::of(&resources)
+    Model::new(&resources)
 }
 
 /// What Envoy has, once that is what is expected or time is up.
@@ -307,12 +307,12 @@ pub(super) fn of_model(workload: &Workload) -> Lines {
 fn of_chain(listener: &Listener, chain: &FilterChain) -> Lines {
     let name = listener.name();
     let names = joined(chain.server_names.iter().map(ToString::to_string));
-    let table = match &chain.service {
-        Service::Https(table) => table,
-        Service::Tcp | Service::Passthrough => {
+    let table = match &chain.kind {
+        ChainKind::Https(table) => table,
+        ChainKind::Tcp | ChainKind::Passthrough => {
             return Lines::from([format!("{name} forward = {names}")]);
         }
-        Service::Plain => return Lines::new(),
+        ChainKind::Plain => return Lines::new(),
     };
     let mut lines = Lines::from([format!("{name} {} = {names}", chain.name)]);
     if !listener.is_rejected() {

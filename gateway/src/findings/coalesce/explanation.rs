@@ -2,6 +2,7 @@
 
 use super::merge_advice::MergeAdvice;
 use crate::coalescing::{BrokenPair, Defect};
+use crate::istio::GATEWAY_NAME_LABEL;
 use crate::{Certificates, FilterChain, Outcome, VirtualHost, Workload};
 
 /// The command that installs the filter.
@@ -164,10 +165,7 @@ fn name_of(virtual_host: Option<&VirtualHost>) -> &str {
 /// The flags that attach a resource to the pods of a workload.
 fn attachment_flags(workload: &Workload) -> String {
     // istiod labels the pods of a Gateway of the Gateway API with its name.
-    if let Some(name) = workload
-        .labels
-        .get("gateway.networking.k8s.io/gateway-name")
-    {
+    if let Some(name) = workload.labels.get(GATEWAY_NAME_LABEL) {
         return format!("--target-ref Gateway/{name}");
     }
     // Gateways usually select pods by the label `istio`. Without it, all labels select these pods.

@@ -1,9 +1,11 @@
-//! Which namespaces may attach routes and listeners.
+//! The namespaces whose routes and ListenerSets a Gateway admits.
 
 use std::collections::BTreeMap;
 
-use crate::resources::gateway_api::{AllowedRoutes, ApiGateway, From, LabelSelector, Namespaces};
-use crate::resources::{Labels, Resources};
+use crate::resources::gateway_api::{
+    AllowedRoutes, ApiGateway, FromNamespaces, LabelSelector, Namespaces,
+};
+use crate::resources::{Labels, NamespacedHost, Resources};
 
 /// The label that Kubernetes gives every namespace.
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
@@ -14,87 +16,93 @@ pub(super) struct Admission<'r> {
 }
 
 impl<'r> Admission<'r> {
-    /// Namespaces that only resources name are there too, with no label but their name.
     pub(super) fn new(resources: &'r Resources) -> Self {
-        let routes = resources
+        let mut namespaces: BTreeMap<&str, Labels> = BTreeMap::new();
+        // The input may not contain the Namespace of a route. The label with the name is known anyway.
+        for metadata in resources
             .routes
             .iter()
-            .map(|route| route.metadata.namespace.as_str());
-        let sets = resources
-            .listener_sets
-            .iter()
-            .map(|set| set.metadata.namespace.as_str());
-        let mut namespaces: BTreeMap<&str, Labels> = routes
-            .chain(sets)
-            .map(|name| (name, labels(name, &Labels::new())))
-            .collect();
+            .map(|route| &route.metadata)
+            .chain(resources.listener_sets.iter().map(|set| &set.metadata))
+        {
+            let name = metadata.namespace.as_str();
+            namespaces.insert(name, with_name_label(name, Labels::new()));
+        }
         for namespace in &resources.namespaces {
             let metadata = &namespace.metadata;
-            namespaces.insert(&metadata.name, labels(&metadata.name, &metadata.labels));
+            namespaces.insert(
+                &metadata.name,
+                with_name_label(&metadata.name, metadata.labels.clone()),
+            );
         }
         Self { namespaces }
     }
 
     fn selected(&self, selector: &LabelSelector) -> Vec<&'r str> {
-        let matching = self
-            .namespaces
+        self.namespaces
             .iter()
-            .filter(|(_, labels)| selector.matches(labels));
-        matching.map(|(name, _)| *name).collect()
+            .filter(|(_, labels)| selector.matches(labels))
+            .map(|(name, _)| *name)
+            .collect()
     }
 
-    /// The hosts of a server for a listener: `namespace/host` for each namespace of its routes
-    /// (Istio `buildHostnameMatch`). `~` is no namespace: the listener is there, without routes.
+    /// The hosts of the server that istiod generates for a listener, one for each namespace whose routes
+    /// can attach (Istio `buildHostnameMatch`).
     pub(super) fn hosts(
         &self,
         own: &str,
         allowed: Option<&AllowedRoutes>,
         host: &str,
-    ) -> Vec<String> {
+    ) -> Vec<NamespacedHost> {
         let namespaces = allowed.and_then(|allowed| allowed.namespaces.as_ref());
         let from = namespaces
             .and_then(|namespaces| namespaces.from)
-            .unwrap_or(From::Same);
+            .unwrap_or(FromNamespaces::Same);
         let selector = namespaces.and_then(|namespaces| namespaces.selector.as_ref());
         let names = match (from, selector) {
-            (From::Same, _) => vec![own],
-            (From::All, _) | (From::Selector, None) => return vec![host.to_owned()],
-            (From::Selector, Some(selector)) => self.selected(selector),
-            (From::None, _) => Vec::new(),
+            (FromNamespaces::Same, _) => vec![own],
+            (FromNamespaces::All, _) | (FromNamespaces::Selector, None) => {
+                return vec![NamespacedHost::of_any_namespace(host)];
+            }
+            (FromNamespaces::Selector, Some(selector)) => self.selected(selector),
+            (FromNamespaces::None, _) => Vec::new(),
         };
+        // The listener exists even if no route can attach to it.
         if names.is_empty() {
-            return vec![format!("~/{host}")];
+            return vec![NamespacedHost::without_routes(host)];
         }
         names
             .into_iter()
-            .map(|name| format!("{name}/{host}"))
+            .map(|name| NamespacedHost::of_namespace(name, host))
             .collect()
     }
 }
 
-fn labels(name: &str, labels: &Labels) -> Labels {
-    let mut labels = labels.clone();
+fn with_name_label(name: &str, mut labels: Labels) -> Labels {
     labels.insert(NAME_LABEL.into(), name.into());
     labels
 }
 
-/// Whether a Gateway allows listeners of a namespace (Istio `NamespaceAcceptedByAllowListeners`).
+/// Whether a Gateway allows ListenerSets of a namespace (Istio `NamespaceAcceptedByAllowListeners`).
 pub(super) fn allows_listeners(
     gateway: &ApiGateway,
     namespace: &str,
     admission: &Admission<'_>,
 ) -> bool {
-    let allowed = gateway.spec.allowed_listeners.as_ref();
-    let Some(Namespaces { from, selector }) =
-        allowed.and_then(|allowed| allowed.namespaces.as_ref())
+    // By default a Gateway allows none.
+    let Some(Namespaces { from, selector }) = gateway
+        .spec
+        .allowed_listeners
+        .as_ref()
+        .and_then(|allowed| allowed.namespaces.as_ref())
     else {
         return false;
     };
     match from {
-        Some(From::All) => true,
-        Some(From::Same) => namespace == gateway.metadata.namespace,
-        Some(From::None) => false,
-        Some(From::Selector) | None => selector
+        Some(FromNamespaces::All) => true,
+        Some(FromNamespaces::Same) => namespace == gateway.metadata.namespace,
+        Some(FromNamespaces::None) => false,
+        Some(FromNamespaces::Selector) | None => selector
             .as_ref()
             .is_some_and(|selector| admission.selected(selector).contains(&namespace)),
     }

@@ -1,59 +1,61 @@
-//! Whether the certificates of a listener are there and may be used.
+//! The certificates of listeners: whether they exist, and whether a listener may use them.
 
 use std::collections::{HashMap, HashSet};
 
 use super::{UnprogrammedReason, secret_name};
 use crate::certificates::Contents;
 use crate::credential::CredentialText;
-use crate::resources::Resources;
 use crate::resources::gateway_api::{Reference, ReferenceGrant};
 use crate::resources::kubernetes::Secret;
+use crate::resources::{Kind, Resources};
 
-/// The Secrets and grants of the input.
+/// The Secrets and `ReferenceGrants` of the input.
 pub(super) struct Certificates<'r> {
-    /// What a Secret has.
-    state: HashMap<(&'r str, &'r str), State>,
-    /// The namespaces whose Secrets are in the input.
+    /// The state of each Secret, by namespace and name.
+    states: HashMap<(&'r str, &'r str), State>,
+    /// The namespaces that have Secrets in the input.
     known: HashSet<&'r str>,
+    /// The grants by the namespace that they open.
     grants: HashMap<&'r str, Vec<&'r ReferenceGrant>>,
 }
 
-/// What is in a Secret.
+/// The state of the certificate in a Secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Usable,
     /// The certificate or the key is missing.
     Incomplete,
-    /// Go's `tls.X509KeyPair` takes no such pair.
+    /// The certificate is damaged or the key does not match: Go's `tls.X509KeyPair` refuses the pair.
     Malformed,
 }
 
 impl State {
-    fn of(secret: &Secret) -> Self {
+    fn from_secret(secret: &Secret) -> Self {
         if secret.certificate.is_none() || !secret.has_key {
             return Self::Incomplete;
         }
-        let is_broken = matches!(Contents::of(secret), Contents::Broken);
+        // istiod checks the pair before it sends it to Envoy, and does not program the listener.
+        let is_broken = matches!(Contents::from_secret(secret), Contents::Broken);
         if is_broken || secret.key_fits == Some(false) {
-            Self::Malformed
-        } else {
-            Self::Usable
+            return Self::Malformed;
         }
+        Self::Usable
     }
 }
 
 impl<'r> Certificates<'r> {
     pub(super) fn new(resources: &'r Resources) -> Self {
         let mut found = Self {
-            state: HashMap::new(),
+            states: HashMap::new(),
             known: HashSet::new(),
             grants: HashMap::new(),
         };
         for secret in &resources.secrets {
             let metadata = &secret.metadata;
-            found
-                .state
-                .insert((&metadata.namespace, &metadata.name), State::of(secret));
+            found.states.insert(
+                (&metadata.namespace, &metadata.name),
+                State::from_secret(secret),
+            );
             found.known.insert(&metadata.namespace);
         }
         for grant in &resources.reference_grants {
@@ -66,48 +68,52 @@ impl<'r> Certificates<'r> {
         found
     }
 
-    /// Where the certificates come from. One that can be used is enough (Istio `buildTLS`).
+    /// The certificates of a listener, which is in a resource of a kind and namespace. istiod programs the
+    /// listener if it can use one of them (Istio `buildTLS`).
     ///
     /// # Errors
-    /// None can be used; why the first cannot.
+    /// istiod can use none of them; the error is the reason for the first one.
     pub(super) fn resolve(
         &self,
         references: &[Reference],
-        kind: &str,
+        kind: Kind,
         namespace: &str,
     ) -> Result<Vec<CredentialText>, UnprogrammedReason> {
         let mut usable = Vec::new();
-        let mut refused = None;
+        let mut first_error = None;
         for reference in references {
             match self.usable(reference, kind, namespace) {
                 Ok(credential) => usable.push(credential),
-                Err(reason) => refused = refused.or(Some(reason)),
+                Err(reason) => first_error = first_error.or(Some(reason)),
             }
         }
-        match refused {
+        match first_error {
             Some(reason) if usable.is_empty() => Err(reason),
-            _ => Ok(usable),
+            Some(_) | None => Ok(usable),
         }
     }
 
     fn usable(
         &self,
         reference: &Reference,
-        kind: &str,
+        kind: Kind,
         own: &str,
     ) -> Result<CredentialText, UnprogrammedReason> {
         let namespace = reference.namespace.as_deref().unwrap_or(own);
         let name = reference.name.as_str();
         let secret = secret_name(namespace, name);
-        let is_complete = match self.state.get(&(namespace, name)) {
+        let is_complete = match self.states.get(&(namespace, name)) {
             Some(State::Malformed) => return Err(UnprogrammedReason::BadSecret { secret }),
-            Some(state) => *state == State::Usable,
-            // Input without any Secret of the namespace is input without Secrets.
+            Some(State::Usable) => true,
+            Some(State::Incomplete) => false,
+            // Users often leave out Secrets. If the input has none of the namespace, assume that the
+            // cluster has this one.
             None => !self.known.contains(namespace),
         };
         if !is_complete {
             return Err(UnprogrammedReason::NoSecret { secret });
         }
+        // A Secret of another namespace needs a ReferenceGrant there.
         if namespace != own && !self.is_granted(reference, kind, own, namespace) {
             return Err(UnprogrammedReason::NotGranted { secret });
         }
@@ -117,13 +123,24 @@ impl<'r> Certificates<'r> {
         })
     }
 
-    fn is_granted(&self, reference: &Reference, kind: &str, own: &str, namespace: &str) -> bool {
-        let grants = self.grants.get(namespace).into_iter().flatten();
-        grants.into_iter().any(|grant| {
-            let mut from = grant.spec.from.iter();
-            let mut to = grant.spec.to.iter().filter(|to| to.kind == "Secret");
-            from.any(|from| from.kind == kind && from.namespace == own)
-                && to.any(|to| to.name.as_ref().is_none_or(|name| *name == reference.name))
-        })
+    /// Whether a grant in `namespace` allows resources of a kind in `own` to refer to the Secret.
+    fn is_granted(&self, reference: &Reference, kind: Kind, own: &str, namespace: &str) -> bool {
+        // A grant is in the namespace of the Secret. One entry of `from` and one of `to` must match.
+        self.grants
+            .get(namespace)
+            .into_iter()
+            .flatten()
+            .any(|grant| {
+                let is_from = grant
+                    .spec
+                    .from
+                    .iter()
+                    .any(|from| from.kind == kind.name() && from.namespace == own);
+                let is_to = grant.spec.to.iter().any(|to| {
+                    to.kind == Kind::Secret.name()
+                        && to.name.as_ref().is_none_or(|name| *name == reference.name)
+                });
+                is_from && is_to
+            })
     }
 }

@@ -1,41 +1,36 @@
-//! How namespaces are chosen, by their names or by their labels.
+//! Selections of namespaces.
 
 use serde::Deserialize;
 
 use crate::resources::{Labels, nullable};
 
-/// A choice of namespaces.
+/// A selection of namespaces.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 pub struct Namespaces {
-    /// How they are chosen.
     #[serde(default)]
-    pub from: Option<From>,
-    /// For [`From::Selector`].
+    pub from: Option<FromNamespaces>,
     #[serde(default)]
     pub selector: Option<LabelSelector>,
 }
 
-/// How namespaces are chosen.
+/// How namespaces are selected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-pub enum From {
-    /// All.
+pub enum FromNamespaces {
     All,
-    /// That of the Gateway.
+    /// The namespace of the Gateway.
     Same,
-    /// By labels.
     Selector,
-    /// None.
     None,
 }
 
-/// A choice by labels (Kubernetes `LabelSelector`).
+/// A selection by labels (Kubernetes `LabelSelector`).
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LabelSelector {
-    /// Labels that are all there.
+    /// Labels that must all be present, with these values.
     #[serde(default, deserialize_with = "nullable")]
     pub match_labels: Labels,
-    /// More conditions, all of which hold.
+    /// Further conditions, all of which must hold.
     #[serde(default, deserialize_with = "nullable")]
     pub match_expressions: Vec<LabelExpression>,
 }
@@ -43,46 +38,78 @@ pub struct LabelSelector {
 /// A condition on one label.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct LabelExpression {
-    /// The label.
     pub key: String,
-    /// What holds of it.
     pub operator: LabelOperator,
-    /// The values it is about.
+    /// The values for `In` and `NotIn`.
     #[serde(default, deserialize_with = "nullable")]
     pub values: Vec<String>,
 }
 
-/// What holds of a label.
+/// A condition on the value of a label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub enum LabelOperator {
-    /// It has one of the values.
+    /// The label has one of the values.
     In,
-    /// It has none of them, or is not there.
+    /// The label has none of the values, or is absent.
     NotIn,
-    /// It is there.
     Exists,
-    /// It is not there.
     DoesNotExist,
 }
 
 impl LabelSelector {
-    /// Whether labels are chosen.
+    /// Whether the selector matches labels.
     #[must_use]
     pub fn matches(&self, labels: &Labels) -> bool {
-        let equal = self
-            .match_labels
+        // An empty selector matches every namespace.
+        self.match_labels
             .iter()
-            .all(|(key, value)| labels.get(key) == Some(value));
-        let holds = |expression: &LabelExpression| {
-            let value = labels.get(&expression.key);
-            let listed = value.is_some_and(|value| expression.values.contains(value));
-            match expression.operator {
-                LabelOperator::In => listed,
-                LabelOperator::NotIn => !listed,
-                LabelOperator::Exists => value.is_some(),
-                LabelOperator::DoesNotExist => value.is_none(),
-            }
-        };
-        equal && self.match_expressions.iter().all(holds)
+            .all(|(key, value)| labels.get(key) == Some(value))
+            && self
+                .match_expressions
+                .iter()
+                .all(|expression| expression.holds(labels))
+    }
+}
+
+impl LabelExpression {
+    fn holds(&self, labels: &Labels) -> bool {
+        let value = labels.get(&self.key);
+        let is_listed = value.is_some_and(|value| self.values.contains(value));
+        match self.operator {
+            LabelOperator::In => is_listed,
+            // A missing label is not in the list, as in Kubernetes.
+            LabelOperator::NotIn => !is_listed,
+            LabelOperator::Exists => value.is_some(),
+            LabelOperator::DoesNotExist => value.is_none(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LabelExpression, LabelOperator, LabelSelector};
+    use crate::resources::Labels;
+
+    #[test]
+    fn expressions_on_present_and_missing_labels() {
+        for (operator, if_listed, if_other, if_missing) in [
+            (LabelOperator::In, true, false, false),
+            (LabelOperator::NotIn, false, true, true),
+            (LabelOperator::Exists, true, true, false),
+            (LabelOperator::DoesNotExist, false, false, true),
+        ] {
+            let selector = LabelSelector {
+                match_labels: Labels::new(),
+                match_expressions: vec![LabelExpression {
+                    key: "team".into(),
+                    operator,
+                    values: vec!["a".into()],
+                }],
+            };
+            let team = |value: &str| Labels::from([("team".to_owned(), value.to_owned())]);
+            assert_eq!(selector.matches(&team("a")), if_listed, "{operator:?}");
+            assert_eq!(selector.matches(&team("b")), if_other, "{operator:?}");
+            assert_eq!(selector.matches(&Labels::new()), if_missing, "{operator:?}");
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Routes, and references to what they attach to.
+//! Routes, and references to their parents.
 
 use serde::Deserialize;
 
@@ -8,21 +8,20 @@ use crate::resources::{HostText, Kind, Metadata, nullable};
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Reference {
-    /// The group; that of what is meant by default.
+    /// The API group; the default depends on the field.
     #[serde(default)]
     pub group: Option<String>,
-    /// The kind; that of what is meant by default.
+    /// The kind; the default depends on the field.
     #[serde(default)]
     pub kind: Option<String>,
-    /// The namespace; the referrer's own by default.
+    /// The namespace; by default the namespace of the resource that has the reference.
     #[serde(default)]
     pub namespace: Option<String>,
-    /// The name.
     pub name: String,
-    /// For parents: the name of the listener.
+    /// The name of a listener, in a reference to a parent.
     #[serde(default)]
     pub section_name: Option<String>,
-    /// For parents: the port of the listener.
+    /// The port of a listener, in a reference to a parent.
     #[serde(default)]
     pub port: Option<u16>,
 }
@@ -30,15 +29,12 @@ pub struct Reference {
 /// A route of the Gateway API.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Route {
-    /// What it routes.
     pub kind: RouteKind,
-    /// Its name and age.
     pub metadata: Metadata,
-    /// What it asks for.
     pub spec: RouteSpec,
 }
 
-/// A [`Route`] as it is written.
+/// The text form of a [`Route`].
 #[derive(Deserialize)]
 pub(crate) struct RouteText {
     pub(crate) metadata: Metadata,
@@ -46,21 +42,19 @@ pub(crate) struct RouteText {
     pub(crate) spec: RouteSpec,
 }
 
-/// What a route routes.
+/// The kind of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RouteKind {
-    /// Requests.
     Http,
-    /// Calls.
     Grpc,
-    /// Connections, by their server names.
+    /// TLS connections, which it selects by SNI.
     Tls,
 }
 
 impl RouteKind {
     /// The kind of the resource.
     #[must_use]
-    pub fn resource_kind(self) -> Kind {
+    pub(crate) fn resource_kind(self) -> Kind {
         match self {
             Self::Http => Kind::HttpRoute,
             Self::Grpc => Kind::GrpcRoute,
@@ -69,21 +63,20 @@ impl RouteKind {
     }
 }
 
-/// What a [`Route`] asks for.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RouteSpec {
-    /// What it attaches to.
+    /// The Gateways and ListenerSets that it attaches to.
     #[serde(default, deserialize_with = "nullable")]
     pub parent_refs: Vec<Reference>,
-    /// Its hosts; none for those of the listener.
+    /// The hosts; an empty list means all hosts of the listener.
     #[serde(default, deserialize_with = "nullable")]
     pub hostnames: Vec<HostText>,
-    /// Its rules; the API server adds one where there is no such field.
+    /// The rules. If the field is missing, the API server adds one rule.
     #[serde(default)]
     pub rules: Option<Vec<RouteRule>>,
 }
 
-/// A rule of a route. That there is one is all that matters here.
+/// A rule of a route. The model only uses whether a route has one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct RouteRule {}

@@ -41,7 +41,7 @@ pub(super) fn run(
     console: &mut Console<'_>,
 ) -> Result<ExitStatus> {
     let inputs: Inputs = source.read(console)?;
-    let model = Model::of(&inputs.resources);
+    let model = Model::new(&inputs.resources);
     let places = places(&model)?;
     let status = inputs.finish(console);
     if places.is_empty() && status == ExitStatus::Yes {

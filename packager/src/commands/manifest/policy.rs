@@ -62,14 +62,14 @@ fn boundary(
     if inputs.finish(console) != ExitStatus::Yes {
         return Ok(None);
     }
-    let model = Model::of(&inputs.resources);
+    let model = Model::new(&inputs.resources);
     let namespace = metadata.namespace.to_string();
     let reached = servers::reached(&model, &namespace, attachment);
     let mut listeners = reached.iter().flat_map(|workload| &workload.listeners);
     if !listeners.any(Listener::is_tls) {
         bail!(servers::nothing_reached(source, &model, &namespace));
     }
-    let boundary = Boundary::of(&reached);
+    let boundary = Boundary::new(&reached);
     for workload in &reached {
         servers::warn_of_rejected(workload, console);
         // What was guessed of the pods does not matter where nothing is written.

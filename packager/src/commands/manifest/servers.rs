@@ -1,18 +1,17 @@
 //! `--from` and `--cluster`: the servers of the gateways that a resource reaches, as its configuration.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result, bail};
 use gateway::advice::Advice;
+use gateway::istio::{PluginTarget, Reach, reaches};
 use gateway::tables::{Conflict, Listing, Tables};
 use gateway::{Model, Workload};
 
 use crate::commands::inputs::{self, Inputs};
 use crate::commands::source::Source;
 use crate::console::{Console, ExitStatus};
-use crate::resource::{Attachment, Draft, Request};
-
-/// The root namespace of an Istio that was installed as it comes: a resource there reaches pods of
-/// every namespace (Istio `pilot/pkg/model/extensions.go`).
-const ROOT_NAMESPACE: &str = "istio-system";
+use crate::resource::{Attachment, Draft, PolicyTarget, Request};
 
 /// The memory that a configuration may take before it is worth a warning, in octets.
 const NOTEWORTHY_MEMORY: usize = 100 << 20;
@@ -33,11 +32,11 @@ pub(super) fn drafts(
     if inputs.finish(console) != ExitStatus::Yes {
         return Ok(None);
     }
-    let model = Model::of(&inputs.resources);
+    let model = Model::new(&inputs.resources);
     let request = Request::parse(draft.clone())?;
     let namespace = request.metadata.namespace.to_string();
     let reached = reached(&model, &namespace, &request.attachment);
-    let tables = Tables::of(reached.iter().copied(), listing).map_err(differ)?;
+    let tables = Tables::new(reached.iter().copied(), listing).map_err(differ)?;
     if tables.tables.is_empty() {
         bail!(nothing_reached(source, &model, &namespace));
     }
@@ -66,39 +65,31 @@ pub(super) fn drafts(
     drafts.collect::<Result<_>>().map(Some)
 }
 
-/// The workloads that a resource is for.
+/// The workloads that a resource applies to.
 pub(super) fn reached<'m>(
     model: &'m Model,
     namespace: &str,
     attachment: &Attachment,
 ) -> Vec<&'m Workload> {
+    let target = plugin_target(attachment);
     model
         .workloads
         .iter()
-        .filter(|workload| is_reached(workload, namespace, attachment))
+        .filter(|workload| reaches(namespace, &target, workload) == Reach::Yes)
         .collect()
 }
 
-/// Whether Istio has the resource run on a workload.
-fn is_reached(workload: &Workload, namespace: &str, attachment: &Attachment) -> bool {
-    let is_here = workload.namespace == namespace;
-    let is_in_scope = is_here || namespace == ROOT_NAMESPACE;
+fn plugin_target(attachment: &Attachment) -> PluginTarget {
     match attachment {
-        Attachment::Everything => is_in_scope,
-        Attachment::Selector(labels) => {
-            let has = |(key, value): (&str, &str)| {
-                workload.labels.get(key).is_some_and(|found| found == value)
-            };
-            is_in_scope && labels.iter().all(has)
-        }
+        Attachment::Everything => PluginTarget::Selector(BTreeMap::new()),
+        Attachment::Selector(labels) => PluginTarget::Selector(
+            labels
+                .iter()
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .collect(),
+        ),
         Attachment::Targets(targets) => {
-            let gateway = workload
-                .labels
-                .get("gateway.networking.k8s.io/gateway-name");
-            is_here
-                && targets
-                    .iter()
-                    .any(|target| gateway.is_some_and(|name| *name == target.name()))
+            PluginTarget::Gateways(targets.iter().map(PolicyTarget::name).collect())
         }
     }
 }

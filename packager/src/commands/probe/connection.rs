@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use gateway::Certificate;
-use gateway::probe::{Answer, Body, is_told};
+use gateway::probe::{Answer, Body, is_identifying};
 use http::{HeaderValue, Request, Response, Version, header};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -189,7 +189,7 @@ fn answer(head: &http::response::Parts, body: Body, shown: &AtomicBool) -> Answe
     let told = head
         .headers
         .iter()
-        .filter(|(name, _)| is_told(name.as_str()));
+        .filter(|(name, _)| is_identifying(name.as_str()));
     let headers = told.map(|(name, value)| {
         let value = value.as_bytes().escape_ascii().to_string();
         // What follows may hold secrets, and is often new each time.

@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 use futures_util::stream::{self, StreamExt};
 use gateway::Certificate;
 use gateway::advice::Advice;
-use gateway::probe::{Answer, Choice, Evidence, Place, Report, Row, Seen, Site};
+use gateway::probe::{Answer, Choice, Evidence, ProbeTarget, Report, Row, Seen, Site};
 
 use super::connection::Connection;
 use super::failure::Failure;
@@ -28,7 +28,7 @@ pub(super) async fn run<'s>(target: &Target, sites: &'s Sites) -> Result<Round<'
     let certificate = shared
         .as_ref()
         .and_then(|connection| connection.certificate.as_ref());
-    let choice = sites.choose(Place {
+    let choice = sites.choose(ProbeTarget {
         port: target.endpoint.port,
         sni: &target.sni.text,
         fingerprint: certificate.map(|certificate| certificate.fingerprint.as_str()),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use gateway::probe::{Choice, Place, Site, choose};
+use gateway::probe::{Choice, ProbeTarget, Site, choose};
 use gateway::{Certificates, Model};
 
 use crate::commands::inputs::{self, Inputs};
@@ -26,8 +26,8 @@ impl Sites {
             return Ok(Self::default());
         }
         let inputs = inputs::read(paths, console)?;
-        let model = Model::of(&inputs.resources);
-        let certificates = Certificates::of(&inputs.resources);
+        let model = Model::new(&inputs.resources);
+        let certificates = Certificates::new(&inputs.resources);
         Ok(Self(Some(Read {
             inputs,
             model,
@@ -43,9 +43,9 @@ impl Sites {
     }
 
     /// The listener that is probed.
-    pub(super) fn choose(&self, place: Place<'_>) -> Choice<'_> {
+    pub(super) fn choose(&self, target: ProbeTarget<'_>) -> Choice<'_> {
         self.0.as_ref().map_or_else(Choice::default, |read| {
-            choose(&read.model, &read.certificates, place)
+            choose(&read.model, &read.certificates, target)
         })
     }
 

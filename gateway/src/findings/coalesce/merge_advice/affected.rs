@@ -8,10 +8,9 @@ use std::collections::{BTreeSet, HashMap};
 use rule::HostPattern;
 
 use crate::findings::Input;
-use crate::listener::{names, samples};
+use crate::listener::{sample_hosts, samples};
 use crate::resources::istio::{Gateway, VirtualService};
-use crate::resources::{Kind, Labels, ResourceName};
-use crate::routes::resolve_gateway;
+use crate::resources::{GatewayName, GatewayReference, Kind, Labels, ResourceName};
 use crate::{FilterChain, Listener, Resources, ServerId, Workload};
 
 /// The resources of an input, found by the Gateways that they belong to.
@@ -20,7 +19,7 @@ pub(super) struct ResourceIndex<'i> {
     /// Files may have a Gateway twice.
     gateways: HashMap<ResourceName, Vec<&'i Gateway>>,
     /// The VirtualServices by the Gateways that they are bound to.
-    bound: HashMap<String, Vec<&'i VirtualService>>,
+    bound: HashMap<GatewayName, Vec<&'i VirtualService>>,
     delegates: HashMap<(&'i str, &'i str), &'i VirtualService>,
     /// The workloads with a filter chain of a Gateway.
     workloads: HashMap<&'i ResourceName, Vec<&'i Workload>>,
@@ -96,10 +95,10 @@ impl<'i> ResourceIndex<'i> {
     fn add_virtual_service(&mut self, service: &'i VirtualService) {
         let namespace = &service.metadata.namespace;
         for gateway in &service.spec.gateways {
-            self.bound
-                .entry(resolve_gateway(gateway, namespace))
-                .or_default()
-                .push(service);
+            // Routes of the mesh are on no gateway.
+            if let GatewayReference::Qualified(gateway) = gateway.resolve(namespace) {
+                self.bound.entry(gateway).or_default().push(service);
+            }
         }
         if service.spec.hosts.is_empty() {
             self.delegates
@@ -133,7 +132,7 @@ impl<'i> ResourceIndex<'i> {
         let patterns = self.patterns(&merged);
         for listener in tls_listeners(workloads) {
             // The routes of the merged servers may be for hosts that another server gets.
-            for host in names(&patterns) {
+            for host in sample_hosts(&patterns) {
                 if let Some(chain) = listener.chain(host.as_bytes()) {
                     gateways.insert(&chain.server.id.resource);
                 }
@@ -202,7 +201,10 @@ impl<'i> ResourceIndex<'i> {
         gateways
             .iter()
             .filter(|name| name.kind == Kind::Gateway)
-            .filter_map(|name| self.bound.get(&format!("{}/{}", name.namespace, name.name)))
+            .filter_map(|name| {
+                self.bound
+                    .get(&GatewayName::new(&name.namespace, &name.name))
+            })
             .flatten()
             .copied()
     }

@@ -1,18 +1,18 @@
-//! Hosts to ask for.
+//! Sample hosts of patterns, for which requests are simulated or sent.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use rule::HostPattern;
 
-/// The hosts of patterns, each once: of a wildcard one that nothing else names, since all such hosts
-/// fare alike. `*` alone has none.
+/// A host for each pattern, each host once. All hosts of a wildcard that no other pattern matches have the
+/// same outcome, so one of them is enough. `*` has no sample.
 #[must_use]
-pub fn names(patterns: &[HostPattern]) -> BTreeSet<String> {
+pub fn sample_hosts(patterns: &[HostPattern]) -> BTreeSet<String> {
     samples(patterns).into_values().collect()
 }
 
-/// A host of each pattern: the host itself, and of a wildcard one that no other pattern names. `*` has
-/// none.
+/// The sample of each pattern: the host itself, and for a wildcard a host that is not one of the patterns.
+/// `*` has no sample.
 #[must_use]
 pub fn samples(patterns: &[HostPattern]) -> BTreeMap<HostPattern, String> {
     let mut samples: BTreeMap<HostPattern, String> = patterns
@@ -20,21 +20,23 @@ pub fn samples(patterns: &[HostPattern]) -> BTreeMap<HostPattern, String> {
         .filter(|pattern| matches!(pattern, HostPattern::Exact(_)))
         .map(|pattern| (pattern.clone(), pattern.to_string()))
         .collect();
+    // Exact hosts first: the sample of a wildcard must not be one of them.
     let mut taken: BTreeSet<String> = samples.values().cloned().collect();
     let wildcards: BTreeSet<&HostPattern> = patterns
         .iter()
         .filter(|pattern| matches!(pattern, HostPattern::Suffix(_)))
         .collect();
     for wildcard in wildcards {
+        // `*.example.com` without the asterisk.
         let suffix = wildcard.to_string().split_off(1);
-        let numbered = (1..).map(|number: usize| format!("x{number}{suffix}"));
-        let free = std::iter::once(format!("x{suffix}"))
-            .chain(numbered)
-            .find(|name| !taken.contains(name));
-        if let Some(name) = free {
-            taken.insert(name.clone());
-            samples.insert(wildcard.clone(), name);
+        let mut name = format!("x{suffix}");
+        let mut number = 0_u32;
+        while taken.contains(&name) {
+            number += 1;
+            name = format!("x{number}{suffix}");
         }
+        taken.insert(name.clone());
+        samples.insert(wildcard.clone(), name);
     }
     samples
 }
@@ -43,7 +45,7 @@ pub fn samples(patterns: &[HostPattern]) -> BTreeMap<HostPattern, String> {
 mod tests {
     use rule::HostPattern;
 
-    use super::names;
+    use super::sample_hosts;
 
     #[track_caller]
     fn check(patterns: &[&str], expected: &[&str]) {
@@ -51,12 +53,12 @@ mod tests {
             .iter()
             .map(|pattern| HostPattern::try_from(*pattern).unwrap())
             .collect();
-        let found: Vec<String> = names(&parsed).into_iter().collect();
+        let found: Vec<String> = sample_hosts(&parsed).into_iter().collect();
         assert_eq!(found, expected, "{patterns:?}");
     }
 
     #[test]
-    fn a_wildcard_is_one_host_that_nothing_else_names() {
+    fn the_sample_of_a_wildcard_is_not_another_pattern() {
         check(&["a.com", "a.com"], &["a.com"]);
         check(&["*.a.com"], &["x.a.com"]);
         check(&["*.a.com", "x.a.com"], &["x.a.com", "x1.a.com"]);
