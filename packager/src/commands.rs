@@ -35,11 +35,9 @@ use crate::console::{Console, ExitStatus};
   packager push registry.example.com/sni-guard:0.1.0
   packager manifest --image registry.example.com/sni-guard:0.1.0@sha256:… \\
       --selector istio=ingressgateway > sni-guard.yaml
-  packager probe --connect 203.0.113.7:443 --sni a.example.com --authority b.example.com
-
-Exit status: 0 success, 1 the check failed (findings, not loadable, not fixed), 2 error."
+  packager probe --connect 203.0.113.7:443 --sni a.example.com --authority b.example.com"
 )]
-pub struct Cli {
+pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,
 }

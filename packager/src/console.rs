@@ -42,19 +42,19 @@ impl From<ExitStatus> for ExitCode {
 
 impl Console<'_> {
     /// Tells people something. Nobody may be listening any more, and that is no error.
-    pub fn say(&mut self, line: impl fmt::Display) {
+    pub(crate) fn say(&mut self, line: impl fmt::Display) {
         let _ = writeln!(self.talk, "{line}");
     }
 
     /// Says what is being done, to somebody who watches.
-    pub fn progress(&mut self, line: impl fmt::Display) {
+    pub(crate) fn progress(&mut self, line: impl fmt::Display) {
         if self.is_watched {
             self.say(line);
         }
     }
 
     /// Says what is being done in a line that the next one takes the place of, to somebody who watches.
-    pub fn step(&mut self, line: impl fmt::Display) {
+    pub(crate) fn step(&mut self, line: impl fmt::Display) {
         if self.is_watched {
             let _ = write!(self.talk, "\r{line}\x1b[K");
             let _ = self.talk.flush();
@@ -62,7 +62,7 @@ impl Console<'_> {
     }
 
     /// Removes that line.
-    pub fn end_steps(&mut self) {
+    pub(crate) fn end_steps(&mut self) {
         if self.is_watched {
             let _ = write!(self.talk, "\r\x1b[K");
             let _ = self.talk.flush();

@@ -14,15 +14,15 @@ use serde_json::json;
 
 use crate::digest::sha256;
 
-pub mod manifest;
+pub(crate) mod manifest;
 pub mod media_type;
 
 /// The name of the module in the layer, which Istio's agent looks for.
-pub const MODULE_NAME: &str = "plugin.wasm";
+pub(crate) const MODULE_NAME: &str = "plugin.wasm";
 
 /// The form of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Format {
+pub(crate) enum Format {
     /// An OCI image: what every gateway and every tool loads
     Oci,
     /// The same under docker's media types, for registries that take no others; it has no annotations
@@ -32,28 +32,28 @@ pub enum Format {
 }
 
 /// Annotations of an image, which are also the labels of its configuration.
-pub type Annotations = BTreeMap<String, String>;
+pub(crate) type Annotations = BTreeMap<String, String>;
 
 /// One blob of an image.
 #[derive(Clone, Debug)]
-pub struct Blob {
+pub(crate) struct Blob {
     /// Its media type.
-    pub media_type: &'static str,
+    pub(crate) media_type: &'static str,
     /// `sha256:` and 64 hexadecimal digits.
-    pub digest: String,
+    pub(crate) digest: String,
     /// Its content.
-    pub bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// An image, in the order in which it is pushed: what the manifest names goes before it.
 #[derive(Clone, Debug)]
-pub struct Image {
+pub(crate) struct Image {
     /// The layer with the module.
-    pub layer: Blob,
+    pub(crate) layer: Blob,
     /// The other blobs: the image configuration, and what an artifact has besides.
-    pub rest: Vec<Blob>,
+    pub(crate) rest: Vec<Blob>,
     /// The manifest, whose digest is the image's.
-    pub manifest: Blob,
+    pub(crate) manifest: Blob,
 }
 
 impl Image {
@@ -64,7 +64,7 @@ impl Image {
     ///
     /// # Errors
     /// The time stamp is beyond what gzip can hold.
-    pub fn build(
+    pub(crate) fn build(
         module: &[u8],
         annotations: &Annotations,
         epoch: u64,
@@ -124,13 +124,13 @@ impl Image {
     }
 
     /// All but the manifest, in the order in which they are sent.
-    pub fn blobs(&self) -> impl Iterator<Item = &Blob> {
+    pub(crate) fn blobs(&self) -> impl Iterator<Item = &Blob> {
         std::iter::once(&self.layer).chain(&self.rest)
     }
 
     /// The digest of the manifest.
     #[must_use]
-    pub fn digest(&self) -> &str {
+    pub(crate) fn digest(&self) -> &str {
         &self.manifest.digest
     }
 }
@@ -146,7 +146,7 @@ impl Blob {
 
     /// The descriptor of the blob (OCI image specification, `descriptor.md`).
     #[must_use]
-    pub fn descriptor(&self) -> serde_json::Value {
+    pub(crate) fn descriptor(&self) -> serde_json::Value {
         json!({ "mediaType": self.media_type, "digest": self.digest, "size": self.bytes.len() })
     }
 }

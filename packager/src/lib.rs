@@ -8,27 +8,28 @@
 //! guesses what was meant. What gateways make of resources, what is wrong with that and how to merge
 //! servers is [`gateway`]'s. The decisions are [`rule`]'s, the same code that the filter runs.
 
-pub mod commands;
+mod commands;
 pub mod console;
 pub mod digest;
+mod exit_meanings;
 pub mod image;
-pub mod manual;
+mod manual;
 pub mod module;
 pub mod render;
 pub mod resource;
-pub mod settings;
-pub mod spelling;
+mod settings;
+mod spelling;
 
 use std::ffi::OsString;
 
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, FromArgMatches};
 
 use crate::commands::Cli;
 use crate::console::{Console, ExitStatus};
 
 /// Runs the command line `args`, the program's name first.
 pub fn run(args: impl IntoIterator<Item = OsString>, console: &mut Console<'_>) -> ExitStatus {
-    let cli = match Cli::try_parse_from(args) {
+    let cli = match parse(args) {
         Ok(cli) => cli,
         Err(error) => return console.usage(&error),
     };
@@ -38,8 +39,13 @@ pub fn run(args: impl IntoIterator<Item = OsString>, console: &mut Console<'_>) 
     }
 }
 
-/// The command line as it is defined, for what is made of it.
+fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let mut matches = command_line().try_get_matches_from(args)?;
+    Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command_line()))
+}
+
+/// The definition of the command line, from which help, manual pages and completions are generated.
 #[must_use]
 pub fn command_line() -> clap::Command {
-    Cli::command()
+    exit_meanings::with_exit_statuses(Cli::command())
 }

@@ -3,10 +3,11 @@
 
 pub mod host_functions;
 mod inspect;
-pub mod loading;
+pub(crate) mod loading;
 mod producers;
 mod trim;
 
-pub use inspect::{MAX_SIZE, Report, inspect};
-pub use producers::{add_producer, producers};
-pub use trim::trim_exports;
+pub(crate) use inspect::MAX_SIZE;
+pub use inspect::{Report, inspect};
+pub(crate) use producers::{add_producer, producers};
+pub(crate) use trim::trim_exports;

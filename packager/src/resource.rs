@@ -9,31 +9,31 @@
 
 mod attachment;
 mod authorization_policy;
-pub mod boundary_notes;
-pub mod difference;
+pub(crate) mod boundary_notes;
+pub(crate) mod difference;
 mod envoy_extension_policy;
 mod fields;
 mod image_reference;
 mod kind;
 pub(crate) mod names;
-pub mod notes;
-pub mod pull_secret;
+pub(crate) mod notes;
+pub(crate) mod pull_secret;
 mod release;
 mod request;
 mod traffic_extension;
 mod wasm_plugin;
 
-pub use attachment::{Attachment, PolicyTarget};
-pub use authorization_policy::{AuthorizationPolicy, Ports};
-pub use envoy_extension_policy::EnvoyExtensionPolicy;
-pub use fields::{FailStrategy, Metadata, Phase};
-pub use image_reference::ImageReference;
-pub use kind::{Kind, ManifestKind};
-pub use names::{Labels, Namespace, ObjectName};
-pub use release::Release;
-pub use request::{Draft, Request};
-pub use traffic_extension::TrafficExtension;
-pub use wasm_plugin::WasmPlugin;
+pub(crate) use attachment::{Attachment, PolicyTarget};
+pub(crate) use authorization_policy::{AuthorizationPolicy, Ports};
+pub(crate) use envoy_extension_policy::EnvoyExtensionPolicy;
+pub(crate) use fields::{FailStrategy, Metadata, Phase};
+pub(crate) use image_reference::ImageReference;
+pub(crate) use kind::{Kind, ManifestKind};
+pub(crate) use names::{Labels, Namespace, ObjectName};
+pub(crate) use release::Release;
+pub(crate) use request::{Draft, Request};
+pub(crate) use traffic_extension::TrafficExtension;
+pub(crate) use wasm_plugin::WasmPlugin;
 
 use anyhow::{Context, Result};
 use serde::{Serialize, Serializer};
@@ -41,7 +41,7 @@ use serde_saphyr::SerializerOptions;
 
 /// A resource of any kind.
 #[derive(Clone, Debug)]
-pub enum Resource {
+pub(crate) enum Resource {
     /// Istio's, for every release.
     WasmPlugin(WasmPlugin),
     /// Istio's successor to it.

@@ -17,14 +17,14 @@ const LONGEST_READABLE: usize = 16 << 10;
 
 /// A configuration that was not checked yet.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Settings(Map<String, Value>);
+pub(crate) struct Settings(Map<String, Value>);
 
 impl Settings {
     /// Reads YAML, of which JSON is a part. An empty text is an empty configuration.
     ///
     /// # Errors
     /// The text is no YAML, or not a map.
-    pub fn parse(text: &str) -> Result<Self> {
+    pub(crate) fn parse(text: &str) -> Result<Self> {
         if text.trim().is_empty() {
             return Ok(Self::default());
         }
@@ -43,13 +43,13 @@ impl Settings {
     }
 
     /// Sets a top-level key.
-    pub fn set(&mut self, key: &str, value: impl Into<Value>) {
+    pub(crate) fn set(&mut self, key: &str, value: impl Into<Value>) {
         self.0.insert(key.to_owned(), value.into());
     }
 
     /// Lists servers. A table that would make the settings longer than `LONGEST_READABLE` is
     /// written in the compact form.
-    pub fn set_servers(&mut self, servers: &BTreeMap<String, Vec<String>>) {
+    pub(crate) fn set_servers(&mut self, servers: &BTreeMap<String, Vec<String>>) {
         if servers.is_empty() {
             return;
         }
@@ -62,7 +62,7 @@ impl Settings {
 
     /// The hosts of each listed server, sorted. `None` where the settings are invalid, or list none.
     #[must_use]
-    pub fn servers(&self) -> Option<Vec<Vec<String>>> {
+    pub(crate) fn servers(&self) -> Option<Vec<Vec<String>>> {
         let config = self.check().ok()?;
         match config.rule() {
             Rule::Servers(servers) if servers.count() > 0 => {
@@ -74,18 +74,18 @@ impl Settings {
 
     /// The length of the configuration that Envoy gets, in octets.
     #[must_use]
-    pub fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         Value::Object(self.0.clone()).to_string().len()
     }
 
     /// Whether a top-level key is set.
     #[must_use]
-    pub fn has(&self, key: &str) -> bool {
+    pub(crate) fn has(&self, key: &str) -> bool {
         self.0.contains_key(key)
     }
 
     /// Sets the action of one host.
-    pub fn set_host(&mut self, host: &str, action: &str) {
+    pub(crate) fn set_host(&mut self, host: &str, action: &str) {
         let hosts = self
             .0
             .entry("hosts")
@@ -99,7 +99,7 @@ impl Settings {
     ///
     /// # Errors
     /// [`rule::Faults`], all of them, as [`Advice`] where a word looks like a slip.
-    pub fn check(&self) -> Result<Config> {
+    pub(crate) fn check(&self) -> Result<Config> {
         let document = Document::deserialize(Value::Object(self.0.clone()))?;
         Config::parse(&document).map_err(|faults| {
             let faults = anyhow::Error::from(faults);
@@ -134,7 +134,7 @@ impl Settings {
     /// The settings as a resource holds them: actions are words, even where they were written as
     /// the booleans that YAML 1.1 makes of `on` and `off`.
     #[must_use]
-    pub fn into_value(mut self) -> Value {
+    pub(crate) fn into_value(mut self) -> Value {
         if let Some(action) = self.0.get_mut("action") {
             spell_out(action);
         }
@@ -146,7 +146,7 @@ impl Settings {
 
     /// The same, and nothing for no settings: an empty object arrives as no configuration anyway.
     #[must_use]
-    pub fn into_configured(self) -> Option<Value> {
+    pub(crate) fn into_configured(self) -> Option<Value> {
         (!self.0.is_empty()).then(|| self.into_value())
     }
 }

@@ -5,7 +5,10 @@ use strsim::osa_distance;
 /// The candidate that is nearest to a word, if it is near: one slip for every three letters, where two
 /// letters that changed places are one, and case is none.
 #[must_use]
-pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+pub(crate) fn nearest<'c>(
+    word: &str,
+    candidates: impl IntoIterator<Item = &'c str>,
+) -> Option<&'c str> {
     let word = word.to_lowercase();
     let distance = |candidate: &&str| osa_distance(&word, &candidate.to_lowercase());
     let allowed = word.chars().count().div_ceil(3);
@@ -17,7 +20,7 @@ pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) ->
 
 /// The question after words that are none, each with what it may stand for; `None` for no words.
 #[must_use]
-pub fn question<'w>(words: impl IntoIterator<Item = (&'w str, &'w str)>) -> Option<String> {
+pub(crate) fn question<'w>(words: impl IntoIterator<Item = (&'w str, &'w str)>) -> Option<String> {
     let pairs = words
         .into_iter()
         .map(|(word, meant)| format!("{meant:?} for {word:?}"));

@@ -18,9 +18,7 @@ use crate::module::{self, Report};
   packager build
   packager build --out /tmp/sni-guard.wasm --max-size 120KiB
 
-Run it in a checkout of sni-guard. The bytes of the module do not depend on the folder.
-
-Exit status: 0 built, 1 Envoy would not load it or it is larger than --max-size, 2 not built.")]
+Run it in a checkout of sni-guard. The bytes of the module do not depend on the folder.")]
 pub(crate) struct Args {
     /// The file that the module is written to
     #[arg(long, value_name = "FILE", default_value = "dist/sni-guard.wasm")]

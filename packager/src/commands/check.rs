@@ -27,9 +27,7 @@ use crate::spelling;
 The annotation sni-guard/ignore: \"SG203\" on a Gateway suppresses these findings about it.
 
 From a cluster it reads Istio and Gateway API Gateways, their routes, Services, Pods and Secrets. If it
-lacks permission to list a kind, it continues without it and prints a note.
-
-Exit status: 0 no finding at or above --fail-on, 1 at least one, 2 some input could not be read.")]
+lacks permission to list a kind, it continues without it and prints a note.")]
 pub(crate) struct Args {
     #[command(flatten)]
     input: InputArgs,

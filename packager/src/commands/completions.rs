@@ -15,9 +15,7 @@ use crate::console::{Console, ExitStatus};
   packager completions fish > ~/.config/fish/completions/packager.fish
 
 Bash loads that folder if bash-completion is installed. Zsh needs the folder in fpath before compinit
-runs.
-
-Exit status: 0 written, 2 not written.")]
+runs.")]
 pub(crate) struct Args {
     /// The shell
     #[arg(value_name = "SHELL")]

@@ -30,9 +30,7 @@ use crate::console::{Console, ExitStatus};
 A case is one line: {\"sni\": \"a.example.com\", \"authority\": \"b.example.com\"}, with sni null
 for a TLS connection without one, and optionally protocol, grpc, method, routed and gateway. With
 --from or --cluster the answers are JSON, one line for each TLS listener, and the gateway itself says
-what is routed.
-
-Exit status: 0 explained, 2 the configuration, a case or a resource is invalid.")]
+what is routed.")]
 #[command(group = ArgGroup::new("requests").args(["cases", "authority", "servers"]).required(true))]
 pub(crate) struct Args {
     /// The filter's configuration, YAML or JSON; - for standard input

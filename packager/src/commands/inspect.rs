@@ -18,9 +18,7 @@ use crate::module::loading::NEWEST;
 #[command(after_help = "Examples:
   packager inspect dist/sni-guard.wasm
   packager inspect dist/oci
-  packager inspect registry.example.com/sni-guard:1 --output json
-
-Exit status: 0 Envoy would load it, 1 it would not, 2 the module could not be read.")]
+  packager inspect registry.example.com/sni-guard:1 --output json")]
 pub(crate) struct Args {
     /// The file of a module, a folder with an OCI layout, or an image in a registry
     #[arg(value_name = "MODULE|IMAGE", value_hint = clap::ValueHint::AnyPath)]

@@ -41,10 +41,7 @@ use crate::settings::Settings;
           --selector istio=ingressgateway --check -
 
 An AuthorizationPolicy takes no flags of the filter, such as --image. If the resources need none, nothing
-is written.
-
-Exit status: 0 written, or no difference with --check, 1 a difference with --check, 2 the image, the
-configuration, a name or the attachment is invalid, or a file cannot be read.")]
+is written.")]
 pub(crate) struct Args {
     /// The image, pinned by its digest, as `packager push` prints it. `packager verify` reports whether
     /// gateways load it; they do not load an index by its digest. Every kind but

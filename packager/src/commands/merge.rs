@@ -24,10 +24,7 @@ use crate::render::plan::{self, File, Form};
   packager merge --cluster --into merge/
   sh merge/01-bind-routes/apply.sh
 
-The command applies nothing. The plan has the commands of each step, and the undo.
-
-Exit status: 0 all servers that break each other are planned, or there are none, 1 some cannot be
-merged, 2 some input could not be read, or a file could not be written.")]
+The command applies nothing. The plan has the commands of each step, and the undo.")]
 pub(crate) struct Args {
     #[command(flatten)]
     input: InputArgs,

@@ -42,8 +42,7 @@ all-421, unreachable-fresh, reset. The verdict is reset if a new connection for 
 regardless of the answer on the reused connection. A new connection that requires a client certificate
 which is not given counts as served, so that 200 on the reused connection is a wrong-route.
 
-Exit status: 0 every host is fixed or not coalescible, 1 at least one is not, 2 no result, for example
-because no connection could be made. With --repeat every round counts, with --watch the last one.")]
+With --repeat the worst round determines the exit status, with --watch the last round does.")]
 pub(crate) struct Args {
     /// The address of the gateway, such as 203.0.113.7:443 or localhost:8443
     #[arg(long, value_name = "ADDRESS:PORT")]

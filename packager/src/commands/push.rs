@@ -29,9 +29,7 @@ use crate::module;
 
 Without a reference the image goes to an OCI layout, dist/oci, which skopeo, crane and umoci read.
 Each line on standard output is a reference with its digest, for `packager manifest --image`.
-Credentials come from --username, else from the files of podman login and docker login.
-
-Exit status: 0 pushed, 1 Envoy would not load the module, 2 not pushed.")]
+Credentials come from --username, else from the files of podman login and docker login.")]
 pub(crate) struct Args {
     /// Where to push the image
     #[arg(value_name = "REFERENCE")]

@@ -18,9 +18,7 @@ use crate::module::loading::{Consumer, NEWEST};
   packager verify dist/oci --for istio@1.28
   packager verify localhost:5000/sni-guard:dev --output json
 
-The image may be in a registry, in an OCI layout or a module in a file. All reasons are reported at once.
-
-Exit status: 0 it would load, 1 it would not, 2 the image could not be read.")]
+The image may be in a registry, in an OCI layout or a module in a file. All reasons are reported at once.")]
 pub(crate) struct Args {
     /// The image, as `packager push` prints it; a folder with an OCI layout; or a module
     #[arg(value_hint = clap::ValueHint::AnyPath)]

@@ -13,7 +13,7 @@ use crate::module::MAX_SIZE;
 
 /// What a reference names.
 #[derive(Clone, Debug)]
-pub enum Manifest {
+pub(crate) enum Manifest {
     /// An image.
     Image(ImageManifest),
     /// Images for several platforms.
@@ -23,21 +23,21 @@ pub enum Manifest {
 /// The manifest of one image.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct ImageManifest {
+pub(crate) struct ImageManifest {
     #[serde(default)]
     media_type: String,
     #[serde(default)]
     layers: Vec<Descriptor>,
     /// What the image says of itself.
     #[serde(default)]
-    pub annotations: Annotations,
+    pub(crate) annotations: Annotations,
 }
 
 /// An image of an index.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Child {
+pub(crate) struct Child {
     /// The digest of its manifest.
-    pub digest: String,
+    pub(crate) digest: String,
     platform: Option<Platform>,
 }
 
@@ -50,19 +50,19 @@ struct Platform {
 /// A blob, as a manifest names it (OCI image specification, `descriptor.md`).
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Descriptor {
+pub(crate) struct Descriptor {
     /// What it is.
-    pub media_type: String,
+    pub(crate) media_type: String,
     /// `sha256:` and 64 hexadecimal digits.
-    pub digest: String,
+    pub(crate) digest: String,
     /// Octets.
-    pub size: u64,
+    pub(crate) size: u64,
 }
 
 /// The forms of Wasm images that gateways know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Variant {
+pub(crate) enum Variant {
     /// An image with a tar.
     Compat,
     /// The same under docker's media types.
@@ -76,7 +76,7 @@ impl Manifest {
     ///
     /// # Errors
     /// It is neither.
-    pub fn parse(bytes: &[u8]) -> Result<Self> {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Head {
@@ -100,7 +100,7 @@ impl Manifest {
 
 /// The image of an index that a gateway takes. It looks for this platform on every machine.
 #[must_use]
-pub fn linux_amd64(children: &[Child]) -> Option<&Child> {
+pub(crate) fn linux_amd64(children: &[Child]) -> Option<&Child> {
     let wanted = Platform {
         architecture: "amd64".into(),
         os: "linux".into(),
@@ -115,7 +115,7 @@ impl ImageManifest {
     ///
     /// # Errors
     /// There is none that it would take.
-    pub fn module_layer(&self) -> Result<(Variant, &Descriptor), Advice> {
+    pub(crate) fn module_layer(&self) -> Result<(Variant, &Descriptor), Advice> {
         let wrong = |reason: String| {
             Advice::new(
                 reason,
@@ -152,7 +152,7 @@ impl ImageManifest {
 impl Variant {
     /// Its name.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Compat => "compat",
             Self::Docker => "docker",
@@ -164,7 +164,7 @@ impl Variant {
     ///
     /// # Errors
     /// There is none that a gateway would find.
-    pub fn unpack(self, layer: Vec<u8>) -> Result<Vec<u8>, Advice> {
+    pub(crate) fn unpack(self, layer: Vec<u8>) -> Result<Vec<u8>, Advice> {
         match self {
             Self::Artifact => Ok(layer),
             Self::Compat | Self::Docker => {

@@ -38,7 +38,7 @@ const ABI_VERSIONS: [&str; 3] = ["0_1_0", "0_2_0", "0_2_1"];
 /// The octets that tell a core module of version 1 from a component.
 const CORE_MODULE: [u8; 8] = *b"\0asm\x01\0\0\0";
 /// Octets. More than this a gateway does not take from a registry (Istio `pkg/wasm/imagefetcher.go`).
-pub const MAX_SIZE: usize = 256 << 20;
+pub(crate) const MAX_SIZE: usize = 256 << 20;
 
 /// Looks at a module as Envoy would.
 ///

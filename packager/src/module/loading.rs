@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 /// Who pulls the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Consumer {
+pub(crate) enum Consumer {
     /// The agent of an Istio release, `1.MINOR`, or `1.MINOR.PATCH` where one is given.
     Istio {
         /// The minor version.
@@ -18,7 +18,7 @@ pub enum Consumer {
 }
 
 /// The newest that this knows.
-pub const NEWEST: Consumer = Consumer::Istio {
+pub(crate) const NEWEST: Consumer = Consumer::Istio {
     minor: 31,
     patch: None,
 };
@@ -64,7 +64,7 @@ impl Consumer {
     /// Whether it logs in only where the realm of a challenge is a public URL (Istio
     /// `pkg/wasm/imagefetcher.go`, `validateRealmURL`, since 1.27.9, 1.28.5, 1.29.1 and 1.30).
     #[must_use]
-    pub fn checks_realms(self) -> bool {
+    pub(crate) fn checks_realms(self) -> bool {
         let Self::Istio { minor, patch } = self else {
             return false;
         };
@@ -80,7 +80,7 @@ impl Consumer {
 
     /// What a gateway does that cannot load its image.
     #[must_use]
-    pub fn consequence(self) -> &'static str {
+    pub(crate) fn consequence(self) -> &'static str {
         match self {
             Self::Istio { minor: ..=24, .. } => "a new gateway pod would not become ready",
             Self::Istio { .. } => {

@@ -15,7 +15,7 @@ const PROCESSED_BY: &str = "processed-by";
 ///
 /// # Errors
 /// The bytes are no module, or its section cannot be read.
-pub fn producers(wasm: &[u8]) -> Result<Vec<(String, String)>> {
+pub(crate) fn producers(wasm: &[u8]) -> Result<Vec<(String, String)>> {
     let mut programs = Vec::new();
     for payload in Parser::new(0).parse_all(wasm) {
         let Payload::CustomSection(section) = payload? else {
@@ -41,7 +41,7 @@ pub fn producers(wasm: &[u8]) -> Result<Vec<(String, String)>> {
 ///
 /// # Errors
 /// The bytes are no module.
-pub fn add_producer(wasm: &[u8], program: &str, version: &str) -> Result<Vec<u8>> {
+pub(crate) fn add_producer(wasm: &[u8], program: &str, version: &str) -> Result<Vec<u8>> {
     let mut module = Module::new();
     AddProducer { program, version }
         .parse_core_module(&mut module, Parser::new(0), wasm)

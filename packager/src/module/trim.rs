@@ -18,7 +18,7 @@ const ENVOYS: &str = "proxy_on_";
 ///
 /// # Errors
 /// The bytes are no module.
-pub fn trim_exports(wasm: &[u8]) -> Result<Vec<u8>> {
+pub(crate) fn trim_exports(wasm: &[u8]) -> Result<Vec<u8>> {
     let mut module = Module::new();
     Trim.parse_core_module(&mut module, Parser::new(0), wasm)
         .context("removing unused exports from the module")?;

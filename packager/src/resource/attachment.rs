@@ -9,7 +9,7 @@ use super::{Labels, ManifestKind, ObjectName};
 
 /// Which gateways run the filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Attachment {
+pub(crate) enum Attachment {
     /// The pods with these labels.
     Selector(Labels),
     /// Managed gateways of the Gateway API, by name.
@@ -20,7 +20,7 @@ pub enum Attachment {
 
 /// A gateway of the Gateway API.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct PolicyTarget {
+pub(crate) struct PolicyTarget {
     group: &'static str,
     kind: &'static str,
     name: ObjectName,
@@ -29,7 +29,7 @@ pub struct PolicyTarget {
 impl PolicyTarget {
     /// The gateway's name.
     #[must_use]
-    pub fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         self.name.to_string()
     }
 }
@@ -43,7 +43,7 @@ impl Attachment {
     /// # Errors
     /// Nothing is named and `mesh_wide` does not say so; the kind cannot be attached in that way;
     /// or the control plane would attach nothing there.
-    pub fn parse(
+    pub(crate) fn parse(
         kind: ManifestKind,
         labels: &[(String, String)],
         targets: &[String],

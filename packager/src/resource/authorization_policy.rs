@@ -14,7 +14,7 @@ use super::{Attachment, ManifestKind, PolicyTarget};
 /// The resource.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct AuthorizationPolicy {
+pub(crate) struct AuthorizationPolicy {
     api_version: &'static str,
     kind: &'static str,
     metadata: Metadata,
@@ -26,7 +26,7 @@ const MOST_RULES: usize = 512;
 
 /// Which listeners the rules are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ports {
+pub(crate) enum Ports {
     /// Those of the denials.
     Listed,
     /// All of the workload's.
@@ -38,7 +38,7 @@ impl Ports {
     ///
     /// # Errors
     /// The rules would close connections of other listeners, and the input does not have their ports.
-    pub fn needed(boundary: &Boundary, attachment: &Attachment) -> Result<Self> {
+    pub(crate) fn needed(boundary: &Boundary, attachment: &Attachment) -> Result<Self> {
         let others = boundary.other_listeners;
         if boundary.ports_are_certain {
             let is_limited =
@@ -103,7 +103,7 @@ impl AuthorizationPolicy {
     ///
     /// # Errors
     /// It has more rules than the API server takes.
-    pub fn new(
+    pub(crate) fn new(
         metadata: Metadata,
         attachment: Attachment,
         boundary: &Boundary,

@@ -11,7 +11,7 @@ use super::{Attachment, Metadata, Ports};
 
 /// Comments for the resource, besides its [`warnings`].
 #[must_use]
-pub fn comments(ports: Ports) -> Vec<String> {
+pub(crate) fn comments(ports: Ports) -> Vec<String> {
     let mut comments = vec![
         "spec.rules: requests for hosts with mutual TLS, on connections whose server name leads to \
          another server, are answered 403. Write it again when Gateways or routes change."
@@ -31,7 +31,7 @@ pub fn comments(ports: Ports) -> Vec<String> {
 
 /// What the rules leave open, and what they may break.
 #[must_use]
-pub fn warnings(
+pub(crate) fn warnings(
     boundary: &Boundary,
     metadata: &Metadata,
     attachment: &Attachment,

@@ -31,7 +31,7 @@ const CONFIGURATIONS: [&str; 3] = [
 ///
 /// # Errors
 /// The text is no YAML.
-pub fn difference(resource: &Resource, text: &str, origin: &str) -> Result<Option<String>> {
+pub(crate) fn difference(resource: &Resource, text: &str, origin: &str) -> Result<Option<String>> {
     let mut expected = normal(serde_json::to_value(resource)?);
     let mut documents: Vec<Value> = documents(text)?.into_iter().map(normal).collect();
     // A compact table has no labels, so beside one the labels of others do not count.

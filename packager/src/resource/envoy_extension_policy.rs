@@ -13,7 +13,7 @@ use super::{Attachment, FailStrategy, ObjectName, PolicyTarget, Request};
 /// The resource.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct EnvoyExtensionPolicy {
+pub(crate) struct EnvoyExtensionPolicy {
     api_version: &'static str,
     kind: &'static str,
     metadata: Metadata,

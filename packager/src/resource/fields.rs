@@ -9,11 +9,11 @@ use super::{Attachment, Labels, ManifestKind, Namespace, ObjectName, PolicyTarge
 
 /// The name and place of a resource.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Metadata {
+pub(crate) struct Metadata {
     /// Its name.
-    pub name: ObjectName,
+    pub(crate) name: ObjectName,
     /// The gateway's namespace.
-    pub namespace: Namespace,
+    pub(crate) namespace: Namespace,
 }
 
 impl Metadata {
@@ -21,7 +21,7 @@ impl Metadata {
     ///
     /// # Errors
     /// The API server refuses one of them; both faults are reported at once.
-    pub fn parse(kind: ManifestKind, name: &str, namespace: &str) -> Result<Self> {
+    pub(crate) fn parse(kind: ManifestKind, name: &str, namespace: &str) -> Result<Self> {
         let fault = |path: &str, problem: String| Fault {
             path: path.to_owned(),
             problem,
@@ -64,7 +64,7 @@ struct PortSelector {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "UPPERCASE")]
 #[value(rename_all = "UPPER")]
-pub enum Phase {
+pub(crate) enum Phase {
     /// Before Istio's authentication filters
     Authn,
     /// Before Istio's authorization filters and after its authentication filters
@@ -77,7 +77,7 @@ pub enum Phase {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[value(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum FailStrategy {
+pub(crate) enum FailStrategy {
     /// Requests pass as if there were no filter
     FailOpen,
     /// Every request of every host of the gateway is refused

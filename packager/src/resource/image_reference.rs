@@ -7,7 +7,7 @@ use oci_client::Reference;
 
 /// An image in a registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ImageReference {
+pub(crate) struct ImageReference {
     reference: String,
     registry: String,
     digest: Option<String>,
@@ -19,7 +19,7 @@ impl ImageReference {
     ///
     /// # Errors
     /// The text is no reference to an image in a registry, or one that may not stay the same.
-    pub fn parse(text: &str, mutable: bool) -> Result<Self> {
+    pub(crate) fn parse(text: &str, mutable: bool) -> Result<Self> {
         let reference = text.strip_prefix("oci://").unwrap_or(text);
         if text.starts_with("oci-layout:") {
             bail!(Advice::new(
@@ -50,19 +50,19 @@ impl ImageReference {
 
     /// The reference with its scheme. Without one the API server takes `host:port/…` for a scheme.
     #[must_use]
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("oci://{}", self.reference)
     }
 
     /// The host of the registry, with its port where there is one.
     #[must_use]
-    pub fn registry(&self) -> &str {
+    pub(crate) fn registry(&self) -> &str {
         &self.registry
     }
 
     /// The digest of the manifest, 64 hexadecimal digits, where the reference has it.
     #[must_use]
-    pub fn sha256(&self) -> Option<&str> {
+    pub(crate) fn sha256(&self) -> Option<&str> {
         self.digest.as_deref()
     }
 }

@@ -5,7 +5,7 @@ use clap::builder::PossibleValue;
 
 /// A kind of resource that the packager writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ManifestKind {
+pub(crate) enum ManifestKind {
     /// One that has a gateway run the filter.
     Filter(Kind),
     /// Istio's own access control, which is a boundary where the filter is none.
@@ -15,7 +15,7 @@ pub enum ManifestKind {
 impl ManifestKind {
     /// The name of the kind.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Filter(kind) => kind.name(),
             Self::AuthorizationPolicy => "AuthorizationPolicy",
@@ -24,7 +24,7 @@ impl ManifestKind {
 
     /// Whether istiod reads it.
     #[must_use]
-    pub fn is_istio(self) -> bool {
+    pub(crate) fn is_istio(self) -> bool {
         match self {
             Self::Filter(kind) => kind.is_istio(),
             Self::AuthorizationPolicy => true,
@@ -63,7 +63,7 @@ impl ValueEnum for ManifestKind {
 /// A kind of resource that has a gateway run the filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 #[value(rename_all = "PascalCase")]
-pub enum Kind {
+pub(crate) enum Kind {
     /// Istio, every release
     WasmPlugin,
     /// Istio from 1.30 on, which turns every `WasmPlugin` into one
@@ -75,7 +75,7 @@ pub enum Kind {
 impl Kind {
     /// The name of the kind.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::WasmPlugin => "WasmPlugin",
             Self::TrafficExtension => "TrafficExtension",
@@ -85,7 +85,7 @@ impl Kind {
 
     /// Whether istiod reads it.
     #[must_use]
-    pub fn is_istio(self) -> bool {
+    pub(crate) fn is_istio(self) -> bool {
         self != Self::EnvoyExtensionPolicy
     }
 

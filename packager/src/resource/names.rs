@@ -9,15 +9,15 @@ use serde::Serialize;
 
 /// The name of an object: a DNS subdomain (RFC 1123) of at most 253 characters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ObjectName(String);
+pub(crate) struct ObjectName(String);
 
 /// The name of a namespace: a DNS label (RFC 1123) of at most 63 characters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Namespace(String);
+pub(crate) struct Namespace(String);
 
 /// Labels that pods may have.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Labels(BTreeMap<String, String>);
+pub(crate) struct Labels(BTreeMap<String, String>);
 
 const NAME_PART: &str = "expected at most 63 letters, digits, \"-\", \"_\" and \".\", with a letter \
                          or digit at both ends";
@@ -27,7 +27,7 @@ impl ObjectName {
     ///
     /// # Errors
     /// The API server refuses it.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         if is_subdomain(text) {
             return Ok(Self(text.to_owned()));
         }
@@ -43,7 +43,7 @@ impl Namespace {
     ///
     /// # Errors
     /// The API server refuses it.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         if is_label(text) {
             return Ok(Self(text.to_owned()));
         }
@@ -86,7 +86,7 @@ impl Labels {
     }
 
     /// Keys and values.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0
             .iter()
             .map(|(key, value)| (key.as_str(), value.as_str()))

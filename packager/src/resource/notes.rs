@@ -6,7 +6,7 @@ use super::{Attachment, FailStrategy, Kind, Release, Request};
 
 /// Comments for the resource, each about one field.
 #[must_use]
-pub fn comments(request: &Request) -> Vec<String> {
+pub(crate) fn comments(request: &Request) -> Vec<String> {
     let mut comments = warnings(request);
     comments.extend(targets(request));
     if !request.kind.is_istio() {
@@ -47,7 +47,7 @@ fn targets(request: &Request) -> Option<String> {
 
 /// What may hurt: said to whoever writes the resource, too.
 #[must_use]
-pub fn warnings(request: &Request) -> Vec<String> {
+pub(crate) fn warnings(request: &Request) -> Vec<String> {
     let checks = [
         mutable(request),
         everything(request),

@@ -9,7 +9,7 @@ const DOCKER_HUB: &str = "https://index.docker.io/v1/";
 /// The command that makes the Secret, where the resource names one. User and password are
 /// placeholders.
 #[must_use]
-pub fn create_command(request: &Request) -> Option<String> {
+pub(crate) fn create_command(request: &Request) -> Option<String> {
     let name = request.image_pull_secret.as_ref()?;
     let namespace = &request.metadata.namespace;
     let key = registry_key(request.image.registry());

@@ -7,26 +7,26 @@ use gateway::advice::Advice;
 
 /// A release of Istio, `1.MINOR`: patches change no resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Release {
+pub(crate) struct Release {
     minor: u16,
 }
 
 impl Release {
     /// The oldest whose custom resource definitions the resources were tried against. All of them
     /// know `targetRefs`, and `match` with ports.
-    pub const OLDEST: Self = Self { minor: 24 };
+    pub(crate) const OLDEST: Self = Self { minor: 24 };
     /// The one to write for when none is named.
-    pub const DEFAULT: Self = Self { minor: 30 };
+    pub(crate) const DEFAULT: Self = Self { minor: 30 };
     /// The last in which a pod whose module cannot be pulled never becomes ready.
-    pub const LAST_TO_WAIT: Self = Self { minor: 24 };
+    pub(crate) const LAST_TO_WAIT: Self = Self { minor: 24 };
     /// The first with `TrafficExtension`, and the first that acts on `FAIL_RELOAD`.
-    pub const TRAFFIC_EXTENSION: Self = Self { minor: 30 };
+    pub(crate) const TRAFFIC_EXTENSION: Self = Self { minor: 30 };
 
     /// Reads `1.30` or `1.30.3`.
     ///
     /// # Errors
     /// The text is no release, or one before [`Self::OLDEST`].
-    pub fn parse(text: &str) -> Result<Self> {
+    pub(crate) fn parse(text: &str) -> Result<Self> {
         let mut parts = text.split('.').map(str::parse::<u16>);
         let release = match (parts.next(), parts.next(), parts.next(), parts.next()) {
             (Some(Ok(1)), Some(Ok(minor)), None | Some(Ok(_)), None) => Self { minor },

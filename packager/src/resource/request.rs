@@ -12,65 +12,65 @@ use crate::settings::Settings;
 
 /// What somebody asked for.
 #[derive(Clone, Debug)]
-pub struct Draft {
+pub(crate) struct Draft {
     /// The kind of the resource.
-    pub kind: Kind,
+    pub(crate) kind: Kind,
     /// The release of Istio to write for, where one is named.
-    pub release: Option<String>,
+    pub(crate) release: Option<String>,
     /// The image.
-    pub image: String,
+    pub(crate) image: String,
     /// Whether the image may change under its reference.
-    pub allow_mutable: bool,
+    pub(crate) allow_mutable: bool,
     /// The name of the resource.
-    pub name: String,
+    pub(crate) name: String,
     /// The gateway's namespace.
-    pub namespace: String,
+    pub(crate) namespace: String,
     /// Labels of the gateway's pods.
-    pub labels: Vec<(String, String)>,
+    pub(crate) labels: Vec<(String, String)>,
     /// Gateways, `KIND/NAME` each.
-    pub targets: Vec<String>,
+    pub(crate) targets: Vec<String>,
     /// Whether it is meant for every proxy.
-    pub mesh_wide: bool,
+    pub(crate) mesh_wide: bool,
     /// The ports that Envoy listens on; none for all of them.
-    pub ports: Vec<u16>,
+    pub(crate) ports: Vec<u16>,
     /// Where in the filter chain it goes.
-    pub phase: Option<Phase>,
+    pub(crate) phase: Option<Phase>,
     /// Its place among the plugins of its phase; the highest comes first.
-    pub priority: Option<i32>,
+    pub(crate) priority: Option<i32>,
     /// What a gateway does without the module.
-    pub fail_strategy: FailStrategy,
+    pub(crate) fail_strategy: FailStrategy,
     /// The name of the Secret to pull the image with.
-    pub image_pull_secret: Option<String>,
+    pub(crate) image_pull_secret: Option<String>,
     /// The filter's configuration, checked.
-    pub settings: Settings,
+    pub(crate) settings: Settings,
 }
 
 /// A resource that the API server takes and the control plane acts on.
 #[derive(Clone, Debug)]
-pub struct Request {
+pub(crate) struct Request {
     /// The kind of the resource.
-    pub kind: Kind,
+    pub(crate) kind: Kind,
     /// The release of Istio to write for.
-    pub release: Release,
+    pub(crate) release: Release,
     /// The image.
-    pub image: ImageReference,
+    pub(crate) image: ImageReference,
     /// Its name and place.
-    pub metadata: Metadata,
+    pub(crate) metadata: Metadata,
     /// The gateways it is for.
-    pub attachment: Attachment,
+    pub(crate) attachment: Attachment,
     /// The ports that Envoy listens on; none for all of them.
-    pub ports: Vec<u16>,
+    pub(crate) ports: Vec<u16>,
     /// Where in the filter chain it goes.
-    pub phase: Phase,
+    pub(crate) phase: Phase,
     /// Its place among the plugins of its phase; the highest comes first. Without one it is the
     /// last.
-    pub priority: i32,
+    pub(crate) priority: i32,
     /// What a gateway does without the module.
-    pub fail_strategy: FailStrategy,
+    pub(crate) fail_strategy: FailStrategy,
     /// The Secret to pull the image with.
-    pub image_pull_secret: Option<ObjectName>,
+    pub(crate) image_pull_secret: Option<ObjectName>,
     /// The filter's configuration, checked.
-    pub settings: Settings,
+    pub(crate) settings: Settings,
 }
 
 impl Request {
@@ -78,7 +78,7 @@ impl Request {
     ///
     /// # Errors
     /// Something of it would be refused or ignored: what, and where it would be in the resource.
-    pub fn parse(draft: Draft) -> Result<Self> {
+    pub(crate) fn parse(draft: Draft) -> Result<Self> {
         let kind = draft.kind;
         refuse_foreign(&draft)?;
         let release = draft.release.as_deref().map(Release::parse).transpose()?;

@@ -11,7 +11,7 @@ use super::{ObjectName, PolicyTarget, Request};
 /// The resource.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct TrafficExtension {
+pub(crate) struct TrafficExtension {
     api_version: &'static str,
     kind: &'static str,
     metadata: Metadata,

@@ -10,7 +10,7 @@ use super::{ObjectName, PolicyTarget, Request};
 /// The resource.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct WasmPlugin {
+pub(crate) struct WasmPlugin {
     api_version: &'static str,
     kind: &'static str,
     metadata: Metadata,
