@@ -1,8 +1,10 @@
 //! The subcommands: one module each, with its arguments and what it does. A command loads, makes
 //! one pure call and prints; this is where all the input and output is.
 
+mod assumptions;
 mod build;
 mod candidate;
+mod certificates;
 mod check;
 mod cluster;
 mod completions;
@@ -17,6 +19,7 @@ mod merge;
 mod probe;
 mod push;
 mod registry;
+mod settings_file;
 mod source;
 mod verify;
 

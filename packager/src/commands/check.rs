@@ -7,7 +7,8 @@ use gateway::advice::Advice;
 use gateway::findings::{self, Code, Documentation, Input, Report};
 use gateway::{Certificates, Model};
 
-use super::inputs::{self, Inputs};
+use super::assumptions;
+use super::inputs::Inputs;
 use super::source::InputArgs;
 use crate::console::{Console, ExitStatus};
 use crate::render::{self, Format};
@@ -109,7 +110,7 @@ fn tell_assumptions(model: &Model, console: &mut Console<'_>) {
     for ignored in &model.ignored {
         console.say(format_args!("note: left out: {ignored}"));
     }
-    inputs::tell_assumptions(&model.workloads, console);
+    assumptions::note_all(&model.workloads, console);
 }
 
 fn explain(text: &str, console: &mut Console<'_>) -> Result<ExitStatus> {

@@ -10,7 +10,7 @@ use gateway::merge::{Input, Outlook, State, Strategy, merge};
 use tempfile::TempDir;
 
 use super::ReportFormat;
-use super::inputs;
+use super::assumptions;
 use super::source::InputArgs;
 use crate::console::{Console, ExitStatus};
 use crate::render::plan::{self, File, Form};
@@ -92,7 +92,7 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
     }
     let certificates = Certificates::of(&inputs.resources);
     let start = State::new(inputs.resources);
-    inputs::tell_assumptions(&start.model().workloads, console);
+    assumptions::note_all(&start.model().workloads, console);
     let outlook = merge(&Input {
         start: &start,
         certificates: &certificates,

@@ -1,18 +1,14 @@
 //! What `WasmPlugin` and `TrafficExtension` have in common (Istio API `extensions/v1alpha1`).
 
-use anyhow::{Result, bail};
 use rule::Fault;
 use serde::Serialize;
 
-use super::attachment::refuse;
-use super::{Attachment, Labels, ManifestKind, Namespace, ObjectName, PolicyTarget};
+use super::{Attachment, Labels, Namespace, ObjectName, PolicyTarget};
 
-/// The name and place of a resource.
+/// The metadata of a resource, as far as it is written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Metadata {
-    /// Its name.
     pub(crate) name: ObjectName,
-    /// The gateway's namespace.
     pub(crate) namespace: Namespace,
 }
 
@@ -20,22 +16,22 @@ impl Metadata {
     /// Reads a name and a namespace.
     ///
     /// # Errors
-    /// The API server refuses one of them; both faults are reported at once.
-    pub(crate) fn parse(kind: ManifestKind, name: &str, namespace: &str) -> Result<Self> {
-        let fault = |path: &str, problem: String| Fault {
-            path: path.to_owned(),
-            problem,
-        };
+    /// A fault for each of the two that the API server refuses.
+    pub(crate) fn parse(name: &str, namespace: &str) -> Result<Self, Vec<Fault>> {
         match (ObjectName::parse(name), Namespace::parse(namespace)) {
             (Ok(name), Ok(namespace)) => Ok(Self { name, namespace }),
-            (name, namespace) => {
-                let name = name.err().map(|problem| fault("metadata.name", problem));
-                let namespace = namespace
-                    .err()
-                    .map(|problem| fault("metadata.namespace", problem));
-                refuse(kind, name.into_iter().chain(namespace).collect())?;
-                bail!("{} has a name that cannot be read", kind.name())
-            }
+            (name, namespace) => Err([
+                ("metadata.name", name.err()),
+                ("metadata.namespace", namespace.err()),
+            ]
+            .into_iter()
+            .filter_map(|(path, problem)| {
+                Some(Fault {
+                    path: path.to_owned(),
+                    problem: problem?,
+                })
+            })
+            .collect()),
         }
     }
 }
@@ -60,7 +56,7 @@ struct PortSelector {
     number: u16,
 }
 
-/// Where a plugin goes in the filter chain.
+/// The position of a plugin in the filter chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "UPPERCASE")]
 #[value(rename_all = "UPPER")]
@@ -73,7 +69,7 @@ pub(crate) enum Phase {
     Stats,
 }
 
-/// What a gateway does without the module, or after the module failed.
+/// What a gateway does if it has no module, or if the module failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[value(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -86,7 +82,7 @@ pub(crate) enum FailStrategy {
     FailReload,
 }
 
-/// The two ways to say where a plugin runs; neither for everywhere.
+/// The fields `selector` and `targetRefs` for an attachment. Both stay empty for every proxy.
 pub(super) fn selection(attachment: Attachment) -> (Option<WorkloadSelector>, Vec<PolicyTarget>) {
     match attachment {
         Attachment::Selector(match_labels) => (Some(WorkloadSelector { match_labels }), vec![]),
@@ -95,7 +91,7 @@ pub(super) fn selection(attachment: Attachment) -> (Option<WorkloadSelector>, Ve
     }
 }
 
-/// The listeners with certain ports; nothing for all of them.
+/// The field `match` for ports. It stays empty for all listeners.
 pub(super) fn matches(ports: Vec<u16>) -> Vec<Match> {
     if ports.is_empty() {
         return vec![];

@@ -4,18 +4,18 @@ use std::io;
 
 use rustls::AlertDescription;
 
-/// How it did.
+/// The end of a connection by the server.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Ending {
-    /// It closed it, or reset it.
+    /// The server closed or reset the connection.
     Closed,
-    /// It said why.
+    /// The server sent a TLS alert before it closed the connection.
     Alert(AlertDescription),
 }
 
 impl Ending {
-    /// What an error says of it; `None` where something else failed.
-    pub(super) fn of(error: &io::Error) -> Option<Self> {
+    /// How the server ended the connection; `None` if the error has another cause.
+    pub(super) fn from_error(error: &io::Error) -> Option<Self> {
         use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
         let tls = error
             .get_ref()

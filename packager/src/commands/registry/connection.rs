@@ -10,7 +10,7 @@ use oci_client::client::{Certificate, CertificateEncoding, ClientConfig, ClientP
 use rustls::pki_types::CertificateDer;
 
 use super::Credentials;
-use crate::commands::files;
+use crate::commands::certificates;
 use crate::console::Console;
 
 /// The flags.
@@ -59,7 +59,7 @@ impl ConnectionArgs {
             certificates: self
                 .ca_file
                 .as_deref()
-                .map_or(Ok(Vec::new()), files::read_certificates)?,
+                .map_or(Ok(Vec::new()), certificates::read)?,
             any_certificate: self.insecure_skip_tls_verify,
             user,
             timeout: Duration::from_secs(self.timeout),
