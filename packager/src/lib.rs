@@ -19,6 +19,7 @@ pub mod render;
 pub mod resource;
 mod settings;
 mod spelling;
+mod text;
 
 use std::ffi::OsString;
 

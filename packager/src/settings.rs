@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use serde_saphyr::UserMessageFormatter;
 
 use crate::spelling;
+use crate::text::one_line;
 
 /// The longest configuration with a readable table of servers, in octets.
 const LONGEST_READABLE: usize = 16 << 10;
@@ -29,7 +30,7 @@ impl Settings {
             return Ok(Self::default());
         }
         let value: Value = serde_saphyr::from_str(text)
-            .map_err(|error| anyhow::anyhow!("{}", one_line(&error)))
+            .map_err(|error| anyhow::anyhow!(yaml_problem(&error)))
             .context("reading it as YAML")?;
         match value {
             Value::Null => Ok(Self::default()),
@@ -178,10 +179,11 @@ fn spell_out(action: &mut Value) {
     }
 }
 
-/// The parser's message for users, without its picture of the text.
-pub(crate) fn one_line(error: &serde_saphyr::Error) -> String {
-    let message = error
-        .without_snippet()
-        .render_with_formatter(&UserMessageFormatter);
-    message.lines().map(str::trim).collect::<Vec<_>>().join(" ")
+/// The message of the YAML parser in one line, without its excerpt of the text.
+pub(crate) fn yaml_problem(error: &serde_saphyr::Error) -> String {
+    one_line(
+        &error
+            .without_snippet()
+            .render_with_formatter(&UserMessageFormatter),
+    )
 }

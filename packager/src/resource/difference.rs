@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use similar::TextDiff;
 
 use super::{Resource, to_yaml};
-use crate::settings::{Settings, one_line};
+use crate::settings::{Settings, yaml_problem};
 
 /// What the API server keeps in `metadata`.
 const SERVERS_METADATA: [&str; 6] = [
@@ -61,7 +61,7 @@ pub(crate) fn difference(resource: &Resource, text: &str, origin: &str) -> Resul
 /// The resources of a text: its documents, and the items of lists.
 fn documents(text: &str) -> Result<Vec<Value>> {
     let documents: Vec<Value> = serde_saphyr::from_multiple(text)
-        .map_err(|error| anyhow::anyhow!("{}", one_line(&error)))
+        .map_err(|error| anyhow::anyhow!(yaml_problem(&error)))
         .context("reading it as YAML")?;
     Ok(documents.into_iter().flat_map(items).collect())
 }
