@@ -1,18 +1,19 @@
-//! The subcommands: one module each, with its arguments and what it does. A command loads, makes
-//! one pure call and prints; this is where all the input and output is.
+//! The subcommands, one module for each. A command reads its input, calls pure functions and prints the
+//! result. All input and output of the program is here.
 
 mod assumptions;
 mod build;
-mod candidate;
 mod certificates;
 mod check;
 mod cluster;
 mod completions;
 mod explain;
 mod files;
+mod image_source;
 mod inputs;
 mod inspect;
 mod layout;
+mod load_check;
 mod man;
 mod manifest;
 mod merge;
@@ -78,11 +79,11 @@ impl Cli {
     }
 }
 
-/// The form of a report.
+/// The output format of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum ReportFormat {
-    /// Text for people; it may change.
+    /// Text for people; it may change
     Text,
-    /// JSON for programs.
+    /// JSON for programs
     Json,
 }

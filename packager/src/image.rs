@@ -14,6 +14,7 @@ use serde_json::json;
 
 use crate::digest::sha256;
 
+pub(crate) mod docker_hub;
 pub(crate) mod manifest;
 pub mod media_type;
 

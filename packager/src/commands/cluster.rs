@@ -133,7 +133,7 @@ fn note_limits(scope: Scope<'_>, served: &Served, console: &mut Console<'_>) {
     }
     if !scope.namespaces.is_empty() {
         console.say(format_args!(
-            "note: only resources in namespace {} are considered",
+            "note: only resources in these namespaces are considered: {}",
             scope.namespaces.join(", ")
         ));
     }

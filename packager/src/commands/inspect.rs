@@ -1,12 +1,12 @@
-//! `packager inspect`: would Envoy load this module?
+//! `packager inspect`: the contents of a module, and whether Envoy would load it.
 
 use std::io::Write;
 
 use anyhow::Result;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::ReportFormat;
-use super::candidate::Candidate;
+use super::load_check::LoadCheck;
 use super::registry::ConnectionArgs;
 use super::verify::write_image;
 use crate::console::{Console, ExitStatus};
@@ -32,33 +32,38 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> {
     let connection = args.connection.read(console)?;
-    let candidate = Candidate::read(&args.subject, &connection, NEWEST)?;
+    let check = LoadCheck::read(&args.subject, &connection, NEWEST)?;
     match args.output {
-        ReportFormat::Text => write_text(&candidate, console.out)?,
-        ReportFormat::Json => {
-            let mut report = json!(candidate.module);
-            if report.is_null() {
-                report = json!({});
-            }
-            if let Some(report) = report.as_object_mut() {
-                let reasons = candidate.problems.iter().map(|problem| &problem.message);
-                report.insert("problems".into(), reasons.cloned().collect());
-                if let Some(image) = &candidate.image {
-                    report.insert("image".into(), json!(image));
-                }
-            }
-            writeln!(console.out, "{report}")?;
-        }
+        ReportFormat::Text => write_text(&check, console.out)?,
+        ReportFormat::Json => writeln!(console.out, "{}", as_json(&check))?,
     }
-    Ok(candidate.status())
+    Ok(check.status())
 }
 
-fn write_text(candidate: &Candidate, out: &mut dyn Write) -> Result<()> {
-    write_image(candidate, out)?;
-    if let Some(report) = &candidate.module {
+/// The report of the module, with the problems and the facts of the image among its keys.
+fn as_json(check: &LoadCheck) -> Value {
+    let mut report = match json!(check.module) {
+        Value::Object(report) => report,
+        _ => Map::new(),
+    };
+    let problems: Vec<&str> = check
+        .problems
+        .iter()
+        .map(|problem| problem.message.as_str())
+        .collect();
+    report.insert("problems".into(), json!(problems));
+    if let Some(image) = &check.image {
+        report.insert("image".into(), json!(image));
+    }
+    Value::Object(report)
+}
+
+fn write_text(check: &LoadCheck, out: &mut dyn Write) -> Result<()> {
+    write_image(check, out)?;
+    if let Some(report) = &check.module {
         write_module(report, out)?;
     }
-    for problem in &candidate.problems {
+    for problem in &check.problems {
         writeln!(out, "Envoy would not load it: {}", problem.message)?;
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! How registries are reached: the flags that every command has which speaks to one.
+//! The flags of all commands that use a registry.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,7 +13,6 @@ use super::Credentials;
 use crate::commands::certificates;
 use crate::console::Console;
 
-/// The flags.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Registry")]
 pub(crate) struct ConnectionArgs {
@@ -38,7 +37,7 @@ pub(crate) struct ConnectionArgs {
     timeout: u64,
 }
 
-/// The flags, read.
+/// The settings of the flags.
 pub(crate) struct Connection {
     plain_http: bool,
     pub(super) certificates: Vec<CertificateDer<'static>>,
@@ -48,11 +47,11 @@ pub(crate) struct Connection {
 }
 
 impl ConnectionArgs {
-    /// Reads what the flags name.
+    /// Reads the files and the password that the flags name.
     pub(crate) fn read(&self, console: &mut Console<'_>) -> Result<Connection> {
         let user = match &self.username {
             None => None,
-            Some(name) => Some(Credentials::of_user(name, &password(console)?)),
+            Some(name) => Some(Credentials::from_flags(name, &password(console)?)),
         };
         Ok(Connection {
             plain_http: self.plain_http,
@@ -76,7 +75,7 @@ fn password(console: &mut Console<'_>) -> Result<String> {
     let password = text.trim_end_matches(['\r', '\n']);
     if password.is_empty() {
         bail!(Advice::new(
-            "reading the password from standard input: there is none",
+            "reading the password from standard input: it is empty",
             "give a file or a pipe, such as --password-stdin < token"
         ));
     }
@@ -86,17 +85,20 @@ fn password(console: &mut Console<'_>) -> Result<String> {
 impl Connection {
     /// The client's settings for the registry of a reference.
     pub(super) fn client_config(&self, reference: &Reference) -> ClientConfig {
-        let certificate = |der: &CertificateDer<'_>| Certificate {
-            encoding: CertificateEncoding::Der,
-            data: der.to_vec(),
-        };
         ClientConfig {
             protocol: match self.scheme(reference) {
                 "http" => ClientProtocol::Http,
                 _ => ClientProtocol::Https,
             },
             accept_invalid_certificates: self.any_certificate,
-            extra_root_certificates: self.certificates.iter().map(certificate).collect(),
+            extra_root_certificates: self
+                .certificates
+                .iter()
+                .map(|der| Certificate {
+                    encoding: CertificateEncoding::Der,
+                    data: der.to_vec(),
+                })
+                .collect(),
             connect_timeout: Some(self.timeout),
             read_timeout: Some(self.timeout),
             user_agent: super::USER_AGENT,
@@ -114,7 +116,7 @@ impl Connection {
         }
     }
 
-    /// Who the registry of a reference is told that we are.
+    /// The credentials for the registry of a reference: of the flags, else of the files.
     pub(super) fn credentials(&self, reference: &Reference) -> Result<Credentials> {
         self.user
             .clone()
@@ -122,7 +124,7 @@ impl Connection {
     }
 }
 
-/// Whether the registry is on this machine, where nobody has certificates.
+/// Whether the registry is on this machine. Such a registry rarely has a certificate.
 fn is_local(reference: &Reference) -> bool {
     let registry = reference.resolve_registry();
     let host = registry.rsplit_once(':').map_or(registry, |(host, _)| host);
