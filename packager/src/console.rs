@@ -1,4 +1,4 @@
-//! What a command says, and how it ends.
+//! The streams and the exit status of a command.
 
 use std::fmt;
 use std::io::{self, BufRead, Write};
@@ -7,26 +7,26 @@ use std::process::ExitCode;
 use gateway::advice::Advice;
 use rule::Faults;
 
-/// The streams of a command: `out` is data, `talk` is for people.
+/// The streams of a command. Data goes to `out`, messages for people go to `talk`.
 pub struct Console<'w> {
-    /// Standard input.
+    /// Standard input, for arguments that are `-`.
     pub input: &'w mut dyn BufRead,
     /// Standard output.
     pub out: &'w mut dyn Write,
     /// Standard error.
     pub talk: &'w mut dyn Write,
-    /// Whether somebody watches standard error.
+    /// Whether standard error is a terminal.
     pub is_watched: bool,
 }
 
-/// How a command ends; the same for every command.
+/// The result of a command as an exit status, with the same meaning for every command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExitStatus {
-    /// 0: yes, clean, done.
+    /// 0: the command succeeded.
     Yes,
-    /// 1: the answer is no.
+    /// 1: the check failed.
     No,
-    /// 2: it could not be told or done.
+    /// 2: the command could not do its work.
     Unable,
 }
 
@@ -41,19 +41,19 @@ impl From<ExitStatus> for ExitCode {
 }
 
 impl Console<'_> {
-    /// Tells people something. Nobody may be listening any more, and that is no error.
+    /// Prints a message. A closed stderr is not an error.
     pub(crate) fn say(&mut self, line: impl fmt::Display) {
         let _ = writeln!(self.talk, "{line}");
     }
 
-    /// Says what is being done, to somebody who watches.
+    /// Prints progress, on a terminal only.
     pub(crate) fn progress(&mut self, line: impl fmt::Display) {
         if self.is_watched {
             self.say(line);
         }
     }
 
-    /// Says what is being done in a line that the next one takes the place of, to somebody who watches.
+    /// Prints progress in a line that the next step overwrites, on a terminal only.
     pub(crate) fn step(&mut self, line: impl fmt::Display) {
         if self.is_watched {
             let _ = write!(self.talk, "\r{line}\x1b[K");
@@ -61,7 +61,7 @@ impl Console<'_> {
         }
     }
 
-    /// Removes that line.
+    /// Erases the line of the last step.
     pub(crate) fn end_steps(&mut self) {
         if self.is_watched {
             let _ = write!(self.talk, "\r\x1b[K");
@@ -69,7 +69,7 @@ impl Console<'_> {
         }
     }
 
-    /// Prints help and version where they were asked for, and what is wrong with the usage.
+    /// Prints help and version to stdout if the user asked for them, and usage errors to stderr.
     pub(crate) fn usage(&mut self, error: &clap::Error) -> ExitStatus {
         if error.use_stderr() {
             self.say(error.render().to_string().trim_end());
@@ -81,32 +81,39 @@ impl Console<'_> {
         }
     }
 
-    /// One line per error, and the hint where there is one.
+    /// Prints an error in one line, with its hint if it has one.
     pub(crate) fn failure(&mut self, error: &anyhow::Error) -> ExitStatus {
+        // The reader has the data that it wanted.
         if is_broken_pipe(error) {
             return ExitStatus::Yes;
         }
         match error.downcast_ref::<Faults>() {
             None => self.say(format_args!("error: {error:#}")),
-            // The context of faults is where they are; each fault is an error of its own.
+            // The outer error names the resource or the file, and each fault gets a line of its own.
             Some(faults) => {
                 for fault in faults.iter() {
                     self.say(format_args!("error: {error}: {fault}"));
                 }
             }
         }
-        // As the context of another error, or as an error that others are the context of.
-        let advice = error.downcast_ref::<Advice>();
-        let advice = advice.or_else(|| error.chain().find_map(|cause| cause.downcast_ref()));
-        if let Some(advice) = advice {
+        if let Some(advice) = advice(error) {
             self.say(format_args!("hint: {}", advice.hint));
         }
         ExitStatus::Unable
     }
 }
 
-/// Whoever read the output has seen enough.
+/// The advice of an error: it may be the context of another error, or have a context itself.
+fn advice(error: &anyhow::Error) -> Option<&Advice> {
+    error
+        .downcast_ref()
+        .or_else(|| error.chain().find_map(|cause| cause.downcast_ref()))
+}
+
+/// Whether the reader of the output has closed it, as `head` does.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    let cause = error.root_cause().downcast_ref::<io::Error>();
-    cause.is_some_and(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+    error
+        .root_cause()
+        .downcast_ref::<io::Error>()
+        .is_some_and(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
 }

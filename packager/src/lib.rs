@@ -1,12 +1,13 @@
 //! The operator's side of sni-guard: builds the filter, packages it as an image that gateways load,
 //! writes the resource that names the image, and explains what the filter will decide.
 //!
-//! [`commands`] has one module per subcommand and all the input and output. What they call is pure:
-//! [`module`] knows WebAssembly and what Envoy wants of it, [`image`] the OCI image, [`resource`]
-//! the Kubernetes resource, [`settings`] the filter's configuration as people write it. [`render`]
-//! writes reports and plans in several forms, [`manual`] makes the manual pages, and [`spelling`]
-//! guesses what was meant. What gateways make of resources, what is wrong with that and how to merge
-//! servers is [`gateway`]'s. The decisions are [`rule`]'s, the same code that the filter runs.
+//! The module `commands` has one module for each subcommand, and all input and output. The other modules
+//! are pure: [`module`] inspects and trims WebAssembly for Envoy, [`image`] makes and reads OCI images,
+//! [`resource`] writes Kubernetes resources, and `settings` reads the filter's configuration as people write
+//! it. [`render`] writes reports and plans in several formats, `exit_meanings` and `manual` write help and
+//! manual pages, `spelling` finds the word that a typing error stands for, and `text` shortens texts of other
+//! programs. The crate [`gateway`] computes what gateways do with resources. The crate [`rule`] makes the
+//! decisions, with the same code that the filter runs.
 
 mod commands;
 pub mod console;

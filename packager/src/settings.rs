@@ -13,18 +13,19 @@ use serde_saphyr::UserMessageFormatter;
 use crate::spelling;
 use crate::text::one_line;
 
-/// The longest configuration with a readable table of servers, in octets.
+/// The longest configuration with a readable table of servers, in octets. Envoy keeps the configuration for
+/// each filter chain, so a longer table is written in the compact form.
 const LONGEST_READABLE: usize = 16 << 10;
 
-/// A configuration that was not checked yet.
+/// A configuration that may be invalid.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Settings(Map<String, Value>);
 
 impl Settings {
-    /// Reads YAML, of which JSON is a part. An empty text is an empty configuration.
+    /// Reads YAML or JSON. An empty text is an empty configuration.
     ///
     /// # Errors
-    /// The text is no YAML, or not a map.
+    /// The text is not YAML, or not a map.
     pub(crate) fn parse(text: &str) -> Result<Self> {
         if text.trim().is_empty() {
             return Ok(Self::default());
@@ -36,9 +37,9 @@ impl Settings {
             Value::Null => Ok(Self::default()),
             Value::Object(map) => Ok(Self(map)),
             other => {
-                // The check names what was expected instead.
+                // The error of the check names the expected type.
                 Config::parse(&Document::deserialize(other)?)?;
-                bail!("it is not a map")
+                bail!("expected a map")
             }
         }
     }
@@ -48,8 +49,8 @@ impl Settings {
         self.0.insert(key.to_owned(), value.into());
     }
 
-    /// Lists servers. A table that would make the settings longer than `LONGEST_READABLE` is
-    /// written in the compact form.
+    /// Sets the list of servers, in the compact form if the settings would be longer than
+    /// `LONGEST_READABLE` otherwise.
     pub(crate) fn set_servers(&mut self, servers: &BTreeMap<String, Vec<String>>) {
         if servers.is_empty() {
             return;
@@ -61,7 +62,7 @@ impl Settings {
         }
     }
 
-    /// The hosts of each listed server, sorted. `None` where the settings are invalid, or list none.
+    /// The hosts of each listed server, sorted. `None` if the settings are invalid, or list no servers.
     #[must_use]
     pub(crate) fn servers(&self) -> Option<Vec<Vec<String>>> {
         let config = self.check().ok()?;
@@ -96,10 +97,10 @@ impl Settings {
         }
     }
 
-    /// What the filter makes of the settings.
+    /// Checks the settings with the filter's own type.
     ///
     /// # Errors
-    /// [`rule::Faults`], all of them, as [`Advice`] where a word looks like a slip.
+    /// [`rule::Faults`] with every fault. The hint of an [`Advice`] corrects typing errors.
     pub(crate) fn check(&self) -> Result<Config> {
         let document = Document::deserialize(Value::Object(self.0.clone()))?;
         Config::parse(&document).map_err(|faults| {
@@ -113,27 +114,22 @@ impl Settings {
         })
     }
 
-    /// What was meant by keys and words that the rule does not know.
+    /// A question that corrects unknown keys and words, if they are similar to known ones.
     fn question(&self) -> Option<String> {
-        let keys = self
-            .0
-            .keys()
-            .map(|key| (key.as_str(), Config::KEYS.to_vec()));
-        let words = self.0.iter().flat_map(|(key, value)| {
-            texts(value)
-                .into_iter()
-                .map(|text| (text, Config::words(key)))
-        });
-        let unknown = keys
-            .chain(words)
-            .filter(|(word, known)| !known.contains(word));
-        let meant =
-            unknown.filter_map(|(word, known)| Some((word, spelling::nearest(word, known)?)));
-        spelling::question(meant)
+        let mut corrections = Vec::new();
+        for key in self.0.keys() {
+            corrections.extend(correction(key, &Config::KEYS));
+        }
+        for (key, value) in &self.0 {
+            let known = Config::words(key);
+            for word in texts(value) {
+                corrections.extend(correction(word, &known));
+            }
+        }
+        spelling::question(corrections)
     }
 
-    /// The settings as a resource holds them: actions are words, even where they were written as
-    /// the booleans that YAML 1.1 makes of `on` and `off`.
+    /// The settings for a resource. Actions are words: in YAML 1.1, `on` and `off` are booleans.
     #[must_use]
     pub(crate) fn into_value(mut self) -> Value {
         if let Some(action) = self.0.get_mut("action") {
@@ -145,7 +141,7 @@ impl Settings {
         Value::Object(self.0)
     }
 
-    /// The same, and nothing for no settings: an empty object arrives as no configuration anyway.
+    /// The settings for a resource; `None` if they are empty, which means the same to the filter.
     #[must_use]
     pub(crate) fn into_configured(self) -> Option<Value> {
         (!self.0.is_empty()).then(|| self.into_value())
@@ -158,7 +154,15 @@ impl From<Map<String, Value>> for Settings {
     }
 }
 
-/// The texts of a value, in its list or in its map.
+/// An unknown word with the known word that is similar to it.
+fn correction<'w>(word: &'w str, known: &[&'static str]) -> Option<(&'w str, &'static str)> {
+    if known.contains(&word) {
+        return None;
+    }
+    Some((word, spelling::nearest(word, known.iter().copied())?))
+}
+
+/// The texts of a value: of its list or its map, or the value itself.
 fn texts(value: &Value) -> Vec<&str> {
     match value {
         Value::Array(items) => items.iter().filter_map(Value::as_str).collect(),
@@ -168,15 +172,12 @@ fn texts(value: &Value) -> Vec<&str> {
 }
 
 fn spell_out(action: &mut Value) {
-    if let Value::Bool(enforced) = action {
-        *action = if *enforced {
-            Action::Enforce
-        } else {
-            Action::Off
-        }
-        .name()
-        .into();
-    }
+    let word = match action {
+        Value::Bool(true) => Action::Enforce,
+        Value::Bool(false) => Action::Off,
+        _ => return,
+    };
+    *action = word.name().into();
 }
 
 /// The message of the YAML parser in one line, without its excerpt of the text.
