@@ -1,5 +1,5 @@
-//! The WebAssembly module of the filter, as bytes: what it exports and imports, what Envoy wants of
-//! it, and how its needless exports go.
+//! The WebAssembly module of the filter, as bytes: inspection with the checks of Envoy, and removal of unused
+//! exports.
 
 pub mod host_functions;
 mod inspect;

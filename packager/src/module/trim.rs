@@ -1,23 +1,23 @@
-//! Removes the exports that a gateway would only waste time on.
+//! Removes exports that cost a gateway time.
 
 use anyhow::{Context, Result};
 use wasm_encoder::reencode::{Reencode, utils};
 use wasm_encoder::{ExportSection, Module};
 use wasmparser::{Export, Parser};
 
-/// What the filter needs of the SDK's exports. The SDK exports every callback of Proxy-Wasm, and
-/// Envoy calls whatever is exported, for each request.
+/// The exports of the SDK that the filter needs. The SDK exports every callback of Proxy-Wasm, and Envoy calls
+/// every exported callback for each request.
 const KEPT: [&str; 2] = ["memory", "_initialize"];
 
-/// The filter's own callbacks are exported under this prefix, and go by Envoy's afterwards, in the
-/// place of the SDK's.
+/// The prefix of the filter's own callbacks. They are renamed to Envoy's prefix and replace the callbacks of
+/// the SDK.
 pub(super) const OWN: &str = "sni_guard_on_";
 const ENVOYS: &str = "proxy_on_";
 
-/// The module with just the callbacks that the filter uses.
+/// The module with only the callbacks that the filter uses.
 ///
 /// # Errors
-/// The bytes are no module.
+/// The bytes are not a module.
 pub(crate) fn trim_exports(wasm: &[u8]) -> Result<Vec<u8>> {
     let mut module = Module::new();
     Trim.parse_core_module(&mut module, Parser::new(0), wasm)
@@ -46,11 +46,9 @@ impl Reencode for Trim {
                 },
             );
         }
-        let kept = KEPT.contains(&export.name) || export.name.starts_with("proxy_abi_version_");
-        if kept {
-            utils::parse_export(self, exports, export)
-        } else {
-            Ok(())
+        if KEPT.contains(&export.name) || export.name.starts_with("proxy_abi_version_") {
+            return utils::parse_export(self, exports, export);
         }
+        Ok(())
     }
 }

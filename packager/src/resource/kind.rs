@@ -1,4 +1,4 @@
-//! The kinds of resource, and where each has its fields.
+//! The kinds of resources, and the paths of their fields.
 
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
@@ -6,15 +6,13 @@ use clap::builder::PossibleValue;
 /// A kind of resource that the packager writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ManifestKind {
-    /// One that has a gateway run the filter.
+    /// A kind that runs the filter on a gateway.
     Filter(Kind),
-    /// Istio's own access control, which is a boundary where the filter is none.
+    /// Istio's access control, a security boundary for hosts with mutual TLS.
     AuthorizationPolicy,
 }
 
 impl ManifestKind {
-    /// The name of the kind.
-    #[must_use]
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Filter(kind) => kind.name(),
@@ -22,8 +20,7 @@ impl ManifestKind {
         }
     }
 
-    /// Whether istiod reads it.
-    #[must_use]
+    /// Whether istiod reads the kind.
     pub(crate) fn is_istio(self) -> bool {
         match self {
             Self::Filter(kind) => kind.is_istio(),
@@ -53,28 +50,26 @@ impl ValueEnum for ManifestKind {
             Self::Filter(kind) => kind.to_possible_value(),
             Self::AuthorizationPolicy => {
                 Some(PossibleValue::new(self.name()).help(
-                    "Istio; not the filter, but the boundary for hosts with mutual TLS (SG103)",
+                    "Istio; the boundary for hosts with mutual TLS (SG103), without the filter",
                 ))
             }
         }
     }
 }
 
-/// A kind of resource that has a gateway run the filter.
+/// A kind of resource that runs the filter on a gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 #[value(rename_all = "PascalCase")]
 pub(crate) enum Kind {
     /// Istio, every release
     WasmPlugin,
-    /// Istio from 1.30 on, which turns every `WasmPlugin` into one
+    /// Istio from 1.30 on, which converts every `WasmPlugin` to this kind
     TrafficExtension,
     /// Envoy Gateway
     EnvoyExtensionPolicy,
 }
 
 impl Kind {
-    /// The name of the kind.
-    #[must_use]
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::WasmPlugin => "WasmPlugin",
@@ -83,13 +78,15 @@ impl Kind {
         }
     }
 
-    /// Whether istiod reads it.
-    #[must_use]
+    /// Whether istiod reads the kind.
     pub(crate) fn is_istio(self) -> bool {
-        self != Self::EnvoyExtensionPolicy
+        match self {
+            Self::WasmPlugin | Self::TrafficExtension => true,
+            Self::EnvoyExtensionPolicy => false,
+        }
     }
 
-    /// The path of the image's reference.
+    /// The path of the reference to the image.
     pub(super) fn url_path(self) -> &'static str {
         match self {
             Self::WasmPlugin => "spec.url",
@@ -107,7 +104,7 @@ impl Kind {
         }
     }
 
-    /// The path of what a gateway does without the module.
+    /// The path of the failure strategy.
     pub(super) fn failure_path(self) -> &'static str {
         match self {
             Self::WasmPlugin => "spec.failStrategy",

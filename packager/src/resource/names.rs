@@ -1,5 +1,5 @@
-//! Names and labels as the API server takes them (Kubernetes
-//! `apimachinery/pkg/util/validation/validation.go`). The error of each type is what was expected.
+//! Names and labels as the API server accepts them (Kubernetes
+//! `apimachinery/pkg/util/validation/validation.go`). The error of each type describes the expected form.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,7 +15,7 @@ pub(crate) struct ObjectName(String);
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Namespace(String);
 
-/// Labels that pods may have.
+/// Labels of pods.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Labels(BTreeMap<String, String>);
 
@@ -26,7 +26,7 @@ impl ObjectName {
     /// Reads a name.
     ///
     /// # Errors
-    /// The API server refuses it.
+    /// The API server would refuse the name.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         if is_subdomain(text) {
             return Ok(Self(text.to_owned()));
@@ -42,7 +42,7 @@ impl Namespace {
     /// Reads a name.
     ///
     /// # Errors
-    /// The API server refuses it.
+    /// The API server would refuse the name.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         if is_label(text) {
             return Ok(Self(text.to_owned()));
@@ -55,8 +55,8 @@ impl Namespace {
 }
 
 impl Labels {
-    /// Reads keys and values. The faults are all labels that no pod can have: a selector with one
-    /// of them matches nothing. `path` is where they are in the resource.
+    /// Reads keys and values. There is a fault for every label that no pod can have: a selector with such a
+    /// label matches no pod. `path` is the path of the labels in the resource.
     pub(super) fn parse(pairs: &[(String, String)], path: &str) -> (Self, Vec<Fault>) {
         let (mut labels, mut faults) = (BTreeMap::new(), Vec::new());
         for (key, value) in pairs {
@@ -75,7 +75,7 @@ impl Labels {
                     problem,
                 });
             } else if labels.insert(key.clone(), value.clone()).is_some() {
-                let problem = "it is given twice, and a pod has one value for it".into();
+                let problem = "given twice, but a pod has one value for each label".into();
                 faults.push(Fault {
                     path: format!("{path}[{key}]"),
                     problem,
@@ -85,7 +85,6 @@ impl Labels {
         (Self(labels), faults)
     }
 
-    /// Keys and values.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0
             .iter()
@@ -132,11 +131,13 @@ fn is_name_part(text: &str) -> bool {
     text.len() <= 63 && is_word(text, |octet| octet.is_ascii_alphanumeric(), b"-_.")
 }
 
-/// Whether a text has letters at both ends, and letters or some others between.
+/// Whether a text has letters at both ends, and only letters and `others` between them.
 fn is_word(text: &str, is_letter: impl Fn(u8) -> bool, others: &[u8]) -> bool {
-    let at_end = |octet: Option<u8>| octet.is_some_and(&is_letter);
-    at_end(text.bytes().next())
-        && at_end(text.bytes().last())
+    let (Some(first), Some(last)) = (text.bytes().next(), text.bytes().last()) else {
+        return false;
+    };
+    is_letter(first)
+        && is_letter(last)
         && text
             .bytes()
             .all(|octet| is_letter(octet) || others.contains(&octet))
