@@ -161,14 +161,12 @@ pub(crate) fn with_exit_statuses(command: Command) -> Command {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::exit_statuses;
-    use crate::commands::Cli;
+    use crate::command_line;
 
     #[test]
     fn every_command_has_exit_statuses() {
-        let command = Cli::command();
+        let command = command_line();
         assert!(!exit_statuses(command.get_name()).is_empty());
         for subcommand in command.get_subcommands() {
             let name = subcommand.get_name();

@@ -190,12 +190,12 @@ fn what_envoy_refuses_is_a_problem() {
         (
             "misspelt",
             sketch().importing("env", "proxy_lag", log.clone()),
-            "nothing that Envoy",
+            "Envoy does not offer",
         ),
         (
             "elsewhere",
             sketch().importing("envoy", "proxy_log", log),
-            "nothing that Envoy",
+            "Envoy does not offer",
         ),
         (
             "signature",
@@ -205,7 +205,7 @@ fn what_envoy_refuses_is_a_problem() {
         (
             "another version's",
             sketch().importing("env", "proxy_clear_route_cache", (vec![], vec![i32])),
-            "nothing that Envoy",
+            "Envoy does not offer",
         ),
         (
             "no marker",
@@ -245,7 +245,7 @@ fn what_could_not_run_is_a_problem() {
         ),
         (
             sketch().exporting("sni_guard_on_configure"),
-            "it was compiled only: `packager build` gives the filter's callbacks their names",
+            "it was compiled by cargo only: `packager build` renames the callbacks of the filter",
         ),
     ] {
         let wasm = sketch.encode();

@@ -215,7 +215,7 @@ reset: ended without an answer: no TLS server has the name, or it has no certifi
     assert_eq!(run.out, expected);
     assert_eq!(
         run.talk,
-        "note: no pods of istio-system/istio=ingressgateway in the input, some are assumed\n"
+        "note: the input has no pods of istio-system/istio=ingressgateway, so it is assumed that there are some\n"
     );
     let run = probe(&connect, "c.example.com", &[A], &[]);
     assert!(
@@ -369,7 +369,7 @@ fn client_certificates() {
             refused.talk
         );
         let said =
-            "with SNI b.example.com: the server demands a client certificate\nhint: give one";
+            "with SNI b.example.com: the server requires a client certificate\nhint: give a certificate";
         assert!(refused.talk.contains(said), "{}", refused.talk);
     }
     let pair = &gateways.certificate;

@@ -49,7 +49,7 @@ fn refuse_second_table(
     let flag = flags::flag_of(source);
     let hint = "use only one of the two";
     if settings.has("servers") {
-        let message = format!("{name}: the configuration lists servers, and {flag} lists them too");
+        let message = format!("{name} lists servers, and {flag} lists them too");
         bail!(Advice::new(message, hint));
     }
     if matches!(config.rule(), Rule::Exact) {
