@@ -18,12 +18,12 @@ pub struct Leases {
     leases: Vec<Lease>,
 }
 
-/// A configuration, among all of an Envoy.
+/// The identity of a configuration among all configurations of an Envoy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// Tells plugins apart.
+    /// The hash of the name of the plugin.
     pub plugin: u64,
-    /// Tells the configurations of a plugin apart.
+    /// The hash of the text of the configuration.
     pub text: u64,
 }
 
@@ -55,15 +55,15 @@ impl Leases {
         Self { counted, leases }
     }
 
-    /// The list as octets.
+    /// The list in octets, for Envoy's shared data.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let leases = self
-            .leases
-            .iter()
-            .flat_map(|lease| [lease.id.plugin, lease.id.text, lease.renewed]);
         std::iter::once(self.counted)
-            .chain(leases)
+            .chain(
+                self.leases
+                    .iter()
+                    .flat_map(|lease| [lease.id.plugin, lease.id.text, lease.renewed]),
+            )
             .flat_map(u64::to_le_bytes)
             .collect()
     }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use rule::{Config, Decision, Misdirection};
 
-/// What a line says.
+/// The content of a line.
 #[derive(Clone, Copy, Debug)]
 pub struct Mismatch<'a> {
     /// The configuration, for the labels of the two servers.

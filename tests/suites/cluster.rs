@@ -135,7 +135,7 @@ fn a_kind_may_be_in_another_version_than_the_preferred_one() {
     );
 }
 
-const ASSUMED: &str = "note: the input has no pods of istio-system/*, so it is assumed that there are some\n";
+const ASSUMED: &str = "note: no pods of istio-system/* in the input, some are assumed\n";
 
 /// The first page, or the second; the API server forgets lists before their end, so many times.
 fn forgetful(times: usize) -> impl Fn(&str) -> (u16, String) + Send + Sync {

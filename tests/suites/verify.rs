@@ -266,7 +266,11 @@ fn layers_that_no_gateway_takes() {
     layer_refused("application/wasm", &module, "media type application/wasm");
     layer_refused(media_type::ARTIFACT_MODULE, &module, "media type");
     layer_refused(media_type::LAYER, &module, "not a gzipped tar");
-    layer_refused(media_type::LAYER, &good[..good.len() / 2], "not a gzipped tar");
+    layer_refused(
+        media_type::LAYER,
+        &good[..good.len() / 2],
+        "not a gzipped tar",
+    );
     layer_refused(
         media_type::LAYER,
         &gzip(&archive("filter.wasm", &module)),

@@ -35,7 +35,7 @@ impl Gauged {
         }
     }
 
-    /// The configuration begins.
+    /// Registers the configuration when it starts.
     ///
     /// Whatever Envoy refuses here, the gauge is less current and nothing else changes.
     pub(crate) fn start(&self) {
@@ -49,7 +49,7 @@ impl Gauged {
         });
     }
 
-    /// The configuration is still there.
+    /// Renews the lease of the configuration, or removes old ones.
     pub(crate) fn tick(&self) {
         // The change below runs again if another worker was faster. That is not another tick.
         let lagged = self.lags.get();

@@ -15,7 +15,7 @@ pub(crate) fn note_all<'m>(
             // Only a Service shows to which target port a port of the Gateway is mapped.
             if listener.is_tls() && !listener.port_is_certain {
                 console.say(format_args!(
-                    "note: a Service that is not in the input may map port {} of {} to another port",
+                    "note: port {} of {} may be mapped to another by a Service that is not in the input",
                     listener.port,
                     workload.full_name()
                 ));
@@ -29,7 +29,7 @@ pub(crate) fn note_pods(workload: &Workload, console: &mut Console<'_>) {
     if workload.is_assumed {
         let name = workload.full_name();
         console.say(format_args!(
-            "note: the input has no pods of {name}, so it is assumed that there are some"
+            "note: no pods of {name} in the input, some are assumed"
         ));
     }
 }

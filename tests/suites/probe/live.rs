@@ -215,7 +215,7 @@ reset: ended without an answer: no TLS server has the name, or it has no certifi
     assert_eq!(run.out, expected);
     assert_eq!(
         run.talk,
-        "note: the input has no pods of istio-system/istio=ingressgateway, so it is assumed that there are some\n"
+        "note: no pods of istio-system/istio=ingressgateway in the input, some are assumed\n"
     );
     let run = probe(&connect, "c.example.com", &[A], &[]);
     assert!(
@@ -368,8 +368,7 @@ fn client_certificates() {
             "{}",
             refused.talk
         );
-        let said =
-            "with SNI b.example.com: the server requires a client certificate\nhint: give a certificate";
+        let said = "with SNI b.example.com: the server requires a client certificate\nhint: give a certificate";
         assert!(refused.talk.contains(said), "{}", refused.talk);
     }
     let pair = &gateways.certificate;
