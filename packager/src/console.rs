@@ -71,6 +71,7 @@ impl Console<'_> {
 
     /// Prints help and version to stdout if the user asked for them, and usage errors to stderr.
     pub(crate) fn usage(&mut self, error: &clap::Error) -> ExitStatus {
+        // Help and version are results, not errors.
         if error.use_stderr() {
             self.say(error.render().to_string().trim_end());
             return ExitStatus::Unable;

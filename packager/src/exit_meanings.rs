@@ -147,6 +147,7 @@ pub(crate) fn exit_statuses(name: &str) -> Vec<(u8, &'static str)> {
 /// The command with a paragraph on its exit statuses at the end of its help, and the same for its
 /// subcommands.
 pub(crate) fn with_exit_statuses(command: Command) -> Command {
+    // clap prints the paragraphs in the order of the text, and the statuses come last.
     let mut help = command
         .get_after_help()
         .map(ToString::to_string)

@@ -115,6 +115,7 @@ impl Image {
             media_type::ARTIFACT_CONFIG,
             serde_json::to_vec(&json!({ "type": "envoy_proxy" }))?,
         );
+        // An artifact has no tar, so the configuration names its layers.
         let content = [runtime.digest.clone(), layer.digest.clone()];
         let config = Blob::new(media_type::CONFIG, config(&content, annotations, time)?);
         let layers = [&runtime, &layer];
@@ -167,6 +168,7 @@ fn manifest(
         "config": config.descriptor(),
         "layers": layers,
     });
+    // An empty key would change the digest, so it is left out.
     if let Some((manifest, annotations)) = manifest.as_object_mut().zip(annotations) {
         manifest.insert("annotations".into(), json!(annotations));
     }
@@ -179,6 +181,7 @@ fn tar(module: &[u8], time: u32) -> Result<Vec<u8>> {
     header.set_entry_type(tar::EntryType::Regular);
     header.set_size(u64::try_from(module.len())?);
     header.set_mode(0o644);
+    // Owner and mode are fixed, so that the tar does not depend on the machine.
     header.set_uid(0);
     header.set_gid(0);
     header.set_mtime(u64::from(time));

@@ -31,6 +31,7 @@ use crate::console::{Console, ExitStatus};
 
 /// Runs the command line `args`, the program's name first.
 pub fn run(args: impl IntoIterator<Item = OsString>, console: &mut Console<'_>) -> ExitStatus {
+    // clap's errors include --help and --version, which are not failures.
     let cli = match parse(args) {
         Ok(cli) => cli,
         Err(error) => return console.usage(&error),

@@ -8,6 +8,7 @@ use packager::console::Console;
 fn main() -> ExitCode {
     let (mut stdin, mut stdout, mut stderr) =
         (io::stdin().lock(), io::stdout().lock(), io::stderr().lock());
+    // Progress is for terminals only: logs would fill up with it.
     let is_watched = stderr.is_terminal();
     let mut console = Console {
         input: &mut stdin,

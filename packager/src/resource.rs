@@ -88,5 +88,6 @@ pub fn to_yaml(value: &impl Serialize) -> Result<String> {
 
 /// Long strings stay in one line, so that a search for an image finds it.
 fn one_line_strings() -> SerializerOptions {
+    // A block scalar would split a long reference over several lines.
     serde_saphyr::ser_options! { prefer_block_scalars: false }
 }

@@ -52,6 +52,7 @@ impl Settings {
     /// Sets the list of servers, in the compact form if the settings would be longer than
     /// `LONGEST_READABLE` otherwise.
     pub(crate) fn set_servers(&mut self, servers: &BTreeMap<String, Vec<String>>) {
+        // An empty table would differ from no table in a diff.
         if servers.is_empty() {
             return;
         }
@@ -102,6 +103,7 @@ impl Settings {
     /// # Errors
     /// [`rule::Faults`] with every fault. The hint of an [`Advice`] corrects typing errors.
     pub(crate) fn check(&self) -> Result<Config> {
+        // This is the parser of the filter, so the result is what the filter would use.
         let document = Document::deserialize(Value::Object(self.0.clone()))?;
         Config::parse(&document).map_err(|faults| {
             let faults = anyhow::Error::from(faults);
@@ -117,6 +119,7 @@ impl Settings {
     /// A question that corrects unknown keys and words, if they are similar to known ones.
     fn question(&self) -> Option<String> {
         let mut corrections = Vec::new();
+        // An unknown key and an unknown word may both be typing errors.
         for key in self.0.keys() {
             corrections.extend(correction(key, &Config::KEYS));
         }
@@ -132,6 +135,7 @@ impl Settings {
     /// The settings for a resource. Actions are words: in YAML 1.1, `on` and `off` are booleans.
     #[must_use]
     pub(crate) fn into_value(mut self) -> Value {
+        // The same action should look the same in every resource.
         if let Some(action) = self.0.get_mut("action") {
             spell_out(action);
         }

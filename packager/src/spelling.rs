@@ -10,6 +10,7 @@ pub(crate) fn nearest<'c>(
     candidates: impl IntoIterator<Item = &'c str>,
 ) -> Option<&'c str> {
     let word = word.to_lowercase();
+    // Short words allow one error, so that `of` still finds `off`.
     let allowed = word.chars().count().div_ceil(3);
     candidates
         .into_iter()

@@ -11,6 +11,7 @@ pub(crate) fn one_line(text: &str) -> String {
 /// The words of a text in one line, cut off after 300 characters.
 pub(crate) fn short_line(text: &str) -> String {
     let line = one_line(text);
+    // Cut at a character, not inside of one.
     match line.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}…", line.get(..end).unwrap_or_default()),
         None => line,

@@ -234,7 +234,7 @@ fn what_could_not_run_is_a_problem() {
     for (sketch, problem) in [
         (
             sketch().without("_initialize"),
-            "nothing starts it: it exports no function _initialize or _start",
+            "it cannot start: it exports no function _initialize or _start",
         ),
         (
             Sketch {

@@ -247,7 +247,7 @@ fn transport_security_is_as_the_flags_say() {
     );
     refused(
         &push(host(), &["--plain-http"]),
-        &["HTTPS server", "hint: the registry speaks TLS"],
+        &["HTTPS server", "hint: the registry uses TLS"],
     );
     refused(
         &push(plain.host(), &["--ca-file", ca]),
@@ -345,7 +345,7 @@ fn a_registry_that_says_when_is_asked_no_sooner() {
         },
         &[],
     );
-    refused(&run, &["in 3600 s"]);
+    refused(&run, &["a pause of 3600 s"]);
 }
 
 #[test]

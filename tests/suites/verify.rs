@@ -377,7 +377,7 @@ fn an_index_loads_by_tag_only() {
     for platform in [wasi, json!({ "os": "linux", "architecture": "arm64" })] {
         layout.index(&image, &platform);
         copy(&layout);
-        refused(&reference, "no image for linux/amd64");
+        refused(&reference, "without an image for linux/amd64");
     }
 }
 
@@ -392,7 +392,7 @@ fn bytes_that_are_not_those_of_the_digest() {
     let blob = registry.blob(report["layer"]["digest"].as_str().unwrap());
     let bytes = fs::read(&blob).unwrap();
     fs::write(&blob, &bytes[..bytes.len() / 2]).unwrap();
-    refused(&reference, "not those of the digest");
+    refused(&reference, "the content does not have the digest");
 }
 
 #[test]

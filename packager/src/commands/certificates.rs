@@ -15,6 +15,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
     let certificates = CertificateDer::pem_slice_iter(&pem)
         .collect::<Result<Vec<_>, _>>()
         .with_context(|| format!("reading {}", path.display()))?;
+    // The parser skips everything that is not PEM, so a file in DER has no certificate.
     if certificates.is_empty() {
         bail!(Advice::new(
             format!(

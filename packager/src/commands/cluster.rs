@@ -34,6 +34,7 @@ pub(crate) fn read(
     empty: &Resources,
     console: &mut Console<'_>,
 ) -> Result<Inputs> {
+    // Requests run one after the other, to spare the API server.
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let inputs = runtime.block_on(read_all(scope, empty, console));
     // An ordinary shutdown would wait for a command for credentials that does not end.
@@ -87,6 +88,7 @@ async fn read_all(
 
 /// The namespaces to list, one request for each; `None` is one request for all.
 fn namespaces<'a>(scope: Scope<'a>, kind: &Kind) -> Vec<Option<&'a str>> {
+    // Kinds without namespaces are listed once.
     if !kind.is_namespaced || scope.namespaces.is_empty() {
         return vec![None];
     }

@@ -170,6 +170,7 @@ fn explain_one(config: &Config, args: &Args, console: &mut Console<'_>) -> Resul
 
 fn explain<'c>(config: &'c Config, case: &Case) -> Explanation<'c> {
     let facts = case.facts(case.route());
+    // Facts answer every question, so the decision cannot fail.
     let Ok(decision) = config.decide(case.gateway(), &facts);
     Explanation {
         status: decision.status(),
@@ -188,6 +189,7 @@ fn write_text(case: &Case, explanation: &Explanation<'_>, out: &mut dyn Write) -
         .map_or_else(|| "pass".into(), |status| status.to_string());
     writeln!(out, "{answer} {}", explanation.reason)?;
     writeln!(out, "action for {}: {}", case.authority, explanation.action)?;
+    // A name without a listed server gets no line.
     if let (Some(sni), Some(server)) = (&case.sni, explanation.sni_server) {
         writeln!(out, "SNI {sni}: server {server}")?;
     }
@@ -199,6 +201,7 @@ fn write_text(case: &Case, explanation: &Explanation<'_>, out: &mut dyn Write) -
 
 /// Writes the servers of a configuration, one on each line. Both forms of the table look the same.
 fn write_servers(config: &Config, out: &mut dyn Write) -> Result<()> {
+    // Rule exact has no servers.
     let Rule::Servers(servers) = config.rule() else {
         return Ok(());
     };

@@ -52,6 +52,7 @@ impl Source {
             .unwrap_or(text)
             .parse()
             .context("expected a file, a folder or a reference HOST/REPOSITORY:TAG")?;
+        // The scope of the token is only pull.
         let registry = Registry::open(connection, &reference, RegistryOperation::Pull)?;
         Ok(Self::Image(ImageSource::Registry(
             Box::new(registry),

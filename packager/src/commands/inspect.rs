@@ -42,6 +42,7 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
 
 /// The report of the module, with the problems and the facts of the image among its keys.
 fn as_json(check: &LoadCheck) -> Value {
+    // Without a module the report has only the problems and the image.
     let mut report = match json!(check.module) {
         Value::Object(report) => report,
         _ => Map::new(),
@@ -79,6 +80,7 @@ fn write_module(report: &Report, out: &mut dyn Write) -> Result<()> {
         ("features", &report.features),
     ] {
         writeln!(out, "{title:<9} {}", names.len())?;
+        // Each name is in a line of its own, so that diff shows what changed.
         for name in names {
             writeln!(out, "          {name}")?;
         }

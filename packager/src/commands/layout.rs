@@ -50,6 +50,7 @@ impl Layout {
 
     /// Opens a layout that exists.
     pub(crate) fn open(folder: &Path) -> Result<Self> {
+        // This file marks a folder as a layout (OCI image specification).
         if !folder.join("oci-layout").is_file() {
             bail!(Advice::new(
                 format!(
@@ -87,6 +88,7 @@ impl Layout {
 
     /// The content under a digest. It is not compared with the digest.
     pub(crate) fn blob(&self, digest: &str) -> Result<Vec<u8>> {
+        // The digest becomes a path, so it must not have other characters.
         let hexadecimal = digest
             .strip_prefix("sha256:")
             .filter(|text| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()));
@@ -133,6 +135,7 @@ impl Layout {
             .folder
             .join("blobs")
             .join(blob.digest.replace(':', "/"));
+        // A blob with other content under its digest is damaged, and is written again.
         if fs::read(&path).is_ok_and(|bytes| bytes == blob.bytes) {
             return Ok(Upload::Skipped);
         }

@@ -140,6 +140,7 @@ impl LoadCheck {
     }
 
     fn pull_image(&mut self, image: &ImageSource) -> Result<Option<Vec<u8>>> {
+        // The agent logs in with a Secret; this command logs in with the credentials of the user.
         image.log_in()?;
         let Some(bytes) = self.right(image.named_manifest()?, "of the manifest") else {
             return Ok(None);
@@ -168,6 +169,7 @@ impl LoadCheck {
         index: &str,
         child: &str,
     ) -> Result<Option<Vec<u8>>> {
+        // By tag, an index loads: the agent has no digest to compare.
         if image.is_pinned() {
             self.problem(
                 format!(

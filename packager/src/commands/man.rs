@@ -21,6 +21,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> {
+    // The pages get their exit statuses from the table, not from the help.
     let pages = manual::pages(Cli::command()).context("making the manual pages")?;
     for page in &pages {
         files::write(&args.out.join(&page.name), page.roff.as_bytes())?;

@@ -186,6 +186,7 @@ fn warn(request: &Request, console: &mut Console<'_>) {
 }
 
 fn draft(args: &Args, kind: Kind, console: &mut Console<'_>) -> Result<Draft> {
+    // clap cannot require --image: AuthorizationPolicy does not need it.
     let Some(image) = args.image.clone() else {
         bail!(Advice::new(
             format!(
@@ -214,6 +215,8 @@ fn draft(args: &Args, kind: Kind, console: &mut Console<'_>) -> Result<Draft> {
         ports: args.port.clone(),
         phase: args.phase,
         priority: args.priority,
+        // FAIL_OPEN by default: a gateway without the filter is better than one that rejects
+        // everything.
         fail_strategy: args.fail_strategy.unwrap_or(FailStrategy::FailOpen),
         image_pull_secret: args.image_pull_secret.clone(),
         settings: configuration::settings(args, console)?,

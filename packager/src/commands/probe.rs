@@ -77,6 +77,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> {
+    // Invalid arguments are reported before files are read.
     let target = Target {
         endpoint: args.connect.clone(),
         sni: args.sni.clone(),

@@ -98,6 +98,7 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
         print_manifest(&image, console)?;
         return Ok(ExitStatus::Yes);
     }
+    // A dry run needs no registry, so the password is read only now.
     let connection = args.connection.read(console)?;
     let pushed = upload::push(args, &connection, &image, &targets, console)?;
     if let Some(path) = &args.digest_file {
@@ -116,6 +117,7 @@ fn target(text: &str) -> Result<Reference> {
         .with_context(|| {
             format!("reference {text:?} does not have the form HOST/REPOSITORY:TAG")
         })?;
+    // A push by digest would leave the image without a tag.
     if reference.digest().is_some() {
         bail!(Advice::new(
             format!("reference {text} has a digest, but the image determines its digest"),

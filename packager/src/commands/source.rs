@@ -61,6 +61,7 @@ impl ClusterArgs {
         namespaces: &'a [String],
         paths: &'a [PathBuf],
     ) -> Option<Source<'a>> {
+        // clap already refuses a cluster together with paths.
         if self.cluster || self.context.is_some() || !namespaces.is_empty() {
             return Some(Source::Cluster(self.scope(namespaces)));
         }
@@ -88,6 +89,7 @@ impl Source<'_> {
     fn read_to(self, empty: Resources, console: &mut Console<'_>) -> Result<Inputs> {
         match self {
             Self::Paths(paths) => {
+                // Large folders take some seconds.
                 console.step("reading the resources");
                 let inputs = inputs::read_to(empty, paths, console);
                 console.end_steps();

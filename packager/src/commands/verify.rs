@@ -45,10 +45,12 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
 }
 
 fn as_json(args: &Args, check: &LoadCheck) -> serde_json::Value {
+    // A key of a missing part is null, so that scripts find every key.
     let (image, module) = (check.image.as_ref(), check.module.as_ref());
     let problems: Vec<_> = check
         .problems
         .iter()
+        // The keys are part of the contract with scripts.
         .map(|problem| json!({ "reason": problem.message, "remedy": problem.hint }))
         .collect();
     json!({
@@ -75,6 +77,7 @@ fn write_text(args: &Args, check: &LoadCheck, out: &mut dyn Write) -> Result<()>
         writeln!(out, "would not load: {}", problem.message)?;
         writeln!(out, "  hint: {}", problem.hint)?;
     }
+    // The consequence matters only if the image does not load.
     if check.problems.is_empty() {
         writeln!(out, "{} would load it", args.consumer)?;
     } else {

@@ -189,6 +189,7 @@ impl Variant {
 /// stops at a limit.
 fn find_module(layer: &[u8]) -> Result<Option<Vec<u8>>> {
     let limit = u64::try_from(MAX_SIZE)?;
+    // A small layer may unpack to a huge file, so the limit is for the unpacked data.
     let mut archive = tar::Archive::new(GzDecoder::new(layer).take(limit));
     for entry in archive.entries()? {
         let mut entry = entry?;

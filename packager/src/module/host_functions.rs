@@ -17,6 +17,7 @@ pub type Signature = (Vec<ValType>, Vec<ValType>);
 pub fn signature(module: &str, name: &str, abi_version: &str) -> Option<Signature> {
     match module {
         ENV => {
+            // The tables have the names without this prefix.
             let name = name.strip_prefix("proxy_")?;
             if is_offered(name, abi_version) {
                 proxy(name)

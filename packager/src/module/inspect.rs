@@ -147,6 +147,7 @@ impl Inspection {
         let TypeRef::Func(index) = import.kind else {
             return Some(format!("import {import} is not a function"));
         };
+        // Envoy links imports by module, name and signature.
         let Some(signature) = host_functions::signature(&import.module, &import.name, abi_version)
         else {
             return Some(format!("Envoy does not offer the import {import}"));
@@ -171,6 +172,7 @@ impl Inspection {
             let known = ABI_VERSIONS.map(|version| format!("proxy_abi_version_{version}"));
             self.problem(format!("it exports none of {}", known.join(", ")));
         }
+        // Envoy allocates memory in the module for values that it returns.
         if !self.exports_one_of(&["proxy_on_memory_allocate", "malloc"]) {
             self.problem("it exports no function proxy_on_memory_allocate or malloc");
         }

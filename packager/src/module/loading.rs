@@ -83,6 +83,7 @@ impl Consumer {
             29 => 1,
             30.. => 0,
         };
+        // Without a patch, the newest patch of the release counts.
         patch.is_none_or(|patch| patch >= first)
     }
 

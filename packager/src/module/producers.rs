@@ -20,6 +20,7 @@ pub(crate) fn producers(wasm: &[u8]) -> Result<Vec<(String, String)>> {
         let Payload::CustomSection(section) = payload? else {
             continue;
         };
+        // Other custom sections, such as names and features, are not needed.
         let KnownCustom::Producers(fields) = section.as_known() else {
             continue;
         };
@@ -62,6 +63,7 @@ impl Reencode for AddProducer<'_> {
         section: CustomSectionReader<'_>,
     ) -> Result<(), wasm_encoder::reencode::Error<Self::Error>> {
         match section.as_known() {
+            // The section is written again with one more entry; everything else is copied.
             KnownCustom::Producers(fields) => {
                 module.section(&self.extended(fields)?);
                 Ok(())
@@ -79,6 +81,7 @@ impl AddProducer<'_> {
         let mut section = ProducersSection::new();
         for field in fields {
             let field = field?;
+            // Existing entries, such as rustc, stay.
             let mut copy = ProducersField::new();
             for value in field.values {
                 let value = value?;

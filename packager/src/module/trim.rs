@@ -35,6 +35,7 @@ impl Reencode for Trim {
         exports: &mut ExportSection,
         export: Export<'_>,
     ) -> Result<(), wasm_encoder::reencode::Error<Self::Error>> {
+        // The filter's own callbacks replace the SDK's callbacks of the same name.
         if let Some(callback) = export.name.strip_prefix(OWN) {
             let name = format!("{ENVOYS}{callback}");
             return utils::parse_export(
@@ -46,6 +47,7 @@ impl Reencode for Trim {
                 },
             );
         }
+        // Envoy reads the version of the ABI from the name of an export.
         if KEPT.contains(&export.name) || export.name.starts_with("proxy_abi_version_") {
             return utils::parse_export(self, exports, export);
         }

@@ -54,6 +54,7 @@ impl Attachment {
             ));
         }
         if !labels.is_empty() {
+            // clap refuses --selector together with --target-ref, so the order does not matter.
             let (labels, faults) = Labels::parse(labels, "spec.selector.matchLabels");
             if !faults.is_empty() {
                 return Err(invalid(kind, faults));
@@ -104,6 +105,7 @@ fn parse_targets(kind: ManifestKind, texts: &[String]) -> Result<Vec<PolicyTarge
             kind: "Gateway",
             name,
         };
+        // A repeated target is probably a typing error.
         if targets.contains(&target) {
             faults.push(Fault {
                 path,
@@ -112,6 +114,7 @@ fn parse_targets(kind: ManifestKind, texts: &[String]) -> Result<Vec<PolicyTarge
         }
         targets.push(target);
     }
+    // The custom resource definition has this limit.
     if kind.is_istio() && targets.len() > MOST_TARGETS {
         faults.push(Fault {
             path: "spec.targetRefs".into(),

@@ -40,12 +40,15 @@ impl Ports {
     /// The rules would close connections of other listeners, and the input lacks the ports.
     pub(crate) fn needed(boundary: &Boundary, attachment: &Attachment) -> Result<Self> {
         let others = boundary.other_listeners;
+        // With certain ports, rules for these ports are always safe.
         if boundary.ports_are_certain {
             let is_limited =
                 others != OtherListeners::None || *attachment == Attachment::Everything;
             return Ok(if is_limited { Self::Listed } else { Self::All });
         }
         match others {
+            // Rules for all ports affect nothing else, or only requests without TLS, which get a
+            // warning.
             OtherListeners::None | OtherListeners::PlainHttp => Ok(Self::All),
             OtherListeners::Any => bail!(Advice::new(
                 "the rules have to be limited to the ports of some listeners, and a Service that is not \
@@ -109,6 +112,7 @@ impl AuthorizationPolicy {
         boundary: &Boundary,
         ports: Ports,
     ) -> Result<Self> {
+        // The custom resource definition limits the number of rules.
         let count = boundary.denials.len();
         if count > MOST_RULES {
             bail!(Advice::new(
@@ -136,6 +140,7 @@ impl AuthorizationPolicy {
 }
 
 fn rule(denial: &Denial, ports: Ports) -> Rule {
+    // An empty list of ports means all ports.
     let ports = match ports {
         Ports::Listed => denial.ports.iter().map(ToString::to_string).collect(),
         Ports::All => Vec::new(),
@@ -163,12 +168,14 @@ fn rule(denial: &Denial, ports: Ports) -> Rule {
 /// dot, and a host with a trailing dot may match the virtual host of a wildcard.
 fn authorities(host: &HostPattern) -> Vec<String> {
     match host {
+        // With and without port, with and without trailing dot.
         HostPattern::Exact(_) => vec![
             host.to_string(),
             format!("{host}:*"),
             format!("{host}."),
             format!("{host}.:*"),
         ],
+        // Istio allows one wildcard in a value, so a pattern cannot have a port too.
         HostPattern::Suffix(_) | HostPattern::Any => vec![host.to_string()],
     }
 }

@@ -16,6 +16,7 @@ pub(crate) fn comments(ports: Ports) -> Vec<String> {
          server. Write the resource again when Gateways or routes change."
             .to_owned(),
     ];
+    // Without ports the resource covers every listener, and the comment would be wrong.
     if ports == Ports::Listed {
         comments.push(
             "spec.rules[].to[].operation.ports: the ports that Envoy listens on for these servers. Ports \
@@ -82,6 +83,7 @@ fn plain_text(boundary: &Boundary, ports: Ports) -> Option<String> {
 }
 
 fn wildcards(boundary: &Boundary) -> Option<String> {
+    // A host may be in several rules, and is named once.
     let wildcards: BTreeSet<String> = boundary
         .denials
         .iter()
@@ -102,6 +104,7 @@ fn wildcards(boundary: &Boundary) -> Option<String> {
 
 /// One warning for each server, with all of its hosts.
 fn shared(boundary: &Boundary) -> Vec<String> {
+    // A server with many hosts gets one line, not one for each host.
     let mut hosts: BTreeMap<&ServerId, Vec<String>> = BTreeMap::new();
     for shared in &boundary.shared {
         hosts

@@ -51,6 +51,7 @@ pub(crate) fn difference(resource: &Resource, text: &str, origin: &str) -> Resul
     }
     let old = found.map(to_yaml).transpose()?.unwrap_or_default();
     let new = to_yaml(&expected)?;
+    // Both sides are written by the same code, so style does not show in the diff.
     let diff = TextDiff::from_lines(&old, &new);
     Ok(Some(
         diff.unified_diff()
@@ -101,6 +102,7 @@ fn normal(mut resource: Value) -> Value {
 fn remove_last_applied(metadata: &mut Map<String, Value>) {
     if let Some(Value::Object(annotations)) = metadata.get_mut("annotations") {
         annotations.remove(LAST_APPLIED);
+        // An empty map would be a difference.
         if annotations.is_empty() {
             metadata.remove("annotations");
         }
@@ -128,6 +130,7 @@ fn unlabel_servers(resource: &mut Value) {
             continue;
         };
         let settings = Settings::from(configuration.clone());
+        // An invalid table is compared as it is.
         let Some(servers) = settings.servers() else {
             continue;
         };

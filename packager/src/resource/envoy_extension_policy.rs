@@ -61,6 +61,7 @@ struct SecretReference {
 
 impl From<Request> for EnvoyExtensionPolicy {
     fn from(request: Request) -> Self {
+        // Attachment::parse allows only targets for this kind.
         let target_refs = match request.attachment {
             Attachment::Targets(targets) => targets,
             Attachment::Selector(_) | Attachment::Everything => vec![],
@@ -79,6 +80,7 @@ impl From<Request> for EnvoyExtensionPolicy {
                 r#type: "Image",
                 image,
             },
+            // The kind has no FAIL_RELOAD, which Request::parse refuses.
             fail_open: request.fail_strategy == FailStrategy::FailOpen,
             config: request.settings.into_configured(),
         };

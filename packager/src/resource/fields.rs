@@ -20,6 +20,7 @@ impl Metadata {
     pub(crate) fn parse(name: &str, namespace: &str) -> Result<Self, Vec<Fault>> {
         match (ObjectName::parse(name), Namespace::parse(namespace)) {
             (Ok(name), Ok(namespace)) => Ok(Self { name, namespace }),
+            // Both faults are reported at once.
             (name, namespace) => Err([
                 ("metadata.name", name.err()),
                 ("metadata.namespace", namespace.err()),
@@ -73,6 +74,10 @@ pub(crate) enum Phase {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[value(rename_all = "SCREAMING_SNAKE_CASE")]
+#[expect(
+    clippy::enum_variant_names,
+    reason = "the names are those of Istio's API"
+)]
 pub(crate) enum FailStrategy {
     /// Requests pass as if there were no filter
     FailOpen,
@@ -93,6 +98,7 @@ pub(super) fn selection(attachment: Attachment) -> (Option<WorkloadSelector>, Ve
 
 /// The field `match` for ports. It stays empty for all listeners.
 pub(super) fn matches(ports: Vec<u16>) -> Vec<Match> {
+    // Without the field, the resource applies to all listeners.
     if ports.is_empty() {
         return vec![];
     }

@@ -20,6 +20,7 @@ impl ImageReference {
     /// The text is not a reference to an image in a registry, or the reference may change its image.
     pub(crate) fn parse(text: &str, mutable: bool) -> Result<Self> {
         let reference = text.strip_prefix("oci://").unwrap_or(text);
+        // `push` prints such a reference for a folder, so users may try it.
         if text.starts_with("oci-layout:") {
             bail!(Advice::new(
                 format!("image {text} is in a folder, but gateways pull images from a registry"),
@@ -102,6 +103,7 @@ fn refuse_mutable(text: &str, tag: Option<&str>, digest: Option<&String>) -> Res
              or use --allow-mutable"
         ));
     }
+    // With a digest the tag has no effect, but it suggests that updates are automatic.
     if tag == Some("latest") {
         bail!(Advice::new(
             format!("image {text} has the tag latest, which every push moves"),

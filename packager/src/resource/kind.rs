@@ -48,6 +48,7 @@ impl ValueEnum for ManifestKind {
     fn to_possible_value(&self) -> Option<PossibleValue> {
         match self {
             Self::Filter(kind) => kind.to_possible_value(),
+            // The derived help of the other kinds does not cover this one.
             Self::AuthorizationPolicy => {
                 Some(PossibleValue::new(self.name()).help(
                     "Istio; the boundary for hosts with mutual TLS (SG103), without the filter",

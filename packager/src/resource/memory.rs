@@ -13,6 +13,7 @@ const COPIES_IN_UPDATE: usize = 4;
 /// A warning if a configuration of `size` octets costs a gateway much memory. Envoy keeps the
 /// configuration of a plugin for each filter chain.
 pub(crate) fn memory_warning(size: usize, workloads: &[&Workload]) -> Option<String> {
+    // A gateway keeps its own copies, so the largest gateway counts.
     let chains = workloads
         .iter()
         .map(|workload| filter_chains(workload))

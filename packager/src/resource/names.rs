@@ -60,6 +60,7 @@ impl Labels {
     pub(super) fn parse(pairs: &[(String, String)], path: &str) -> (Self, Vec<Fault>) {
         let (mut labels, mut faults) = (BTreeMap::new(), Vec::new());
         for (key, value) in pairs {
+            // The API server checks the key first, so an invalid key hides its value.
             if !is_qualified_name(key) {
                 let problem = format!(
                     "{key:?} is not a label: {NAME_PART}, after a DNS name and \"/\" or without"
@@ -74,6 +75,7 @@ impl Labels {
                     path: format!("{path}[{key}]"),
                     problem,
                 });
+            // A selector is a map, so a second value would replace the first.
             } else if labels.insert(key.clone(), value.clone()).is_some() {
                 let problem = "given twice, but a pod has one value for each label".into();
                 faults.push(Fault {
@@ -114,6 +116,7 @@ fn is_label(text: &str) -> bool {
 
 fn is_qualified_name(text: &str) -> bool {
     match text.split_once('/') {
+        // The prefix of a label is optional.
         None => is_name_part(text),
         Some((prefix, name)) => is_subdomain(prefix) && is_name_part(name),
     }

@@ -7,6 +7,7 @@ use super::{Attachment, FailStrategy, Kind, Release, Request};
 /// Comments for the resource, each about one field. They include the [`warnings`].
 #[must_use]
 pub(crate) fn comments(request: &Request) -> Vec<String> {
+    // Readers of the resource do not see what the command printed.
     let mut comments = warnings(request);
     comments.extend(targets(request));
     if !request.kind.is_istio() {
@@ -35,6 +36,7 @@ pub(crate) fn comments(request: &Request) -> Vec<String> {
 }
 
 fn targets(request: &Request) -> Option<String> {
+    // Users confuse the two kinds named Gateway.
     let reach = if request.kind.is_istio() {
         "only Gateways of the Gateway API in this namespace whose pods Istio creates; not Istio's own kind \
          Gateway."
@@ -84,6 +86,7 @@ fn everything(request: &Request) -> Option<String> {
 
 /// The behaviour of Istio and Envoy if a module cannot be pulled, and if it failed. Each was observed.
 fn failure(request: &Request) -> Option<String> {
+    // With the other strategies requests pass while there is no module.
     if request.fail_strategy != FailStrategy::FailClose {
         return None;
     }
@@ -110,6 +113,7 @@ fn routes_only(request: &Request) -> Option<String> {
     if request.kind.is_istio() {
         return None;
     }
+    // Invalid settings are an error elsewhere.
     let config = request.settings.check().ok()?;
     match config.rule() {
         Rule::Servers(servers) if servers.count() == 0 => Some(

@@ -10,6 +10,7 @@ pub(crate) fn create_command(request: &Request) -> Option<String> {
     let name = request.image_pull_secret.as_ref()?;
     let namespace = &request.metadata.namespace;
     let registry = request.image.registry();
+    // Docker Hub is the only registry whose key differs from its host.
     let key = if docker_hub::is_docker_hub(registry) {
         docker_hub::CONFIG_KEY
     } else {

@@ -27,6 +27,7 @@ impl Release {
     /// # Errors
     /// The text is not a release, or the release is older than [`Self::OLDEST`].
     pub(crate) fn parse(text: &str) -> Result<Self> {
+        // A patch release has the same resources, so the patch is read and dropped.
         let mut parts = text.split('.').map(str::parse::<u16>);
         let release = match (parts.next(), parts.next(), parts.next(), parts.next()) {
             (Some(Ok(1)), Some(Ok(minor)), None | Some(Ok(_)), None) => Self { minor },
@@ -35,6 +36,7 @@ impl Release {
                 "write 1.30 or 1.30.3, for example"
             )),
         };
+        // Older releases may ignore fields without an error.
         if release < Self::OLDEST {
             bail!(Advice::new(
                 format!(

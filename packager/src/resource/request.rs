@@ -75,6 +75,8 @@ impl Request {
     /// path of the field.
     pub(crate) fn parse(draft: Draft) -> Result<Self> {
         let kind = draft.kind;
+        // The default release has every kind, so users of older releases get an error only for new
+        // fields.
         let release = draft.release.unwrap_or(Release::DEFAULT);
         refuse_unsupported(&draft, release)?;
         let image = ImageReference::parse(&draft.image, draft.allow_mutable)
@@ -89,6 +91,7 @@ impl Request {
             metadata,
             attachment,
             ports: draft.ports,
+            // The filter has to run before other filters act on a misdirected request.
             phase: draft.phase.unwrap_or(Phase::Authn),
             priority: draft.priority.unwrap_or(1000),
             fail_strategy: draft.fail_strategy,
@@ -134,6 +137,7 @@ fn names(draft: &Draft) -> Result<(Metadata, Option<ObjectName>)> {
     let mut faults = repeated_ports(&draft.ports);
     let metadata = Metadata::parse(&draft.name, &draft.namespace);
     let secret = secret(draft.kind, draft.image_pull_secret.as_deref());
+    // All faults are reported at once, so that the user fixes them in one pass.
     match (metadata, secret) {
         (Ok(metadata), Ok(secret)) if faults.is_empty() => Ok((metadata, secret)),
         (metadata, secret) => {

@@ -412,7 +412,7 @@ fn client_certificates() {
     );
     assert_eq!(run.status, 2);
     assert!(
-        run.talk.contains("no private key in it\nhint: "),
+        run.talk.contains("the file has no private key\nhint: "),
         "{}",
         run.talk
     );

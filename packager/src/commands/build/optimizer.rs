@@ -29,6 +29,7 @@ impl Optimizer {
                 )
             })?;
         let text = String::from_utf8_lossy(&output.stdout);
+        // The version is an annotation of the image, without the name of the program.
         let version = text
             .trim()
             .strip_prefix("wasm-opt version ")

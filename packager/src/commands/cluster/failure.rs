@@ -61,8 +61,10 @@ impl From<Error> for Failure {
         match error {
             Error::Api(status) => match status.code {
                 401 => Self::Unauthorized,
+                // The message has the verb, the kind and the user, as kubectl prints it.
                 403 => Self::Forbidden(short_line(&status.message)),
                 404 => Self::Absent,
+                // Expired continue tokens get 410 Gone.
                 410 => Self::Expired,
                 code => Self::Other(format!(
                     "the API server answers {code}: {}",
@@ -87,6 +89,7 @@ fn credentials(error: &AuthError) -> String {
                 short_line(&stderr)
             )
         }
+        // The library's error quotes the output, which may be a token.
         AuthError::AuthExecParse(_) => {
             "the output of the command for credentials cannot be read".to_owned()
         }
@@ -96,6 +99,7 @@ fn credentials(error: &AuthError) -> String {
 
 /// The innermost error: the layers above it report only that something failed.
 fn root(error: &(dyn std::error::Error + 'static)) -> String {
+    // hyper and tower wrap the error of the connection several times.
     let mut root = error;
     while let Some(source) = root.source() {
         root = source;

@@ -92,6 +92,7 @@ const ENDED_PODS: &str = "status.phase!=Failed,status.phase!=Succeeded";
 
 /// The kinds that every command reads. Deployments are not among them: Pods have the same labels.
 pub(super) const KINDS: [Kind; 18] = [
+    // Without Istio's own kinds a result would be wrong, not only incomplete.
     Kind::essential(ISTIO, "gateways", "Gateway"),
     Kind::essential(ISTIO, "virtualservices", "VirtualService"),
     Kind::useful(GATEWAY_API, "gateways", "Gateway", NO_GATEWAY_API),
@@ -118,16 +119,19 @@ pub(super) const KINDS: [Kind; 18] = [
         NO_GATEWAY_API,
     )
     .of_cluster(),
+    // istiod converts an Ingress to a Gateway and a VirtualService.
     Kind::useful(KUBERNETES, "ingresses", "Ingress", NO_INGRESSES),
     Kind::useful(KUBERNETES, "ingressclasses", "IngressClass", NO_INGRESSES).of_cluster(),
     Kind::useful(
         "",
+        // Services map the ports of Gateways to the target ports that Envoy listens on.
         "services",
         "Service",
         "the ports of Gateways are assumed to be the ports that Envoy listens on",
     ),
     Kind::useful(
         "",
+        // The labels of pods decide which Gateways share an Envoy.
         "pods",
         "Pod",
         "pods are assumed from the selectors of Gateways",
@@ -135,6 +139,7 @@ pub(super) const KINDS: [Kind; 18] = [
     .only(ENDED_PODS),
     Kind::useful(
         "",
+        // Certificates decide for which hosts clients reuse a connection.
         "secrets",
         "Secret",
         "certificates are assumed from the names of Secrets",
@@ -147,6 +152,7 @@ pub(super) const KINDS: [Kind; 18] = [
         "selectors of namespaces match no namespace",
     )
     .of_cluster(),
+    // The kinds that install the filter.
     Kind::useful(ISTIO_EXTENSIONS, "wasmplugins", "WasmPlugin", NO_EXTENSIONS),
     Kind::useful(
         ISTIO_EXTENSIONS,

@@ -98,7 +98,9 @@ impl Case {
         let sni = self.sni.as_deref().unwrap_or_default();
         Facts {
             route,
+            // A case has no path, so a virtual host counts as a route.
             has_route: route == Route::Matched,
+            // The method matters only for CONNECT.
             connect: self.method == "CONNECT",
             protocol: Some(match self.protocol {
                 CaseProtocol::H1 => Protocol::Http1,

@@ -48,6 +48,7 @@ fn refuse_second_table(
 ) -> Result<()> {
     let flag = flags::flag_of(source);
     let hint = "use only one of the two";
+    // Merging two tables would hide which one is right.
     if settings.has("servers") {
         let message = format!("{name} lists servers, and {flag} lists them too");
         bail!(Advice::new(message, hint));

@@ -12,6 +12,7 @@ type Flag = (&'static str, bool);
 
 /// Refuses flags that have no effect on the kind of the resource or beside another flag.
 pub(super) fn refuse_unused(args: &Args) -> Result<()> {
+    // This applies to every kind.
     refuse_ports_of_source(args)?;
     match args.kind {
         ManifestKind::AuthorizationPolicy => refuse(
@@ -20,6 +21,7 @@ pub(super) fn refuse_unused(args: &Args) -> Result<()> {
             "it does not run the filter",
         ),
         ManifestKind::Filter(Kind::EnvoyExtensionPolicy) => {
+            // Envoy Gateway has no phases: EnvoyProxy orders all filters of a Gateway.
             let order = [
                 ("--phase", args.phase.is_some()),
                 ("--priority", args.priority.is_some()),
@@ -116,6 +118,7 @@ pub(super) fn host_actions(args: &Args) -> Result<Vec<(String, String)>> {
     for text in &args.host {
         let example = "write, for example, --host b.example.com=off";
         let (host, action) = pair(text, "--host", "NAME=ACTION", example)?;
+        // A repeated host would silently override the earlier action.
         if actions.iter().any(|(earlier, _)| *earlier == host) {
             bail!(Advice::new(
                 format!("--host {host} is given twice"),

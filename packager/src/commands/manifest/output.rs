@@ -40,6 +40,7 @@ pub(super) fn write(
 }
 
 fn write_json(documents: &[Document], console: &mut Console<'_>) -> Result<()> {
+    // kubectl accepts a List, but a single resource is easier to read and edit.
     let json = if let [only] = documents {
         serde_json::to_string_pretty(&only.resource)?
     } else {
@@ -60,6 +61,7 @@ fn write_yaml(documents: &[Document], console: &mut Console<'_>) -> Result<()> {
         if index > 0 {
             writeln!(console.out, "---")?;
         }
+        // JSON has no comments, so only YAML has them.
         for comment in &document.comments {
             writeln!(console.out, "# {comment}")?;
         }
@@ -78,6 +80,7 @@ pub(super) fn check(
     let name = path.display().to_string();
     let mut status = ExitStatus::Yes;
     for resource in resources {
+        // A file may have several resources: each is compared with the one of its name.
         let found =
             difference(&resource, &text, &name).with_context(|| format!("checking {name}"))?;
         if let Some(difference) = found {

@@ -71,6 +71,7 @@ fn boundary(
     if inputs.finish(console) != ExitStatus::Yes {
         return Ok(None);
     }
+    // The rules depend on the servers that share a listener, so the model has to be complete.
     let model = Model::of(&inputs.resources);
     let namespace = metadata.namespace.to_string();
     let reached = reached_workloads(&model, &namespace, attachment);

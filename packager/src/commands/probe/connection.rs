@@ -60,6 +60,7 @@ impl Connection {
         // Requests are small, and the probe waits for each answer.
         let _ = stream.set_nodelay(true);
 
+        // Each connection records for itself whether the client certificate was presented.
         let (config, presented) = noting_certificate(&target.tls);
         let stream = TlsConnector::from(config)
             .connect(name.server_name.clone(), stream)
@@ -140,6 +141,7 @@ impl Http {
         ending: &Arc<OnceLock<Ending>>,
     ) -> Result<Self, Failure> {
         if is_h2 {
+            // Server push would be answers that nobody requested.
             let mut builder = h2::client::Builder::new();
             builder.max_header_list_size(MAX_HEADERS).enable_push(false);
             let (sender, connection) = builder
@@ -165,6 +167,7 @@ async fn ask_h2(
 ) -> Result<Response<h2::RecvStream>, h2::Error> {
     let mut request = Request::new(());
     *request.method_mut() = target.method.clone();
+    // In HTTP/2 the authority of the URI becomes the pseudo-header :authority.
     *request.uri_mut() = wanted.uri.clone();
     *request.version_mut() = Version::HTTP_2;
     request.headers_mut().insert(header::USER_AGENT, USER_AGENT);
@@ -182,6 +185,7 @@ async fn ask_h1(
     *request.uri_mut() = wanted.path.clone();
     request
         .headers_mut()
+        // In HTTP/1.1 the authority is the header Host.
         .insert(header::HOST, wanted.header.clone());
     request.headers_mut().insert(header::USER_AGENT, USER_AGENT);
     sender.ready().await?;

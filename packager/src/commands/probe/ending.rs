@@ -17,11 +17,13 @@ impl Ending {
     /// How the server ended the connection; `None` if the error has another cause.
     pub(super) fn from_error(error: &io::Error) -> Option<Self> {
         use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+        // tokio-rustls puts the error of rustls into an I/O error.
         let tls = error
             .get_ref()
             .and_then(|inner| inner.downcast_ref::<rustls::Error>());
         match (tls, error.kind()) {
             (Some(rustls::Error::AlertReceived(alert)), _) => Some(Self::Alert(*alert)),
+            // Envoy resets the connection if no filter chain matches the SNI.
             (_, BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof) => {
                 Some(Self::Closed)
             }

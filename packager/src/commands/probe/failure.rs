@@ -50,6 +50,8 @@ impl Failure {
             .get_ref()
             .and_then(|inner| inner.downcast_ref::<rustls::Error>())
         {
+            // A TLS error has the reason; an I/O error may be the reset of a server without the
+            // name.
             Some(error) => Self::from_tls(error),
             None if Ending::from_error(error).is_some() => Self::Reset,
             None => Self::from_connect(error),
@@ -92,11 +94,13 @@ impl Failure {
 
     /// An HTTP/2 request failed.
     pub(super) fn from_h2(error: &h2::Error, ending: &Arc<OnceLock<Ending>>) -> Self {
+        // An error of the library means that the server broke the protocol.
         if error.is_library() {
             return Self::unknown(format!("the server violates HTTP/2: {error}"), LIVE);
         }
         match Self::from_ending(ending) {
             Some(failure) => failure,
+            // The server reset the stream or closed the connection with GOAWAY.
             None if error.is_remote() => Self::Reset,
             None => Self::unknown(error.to_string(), LIVE),
         }

@@ -131,6 +131,7 @@ async fn side_by_side<F: Future>(asked: impl Iterator<Item = F>) -> Vec<F::Outpu
 /// Sends a request on the reused connection. HTTP/1.1 carries one request at a time, so there the request
 /// gets another connection with the same server name.
 async fn ask_reused(target: &Target, shared: Option<&Connection>, wanted: &Ask) -> Seen {
+    // The server ended the shared connection, so it ends this request too.
     let Some(shared) = shared else {
         return Seen::Reset;
     };
@@ -161,6 +162,7 @@ async fn ask_more(
     mut evidence: Evidence,
 ) -> Evidence {
     for _ in 0..MORE {
+        // Most hosts are clear after one answer on each connection.
         if !evidence.wants_more() {
             break;
         }

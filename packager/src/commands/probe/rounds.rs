@@ -71,6 +71,7 @@ impl Rounds {
                 worse(status, latest)
             };
         }
+        // A single round has nothing to summarise.
         if self.done > 1 {
             let Self { done, changes, .. } = self;
             console.say(format_args!(
@@ -88,6 +89,7 @@ impl Rounds {
         sites: &Sites,
         console: &mut Console<'_>,
     ) -> Result<ExitStatus> {
+        // The resources of --from do not change between rounds, so the choice is noted once.
         let Round { report, choice } = round::run(target, sites).await?;
         sites.note(&choice, &target.sni.text, console);
         self.done += 1;

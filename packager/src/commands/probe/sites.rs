@@ -23,6 +23,7 @@ struct Read {
 impl Sites {
     /// Reads the resources of files, folders and standard input.
     pub(super) fn read(paths: &[PathBuf], console: &mut Console<'_>) -> Result<Self> {
+        // The resources are optional: without them the report has no servers.
         if paths.is_empty() {
             return Ok(Self::default());
         }
@@ -53,6 +54,7 @@ impl Sites {
 
     /// Notes which listener was chosen if the choice is not obvious.
     pub(super) fn note(&self, choice: &Choice<'_>, sni: &str, console: &mut Console<'_>) {
+        // Without --from there is nothing to choose from.
         if self.0.is_none() {
             return;
         }
@@ -64,6 +66,7 @@ impl Sites {
             return;
         };
         assumptions::note_pods(site.workload, console);
+        // Several Envoys may listen on the same port, and the certificate may be the same.
         if !choice.others.is_empty() {
             let others: Vec<String> = choice.others.iter().map(Site::name).collect();
             console.say(format_args!(

@@ -34,6 +34,7 @@ impl FromStr for Endpoint {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
+        // The last colon separates the port, since an IPv6 address has colons too.
         let (host, port) = text.rsplit_once(':').context("expected ADDRESS:PORT")?;
         let port = port
             .parse()
@@ -78,12 +79,15 @@ impl FromStr for HostName {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
+        // The rule's own parser decides what a host is, so that the probe asks for what the filter
+        // sees.
         let HostPattern::Exact(_) = HostPattern::try_from(text).map_err(Error::msg)? else {
             bail!("expected one host, not a wildcard");
         };
         let host = Host::from_authority(text.as_bytes())
             .without_trailing_dot()
             .to_string();
+        // rustls checks the length of the name and of its labels.
         let server_name =
             ServerName::try_from(host.clone()).context("this is not a valid server name in TLS")?;
         ensure!(
@@ -145,6 +149,7 @@ impl FromStr for Path {
 pub(super) fn method(text: &str) -> Result<Method> {
     let method: Method = text.parse().context("expected a method such as GET")?;
     ensure!(
+        // Envoy treats CONNECT as a tunnel, and the filter passes it.
         method != Method::CONNECT,
         "expected a method other than CONNECT"
     );

@@ -44,6 +44,7 @@ impl TrustArgs {
             .with_safe_default_protocol_versions()?
             .dangerous()
             .with_custom_certificate_verifier(verifier);
+        // clap requires both files or none.
         let mut config = match self.client_cert.as_ref().zip(self.client_key.as_ref()) {
             None => config.with_no_client_auth(),
             Some((certificate, key)) => config
@@ -58,6 +59,8 @@ impl TrustArgs {
     }
 
     fn verifier(&self, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>> {
+        // The signature of the handshake is still checked, so the certificate belongs to the
+        // server.
         if self.insecure_skip_tls_verify {
             return Ok(Arc::new(AnyCertificate(Arc::clone(provider))));
         }
@@ -65,6 +68,7 @@ impl TrustArgs {
             .ca_file
             .as_deref()
             .map_or(Ok(Vec::new()), certificates::read)?;
+        // The authorities of the system stay trusted, as in a browser.
         match Verifier::new_with_extra_roots(own, Arc::clone(provider)) {
             Ok(verifier) => Ok(Arc::new(verifier)),
             Err(error) => bail!(Advice::new(
@@ -95,6 +99,7 @@ fn no_key(path: &Path, problem: &str) -> Advice {
 /// certificate.
 pub(super) fn noting_certificate(config: &ClientConfig) -> (Arc<ClientConfig>, Arc<AtomicBool>) {
     let shown = Arc::new(AtomicBool::new(false));
+    // The resolver is the only part of the settings that differs between connections.
     let mut config = config.clone();
     config.client_auth_cert_resolver = Arc::new(Noting {
         resolver: config.client_auth_cert_resolver,

@@ -143,6 +143,7 @@ fn send(
 
 /// Pulls the manifest by its tag and the blobs by their digests, and compares them with the image.
 fn pull_back(registry: &Registry, target: &Reference, image: &Image) -> Result<()> {
+    // Gateways pull by tag or digest, and the tag may have moved meanwhile.
     let pulled = registry.pull_manifest(target, &[image.manifest.media_type])?;
     ensure!(
         is_same(&pulled, &image.manifest),

@@ -49,6 +49,8 @@ pub(crate) struct Connection {
 impl ConnectionArgs {
     /// Reads the files and the password that the flags name.
     pub(crate) fn read(&self, console: &mut Console<'_>) -> Result<Connection> {
+        // clap requires --password-stdin with --username: a password on the command line would be
+        // visible.
         let user = match &self.username {
             None => None,
             Some(name) => Some(Credentials::from_flags(name, &password(console)?)),
@@ -72,6 +74,7 @@ fn password(console: &mut Console<'_>) -> Result<String> {
         .input
         .read_to_string(&mut text)
         .context("reading the password from standard input")?;
+    // Files and `echo` end with a line break that is not part of the password.
     let password = text.trim_end_matches(['\r', '\n']);
     if password.is_empty() {
         bail!(Advice::new(
@@ -108,6 +111,7 @@ impl Connection {
 
     /// `http` or `https`.
     pub(super) fn scheme(&self, reference: &Reference) -> &'static str {
+        // A flag about certificates means that the local registry uses TLS.
         let wants_tls = self.any_certificate || !self.certificates.is_empty();
         if self.plain_http || (is_local(reference) && !wants_tls) {
             "http"
@@ -127,6 +131,7 @@ impl Connection {
 /// Whether the registry is on this machine. Such a registry rarely has a certificate.
 fn is_local(reference: &Reference) -> bool {
     let registry = reference.resolve_registry();
+    // The port does not matter for the check.
     let host = registry.rsplit_once(':').map_or(registry, |(host, _)| host);
     let loopback = host
         .parse()

@@ -49,6 +49,7 @@ impl Credentials {
 
     /// The credentials for a reference in the files of podman and docker, or none.
     pub(super) fn find(reference: &Reference) -> Result<Self> {
+        // The first file with an entry wins, even if its credentials are wrong.
         for path in files_to_read()? {
             let found = read(&path, reference)
                 .with_context(|| format!("looking for credentials in {}", path.display()))?;
