@@ -469,7 +469,7 @@ fn usage() {
         ),
         (
             &["--connect", "h:1", "--sni", "127.0.0.1", "--authority", B],
-            "names no addresses",
+            "cannot be an address",
         ),
         (
             &["--connect", "h:1", "--sni", A, "--authority", "a b"],
@@ -491,7 +491,7 @@ fn usage() {
                 "--path",
                 "x",
             ],
-            "begins with /",
+            "that begins with /",
         ),
         (
             &[
@@ -504,7 +504,7 @@ fn usage() {
                 "--method",
                 "CONNECT",
             ],
-            "asks for no path",
+            "a method other than CONNECT",
         ),
         (
             &[
