@@ -7,16 +7,16 @@ use std::process::ExitCode;
 use gateway::advice::Advice;
 use rule::Faults;
 
-/// The streams of a command. Data goes to `out`, messages for people go to `talk`.
+/// The streams of a command. Data goes to `out`, messages for people go to `stderr`.
 pub struct Console<'w> {
     /// Standard input, for arguments that are `-`.
     pub input: &'w mut dyn BufRead,
     /// Standard output.
     pub out: &'w mut dyn Write,
     /// Standard error.
-    pub talk: &'w mut dyn Write,
+    pub stderr: &'w mut dyn Write,
     /// Whether standard error is a terminal.
-    pub is_watched: bool,
+    pub is_terminal: bool,
 }
 
 /// The result of a command as an exit status, with the same meaning for every command.
@@ -43,29 +43,29 @@ impl From<ExitStatus> for ExitCode {
 impl Console<'_> {
     /// Prints a message. A closed stderr is not an error.
     pub(crate) fn say(&mut self, line: impl fmt::Display) {
-        let _ = writeln!(self.talk, "{line}");
+        let _ = writeln!(self.stderr, "{line}");
     }
 
     /// Prints progress, on a terminal only.
     pub(crate) fn progress(&mut self, line: impl fmt::Display) {
-        if self.is_watched {
+        if self.is_terminal {
             self.say(line);
         }
     }
 
     /// Prints progress in a line that the next step overwrites, on a terminal only.
     pub(crate) fn step(&mut self, line: impl fmt::Display) {
-        if self.is_watched {
-            let _ = write!(self.talk, "\r{line}\x1b[K");
-            let _ = self.talk.flush();
+        if self.is_terminal {
+            let _ = write!(self.stderr, "\r{line}\x1b[K");
+            let _ = self.stderr.flush();
         }
     }
 
     /// Erases the line of the last step.
     pub(crate) fn end_steps(&mut self) {
-        if self.is_watched {
-            let _ = write!(self.talk, "\r\x1b[K");
-            let _ = self.talk.flush();
+        if self.is_terminal {
+            let _ = write!(self.stderr, "\r\x1b[K");
+            let _ = self.stderr.flush();
         }
     }
 

@@ -40,8 +40,8 @@ pub fn packager_with_input(arguments: &[&str], input: &str) -> Run {
     let mut console = Console {
         input: &mut input,
         out: &mut out,
-        talk: &mut talk,
-        is_watched: false,
+        stderr: &mut talk,
+        is_terminal: false,
     };
     let args = std::iter::once("packager")
         .chain(arguments.iter().copied())
