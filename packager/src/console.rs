@@ -23,19 +23,19 @@ pub struct Console<'w> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExitStatus {
     /// 0: the command succeeded.
-    Yes,
+    Success,
     /// 1: the check failed.
-    No,
+    Failure,
     /// 2: the command could not do its work.
-    Unable,
+    Error,
 }
 
 impl From<ExitStatus> for ExitCode {
     fn from(status: ExitStatus) -> Self {
         Self::from(match status {
-            ExitStatus::Yes => 0,
-            ExitStatus::No => 1,
-            ExitStatus::Unable => 2,
+            ExitStatus::Success => 0,
+            ExitStatus::Failure => 1,
+            ExitStatus::Error => 2,
         })
     }
 }
@@ -74,10 +74,10 @@ impl Console<'_> {
         // Help and version are results, not errors.
         if error.use_stderr() {
             self.say(error.render().to_string().trim_end());
-            return ExitStatus::Unable;
+            return ExitStatus::Error;
         }
         match write!(self.out, "{}", error.render()) {
-            Ok(()) => ExitStatus::Yes,
+            Ok(()) => ExitStatus::Success,
             Err(error) => self.failure(&error.into()),
         }
     }
@@ -86,7 +86,7 @@ impl Console<'_> {
     pub(crate) fn failure(&mut self, error: &anyhow::Error) -> ExitStatus {
         // The reader has the data that it wanted.
         if is_broken_pipe(error) {
-            return ExitStatus::Yes;
+            return ExitStatus::Success;
         }
         match error.downcast_ref::<Faults>() {
             None => self.say(format_args!("error: {error:#}")),
@@ -100,7 +100,7 @@ impl Console<'_> {
         if let Some(advice) = advice(error) {
             self.say(format_args!("hint: {}", advice.hint));
         }
-        ExitStatus::Unable
+        ExitStatus::Error
     }
 }
 

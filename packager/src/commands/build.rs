@@ -55,11 +55,11 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
         for problem in &report.problems {
             console.say(format_args!("not written: {problem}"));
         }
-        return Ok(ExitStatus::No);
+        return Ok(ExitStatus::Failure);
     }
     files::write(&args.out, &wasm)?;
     console.say(format_args!("{} {}", report.sha256, args.out.display()));
-    Ok(ExitStatus::Yes)
+    Ok(ExitStatus::Success)
 }
 
 /// Builds the module with the `wasm-opt` of the PATH, for commands that need a module.

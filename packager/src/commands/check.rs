@@ -61,7 +61,7 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
     console.step("comparing connections and hosts");
     let report = report(&inputs, &model);
     console.end_steps();
-    if report.summary.servers == 0 && readable == ExitStatus::Yes {
+    if report.summary.servers == 0 && readable == ExitStatus::Success {
         bail!(source.has_no(
             "server of a gateway",
             "give Gateways with the VirtualServices or HTTPRoutes that are bound to them, such as \
@@ -75,7 +75,7 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
         ));
     }
     render::render(args.output, &report, console.out)?;
-    Ok(if readable == ExitStatus::Yes {
+    Ok(if readable == ExitStatus::Success {
         status(&report, args.fail_on)
     } else {
         readable
@@ -99,9 +99,9 @@ fn status(report: &Report, fail_on: FailOn) -> ExitStatus {
         0
     };
     if report.summary.errors + warnings == 0 {
-        ExitStatus::Yes
+        ExitStatus::Success
     } else {
-        ExitStatus::No
+        ExitStatus::Failure
     }
 }
 
@@ -142,5 +142,5 @@ fn explain(text: &str, console: &mut Console<'_>) -> Result<ExitStatus> {
         console.out,
         "Why: {why}\n\nExample: {example}\n\nFix: {fix}"
     )?;
-    Ok(ExitStatus::Yes)
+    Ok(ExitStatus::Success)
 }

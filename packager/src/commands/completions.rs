@@ -31,7 +31,7 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
         .out
         .write_all(&script)
         .context("writing the completions")?;
-    Ok(ExitStatus::Yes)
+    Ok(ExitStatus::Success)
 }
 
 /// Sets a hint for every argument: shells offer files for arguments without one, and Bash offers files for

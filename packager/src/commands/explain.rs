@@ -121,7 +121,7 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
     } else {
         explain_one(&config, args, console)?;
     }
-    Ok(ExitStatus::Yes)
+    Ok(ExitStatus::Success)
 }
 
 fn all_cases(args: &Args, console: &mut Console<'_>) -> Result<Vec<Case>> {

@@ -30,9 +30,9 @@ impl Inputs {
             console.say(format_args!("error: reading {fault}"));
         }
         if self.faults.is_empty() {
-            ExitStatus::Yes
+            ExitStatus::Success
         } else {
-            ExitStatus::Unable
+            ExitStatus::Error
         }
     }
 }

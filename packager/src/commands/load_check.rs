@@ -71,9 +71,9 @@ impl LoadCheck {
     /// The exit status: success if a gateway would load the module.
     pub(crate) fn status(&self) -> ExitStatus {
         if self.problems.is_empty() {
-            ExitStatus::Yes
+            ExitStatus::Success
         } else {
-            ExitStatus::No
+            ExitStatus::Failure
         }
     }
 

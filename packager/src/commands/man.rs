@@ -31,5 +31,5 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
         pages.len(),
         args.out.display()
     ));
-    Ok(ExitStatus::Yes)
+    Ok(ExitStatus::Success)
 }

@@ -157,7 +157,7 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
         None => vec![draft],
         Some(source) => match servers::drafts(&draft, source, args.listing(), console)? {
             Some(drafts) => drafts,
-            None => return Ok(ExitStatus::Unable),
+            None => return Ok(ExitStatus::Error),
         },
     };
     let requests = drafts

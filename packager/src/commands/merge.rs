@@ -79,9 +79,9 @@ struct Files {
 pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> {
     let source = args.input.source();
     let inputs = source.read_with_manifests(console)?;
-    if inputs.finish(console) != ExitStatus::Yes {
+    if inputs.finish(console) != ExitStatus::Success {
         // A plan for a part of the resources may be an outage for the others.
-        return Ok(ExitStatus::Unable);
+        return Ok(ExitStatus::Error);
     }
     if inputs.resources.gateways.is_empty() && inputs.resources.api_gateways.is_empty() {
         bail!(source.has_no(
@@ -105,9 +105,9 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
     }
     tell(args, &outlook, console)?;
     Ok(if outlook.refusals.is_empty() {
-        ExitStatus::Yes
+        ExitStatus::Success
     } else {
-        ExitStatus::No
+        ExitStatus::Failure
     })
 }
 

@@ -102,7 +102,7 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
     let status = runtime.block_on(rounds.run(&target, &sites, console));
     // An ordinary shutdown would wait for a name that is still being resolved.
     runtime.shutdown_background();
-    Ok(if readable == ExitStatus::Yes {
+    Ok(if readable == ExitStatus::Success {
         status?
     } else {
         readable

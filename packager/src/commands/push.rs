@@ -90,13 +90,13 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
                 "not pushed: Envoy would not load the module: {problem}"
             ));
         }
-        return Ok(ExitStatus::No);
+        return Ok(ExitStatus::Failure);
     }
 
     let image = image(args, &wasm)?;
     if args.dry_run {
         print_manifest(&image, console)?;
-        return Ok(ExitStatus::Yes);
+        return Ok(ExitStatus::Success);
     }
     // A dry run needs no registry, so the password is read only now.
     let connection = args.connection.read(console)?;
@@ -105,7 +105,7 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
         files::write(path, format!("{}\n", image.digest()).as_bytes())?;
     }
     report(args, &image, wasm.len(), &pushed, console)?;
-    Ok(ExitStatus::Yes)
+    Ok(ExitStatus::Success)
 }
 
 /// Reads `HOST/REPOSITORY:TAG`, with or without `oci://` in front.

@@ -46,7 +46,7 @@ pub(super) fn run(
 
     // If a document cannot be read, its error explains why there is no gateway.
     let status = inputs.finish(console);
-    if listeners.is_empty() && status == ExitStatus::Yes {
+    if listeners.is_empty() && status == ExitStatus::Success {
         bail!(source.has_no(
             "TLS server of a gateway",
             "give Gateways with the VirtualServices or HTTPRoutes that are bound to them, for example \

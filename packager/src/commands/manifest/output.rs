@@ -36,7 +36,7 @@ pub(super) fn write(
         ResourceFormat::Json => write_json(documents, console),
         ResourceFormat::Yaml => write_yaml(documents, console),
     }?;
-    Ok(ExitStatus::Yes)
+    Ok(ExitStatus::Success)
 }
 
 fn write_json(documents: &[Document], console: &mut Console<'_>) -> Result<()> {
@@ -78,14 +78,14 @@ pub(super) fn check(
 ) -> Result<ExitStatus> {
     let text = files::read_text(path, console)?;
     let name = path.display().to_string();
-    let mut status = ExitStatus::Yes;
+    let mut status = ExitStatus::Success;
     for resource in resources {
         // A file may have several resources: each is compared with the one of its name.
         let found =
             difference(&resource, &text, &name).with_context(|| format!("checking {name}"))?;
         if let Some(difference) = found {
             write!(console.out, "{difference}")?;
-            status = ExitStatus::No;
+            status = ExitStatus::Failure;
         }
     }
     Ok(status)

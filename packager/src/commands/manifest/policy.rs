@@ -22,7 +22,7 @@ pub(super) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
     let attachment = Attachment::parse(KIND, &labels, &args.target_ref, args.mesh_wide)?;
     let metadata = metadata(args)?;
     let Some(boundary) = boundary(args, &metadata, &attachment, console)? else {
-        return Ok(ExitStatus::Unable);
+        return Ok(ExitStatus::Error);
     };
 
     // Warnings come first: they are true even where no resource is needed.
@@ -37,7 +37,7 @@ pub(super) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
              TLS",
             KIND.name()
         ));
-        return Ok(ExitStatus::Yes);
+        return Ok(ExitStatus::Success);
     }
 
     let comments = [boundary_notes::comments(ports), warnings].concat();
@@ -68,7 +68,7 @@ fn boundary(
         ));
     };
     let inputs = source.read(console)?;
-    if inputs.finish(console) != ExitStatus::Yes {
+    if inputs.finish(console) != ExitStatus::Success {
         return Ok(None);
     }
     // The rules depend on the servers that share a listener, so the model has to be complete.

@@ -19,7 +19,7 @@ pub(super) fn drafts(
     console: &mut Console<'_>,
 ) -> Result<Option<Vec<Draft>>> {
     let inputs = source.read(console)?;
-    if inputs.finish(console) != ExitStatus::Yes {
+    if inputs.finish(console) != ExitStatus::Success {
         return Ok(None);
     }
 

@@ -177,16 +177,16 @@ fn print_errors(report: &Report, console: &mut Console<'_>) {
 
 fn status(report: &Report) -> ExitStatus {
     match report.is_fine() {
-        Some(true) => ExitStatus::Yes,
-        Some(false) => ExitStatus::No,
-        None => ExitStatus::Unable,
+        Some(true) => ExitStatus::Success,
+        Some(false) => ExitStatus::Failure,
+        None => ExitStatus::Error,
     }
 }
 
 fn worse(one: ExitStatus, other: ExitStatus) -> ExitStatus {
     // From the worst to the best.
-    [ExitStatus::Unable, ExitStatus::No]
+    [ExitStatus::Error, ExitStatus::Failure]
         .into_iter()
         .find(|status| [one, other].contains(status))
-        .unwrap_or(ExitStatus::Yes)
+        .unwrap_or(ExitStatus::Success)
 }

@@ -42,7 +42,7 @@ impl Sites {
     pub(super) fn finish(&self, console: &mut Console<'_>) -> ExitStatus {
         self.0
             .as_ref()
-            .map_or(ExitStatus::Yes, |read| read.inputs.finish(console))
+            .map_or(ExitStatus::Success, |read| read.inputs.finish(console))
     }
 
     /// The listener of the resources that serves the probed address.
