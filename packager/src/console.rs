@@ -42,14 +42,14 @@ impl From<ExitStatus> for ExitCode {
 
 impl Console<'_> {
     /// Prints a message. A closed stderr is not an error.
-    pub(crate) fn say(&mut self, line: impl fmt::Display) {
+    pub(crate) fn message(&mut self, line: impl fmt::Display) {
         let _ = writeln!(self.stderr, "{line}");
     }
 
     /// Prints progress, on a terminal only.
     pub(crate) fn progress(&mut self, line: impl fmt::Display) {
         if self.is_terminal {
-            self.say(line);
+            self.message(line);
         }
     }
 
@@ -73,7 +73,7 @@ impl Console<'_> {
     pub(crate) fn usage(&mut self, error: &clap::Error) -> ExitStatus {
         // Help and version are results, not errors.
         if error.use_stderr() {
-            self.say(error.render().to_string().trim_end());
+            self.message(error.render().to_string().trim_end());
             return ExitStatus::Error;
         }
         match write!(self.out, "{}", error.render()) {
@@ -89,16 +89,16 @@ impl Console<'_> {
             return ExitStatus::Success;
         }
         match error.downcast_ref::<Faults>() {
-            None => self.say(format_args!("error: {error:#}")),
+            None => self.message(format_args!("error: {error:#}")),
             // The outer error names the resource or the file, and each fault gets a line of its own.
             Some(faults) => {
                 for fault in faults.iter() {
-                    self.say(format_args!("error: {error}: {fault}"));
+                    self.message(format_args!("error: {error}: {fault}"));
                 }
             }
         }
         if let Some(advice) = advice(error) {
-            self.say(format_args!("hint: {}", advice.hint));
+            self.message(format_args!("hint: {}", advice.hint));
         }
         ExitStatus::Error
     }

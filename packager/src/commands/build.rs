@@ -53,12 +53,12 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
     }
     if !report.problems.is_empty() {
         for problem in &report.problems {
-            console.say(format_args!("not written: {problem}"));
+            console.message(format_args!("not written: {problem}"));
         }
         return Ok(ExitStatus::Failure);
     }
     files::write(&args.out, &wasm)?;
-    console.say(format_args!("{} {}", report.sha256, args.out.display()));
+    console.message(format_args!("{} {}", report.sha256, args.out.display()));
     Ok(ExitStatus::Success)
 }
 
@@ -86,7 +86,7 @@ fn build(optimizer: Option<&Optimizer>, console: &mut Console<'_>) -> Result<Vec
     };
     sizes.push(("module", built.len()));
     for (step, size) in sizes {
-        console.say(format_args!("{step:<16}{size:>9} bytes"));
+        console.message(format_args!("{step:<16}{size:>9} bytes"));
     }
     Ok(built)
 }

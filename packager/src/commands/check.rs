@@ -70,7 +70,7 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
     }
     tell_assumptions(&model, console);
     for unknown in findings::unknown_codes(&inputs.resources) {
-        console.say(format_args!(
+        console.message(format_args!(
             "note: {unknown}, and nothing is left out for it"
         ));
     }
@@ -108,7 +108,7 @@ fn status(report: &Report, fail_on: FailOn) -> ExitStatus {
 /// What was left out, and what was guessed.
 fn tell_assumptions(model: &Model, console: &mut Console<'_>) {
     for ignored in &model.ignored {
-        console.say(format_args!("note: left out: {ignored}"));
+        console.message(format_args!("note: left out: {ignored}"));
     }
     assumptions::note_all(&model.workloads, console);
 }

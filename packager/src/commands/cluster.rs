@@ -113,7 +113,7 @@ fn continue_without(
              --namespace"
         )),
         Need::Useful { without } => {
-            console.say(format_args!("note: {without}: {problem}"));
+            console.message(format_args!("note: {without}: {problem}"));
             Ok(())
         }
     }
@@ -127,14 +127,14 @@ fn step(kind: &Kind) -> String {
 fn note_limits(scope: Scope<'_>, served: &Served, console: &mut Console<'_>) {
     for kind in KINDS {
         if kind.need == Need::Essential && served.version(&kind).is_none() {
-            console.say(format_args!(
+            console.message(format_args!(
                 "note: the cluster has no {}",
                 kind.full_plural()
             ));
         }
     }
     if !scope.namespaces.is_empty() {
-        console.say(format_args!(
+        console.message(format_args!(
             "note: only resources in these namespaces are considered: {}",
             scope.namespaces.join(", ")
         ));

@@ -27,7 +27,7 @@ impl Inputs {
     /// succeeded otherwise.
     pub(crate) fn finish(&self, console: &mut Console<'_>) -> ExitStatus {
         for fault in &self.faults {
-            console.say(format_args!("error: reading {fault}"));
+            console.message(format_args!("error: reading {fault}"));
         }
         if self.faults.is_empty() {
             ExitStatus::Success

@@ -26,7 +26,7 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
     for page in &pages {
         files::write(&args.out.join(&page.name), page.roff.as_bytes())?;
     }
-    console.say(format_args!(
+    console.message(format_args!(
         "{} pages in {}",
         pages.len(),
         args.out.display()

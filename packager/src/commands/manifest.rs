@@ -178,10 +178,10 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
 
 fn warn(request: &Request, console: &mut Console<'_>) {
     for warning in notes::warnings(request) {
-        console.say(format_args!("warning: {warning}"));
+        console.message(format_args!("warning: {warning}"));
     }
     if let Some(command) = pull_secret::create_command(request) {
-        console.say(format_args!("hint: create the Secret with `{command}`"));
+        console.message(format_args!("hint: create the Secret with `{command}`"));
     }
 }
 

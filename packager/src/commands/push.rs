@@ -86,7 +86,7 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
         .problems;
     if !problems.is_empty() {
         for problem in problems {
-            console.say(format_args!(
+            console.message(format_args!(
                 "not pushed: Envoy would not load the module: {problem}"
             ));
         }
@@ -148,7 +148,7 @@ fn image(args: &Args, wasm: &[u8]) -> Result<Image> {
 fn print_manifest(image: &Image, console: &mut Console<'_>) -> Result<()> {
     console.out.write_all(&image.manifest.bytes)?;
     writeln!(console.out)?;
-    console.say(format_args!(
+    console.message(format_args!(
         "{}, layer {} bytes",
         image.digest(),
         image.layer.bytes.len()
@@ -184,7 +184,7 @@ fn report(
         }
     }
     let Blobs { uploaded, present } = pushed.blobs;
-    console.say(format_args!(
+    console.message(format_args!(
         "blobs: {uploaded} uploaded, {present} already there"
     ));
     Ok(())

@@ -19,7 +19,7 @@ const TARGET: &str = "wasm32-wasip1";
 pub(super) fn compile(console: &mut Console<'_>) -> Result<Vec<u8>> {
     let workspace = workspace()?;
     require_target(&workspace)?;
-    console.say(format_args!("compiling the filter for {TARGET}"));
+    console.message(format_args!("compiling the filter for {TARGET}"));
     // The messages in JSON name the file of the module, wherever the target folder is.
     let output = Command::new(cargo())
         .args([

@@ -29,10 +29,10 @@ pub(super) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
     let ports = Ports::needed(&boundary, &attachment)?;
     let warnings = boundary_notes::warnings(&boundary, &metadata, &attachment, ports);
     for warning in &warnings {
-        console.say(format_args!("warning: {warning}"));
+        console.message(format_args!("warning: {warning}"));
     }
     if boundary.denials.is_empty() {
-        console.say(format_args!(
+        console.message(format_args!(
             "note: no {} is needed: connections to other servers have no routes of hosts with mutual \
              TLS",
             KIND.name()

@@ -48,7 +48,7 @@ pub(super) fn drafts(
     for table in tables.tables {
         let draft = with_table(draft, table, tables.ports_are_certain, is_only)?;
         if let Some(warning) = memory_warning(draft.settings.size(), &reached) {
-            console.say(format_args!("warning: {warning}"));
+            console.message(format_args!("warning: {warning}"));
         }
         drafts.push(draft);
     }
@@ -122,7 +122,7 @@ fn note(reached: &[&Workload], tables: &Tables, console: &mut Console<'_>) {
         warn_of_rejected_listeners(workload, console);
     }
     if !tables.ports_are_certain {
-        console.say(
+        console.message(
             "note: a Service that is not in the input decides which ports Envoy listens on, so the \
              filter applies to all ports",
         );
@@ -133,7 +133,7 @@ fn note(reached: &[&Workload], tables: &Tables, console: &mut Console<'_>) {
 pub(super) fn warn_of_rejected_listeners(workload: &Workload, console: &mut Console<'_>) {
     for listener in &workload.listeners {
         if listener.is_rejected() {
-            console.say(format_args!(
+            console.message(format_args!(
                 "warning: Envoy rejects listener {} of {}: two servers have the same host",
                 listener.name(),
                 workload.full_name()

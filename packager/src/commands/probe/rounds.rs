@@ -74,7 +74,7 @@ impl Rounds {
         // A single round has nothing to summarise.
         if self.done > 1 {
             let Self { done, changes, .. } = self;
-            console.say(format_args!(
+            console.message(format_args!(
                 "{done} rounds in {}, changes in {changes}",
                 self.when()
             ));
@@ -113,7 +113,7 @@ impl Rounds {
             Ok(Round { report, .. }) => report,
             // A gateway may be unavailable for a moment, so later rounds still run.
             Err(error) => {
-                console.say(format_args!("{}", self.when()));
+                console.message(format_args!("{}", self.when()));
                 return Ok(console.failure(&error));
             }
         };
@@ -161,7 +161,7 @@ fn print_errors(report: &Report, console: &mut Console<'_>) {
     for row in &report.results {
         for (connection, trouble) in row.troubles() {
             let authority = &row.authority;
-            console.say(format_args!(
+            console.message(format_args!(
                 "error: requesting {authority} on {connection}: {}",
                 trouble.message
             ));
@@ -171,7 +171,7 @@ fn print_errors(report: &Report, console: &mut Console<'_>) {
         }
     }
     for hint in hints {
-        console.say(format_args!("hint: {hint}"));
+        console.message(format_args!("hint: {hint}"));
     }
 }
 

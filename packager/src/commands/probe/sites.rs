@@ -59,7 +59,7 @@ impl Sites {
             return;
         }
         let Some(site) = &choice.site else {
-            console.say(format_args!(
+            console.message(format_args!(
                 "note: --from has no TLS server for {sni}, so the report has no servers and no verdict \
                  needless-421"
             ));
@@ -69,7 +69,7 @@ impl Sites {
         // Several Envoys may listen on the same port, and the certificate may be the same.
         if !choice.others.is_empty() {
             let others: Vec<String> = choice.others.iter().map(Site::name).collect();
-            console.say(format_args!(
+            console.message(format_args!(
                 "note: --from has {sni} on several listeners: using {}, not {}",
                 site.name(),
                 others.join("; ")
