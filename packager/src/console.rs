@@ -7,13 +7,13 @@ use std::process::ExitCode;
 use gateway::advice::Advice;
 use rule::Faults;
 
-/// The streams of a command. Data goes to `out`, messages for people go to `stderr`.
+/// The streams of a command. Data goes to `out`, messages go to `stderr`.
 pub struct Console<'w> {
     /// Standard input, for arguments that are `-`.
     pub input: &'w mut dyn BufRead,
-    /// Standard output.
+    /// Standard output, for data.
     pub out: &'w mut dyn Write,
-    /// Standard error.
+    /// Standard error, for messages.
     pub stderr: &'w mut dyn Write,
     /// Whether standard error is a terminal.
     pub is_terminal: bool,

@@ -56,7 +56,7 @@ pub(crate) struct Image {
 }
 
 impl Image {
-    /// Packages a module.
+    /// Packages a module with annotations.
     ///
     /// `epoch`, in seconds since 1970, is the value of every time stamp. Keys are sorted, the compression
     /// level is fixed and nothing depends on the machine, so equal arguments give equal bytes.
@@ -94,7 +94,7 @@ impl Image {
             )
         };
 
-        // The configuration names the digest of the tar, the manifest that of the compressed tar.
+        // The configuration has the digest of the tar, the manifest has the digest of the compressed tar.
         let tar = tar(module, time)?;
         let config = Blob::new(config_type, config(&[sha256(&tar)], annotations, time)?);
         let layer = Blob::new(layer_type, gzip(&tar, time)?);

@@ -11,7 +11,7 @@ use crate::exit_meanings::exit_statuses;
 /// The heading of the paragraph with examples in the help of a command.
 const EXAMPLES: &str = "Examples:";
 
-/// A manual page.
+/// A manual page in section 1.
 #[derive(Debug)]
 pub(crate) struct Page {
     /// The name of the file, such as `packager-check.1`.

@@ -11,14 +11,14 @@ use crate::digest::sha256;
 use crate::image::manifest::Descriptor;
 use crate::image::media_type;
 
-/// The place that an argument names.
+/// The source that an argument names.
 pub(crate) enum Source {
     /// A file with a module.
     Module(PathBuf),
     Image(ImageSource),
 }
 
-/// The place of an image.
+/// The source of an image.
 pub(crate) enum ImageSource {
     /// A layout, and the digest of the image in it.
     Layout(Layout, String),

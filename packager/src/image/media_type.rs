@@ -4,7 +4,7 @@
 pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 /// A list of images for several platforms.
 pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
-/// An image's configuration.
+/// The configuration of an image, with its platform and labels.
 pub const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 /// A layer: a gzipped tar.
 pub const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";

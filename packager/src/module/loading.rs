@@ -8,12 +8,12 @@ use std::str::FromStr;
 pub(crate) enum Consumer {
     /// The agent of an Istio release, `1.MINOR`, or `1.MINOR.PATCH` where one is given.
     Istio {
-        /// The minor version.
+        /// The minor version, 30 in `1.30.2`.
         minor: u16,
         /// The patch version; `None` for the newest.
         patch: Option<u16>,
     },
-    /// Envoy Gateway's controller.
+    /// The controller of Envoy Gateway, which serves the module to Envoy.
     EnvoyGateway,
 }
 

@@ -15,7 +15,7 @@ pub(crate) struct ObjectName(String);
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Namespace(String);
 
-/// Labels of pods.
+/// Labels of pods, keys with their values.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Labels(BTreeMap<String, String>);
 
@@ -23,7 +23,7 @@ const NAME_PART: &str = "expected at most 63 letters, digits, \"-\", \"_\" and \
                          or digit at both ends";
 
 impl ObjectName {
-    /// Reads a name.
+    /// Reads and validates a name.
     ///
     /// # Errors
     /// The API server would refuse the name.
@@ -39,7 +39,7 @@ impl ObjectName {
 }
 
 impl Namespace {
-    /// Reads a name.
+    /// Reads and validates a name.
     ///
     /// # Errors
     /// The API server would refuse the name.

@@ -25,7 +25,7 @@ pub(crate) struct Draft {
     pub(crate) namespace: String,
     /// Labels of the gateway's pods.
     pub(crate) labels: Vec<(String, String)>,
-    /// Gateways, `KIND/NAME` each.
+    /// Gateways of the Gateway API, each in the form `KIND/NAME`.
     pub(crate) targets: Vec<String>,
     /// Whether the user wants the resource for every proxy.
     pub(crate) mesh_wide: bool,
@@ -68,7 +68,7 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    /// Validates a draft.
+    /// Validates a draft and applies defaults.
     ///
     /// # Errors
     /// The API server would refuse a field, or the control plane would ignore it. The error has the

@@ -19,7 +19,7 @@ pub(super) enum Failure {
     Unauthorized,
     /// There is no connection to the API server.
     Unreachable(String),
-    /// Any other failure.
+    /// Any other failure. The text is its message.
     Other(String),
 }
 

@@ -25,7 +25,7 @@ pub(super) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
         return Ok(ExitStatus::Error);
     };
 
-    // Warnings come first: they are true even where no resource is needed.
+    // Warnings come first: some of them matter even if no resource is needed.
     let ports = Ports::needed(&boundary, &attachment)?;
     let warnings = boundary_notes::warnings(&boundary, &metadata, &attachment, ports);
     for warning in &warnings {

@@ -109,7 +109,7 @@ impl Connection {
         }
     }
 
-    /// `http` or `https`.
+    /// The scheme of the registry's URL, `http` or `https`.
     pub(super) fn scheme(&self, reference: &Reference) -> &'static str {
         // A flag about certificates means that the local registry uses TLS.
         let wants_tls = self.any_certificate || !self.certificates.is_empty();

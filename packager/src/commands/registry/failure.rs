@@ -28,7 +28,7 @@ pub(super) struct Failure {
 /// The cause of a failure.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Kind {
-    /// The registry answered.
+    /// The registry answered with an error.
     #[default]
     Refused,
     /// There is no connection, or no answer.
