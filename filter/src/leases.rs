@@ -1,7 +1,7 @@
 //! The invalid configurations of an Envoy, for the gauge that counts them.
 //!
 //! A configuration runs once in each worker, and once more while Envoy tries it. Several plugins may
-//! share the gauge, and Envoy does not say when a configuration ends unless the filter pays for a call
+//! share the gauge, and Envoy does not report the end of a configuration unless the filter pays for a call
 //! at the end of every request. So the workers share one list: each invalid configuration renews its
 //! lease in it every second, and a lease that was not renewed ends. The gauge is the number of leases.
 
@@ -27,7 +27,7 @@ pub struct Identity {
     pub text: u64,
 }
 
-/// An invalid configuration.
+/// The lease of an invalid configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Lease {
     id: Identity,

@@ -15,7 +15,7 @@ pub struct Mismatch<'a> {
     pub authority: &'a [u8],
     /// Why the request is misdirected.
     pub reason: Misdirection,
-    /// What was decided.
+    /// The decision, for the last words of the line.
     pub decision: Decision,
 }
 

@@ -16,7 +16,7 @@ pub enum Pass {
     Off,
     /// A route matched, and nothing else had to be read.
     RouteFound,
-    /// A virtual host matched, and no table of servers says that it is the wrong one.
+    /// A virtual host matched, and the table of servers does not list both names.
     Routed,
     /// SNI and host belong to one server.
     SameServer,

@@ -1,5 +1,5 @@
 //! The gauge `sni_guard.config_invalid`: how many configurations of this Envoy are invalid now. The
-//! module [`leases`](crate::leases) says how the workers count together.
+//! module [`leases`](crate::leases) explains how the workers count together.
 
 use std::cell::Cell;
 
@@ -21,7 +21,7 @@ pub(crate) struct Gauged {
     is_invalid: bool,
     /// The gauge, if Envoy defined it.
     gauge: Option<u32>,
-    /// Whether the gauge was lower than the list says at the last tick.
+    /// Whether the gauge was lower than the number of leases in the list at the last tick.
     lags: Cell<bool>,
 }
 

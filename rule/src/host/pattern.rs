@@ -143,7 +143,7 @@ impl TryFrom<&str> for HostPattern {
 }
 
 /// Reads a host as Istio writes it in `Gateway.spec.servers[].hosts`: `host` or `namespace/host`.
-/// The namespace says who may attach routes, not which names the server answers to.
+/// The namespace limits which routes may attach. It does not limit the names of the server.
 ///
 /// # Errors
 /// The text after the namespace is not a pattern.

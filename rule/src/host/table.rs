@@ -66,7 +66,7 @@ impl<V> HostTable<V> {
     }
 
     /// The values of the wildcards that cover every host of a pattern, without its own: for
-    /// `a.b.com`, those of `*.b.com`, `*.com` and `*`.
+    /// `a.b.com`, the values of `*.b.com`, `*.com` and `*`.
     pub fn covering(&self, pattern: &HostPattern) -> impl Iterator<Item = &V> {
         let name = match pattern {
             HostPattern::Exact(name) | HostPattern::Suffix(name) => Some(name),
