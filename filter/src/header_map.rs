@@ -4,7 +4,6 @@
 /// 32 bits and are little-endian (proxy-wasm ABI 0.2.1, "Serialization of headers").
 #[must_use]
 pub fn encode(headers: &[(&str, &str)]) -> Vec<u8> {
-    let number = |length: usize| u32::try_from(length).unwrap_or_default().to_le_bytes();
     let mut map = number(headers.len()).to_vec();
     for (name, value) in headers {
         map.extend(number(name.len()));
@@ -17,6 +16,10 @@ pub fn encode(headers: &[(&str, &str)]) -> Vec<u8> {
         }
     }
     map
+}
+
+fn number(length: usize) -> [u8; 4] {
+    u32::try_from(length).unwrap_or_default().to_le_bytes()
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The invalid configurations of an Envoy, for the gauge that counts them.
 //!
 //! A configuration runs once in each worker, and once more while Envoy tries it. Several plugins may
-//! share the gauge, and Envoy does not say when a configuration ends unless the filter pays for a call
+//! share the gauge, and Envoy does not report the end of a configuration unless the filter pays for a call
 //! at the end of every request. So the workers share one list: each invalid configuration renews its
 //! lease in it every second, and a lease that was not renewed ends. The gauge is the number of leases.
 
@@ -18,16 +18,16 @@ pub struct Leases {
     leases: Vec<Lease>,
 }
 
-/// A configuration, among all of an Envoy.
+/// The identity of a configuration among all configurations of an Envoy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// Tells plugins apart.
+    /// The hash of the name of the plugin.
     pub plugin: u64,
-    /// Tells the configurations of a plugin apart.
+    /// The hash of the text of the configuration.
     pub text: u64,
 }
 
-/// An invalid configuration.
+/// The lease of an invalid configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Lease {
     id: Identity,
@@ -55,15 +55,15 @@ impl Leases {
         Self { counted, leases }
     }
 
-    /// The list as octets.
+    /// The list in octets, for Envoy's shared data.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let leases = self
-            .leases
-            .iter()
-            .flat_map(|lease| [lease.id.plugin, lease.id.text, lease.renewed]);
         std::iter::once(self.counted)
-            .chain(leases)
+            .chain(
+                self.leases
+                    .iter()
+                    .flat_map(|lease| [lease.id.plugin, lease.id.text, lease.renewed]),
+            )
             .flat_map(u64::to_le_bytes)
             .collect()
     }

@@ -14,7 +14,7 @@ pub struct LogLimit {
 }
 
 impl LogLimit {
-    /// No event yet.
+    /// A limit before its first event.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -28,11 +28,8 @@ impl LogLimit {
     /// `now` is in nanoseconds since 1970, by a clock that an operator may set back. An event before
     /// the last one goes through, so that no clock silences the log.
     pub fn admit(&self, now: u64) -> Option<u64> {
-        let is_early = |last: u64| {
-            now.checked_sub(last)
-                .is_some_and(|elapsed| elapsed < INTERVAL)
-        };
-        if self.last.get().is_some_and(is_early) {
+        let elapsed = self.last.get().and_then(|last| now.checked_sub(last));
+        if elapsed.is_some_and(|elapsed| elapsed < INTERVAL) {
             self.suppressed.set(self.suppressed.get().saturating_add(1));
             return None;
         }

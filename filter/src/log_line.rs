@@ -4,7 +4,7 @@ use std::fmt;
 
 use rule::{Config, Decision, Misdirection};
 
-/// What a line says.
+/// The content of a line.
 #[derive(Clone, Copy, Debug)]
 pub struct Mismatch<'a> {
     /// The configuration, for the labels of the two servers.
@@ -15,7 +15,7 @@ pub struct Mismatch<'a> {
     pub authority: &'a [u8],
     /// Why the request is misdirected.
     pub reason: Misdirection,
-    /// What was decided.
+    /// The decision, for the last words of the line.
     pub decision: Decision,
 }
 

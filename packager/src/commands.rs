@@ -1,22 +1,26 @@
-//! The subcommands: one module each, with its arguments and what it does. A command loads, makes
-//! one pure call and prints; this is where all the input and output is.
+//! The subcommands, one module for each. A command reads its input, calls pure functions and prints the
+//! result. All input and output of the program is here.
 
+mod assumptions;
 mod build;
-mod candidate;
+mod certificates;
 mod check;
 mod cluster;
 mod completions;
 mod explain;
 mod files;
+mod image_source;
 mod inputs;
 mod inspect;
 mod layout;
+mod load_check;
 mod man;
 mod manifest;
 mod merge;
 mod probe;
 mod push;
 mod registry;
+mod settings_file;
 mod source;
 mod verify;
 
@@ -35,11 +39,9 @@ use crate::console::{Console, ExitStatus};
   packager push registry.example.com/sni-guard:0.1.0
   packager manifest --image registry.example.com/sni-guard:0.1.0@sha256:… \\
       --selector istio=ingressgateway > sni-guard.yaml
-  packager probe --connect 203.0.113.7:443 --sni a.example.com --authority b.example.com
-
-Exit status: 0 success, 1 the check failed (findings, not loadable, not fixed), 2 error."
+  packager probe --connect 203.0.113.7:443 --sni a.example.com --authority b.example.com"
 )]
-pub struct Cli {
+pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,
 }
@@ -77,11 +79,11 @@ impl Cli {
     }
 }
 
-/// The form of a report.
+/// The output format of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum ReportFormat {
-    /// Text for people; it may change.
+    /// Text for people; it may change
     Text,
-    /// JSON for programs.
+    /// JSON for programs
     Json,
 }

@@ -1,4 +1,4 @@
-//! What a command says, and how it ends.
+//! The streams and the exit status of a command.
 
 use std::fmt;
 use std::io::{self, BufRead, Write};
@@ -7,106 +7,114 @@ use std::process::ExitCode;
 use gateway::advice::Advice;
 use rule::Faults;
 
-/// The streams of a command: `out` is data, `talk` is for people.
+/// The streams of a command. Data goes to `out`, messages go to `stderr`.
 pub struct Console<'w> {
-    /// Standard input.
+    /// Standard input, for arguments that are `-`.
     pub input: &'w mut dyn BufRead,
-    /// Standard output.
+    /// Standard output, for data.
     pub out: &'w mut dyn Write,
-    /// Standard error.
-    pub talk: &'w mut dyn Write,
-    /// Whether somebody watches standard error.
-    pub is_watched: bool,
+    /// Standard error, for messages.
+    pub stderr: &'w mut dyn Write,
+    /// Whether standard error is a terminal.
+    pub is_terminal: bool,
 }
 
-/// How a command ends; the same for every command.
+/// The result of a command as an exit status, with the same meaning for every command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExitStatus {
-    /// 0: yes, clean, done.
-    Yes,
-    /// 1: the answer is no.
-    No,
-    /// 2: it could not be told or done.
-    Unable,
+    /// 0: the command succeeded.
+    Success,
+    /// 1: the check failed.
+    Failure,
+    /// 2: the command could not do its work.
+    Error,
 }
 
 impl From<ExitStatus> for ExitCode {
     fn from(status: ExitStatus) -> Self {
         Self::from(match status {
-            ExitStatus::Yes => 0,
-            ExitStatus::No => 1,
-            ExitStatus::Unable => 2,
+            ExitStatus::Success => 0,
+            ExitStatus::Failure => 1,
+            ExitStatus::Error => 2,
         })
     }
 }
 
 impl Console<'_> {
-    /// Tells people something. Nobody may be listening any more, and that is no error.
-    pub fn say(&mut self, line: impl fmt::Display) {
-        let _ = writeln!(self.talk, "{line}");
+    /// Prints a message. A closed stderr is not an error.
+    pub(crate) fn message(&mut self, line: impl fmt::Display) {
+        let _ = writeln!(self.stderr, "{line}");
     }
 
-    /// Says what is being done, to somebody who watches.
-    pub fn progress(&mut self, line: impl fmt::Display) {
-        if self.is_watched {
-            self.say(line);
+    /// Prints progress, on a terminal only.
+    pub(crate) fn progress(&mut self, line: impl fmt::Display) {
+        if self.is_terminal {
+            self.message(line);
         }
     }
 
-    /// Says what is being done in a line that the next one takes the place of, to somebody who watches.
-    pub fn step(&mut self, line: impl fmt::Display) {
-        if self.is_watched {
-            let _ = write!(self.talk, "\r{line}\x1b[K");
-            let _ = self.talk.flush();
+    /// Prints progress in a line that the next step overwrites, on a terminal only.
+    pub(crate) fn step(&mut self, line: impl fmt::Display) {
+        if self.is_terminal {
+            let _ = write!(self.stderr, "\r{line}\x1b[K");
+            let _ = self.stderr.flush();
         }
     }
 
-    /// Removes that line.
-    pub fn end_steps(&mut self) {
-        if self.is_watched {
-            let _ = write!(self.talk, "\r\x1b[K");
-            let _ = self.talk.flush();
+    /// Erases the line of the last step.
+    pub(crate) fn end_steps(&mut self) {
+        if self.is_terminal {
+            let _ = write!(self.stderr, "\r\x1b[K");
+            let _ = self.stderr.flush();
         }
     }
 
-    /// Prints help and version where they were asked for, and what is wrong with the usage.
+    /// Prints help and version to stdout if the user asked for them, and usage errors to stderr.
     pub(crate) fn usage(&mut self, error: &clap::Error) -> ExitStatus {
+        // Help and version are results, not errors.
         if error.use_stderr() {
-            self.say(error.render().to_string().trim_end());
-            return ExitStatus::Unable;
+            self.message(error.render().to_string().trim_end());
+            return ExitStatus::Error;
         }
         match write!(self.out, "{}", error.render()) {
-            Ok(()) => ExitStatus::Yes,
+            Ok(()) => ExitStatus::Success,
             Err(error) => self.failure(&error.into()),
         }
     }
 
-    /// One line per error, and the hint where there is one.
+    /// Prints an error in one line, with its hint if it has one.
     pub(crate) fn failure(&mut self, error: &anyhow::Error) -> ExitStatus {
+        // The reader has the data that it wanted.
         if is_broken_pipe(error) {
-            return ExitStatus::Yes;
+            return ExitStatus::Success;
         }
         match error.downcast_ref::<Faults>() {
-            None => self.say(format_args!("error: {error:#}")),
-            // The context of faults is where they are; each fault is an error of its own.
+            None => self.message(format_args!("error: {error:#}")),
+            // The outer error names the resource or the file, and each fault gets a line of its own.
             Some(faults) => {
                 for fault in faults.iter() {
-                    self.say(format_args!("error: {error}: {fault}"));
+                    self.message(format_args!("error: {error}: {fault}"));
                 }
             }
         }
-        // As the context of another error, or as an error that others are the context of.
-        let advice = error.downcast_ref::<Advice>();
-        let advice = advice.or_else(|| error.chain().find_map(|cause| cause.downcast_ref()));
-        if let Some(advice) = advice {
-            self.say(format_args!("hint: {}", advice.hint));
+        if let Some(advice) = advice(error) {
+            self.message(format_args!("hint: {}", advice.hint));
         }
-        ExitStatus::Unable
+        ExitStatus::Error
     }
 }
 
-/// Whoever read the output has seen enough.
+/// The advice of an error: it may be the context of another error, or have a context itself.
+fn advice(error: &anyhow::Error) -> Option<&Advice> {
+    error
+        .downcast_ref()
+        .or_else(|| error.chain().find_map(|cause| cause.downcast_ref()))
+}
+
+/// Whether the reader of the output has closed it, as `head` does.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    let cause = error.root_cause().downcast_ref::<io::Error>();
-    cause.is_some_and(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+    error
+        .root_cause()
+        .downcast_ref::<io::Error>()
+        .is_some_and(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
 }

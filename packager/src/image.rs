@@ -14,57 +14,56 @@ use serde_json::json;
 
 use crate::digest::sha256;
 
-pub mod manifest;
+pub(crate) mod docker_hub;
+pub(crate) mod manifest;
 pub mod media_type;
 
 /// The name of the module in the layer, which Istio's agent looks for.
-pub const MODULE_NAME: &str = "plugin.wasm";
+pub(crate) const MODULE_NAME: &str = "plugin.wasm";
 
-/// The form of an image.
+/// The format of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Format {
-    /// An OCI image: what every gateway and every tool loads
+pub(crate) enum Format {
+    /// An OCI image, which every gateway and every tool reads
     Oci,
-    /// The same under docker's media types, for registries that take no others; it has no annotations
+    /// The same with docker's media types and without annotations, for registries that accept no others
     Docker,
-    /// The older form of Wasm images, with the module as it is, which only gateways load
+    /// The older format of Wasm images, with an unpacked module, which only gateways load
     Artifact,
 }
 
-/// Annotations of an image, which are also the labels of its configuration.
-pub type Annotations = BTreeMap<String, String>;
+/// Annotations of an image. They are also the labels of its configuration, since docker's manifest has none.
+pub(crate) type Annotations = BTreeMap<String, String>;
 
-/// One blob of an image.
+/// A blob of an image with its descriptor.
 #[derive(Clone, Debug)]
-pub struct Blob {
-    /// Its media type.
-    pub media_type: &'static str,
+pub(crate) struct Blob {
+    pub(crate) media_type: &'static str,
     /// `sha256:` and 64 hexadecimal digits.
-    pub digest: String,
-    /// Its content.
-    pub bytes: Vec<u8>,
+    pub(crate) digest: String,
+    pub(crate) bytes: Vec<u8>,
 }
 
-/// An image, in the order in which it is pushed: what the manifest names goes before it.
+/// An image. Its blobs are pushed before the manifest that names them.
 #[derive(Clone, Debug)]
-pub struct Image {
+pub(crate) struct Image {
     /// The layer with the module.
-    pub layer: Blob,
-    /// The other blobs: the image configuration, and what an artifact has besides.
-    pub rest: Vec<Blob>,
+    pub(crate) layer: Blob,
+    /// The other blobs: the image configuration, and the runtime configuration of an artifact.
+    pub(crate) rest: Vec<Blob>,
     /// The manifest, whose digest is the image's.
-    pub manifest: Blob,
+    pub(crate) manifest: Blob,
 }
 
 impl Image {
-    /// Packages a module.
+    /// Packages a module with annotations.
     ///
-    /// `epoch`, in seconds since 1970, stands wherever a time does. With sorted keys, one
-    /// compression level and nothing of this machine, equal arguments give equal bytes.
+    /// `epoch`, in seconds since 1970, is the value of every time stamp. Keys are sorted, the compression
+    /// level is fixed and nothing depends on the machine, so equal arguments give equal bytes.
     ///
     /// # Errors
-    /// The time stamp is beyond what gzip can hold.
-    pub fn build(
+    /// The time stamp is too large for gzip.
+    pub(crate) fn build(
         module: &[u8],
         annotations: &Annotations,
         epoch: u64,
@@ -83,10 +82,9 @@ impl Image {
         time: u32,
         format: Format,
     ) -> Result<Self> {
-        let tar = tar(module, time)?;
-        let config = config(&[sha256(&tar)], annotations, time)?;
-        let oci = format == Format::Oci;
-        let (manifest, config_type, layer) = if oci {
+        // Docker's manifest has no annotations (Docker image manifest, version 2 schema 2).
+        let is_oci = format == Format::Oci;
+        let (manifest_type, config_type, layer_type) = if is_oci {
             (media_type::MANIFEST, media_type::CONFIG, media_type::LAYER)
         } else {
             (
@@ -95,10 +93,13 @@ impl Image {
                 media_type::DOCKER_LAYER,
             )
         };
-        let layer = Blob::new(layer, gzip(&tar, time)?);
-        let config = Blob::new(config_type, config);
-        let layers = [&layer];
-        let manifest = manifest_of(manifest, &config, &layers, oci.then_some(annotations))?;
+
+        // The configuration has the digest of the tar, the manifest has the digest of the compressed tar.
+        let tar = tar(module, time)?;
+        let config = Blob::new(config_type, config(&[sha256(&tar)], annotations, time)?);
+        let layer = Blob::new(layer_type, gzip(&tar, time)?);
+        let annotations = is_oci.then_some(annotations);
+        let manifest = manifest(manifest_type, &config, &[&layer], annotations)?;
         Ok(Self {
             layer,
             rest: vec![config],
@@ -106,16 +107,19 @@ impl Image {
         })
     }
 
-    /// Istio wants just two layers, of which one is the module (Istio `pkg/wasm/imagefetcher.go`,
-    /// `extractOCIArtifactImage`).
+    /// Istio requires exactly two layers, and one of them is the module (Istio
+    /// `pkg/wasm/imagefetcher.go`, `extractOCIArtifactImage`).
     fn artifact(module: &[u8], annotations: &Annotations, time: u32) -> Result<Self> {
         let layer = Blob::new(media_type::ARTIFACT_MODULE, module.to_vec());
-        let runtime = serde_json::to_vec(&json!({ "type": "envoy_proxy" }))?;
-        let runtime = Blob::new(media_type::ARTIFACT_CONFIG, runtime);
+        let runtime = Blob::new(
+            media_type::ARTIFACT_CONFIG,
+            serde_json::to_vec(&json!({ "type": "envoy_proxy" }))?,
+        );
+        // An artifact has no tar, so the configuration names its layers.
         let content = [runtime.digest.clone(), layer.digest.clone()];
         let config = Blob::new(media_type::CONFIG, config(&content, annotations, time)?);
         let layers = [&runtime, &layer];
-        let manifest = manifest_of(media_type::MANIFEST, &config, &layers, Some(annotations))?;
+        let manifest = manifest(media_type::MANIFEST, &config, &layers, Some(annotations))?;
         Ok(Self {
             layer,
             rest: vec![runtime, config],
@@ -123,14 +127,14 @@ impl Image {
         })
     }
 
-    /// All but the manifest, in the order in which they are sent.
-    pub fn blobs(&self) -> impl Iterator<Item = &Blob> {
+    /// All blobs but the manifest, in the order in which they are sent.
+    pub(crate) fn blobs(&self) -> impl Iterator<Item = &Blob> {
         std::iter::once(&self.layer).chain(&self.rest)
     }
 
     /// The digest of the manifest.
     #[must_use]
-    pub fn digest(&self) -> &str {
+    pub(crate) fn digest(&self) -> &str {
         &self.manifest.digest
     }
 }
@@ -146,12 +150,12 @@ impl Blob {
 
     /// The descriptor of the blob (OCI image specification, `descriptor.md`).
     #[must_use]
-    pub fn descriptor(&self) -> serde_json::Value {
+    pub(crate) fn descriptor(&self) -> serde_json::Value {
         json!({ "mediaType": self.media_type, "digest": self.digest, "size": self.bytes.len() })
     }
 }
 
-fn manifest_of(
+fn manifest(
     media_type: &'static str,
     config: &Blob,
     layers: &[&Blob],
@@ -164,6 +168,7 @@ fn manifest_of(
         "config": config.descriptor(),
         "layers": layers,
     });
+    // An empty key would change the digest, so it is left out.
     if let Some((manifest, annotations)) = manifest.as_object_mut().zip(annotations) {
         manifest.insert("annotations".into(), json!(annotations));
     }
@@ -176,9 +181,11 @@ fn tar(module: &[u8], time: u32) -> Result<Vec<u8>> {
     header.set_entry_type(tar::EntryType::Regular);
     header.set_size(u64::try_from(module.len())?);
     header.set_mode(0o644);
+    // Owner and mode are fixed, so that the tar does not depend on the machine.
     header.set_uid(0);
     header.set_gid(0);
     header.set_mtime(u64::from(time));
+    // The checksum covers the other fields.
     header.set_cksum();
     let mut archive = tar::Builder::new(Vec::new());
     archive.append(&header, module)?;

@@ -1,34 +1,38 @@
 //! The operator's side of sni-guard: builds the filter, packages it as an image that gateways load,
 //! writes the resource that names the image, and explains what the filter will decide.
 //!
-//! [`commands`] has one module per subcommand and all the input and output. What they call is pure:
-//! [`module`] knows WebAssembly and what Envoy wants of it, [`image`] the OCI image, [`resource`]
-//! the Kubernetes resource, [`settings`] the filter's configuration as people write it. [`render`]
-//! writes reports and plans in several forms, [`manual`] makes the manual pages, and [`spelling`]
-//! guesses what was meant. What gateways make of resources, what is wrong with that and how to merge
-//! servers is [`gateway`]'s. The decisions are [`rule`]'s, the same code that the filter runs.
+//! The module `commands` has one module for each subcommand, and all input and output. The other modules
+//! are pure: [`module`] inspects and trims WebAssembly for Envoy, [`image`] makes and reads OCI images,
+//! [`resource`] writes Kubernetes resources, and `settings` reads the filter's configuration as people write
+//! it. [`render`] writes reports and plans in several formats, `exit_meanings` and `manual` write help and
+//! manual pages, `spelling` finds the word that a typing error stands for, and `text` shortens texts of other
+//! programs. The crate [`gateway`] computes what gateways do with resources. The crate [`rule`] makes the
+//! decisions, with the same code that the filter runs.
 
-pub mod commands;
+mod commands;
 pub mod console;
 pub mod digest;
+mod exit_meanings;
 pub mod image;
-pub mod manual;
+mod manual;
 pub mod module;
 pub mod render;
 pub mod resource;
-pub mod settings;
-pub mod spelling;
+mod settings;
+mod spelling;
+mod text;
 
 use std::ffi::OsString;
 
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, FromArgMatches};
 
 use crate::commands::Cli;
 use crate::console::{Console, ExitStatus};
 
 /// Runs the command line `args`, the program's name first.
 pub fn run(args: impl IntoIterator<Item = OsString>, console: &mut Console<'_>) -> ExitStatus {
-    let cli = match Cli::try_parse_from(args) {
+    // clap's errors include --help and --version, which are not failures.
+    let cli = match parse(args) {
         Ok(cli) => cli,
         Err(error) => return console.usage(&error),
     };
@@ -38,8 +42,13 @@ pub fn run(args: impl IntoIterator<Item = OsString>, console: &mut Console<'_>) 
     }
 }
 
-/// The command line as it is defined, for what is made of it.
+fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let mut matches = command_line().try_get_matches_from(args)?;
+    Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command_line()))
+}
+
+/// The definition of the command line, from which help, manual pages and completions are generated.
 #[must_use]
 pub fn command_line() -> clap::Command {
-    Cli::command()
+    exit_meanings::with_exit_statuses(Cli::command())
 }

@@ -1,4 +1,4 @@
-//! The manual pages, made of what the command line says about itself.
+//! The manual pages, generated from the definition of the command line.
 
 use std::io;
 
@@ -6,32 +6,40 @@ use clap::Command;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
-/// A manual page.
+use crate::exit_meanings::exit_statuses;
+
+/// The heading of the paragraph with examples in the help of a command.
+const EXAMPLES: &str = "Examples:";
+
+/// A manual page in section 1.
 #[derive(Debug)]
-pub struct Page {
-    /// The name of its file, such as `packager-check.1`.
-    pub name: String,
-    /// Its text in ASCII, for the macros of man(7).
-    pub roff: String,
+pub(crate) struct Page {
+    /// The name of the file, such as `packager-check.1`.
+    pub(crate) name: String,
+    /// The text in ASCII, for the macros of man(7).
+    pub(crate) roff: String,
 }
 
-/// The page of a command, then those of its subcommands. They are the same every time: none has a
-/// date.
+/// The page of the program, then the pages of its subcommands. No page has a date, so the same
+/// definition gives the same pages.
 ///
 /// # Errors
-/// None is known: they are written to memory.
-pub fn pages(command: Command) -> io::Result<Vec<Page>> {
+/// A page could not be written to memory.
+pub(crate) fn pages(command: Command) -> io::Result<Vec<Page>> {
     let mut command = command.disable_help_subcommand(true);
+    // Building gives the subcommands their full names, such as `packager-check`.
     command.build();
     let subcommands: Vec<Command> = command.get_subcommands().cloned().collect();
-    let main = page(command, &subcommands)?;
-    let rest = subcommands
-        .into_iter()
-        .map(|subcommand| page(subcommand, &[]));
-    std::iter::once(Ok(main)).chain(rest).collect()
+
+    let mut pages = vec![page(command, &subcommands)?];
+    for subcommand in subcommands {
+        pages.push(page(subcommand, &[])?);
+    }
+    Ok(pages)
 }
 
 fn page(command: Command, subcommands: &[Command]) -> io::Result<Page> {
+    let name = command.get_name().to_owned();
     let after_help = command
         .get_after_help()
         .map(ToString::to_string)
@@ -39,6 +47,8 @@ fn page(command: Command, subcommands: &[Command]) -> io::Result<Page> {
     let man = Man::new(command)
         .source(concat!("packager ", env!("CARGO_PKG_VERSION")))
         .manual("sni-guard");
+
+    // The sections are in the order that man-pages(7) asks for.
     let mut out = Vec::new();
     man.render_title(&mut out)?;
     man.render_name_section(&mut out)?;
@@ -49,7 +59,7 @@ fn page(command: Command, subcommands: &[Command]) -> io::Result<Page> {
     if !subcommands.is_empty() {
         man.render_subcommands_section(&mut out)?;
     }
-    exit_status(&after_help).to_writer(&mut out)?;
+    exit_status(&name).to_writer(&mut out)?;
     examples(&after_help).to_writer(&mut out)?;
     see_also(subcommands).to_writer(&mut out)?;
     Ok(Page {
@@ -58,37 +68,34 @@ fn page(command: Command, subcommands: &[Command]) -> io::Result<Page> {
     })
 }
 
-/// Not every troff reads UTF-8.
+/// Escapes characters outside ASCII: some versions of troff do not read UTF-8.
 fn in_ascii(text: &str) -> String {
-    let escaped = |c: char| match c {
-        c if c.is_ascii() => String::from(c),
-        '…' => "...".into(),
-        c => format!("\\[u{:04X}]", u32::from(c)),
-    };
-    text.chars().map(escaped).collect()
+    text.chars()
+        .map(|c| match c {
+            c if c.is_ascii() => String::from(c),
+            '…' => "...".into(),
+            c => format!("\\[u{:04X}]", u32::from(c)),
+        })
+        .collect()
 }
 
-/// What the help says besides its examples and exit statuses.
+/// The paragraphs of the help that are neither examples nor exit statuses.
 fn notes(after_help: &str) -> Roff {
     let mut roff = Roff::new();
-    for paragraph in paragraphs(after_help) {
-        if !paragraph.starts_with(EXAMPLES) && !paragraph.starts_with(EXIT_STATUS) {
-            roff.control("PP", []);
-            roff.text([roman(paragraph)]);
-        }
+    for paragraph in paragraphs(after_help).filter(|text| !text.starts_with(EXAMPLES)) {
+        roff.control("PP", []);
+        roff.text([roman(paragraph)]);
     }
     roff
 }
 
-fn exit_status(after_help: &str) -> Roff {
+fn exit_status(command: &str) -> Roff {
     let mut roff = Roff::new();
     roff.control("SH", ["EXIT STATUS"]);
-    for text in paragraphs(after_help).filter_map(|text| text.strip_prefix(EXIT_STATUS)) {
-        for (status, meaning) in statuses(text) {
-            roff.control("TP", []);
-            roff.text([bold(status)]);
-            roff.text([roman(meaning)]);
-        }
+    for (status, meaning) in exit_statuses(command) {
+        roff.control("TP", []);
+        roff.text([bold(status.to_string())]);
+        roff.text([roman(meaning)]);
     }
     roff
 }
@@ -97,6 +104,7 @@ fn examples(after_help: &str) -> Roff {
     let mut roff = Roff::new();
     roff.control("SH", ["EXAMPLES"]);
     for text in paragraphs(after_help).filter_map(|text| text.strip_prefix(EXAMPLES)) {
+        // Examples are commands: the lines must not be filled.
         roff.control("nf", []);
         for line in text.trim_start_matches('\n').lines() {
             roff.text([roman(line.strip_prefix("  ").unwrap_or(line))]);
@@ -120,66 +128,8 @@ fn see_also(subcommands: &[Command]) -> Roff {
     roff
 }
 
-const EXAMPLES: &str = "Examples:";
-const EXIT_STATUS: &str = "Exit status:";
-
 fn paragraphs(text: &str) -> impl Iterator<Item = &str> {
     text.split("\n\n")
         .map(str::trim_end)
         .filter(|paragraph| !paragraph.is_empty())
-}
-
-/// Takes `0 this, 1 that, or so, 2 neither.` apart: a number after a comma begins the next status.
-fn statuses(text: &str) -> Vec<(&str, String)> {
-    let mut statuses: Vec<(&str, String)> = Vec::new();
-    for word in text.split_whitespace() {
-        match statuses.last_mut() {
-            Some((_, meaning)) if !(is_status(word) && meaning.ends_with(',')) => {
-                let blank = if meaning.is_empty() { "" } else { " " };
-                meaning.extend([blank, word]);
-            }
-            _ => statuses.push((word, String::new())),
-        }
-    }
-    for (_, meaning) in &mut statuses {
-        let trimmed = meaning.trim_end_matches([',', '.']).len();
-        meaning.truncate(trimmed);
-    }
-    statuses
-}
-
-fn is_status(word: &str) -> bool {
-    matches!(word, "0" | "1" | "2")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::statuses;
-
-    #[track_caller]
-    fn check(text: &str, expected: &[(&str, &str)]) {
-        let statuses = statuses(text);
-        let statuses: Vec<_> = statuses
-            .iter()
-            .map(|(status, meaning)| (*status, meaning.as_str()))
-            .collect();
-        assert_eq!(statuses, expected, "{text}");
-    }
-
-    #[test]
-    fn statuses_are_told_apart() {
-        check("", &[]);
-        check(
-            " 0 written, 2 not written.",
-            &[("0", "written"), ("2", "not written")],
-        );
-        check(
-            " 0 there is, or there are\nnone, 1 of 2 is\nnot, 2 a file, or 1 in it.",
-            &[
-                ("0", "there is, or there are none"),
-                ("1", "of 2 is not"),
-                ("2", "a file, or 1 in it"),
-            ],
-        );
-    }
 }

@@ -1,12 +1,13 @@
-//! The WebAssembly module of the filter, as bytes: what it exports and imports, what Envoy wants of
-//! it, and how its needless exports go.
+//! The WebAssembly module of the filter, as bytes: inspection with the checks of Envoy, and removal of unused
+//! exports.
 
 pub mod host_functions;
 mod inspect;
-pub mod loading;
+pub(crate) mod loading;
 mod producers;
 mod trim;
 
-pub use inspect::{MAX_SIZE, Report, inspect};
-pub use producers::{add_producer, producers};
-pub use trim::trim_exports;
+pub(crate) use inspect::MAX_SIZE;
+pub use inspect::{Report, inspect};
+pub(crate) use producers::{add_producer, producers};
+pub(crate) use trim::trim_exports;

@@ -1,54 +1,57 @@
-//! The Kubernetes resource that has a gateway run the filter, or that is the boundary for mutual TLS:
-//! typed, deterministic, and refused where the API server or the control plane would refuse or ignore
-//! it.
+//! The Kubernetes resource that installs the filter on a gateway, or the boundary for hosts with mutual TLS.
+//! The output is deterministic. A resource that the API server would refuse or the control plane would ignore
+//! is an error.
 //!
-//! A [`Draft`] is what somebody asked for; a [`Request`] is one that can be written. Each kind of
-//! [`Resource`] has a module of its own. [`notes`] is what a reader of the resource should know,
-//! [`pull_secret`] how to make the Secret it names, and [`difference`] compares it with one that
-//! is there.
+//! A [`Draft`] is what the user asks for, and a [`Request`] is a valid draft. Each kind of [`Resource`] has a
+//! module. [`notes`] has comments and warnings about a resource, [`pull_secret`] the command that creates its
+//! Secret, [`reach`] the workloads that it applies to, and [`difference`] compares it with an existing one.
 
 mod attachment;
 mod authorization_policy;
-pub mod boundary_notes;
-pub mod difference;
+pub(crate) mod boundary_notes;
+pub(crate) mod difference;
 mod envoy_extension_policy;
 mod fields;
 mod image_reference;
 mod kind;
+mod memory;
 pub(crate) mod names;
-pub mod notes;
-pub mod pull_secret;
+pub(crate) mod notes;
+pub(crate) mod pull_secret;
+mod reach;
 mod release;
 mod request;
 mod traffic_extension;
 mod wasm_plugin;
 
-pub use attachment::{Attachment, PolicyTarget};
-pub use authorization_policy::{AuthorizationPolicy, Ports};
-pub use envoy_extension_policy::EnvoyExtensionPolicy;
-pub use fields::{FailStrategy, Metadata, Phase};
-pub use image_reference::ImageReference;
-pub use kind::{Kind, ManifestKind};
-pub use names::{Labels, Namespace, ObjectName};
-pub use release::Release;
-pub use request::{Draft, Request};
-pub use traffic_extension::TrafficExtension;
-pub use wasm_plugin::WasmPlugin;
+pub(crate) use attachment::{Attachment, PolicyTarget, invalid};
+pub(crate) use authorization_policy::{AuthorizationPolicy, Ports};
+pub(crate) use envoy_extension_policy::EnvoyExtensionPolicy;
+pub(crate) use fields::{FailStrategy, Metadata, Phase};
+pub(crate) use image_reference::ImageReference;
+pub(crate) use kind::{Kind, ManifestKind};
+pub(crate) use memory::memory_warning;
+pub(crate) use names::{Labels, Namespace, ObjectName};
+pub(crate) use reach::reached_workloads;
+pub(crate) use release::Release;
+pub(crate) use request::{Draft, Request};
+pub(crate) use traffic_extension::TrafficExtension;
+pub(crate) use wasm_plugin::WasmPlugin;
 
 use anyhow::{Context, Result};
 use serde::{Serialize, Serializer};
 use serde_saphyr::SerializerOptions;
 
-/// A resource of any kind.
+/// A resource of one of the kinds.
 #[derive(Clone, Debug)]
-pub enum Resource {
-    /// Istio's, for every release.
+pub(crate) enum Resource {
+    /// Istio's resource for Wasm filters, in every release.
     WasmPlugin(WasmPlugin),
-    /// Istio's successor to it.
+    /// The successor of WasmPlugin in Istio.
     TrafficExtension(TrafficExtension),
-    /// Envoy Gateway's.
+    /// Envoy Gateway's resource for Wasm filters.
     EnvoyExtensionPolicy(EnvoyExtensionPolicy),
-    /// Istio's access control, which does not run the filter.
+    /// Istio's access control. It does not run the filter.
     AuthorizationPolicy(AuthorizationPolicy),
 }
 
@@ -73,7 +76,7 @@ impl Serialize for Resource {
     }
 }
 
-/// YAML that every version of kubectl reads alike.
+/// YAML that every version of kubectl reads in the same way.
 ///
 /// # Errors
 /// The value cannot be written as YAML.
@@ -83,7 +86,8 @@ pub fn to_yaml(value: &impl Serialize) -> Result<String> {
     Ok(format!("{}\n", yaml.trim_end()))
 }
 
-/// People search a resource for its image.
+/// Long strings stay in one line, so that a search for an image finds it.
 fn one_line_strings() -> SerializerOptions {
+    // A block scalar would split a long reference over several lines.
     serde_saphyr::ser_options! { prefer_block_scalars: false }
 }

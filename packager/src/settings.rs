@@ -11,45 +11,48 @@ use serde_json::{Map, Value};
 use serde_saphyr::UserMessageFormatter;
 
 use crate::spelling;
+use crate::text::one_line;
 
-/// The longest configuration with a readable table of servers, in octets.
+/// The longest configuration with a readable table of servers, in octets. Envoy keeps the configuration for
+/// each filter chain, so a longer table is written in the compact form.
 const LONGEST_READABLE: usize = 16 << 10;
 
-/// A configuration that was not checked yet.
+/// A configuration that may be invalid.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Settings(Map<String, Value>);
+pub(crate) struct Settings(Map<String, Value>);
 
 impl Settings {
-    /// Reads YAML, of which JSON is a part. An empty text is an empty configuration.
+    /// Reads YAML or JSON. An empty text is an empty configuration.
     ///
     /// # Errors
-    /// The text is no YAML, or not a map.
-    pub fn parse(text: &str) -> Result<Self> {
+    /// The text is not YAML, or not a map.
+    pub(crate) fn parse(text: &str) -> Result<Self> {
         if text.trim().is_empty() {
             return Ok(Self::default());
         }
         let value: Value = serde_saphyr::from_str(text)
-            .map_err(|error| anyhow::anyhow!("{}", one_line(&error)))
+            .map_err(|error| anyhow::anyhow!(yaml_problem(&error)))
             .context("reading it as YAML")?;
         match value {
             Value::Null => Ok(Self::default()),
             Value::Object(map) => Ok(Self(map)),
             other => {
-                // The check names what was expected instead.
+                // The error of the check names the expected type.
                 Config::parse(&Document::deserialize(other)?)?;
-                bail!("it is not a map")
+                bail!("expected a map")
             }
         }
     }
 
     /// Sets a top-level key.
-    pub fn set(&mut self, key: &str, value: impl Into<Value>) {
+    pub(crate) fn set(&mut self, key: &str, value: impl Into<Value>) {
         self.0.insert(key.to_owned(), value.into());
     }
 
-    /// Lists servers. A table that would make the settings longer than `LONGEST_READABLE` is
-    /// written in the compact form.
-    pub fn set_servers(&mut self, servers: &BTreeMap<String, Vec<String>>) {
+    /// Sets the list of servers, in the compact form if the settings would be longer than
+    /// `LONGEST_READABLE` otherwise.
+    pub(crate) fn set_servers(&mut self, servers: &BTreeMap<String, Vec<String>>) {
+        // An empty table would differ from no table in a diff.
         if servers.is_empty() {
             return;
         }
@@ -60,9 +63,9 @@ impl Settings {
         }
     }
 
-    /// The hosts of each listed server, sorted. `None` where the settings are invalid, or list none.
+    /// The hosts of each listed server, sorted. `None` if the settings are invalid, or list no servers.
     #[must_use]
-    pub fn servers(&self) -> Option<Vec<Vec<String>>> {
+    pub(crate) fn servers(&self) -> Option<Vec<Vec<String>>> {
         let config = self.check().ok()?;
         match config.rule() {
             Rule::Servers(servers) if servers.count() > 0 => {
@@ -74,18 +77,18 @@ impl Settings {
 
     /// The length of the configuration that Envoy gets, in octets.
     #[must_use]
-    pub fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         Value::Object(self.0.clone()).to_string().len()
     }
 
     /// Whether a top-level key is set.
     #[must_use]
-    pub fn has(&self, key: &str) -> bool {
+    pub(crate) fn has(&self, key: &str) -> bool {
         self.0.contains_key(key)
     }
 
     /// Sets the action of one host.
-    pub fn set_host(&mut self, host: &str, action: &str) {
+    pub(crate) fn set_host(&mut self, host: &str, action: &str) {
         let hosts = self
             .0
             .entry("hosts")
@@ -95,11 +98,12 @@ impl Settings {
         }
     }
 
-    /// What the filter makes of the settings.
+    /// Checks the settings with the filter's own type.
     ///
     /// # Errors
-    /// [`rule::Faults`], all of them, as [`Advice`] where a word looks like a slip.
-    pub fn check(&self) -> Result<Config> {
+    /// [`rule::Faults`] with every fault. The hint of an [`Advice`] corrects typing errors.
+    pub(crate) fn check(&self) -> Result<Config> {
+        // This is the parser of the filter, so the result is what the filter would use.
         let document = Document::deserialize(Value::Object(self.0.clone()))?;
         Config::parse(&document).map_err(|faults| {
             let faults = anyhow::Error::from(faults);
@@ -112,29 +116,26 @@ impl Settings {
         })
     }
 
-    /// What was meant by keys and words that the rule does not know.
+    /// A question that corrects unknown keys and words, if they are similar to known ones.
     fn question(&self) -> Option<String> {
-        let keys = self
-            .0
-            .keys()
-            .map(|key| (key.as_str(), Config::KEYS.to_vec()));
-        let words = self.0.iter().flat_map(|(key, value)| {
-            texts(value)
-                .into_iter()
-                .map(|text| (text, Config::words(key)))
-        });
-        let unknown = keys
-            .chain(words)
-            .filter(|(word, known)| !known.contains(word));
-        let meant =
-            unknown.filter_map(|(word, known)| Some((word, spelling::nearest(word, known)?)));
-        spelling::question(meant)
+        let mut corrections = Vec::new();
+        // An unknown key and an unknown word may both be typing errors.
+        for key in self.0.keys() {
+            corrections.extend(correction(key, &Config::KEYS));
+        }
+        for (key, value) in &self.0 {
+            let known = Config::words(key);
+            for word in texts(value) {
+                corrections.extend(correction(word, &known));
+            }
+        }
+        spelling::question(corrections)
     }
 
-    /// The settings as a resource holds them: actions are words, even where they were written as
-    /// the booleans that YAML 1.1 makes of `on` and `off`.
+    /// The settings for a resource. Actions are words: in YAML 1.1, `on` and `off` are booleans.
     #[must_use]
-    pub fn into_value(mut self) -> Value {
+    pub(crate) fn into_value(mut self) -> Value {
+        // The same action should look the same in every resource.
         if let Some(action) = self.0.get_mut("action") {
             spell_out(action);
         }
@@ -144,9 +145,9 @@ impl Settings {
         Value::Object(self.0)
     }
 
-    /// The same, and nothing for no settings: an empty object arrives as no configuration anyway.
+    /// The settings for a resource; `None` if they are empty, which means the same to the filter.
     #[must_use]
-    pub fn into_configured(self) -> Option<Value> {
+    pub(crate) fn into_configured(self) -> Option<Value> {
         (!self.0.is_empty()).then(|| self.into_value())
     }
 }
@@ -157,7 +158,15 @@ impl From<Map<String, Value>> for Settings {
     }
 }
 
-/// The texts of a value, in its list or in its map.
+/// An unknown word with the known word that is similar to it.
+fn correction<'w>(word: &'w str, known: &[&'static str]) -> Option<(&'w str, &'static str)> {
+    if known.contains(&word) {
+        return None;
+    }
+    Some((word, spelling::nearest(word, known.iter().copied())?))
+}
+
+/// The texts of a value: of its list or its map, or the value itself.
 fn texts(value: &Value) -> Vec<&str> {
     match value {
         Value::Array(items) => items.iter().filter_map(Value::as_str).collect(),
@@ -167,21 +176,19 @@ fn texts(value: &Value) -> Vec<&str> {
 }
 
 fn spell_out(action: &mut Value) {
-    if let Value::Bool(enforced) = action {
-        *action = if *enforced {
-            Action::Enforce
-        } else {
-            Action::Off
-        }
-        .name()
-        .into();
-    }
+    let word = match action {
+        Value::Bool(true) => Action::Enforce,
+        Value::Bool(false) => Action::Off,
+        _ => return,
+    };
+    *action = word.name().into();
 }
 
-/// The parser's message for users, without its picture of the text.
-pub(crate) fn one_line(error: &serde_saphyr::Error) -> String {
-    let message = error
-        .without_snippet()
-        .render_with_formatter(&UserMessageFormatter);
-    message.lines().map(str::trim).collect::<Vec<_>>().join(" ")
+/// The message of the YAML parser in one line, without its excerpt of the text.
+pub(crate) fn yaml_problem(error: &serde_saphyr::Error) -> String {
+    one_line(
+        &error
+            .without_snippet()
+            .render_with_formatter(&UserMessageFormatter),
+    )
 }

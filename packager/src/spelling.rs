@@ -1,27 +1,32 @@
-//! What somebody may have meant who wrote something else.
+//! Corrections of typing errors.
 
 use strsim::osa_distance;
 
-/// The candidate that is nearest to a word, if it is near: one slip for every three letters, where two
-/// letters that changed places are one, and case is none.
+/// The candidate that is nearest to a word. It may differ by one error for every three letters; two swapped
+/// letters are one error, and case does not count.
 #[must_use]
-pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+pub(crate) fn nearest<'c>(
+    word: &str,
+    candidates: impl IntoIterator<Item = &'c str>,
+) -> Option<&'c str> {
     let word = word.to_lowercase();
-    let distance = |candidate: &&str| osa_distance(&word, &candidate.to_lowercase());
+    // Short words allow one error, so that `of` still finds `off`.
     let allowed = word.chars().count().div_ceil(3);
     candidates
         .into_iter()
-        .min_by_key(distance)
-        .filter(|candidate| distance(candidate) <= allowed)
+        .map(|candidate| (osa_distance(&word, &candidate.to_lowercase()), candidate))
+        .min_by_key(|(distance, _)| *distance)
+        .filter(|(distance, _)| *distance <= allowed)
+        .map(|(_, candidate)| candidate)
 }
 
-/// The question after words that are none, each with what it may stand for; `None` for no words.
+/// A question for wrong words, each with its correction; `None` without any.
 #[must_use]
-pub fn question<'w>(words: impl IntoIterator<Item = (&'w str, &'w str)>) -> Option<String> {
-    let pairs = words
+pub(crate) fn question<'w>(words: impl IntoIterator<Item = (&'w str, &'w str)>) -> Option<String> {
+    let pairs: Vec<String> = words
         .into_iter()
-        .map(|(word, meant)| format!("{meant:?} for {word:?}"));
-    let pairs: Vec<String> = pairs.collect();
+        .map(|(word, correction)| format!("{correction:?} for {word:?}"))
+        .collect();
     (!pairs.is_empty()).then(|| format!("did you mean {}?", pairs.join(", ")))
 }
 

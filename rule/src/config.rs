@@ -13,7 +13,7 @@ use crate::fault::Faults;
 use crate::host::{Host, HostPattern, HostTable};
 pub use servers::Servers;
 
-/// A valid configuration.
+/// A valid configuration of the filter.
 #[derive(Clone, Debug)]
 pub struct Config {
     pub(crate) rule: Rule,
@@ -29,21 +29,21 @@ pub struct Config {
 /// When a request counts as misdirected.
 #[derive(Clone, Debug)]
 pub enum Rule {
-    /// When its host belongs to another of these servers than the SNI; for names that they do not
-    /// list, when no virtual host matched. Without servers that is all there is to it.
+    /// If the host belongs to another of these servers than the SNI. For names that no server lists, and if
+    /// there are no servers: if no virtual host matched.
     Servers(Box<Servers>),
-    /// When the authority is not the SNI.
+    /// If the authority differs from the SNI.
     Exact,
 }
 
 /// What happens to a misdirected request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// It is answered 421.
+    /// The filter answers 421.
     Enforce,
-    /// It is counted and logged, and passes.
+    /// The request passes, and is counted and logged.
     Report,
-    /// It passes.
+    /// The request passes.
     Off,
 }
 
@@ -58,7 +58,7 @@ pub enum Protocol {
     Http3,
 }
 
-/// What a setting for a special case says about it.
+/// The setting for a special case, such as a connection without SNI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Treatment {
     Pass,
@@ -66,40 +66,42 @@ pub(crate) enum Treatment {
 }
 
 impl Config {
-    /// Reads a configuration. No document at all is a valid one.
+    /// Reads a configuration. An empty document is valid.
     ///
     /// # Errors
-    /// Every fault of the document.
+    /// The document has faults. The error has every one of them.
     pub fn parse(document: &Document) -> Result<Self, Faults> {
         reader::read(document)
     }
 
-    /// The keys of a configuration.
+    /// The top-level keys of a configuration.
     pub const KEYS: [&'static str; 9] = reader::KEYS;
 
-    /// The words that may stand at a key, or in its list or map; none where others may.
+    /// The words that a key, its list or its map may have; empty if the values are not words.
     #[must_use]
     pub fn words(key: &str) -> Vec<&'static str> {
         reader::words(key)
     }
 
-    /// The rule in force.
+    /// The rule of the configuration.
     #[must_use]
     pub fn rule(&self) -> &Rule {
         &self.rule
     }
 
-    /// The action for hosts that have none of their own.
+    /// The action for hosts without an action of their own.
     #[must_use]
     pub fn action(&self) -> Action {
         self.action
     }
 
-    /// The action for a host: that of the most specific key of `hosts`, else [`Self::action`].
+    /// The action for a host: of the most specific key of `hosts` that covers it, else [`Self::action`].
     #[must_use]
     pub fn action_for(&self, host: Host<'_>) -> Action {
-        let action = self.hosts.best(host.without_trailing_dot());
-        action.copied().unwrap_or(self.action)
+        self.hosts
+            .best(host.without_trailing_dot())
+            .copied()
+            .unwrap_or(self.action)
     }
 
     /// The label of the listed server that a server name leads to.

@@ -29,19 +29,19 @@ pub enum Gateway {
     Other,
 }
 
-/// The answer.
+/// The answer to a request, with its reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// The request passes.
+    /// The request passes to the next filter.
     Pass(Pass),
-    /// It is misdirected. It passes, counted and logged, because the action is `report`.
+    /// The request is misdirected. It passes and is counted and logged, because the action is `report`.
     Report(Misdirection),
-    /// It is misdirected and gets the answer 421.
+    /// The request is misdirected and gets the answer 421.
     Reject(Misdirection),
 }
 
 impl Policy {
-    /// Decides on a request. With an invalid configuration it asks nothing.
+    /// Decides on a request. With an invalid configuration the request is not read.
     ///
     /// # Errors
     /// A question about the request could not be answered.
@@ -69,6 +69,7 @@ impl Config {
         if self.route_suffices(gateway, request)? {
             return Ok(Decision::Pass(Pass::RouteFound));
         }
+        // Without a route, or where a route proves nothing, the two names decide.
         match self.compare(request)? {
             Ok(pass) => Ok(Decision::Pass(pass)),
             Err(suspect) => self.settle(suspect, request),
@@ -77,19 +78,19 @@ impl Config {
 
     /// Whether the request has a route and a route is enough to know that it passes.
     fn route_suffices<R: Request>(&self, gateway: Gateway, request: &R) -> Result<bool, R::Error> {
-        let is_strict =
-            self.missing_sni == Treatment::Reject || self.unlisted_sni == Treatment::Reject;
+        // Rule exact compares the names of every request.
         let Rule::Servers(servers) = &self.rule else {
             return Ok(false);
         };
-        if is_strict {
+        // These settings reject requests whatever route they have.
+        if self.missing_sni == Treatment::Reject || self.unlisted_sni == Treatment::Reject {
             return Ok(false);
         }
         match gateway {
-            // Without a table of servers nothing else can say more than the route.
+            // Without a table of servers, the comparison of names would end with the route too.
             Gateway::Other if servers.count() > 0 => return Ok(false),
             Gateway::Istio if servers.overlaps() > 0 => {
-                // The authority alone tells whether two servers may serve its host.
+                // The authority alone shows whether patterns of two servers cover its host.
                 let host = Host::from_authority(request.authority()?);
                 if servers.is_contested(host.without_trailing_dot()) {
                     return Ok(false);
@@ -113,6 +114,7 @@ impl Config {
         if sni == host || sni == name {
             return Ok(Ok(Pass::Equal));
         }
+        // Clients of a trusted SNI, such as another proxy, may send any authority.
         if self.trusted_sni.iter().any(|pattern| pattern.covers(sni)) {
             return Ok(Ok(Pass::TrustedSni));
         }
@@ -120,13 +122,14 @@ impl Config {
         if action == Action::Off {
             return Ok(Ok(Pass::Off));
         }
+        // The names differ, so the rule decides whether that matters.
         let compared = match &self.rule {
             Rule::Exact => Some(Err(Misdirection::NotEqual)),
             Rule::Servers(servers) => self.compare_servers(servers, sni, name),
         };
         let compared = match compared {
             Some(compared) => compared,
-            // The table says nothing about these names, so the virtual host decides.
+            // The table does not list these names, so the virtual host decides.
             None => match request.route()? {
                 Route::Matched => Ok(Pass::Routed),
                 Route::Unmatched | Route::Blackhole => Err(Misdirection::Unrouted),
@@ -139,6 +142,7 @@ impl Config {
         if self.missing_sni == Treatment::Pass || !request.is_tls()? {
             return Ok(Ok(Pass::NoSni));
         }
+        // The action belongs to the host of the request, with or without SNI.
         let action = self.action_for(Host::from_authority(request.authority()?));
         if action == Action::Off {
             return Ok(Ok(Pass::Off));
@@ -149,8 +153,7 @@ impl Config {
         }))
     }
 
-    /// What the table of servers says about two names that differ. `None` when it does not list
-    /// both.
+    /// Compares the servers of two names that differ. `None` if the table does not list both names.
     fn compare_servers(
         &self,
         servers: &Servers,
@@ -169,13 +172,15 @@ impl Config {
     /// Decides on a request that looks misdirected.
     fn settle<R: Request>(&self, suspect: Suspect, request: &R) -> Result<Decision, R::Error> {
         let Suspect { reason, action } = suspect;
-        // The client asked for another host, on a connection that may well be that host's own.
+        // The client requested another host, and the connection may be right for that host.
         if request.is_internal_redirect()? {
             return Ok(Decision::Pass(Pass::InternalRedirect));
         }
+        // The authority of CONNECT is the destination of a tunnel.
         if request.is_connect()? {
             return Ok(Decision::Pass(Pass::Connect));
         }
+        // Clients reuse connections for other hosts in HTTP/2 and HTTP/3 only, so by default only these count.
         let protocol = request.protocol()?;
         if !protocol.is_some_and(|protocol| self.protocols.contains(&protocol)) {
             return Ok(Decision::Pass(Pass::Protocol));
@@ -199,7 +204,7 @@ struct Suspect {
 }
 
 impl Decision {
-    /// The status of the answer, where it is not the gateway's own.
+    /// The status of the filter's answer; `None` if the gateway answers.
     #[must_use]
     pub fn status(self) -> Option<u16> {
         match self {
@@ -208,7 +213,7 @@ impl Decision {
         }
     }
 
-    /// The reason in output.
+    /// The name of the reason in metrics, access logs and `explain`.
     #[must_use]
     pub fn reason(self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! A configuration as it came, before anything is known to be right about it.
+//! A configuration as the filter receives it, not validated.
 
 use alloc::borrow::ToOwned;
 use alloc::string::String;
@@ -7,28 +7,28 @@ use core::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
-/// The data model that JSON and YAML share. Unlike a typed structure it takes everything, so that
-/// [`Config`](crate::Config) can name every fault of a document and not only the first.
+/// The data model of JSON and YAML. Unlike a typed structure it accepts every value, so that
+/// [`Config`](crate::Config) can report every fault of a document and not only the first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Document {
-    /// Nothing, or an explicit `null`.
+    /// An empty document, or an explicit `null`.
     #[default]
     Null,
-    /// A boolean.
+    /// A boolean, such as `off` without quotes in YAML 1.1.
     Bool(bool),
-    /// A number. No setting takes one, so its value is not kept.
+    /// A number. No setting is a number, so the value is dropped.
     Number,
-    /// A text.
+    /// A string in JSON or YAML.
     Text(String),
-    /// A list.
+    /// A list of values of any type.
     List(Vec<Document>),
-    /// A map in the order of its keys, whatever order it came in: Envoy's `Struct` keeps none, and
-    /// the faults of one configuration are to be the same everywhere. A repeated key stays repeated.
+    /// A map, sorted by its keys: Envoy's `Struct` has no order, and the faults of a configuration should be
+    /// the same everywhere. A repeated key stays repeated.
     Map(Vec<(String, Document)>),
 }
 
 impl Document {
-    /// What a message calls a value like this.
+    /// The name of the type in messages.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -98,6 +98,7 @@ impl<'de> Visitor<'de> for DocumentVisitor {
         while let Some(entry) = entries.next_entry()? {
             map.push(entry);
         }
+        // The sort is stable, so repeated keys keep their order.
         map.sort_by(|(a, _), (b, _)| a.cmp(b));
         Ok(Document::Map(map))
     }

@@ -1,10 +1,10 @@
-//! What is wrong with a configuration, in words for the person who wrote it.
+//! The faults of a configuration, with messages for its author.
 
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-/// One fault: where it is and what was expected there.
+/// One fault: a path, and what was expected there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// The path of the field, such as `servers["x"][1]`; empty for the whole document.
@@ -42,7 +42,7 @@ impl Faults {
         }
     }
 
-    /// `None` when there is no fault.
+    /// All faults of a list; `None` if the list is empty.
     #[must_use]
     pub fn collect(faults: Vec<Fault>) -> Option<Self> {
         let mut rest = faults.into_iter();

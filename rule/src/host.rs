@@ -22,7 +22,7 @@ pub use table::HostTable;
 /// The keys are names of a configuration, so no client can choose them to collide.
 type HashMap<K, V> = hashbrown::HashMap<K, V, FxBuildHasher>;
 
-/// A name as a request or a TLS handshake gives it.
+/// A name from a request or a TLS handshake.
 ///
 /// It borrows the bytes it was read from. Equality, hash and [`Display`](fmt::Display) see them in
 /// lower case, so no comparison allocates.
@@ -43,10 +43,12 @@ impl<'a> Host<'a> {
         }
     }
 
+    /// The authority without what follows a colon. Envoy does not check that digits follow it.
     fn cut(authority: &'a [u8], colon: usize) -> Self {
         let (host, port) = authority
             .split_at_checked(colon)
             .unwrap_or((authority, &[]));
+        // An IPv6 address in brackets has colons of its own.
         Self(if port.contains(&b']') {
             authority
         } else {
@@ -80,6 +82,7 @@ impl<'a> Host<'a> {
     /// A wildcard needs something in front of its dot, so a leading dot does not count (Envoy
     /// `source/common/router/config_impl.cc`, `findWildcardVirtualHost`).
     fn suffixes(self, longest: usize) -> impl Iterator<Item = Self> {
+        // Skip what cannot be a suffix: longer than every pattern, or with nothing in front of its dot.
         let start = self
             .0
             .len()

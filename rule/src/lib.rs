@@ -1,18 +1,18 @@
-//! The rule of sni-guard: may this request be served on the connection it came on?
+//! The rule of sni-guard: whether a gateway may serve a request on the connection that it arrived on.
 //!
-//! A client may reuse a connection for another host when the certificate it was shown covers that
-//! host (RFC 9113 §9.1.1). A gateway that chose its routes by the connection's SNI then answers
-//! from the wrong routes, and HTTP's answer for that is 421 Misdirected Request (RFC 9110
-//! §15.5.20), after which the client asks again on a connection of its own (§7.4 there).
+//! A client may reuse a connection for another host if the server's certificate covers that host (connection
+//! coalescing, RFC 9113 §9.1.1). A gateway that selects its routes by the SNI of the connection then uses the
+//! wrong routes. The answer for this case in HTTP is 421 Misdirected Request (RFC 9110 §15.5.20), and the client
+//! then repeats the request on a new connection (RFC 9110 §7.4).
 //!
-//! The crate has no I/O and no clock; everything it knows is in its arguments. The filter enforces
-//! what the packager predicts because both call the same functions:
+//! The crate has no I/O and no clock: results depend on arguments only. The filter enforces what the packager
+//! predicts because both call the same functions:
 //!
-//! 1. [`Document`] is a configuration as it came, from JSON or YAML.
-//! 2. [`Config`] is a valid one; [`Faults`] are all the reasons why another is invalid.
-//! 3. [`Policy`] is what a running filter holds: either of the two.
-//! 4. [`Config::decide`] asks a [`Request`] what it needs, the cheapest first, and returns the
-//!    [`Decision`].
+//! 1. [`Document`] is a configuration from JSON or YAML, not validated.
+//! 2. [`Config`] is a valid configuration. [`Faults`] are all the reasons why a configuration is invalid.
+//! 3. [`Policy`] is the configuration of a running filter: valid or invalid.
+//! 4. [`Config::decide`] asks a [`Request`] the questions that its answer depends on, the cheapest first, and
+//!    returns the [`Decision`].
 //!
 //! [`host`] is the only place where names are compared.
 

@@ -16,7 +16,7 @@ pub enum Pass {
     Off,
     /// A route matched, and nothing else had to be read.
     RouteFound,
-    /// A virtual host matched, and no table of servers says that it is the wrong one.
+    /// A virtual host matched, and the table of servers does not list both names.
     Routed,
     /// SNI and host belong to one server.
     SameServer,
@@ -82,7 +82,7 @@ impl Pass {
 }
 
 impl Misdirection {
-    /// Every reason.
+    /// Every reason, in the order of the metrics.
     pub const ALL: [Self; 5] = [
         Self::NoSni,
         Self::NotEqual,
@@ -103,7 +103,7 @@ impl Misdirection {
         }
     }
 
-    /// What Envoy's access log prints for `%RESPONSE_CODE_DETAILS%`: `sni_guard_` and the name.
+    /// The value of `%RESPONSE_CODE_DETAILS%` in Envoy's access log: `sni_guard_` and the name.
     #[must_use]
     pub fn response_code_details(self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! What the rule may ask about a request, and how Envoy says it.
+//! The questions of the rule about a request, and the values of Envoy that answer them.
 
 use core::convert::Infallible;
 
@@ -15,75 +15,75 @@ pub trait Request {
     /// Whether a route matched.
     ///
     /// # Errors
-    /// It cannot be known, as for all questions.
+    /// The answer is unknown.
     fn has_route(&self) -> Result<bool, Self::Error>;
 
-    /// What the route table had for the authority.
+    /// The result of the route table for the authority.
     ///
     /// # Errors
-    /// It cannot be known.
+    /// The answer is unknown.
     fn route(&self) -> Result<Route, Self::Error>;
 
     /// The authority that Envoy routed by (RFC 9110 §7.2): after a filter or a redirect changed it,
     /// the changed one.
     ///
     /// # Errors
-    /// It cannot be known.
+    /// The answer is unknown.
     fn authority(&self) -> Result<&[u8], Self::Error>;
 
     /// The server name of the TLS or QUIC handshake (RFC 6066 §3). Empty when there was none.
     ///
     /// # Errors
-    /// It cannot be known.
+    /// The answer is unknown.
     fn sni(&self) -> Result<&[u8], Self::Error>;
 
     /// Whether the connection uses TLS.
     ///
     /// # Errors
-    /// It cannot be known.
+    /// The answer is unknown.
     fn is_tls(&self) -> Result<bool, Self::Error>;
 
     /// Whether Envoy made the request itself, following a redirect of an upstream
     /// (`internal_redirect_policy`). Then its authority is not the client's.
     ///
     /// # Errors
-    /// It cannot be known.
+    /// The answer is unknown.
     fn is_internal_redirect(&self) -> Result<bool, Self::Error>;
 
     /// Whether the request is a CONNECT (RFC 9110 §9.3.6) and not an extended one, which has the
     /// pseudo-header `:protocol` (RFC 8441 §4).
     ///
     /// # Errors
-    /// It cannot be known.
+    /// The answer is unknown.
     fn is_connect(&self) -> Result<bool, Self::Error>;
 
     /// The version of HTTP. `None` when a configuration has no name for it.
     ///
     /// # Errors
-    /// It cannot be known.
+    /// The answer is unknown.
     fn protocol(&self) -> Result<Option<Protocol>, Self::Error>;
 
     /// Whether the request is gRPC, by [`is_grpc`].
     ///
     /// # Errors
-    /// It cannot be known.
+    /// The answer is unknown.
     fn is_grpc(&self) -> Result<bool, Self::Error>;
 }
 
-/// A request of which everything is known.
+/// A request with known answers to all questions.
 #[expect(
     clippy::struct_excessive_bools,
     reason = "they are independent answers to questions"
 )]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facts<'a> {
-    /// The server name, empty when there was none.
+    /// The server name; empty without one.
     pub sni: &'a [u8],
-    /// The authority.
+    /// The authority that Envoy routes by.
     pub authority: &'a [u8],
-    /// What the route table had for the authority.
+    /// The result of the route table for the authority.
     pub route: Route,
-    /// Whether that had a route for the path, too. Only with [`Route::Matched`].
+    /// Whether the virtual host has a route for the path. This requires [`Route::Matched`].
     pub has_route: bool,
     /// Whether the connection uses TLS.
     pub tls: bool,
@@ -91,20 +91,20 @@ pub struct Facts<'a> {
     pub internal_redirect: bool,
     /// Whether the request is a CONNECT and not an extended one.
     pub connect: bool,
-    /// The version of HTTP.
+    /// The version of HTTP; `None` if a configuration has no name for it.
     pub protocol: Option<Protocol>,
     /// Whether the request is gRPC.
     pub grpc: bool,
 }
 
-/// What the gateway's route table had for an authority.
+/// The result of the gateway's route table for an authority.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// A virtual host. A 404 after that is about the path.
+    /// A virtual host matched. A later 404 is about the path.
     Matched,
-    /// No virtual host.
+    /// No virtual host matched.
     Unmatched,
-    /// Istio's placeholder for an empty route table, [`BLACKHOLE`].
+    /// Only Istio's placeholder for an empty route table matched, [`BLACKHOLE`].
     Blackhole,
 }
 
@@ -129,7 +129,7 @@ impl<'a> Facts<'a> {
         }
     }
 
-    /// The same with a route.
+    /// The same request with a virtual host and a route.
     #[must_use]
     pub fn routed(self) -> Self {
         Self {

@@ -40,16 +40,16 @@ pub fn packager_with_input(arguments: &[&str], input: &str) -> Run {
     let mut console = Console {
         input: &mut input,
         out: &mut out,
-        talk: &mut talk,
-        is_watched: false,
+        stderr: &mut talk,
+        is_terminal: false,
     };
     let args = std::iter::once("packager")
         .chain(arguments.iter().copied())
         .map(OsString::from);
     let status = match packager::run(args, &mut console) {
-        ExitStatus::Yes => 0,
-        ExitStatus::No => 1,
-        ExitStatus::Unable => 2,
+        ExitStatus::Success => 0,
+        ExitStatus::Failure => 1,
+        ExitStatus::Error => 2,
     };
     let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
     Run {

@@ -182,22 +182,22 @@ fn what_is_no_answer_is_one_line() {
         (
             listing,
             status(500, "etcd\nis gone"),
-            "listing gateways.networking.istio.io of http://SERVER: it answers 500: etcd is gone",
+            "listing gateways.networking.istio.io of http://SERVER: the API server answers 500: etcd is gone",
         ),
         (
             listing,
             (200, "<html>".to_owned()),
-            "listing gateways.networking.istio.io of http://SERVER: it answers with what is no list of resources (Syntax error)",
+            "listing gateways.networking.istio.io of http://SERVER: the answer is not a list of resources (Syntax error)",
         ),
         (
             "/apis",
             (404, "<html>".to_owned()),
-            "asking which resources there are of http://SERVER: it has none",
+            "listing the kinds of resources of http://SERVER: the API server has none",
         ),
         (
             "/apis",
             status(403, "no"),
-            "asking which resources there are of http://SERVER: no",
+            "listing the kinds of resources of http://SERVER: no",
         ),
     ] {
         let run = check(move |asked| {
@@ -244,7 +244,7 @@ fn proxies_are_those_of_the_environment() {
         ("HTTPS_PROXY", "http://localhost:1"),
     ];
     let run = check_in(&proxies, usual);
-    let expected = "error: asking which resources there are of http://SERVER: Connection refused";
+    let expected = "error: listing the kinds of resources of http://SERVER: Connection refused";
     assert_eq!(run.status, 2);
     assert!(run.talk.starts_with(expected), "{}", run.talk);
     for (name, without) in [

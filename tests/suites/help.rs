@@ -18,7 +18,7 @@ fn help_ends_with_examples_and_exit_statuses() {
         assert!(help.starts_with("Examples:\n"), "{name}: {help}");
         let last = help.split("\n\n").last().unwrap();
         assert!(
-            last.starts_with("Exit status: 0 ") && last.contains(", 2 "),
+            last.starts_with("Exit status:\n  0  ") && last.contains("\n  2  "),
             "{name}: {last}"
         );
         assert!(!examples(&help).is_empty(), "{name} has no example");

@@ -189,12 +189,12 @@ fn what_envoy_refuses_is_a_problem() {
         (
             "misspelt",
             sketch().importing("env", "proxy_lag", log.clone()),
-            "nothing that Envoy",
+            "Envoy does not offer",
         ),
         (
             "elsewhere",
             sketch().importing("envoy", "proxy_log", log),
-            "nothing that Envoy",
+            "Envoy does not offer",
         ),
         (
             "signature",
@@ -204,7 +204,7 @@ fn what_envoy_refuses_is_a_problem() {
         (
             "another version's",
             sketch().importing("env", "proxy_clear_route_cache", (vec![], vec![i32])),
-            "nothing that Envoy",
+            "Envoy does not offer",
         ),
         (
             "no marker",
@@ -233,7 +233,7 @@ fn what_could_not_run_is_a_problem() {
     for (sketch, problem) in [
         (
             sketch().without("_initialize"),
-            "nothing starts it: it exports no function _initialize or _start",
+            "it cannot start: it exports no function _initialize or _start",
         ),
         (
             Sketch {
@@ -244,7 +244,7 @@ fn what_could_not_run_is_a_problem() {
         ),
         (
             sketch().exporting("sni_guard_on_configure"),
-            "it was compiled only: `packager build` gives the filter's callbacks their names",
+            "it was compiled by cargo only: `packager build` renames the callbacks of the filter",
         ),
     ] {
         let wasm = sketch.encode();

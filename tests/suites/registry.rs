@@ -247,11 +247,11 @@ fn transport_security_is_as_the_flags_say() {
     );
     refused(
         &push(host(), &["--plain-http"]),
-        &["HTTPS server", "hint: the registry speaks TLS"],
+        &["HTTPS server", "hint: the registry uses TLS"],
     );
     refused(
         &push(plain.host(), &["--ca-file", ca]),
-        &["hint: the registry speaks plain HTTP"],
+        &["hint: the registry uses plain HTTP"],
     );
     refused(
         &push(host(), &["--ca-file", "no-such-file"]),
@@ -345,7 +345,7 @@ fn a_registry_that_says_when_is_asked_no_sooner() {
         },
         &[],
     );
-    refused(&run, &["in 3600 s"]);
+    refused(&run, &["a pause of 3600 s"]);
 }
 
 #[test]
@@ -358,7 +358,7 @@ fn lasting_faults_are_told_and_leave_no_tag() {
             1,
             "create the repository edge/sni-guard",
         ),
-        ("PATCH ", status(413), 1, "takes only smaller uploads"),
+        ("PATCH ", status(413), 1, "limits the size of uploads"),
         ("POST ", status(403), 1, "no credentials were used"),
         (MANIFESTS, status(415), 1, "--format docker"),
         (MANIFESTS, status(400), 1, "answers 400"),

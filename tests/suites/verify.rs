@@ -38,7 +38,7 @@ fn refused(image: &str, words: &str) {
     let run = packager(&["verify", image]);
     assert_eq!(run.status, 1, "{image}: {}{}", run.out, run.talk);
     assert!(run.out.contains(words), "no {words:?} in {}", run.out);
-    assert!(run.out.contains("remedy: "), "{}", run.out);
+    assert!(run.out.contains("hint: "), "{}", run.out);
     let report = packager(&["verify", image, "--output", "json"]);
     let report: Value = serde_json::from_str(&report.out).unwrap();
     assert_eq!(report["loads"], false);
@@ -265,8 +265,12 @@ fn layers_that_no_gateway_takes() {
     layer_refused("application/vnd.oci.image.layer.v1.tar", &tar, "media type");
     layer_refused("application/wasm", &module, "media type application/wasm");
     layer_refused(media_type::ARTIFACT_MODULE, &module, "media type");
-    layer_refused(media_type::LAYER, &module, "no gzipped tar");
-    layer_refused(media_type::LAYER, &good[..good.len() / 2], "no gzipped tar");
+    layer_refused(media_type::LAYER, &module, "not a gzipped tar");
+    layer_refused(
+        media_type::LAYER,
+        &good[..good.len() / 2],
+        "not a gzipped tar",
+    );
     layer_refused(
         media_type::LAYER,
         &gzip(&archive("filter.wasm", &module)),
@@ -373,7 +377,7 @@ fn an_index_loads_by_tag_only() {
     for platform in [wasi, json!({ "os": "linux", "architecture": "arm64" })] {
         layout.index(&image, &platform);
         copy(&layout);
-        refused(&reference, "no image for linux/amd64");
+        refused(&reference, "without an image for linux/amd64");
     }
 }
 
@@ -388,7 +392,7 @@ fn bytes_that_are_not_those_of_the_digest() {
     let blob = registry.blob(report["layer"]["digest"].as_str().unwrap());
     let bytes = fs::read(&blob).unwrap();
     fs::write(&blob, &bytes[..bytes.len() / 2]).unwrap();
-    refused(&reference, "not those of the digest");
+    refused(&reference, "the content does not have the digest");
 }
 
 #[test]

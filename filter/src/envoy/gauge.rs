@@ -1,5 +1,5 @@
 //! The gauge `sni_guard.config_invalid`: how many configurations of this Envoy are invalid now. The
-//! module [`leases`](crate::leases) says how the workers count together.
+//! module [`leases`](crate::leases) explains how the workers count together.
 
 use std::cell::Cell;
 
@@ -21,7 +21,7 @@ pub(crate) struct Gauged {
     is_invalid: bool,
     /// The gauge, if Envoy defined it.
     gauge: Option<u32>,
-    /// Whether the gauge was lower than the list says at the last tick.
+    /// Whether the gauge was lower than the number of leases in the list at the last tick.
     lags: Cell<bool>,
 }
 
@@ -35,7 +35,7 @@ impl Gauged {
         }
     }
 
-    /// The configuration begins.
+    /// Registers the configuration when it starts.
     ///
     /// Whatever Envoy refuses here, the gauge is less current and nothing else changes.
     pub(crate) fn start(&self) {
@@ -49,7 +49,7 @@ impl Gauged {
         });
     }
 
-    /// The configuration is still there.
+    /// Renews the lease of the configuration, or removes old ones.
     pub(crate) fn tick(&self) {
         // The change below runs again if another worker was faster. That is not another tick.
         let lagged = self.lags.get();

@@ -23,8 +23,8 @@ thread_local! {
     static WARNINGS: LogLimit = const { LogLimit::new() };
 }
 
-/// The name of the filter state, after `wasm.`, that says why a request is misdirected which passes
-/// because of the action `report`.
+/// The name of the filter state, after `wasm.`, with the reason of a misdirected request that passes because
+/// the action is `report`.
 const REPORTED: &str = "sni_guard_reported";
 
 /// What all requests of one configuration share.

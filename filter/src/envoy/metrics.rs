@@ -12,7 +12,7 @@ pub(crate) struct Metrics {
     enforced: [Option<u32>; Misdirection::ALL.len()],
     reported: [Option<u32>; Misdirection::ALL.len()],
     passed: [Option<u32>; Pass::COUNTED.len()],
-    /// The gauge.
+    /// The gauge of invalid configurations.
     pub(crate) config_invalid: Option<u32>,
 }
 

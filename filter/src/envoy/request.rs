@@ -21,7 +21,7 @@ impl Request for EnvoyRequest {
     type Error = Status;
 
     /// Envoy chose the route before it asked this filter. A route without a name costs one call that
-    /// returns no data; with a name, the data say no more.
+    /// returns no data. If the route has a name, its text is not needed.
     fn has_route(&self) -> Result<bool, Status> {
         Ok(found(abi::property("xds\0route_name"))?.is_some())
     }
@@ -33,7 +33,7 @@ impl Request for EnvoyRequest {
         Ok(Route::from_virtual_host(name.as_deref()))
     }
 
-    /// Envoy refuses requests without one, so that its absence is no answer.
+    /// Envoy rejects requests without an authority, so a missing one is an error.
     fn authority(&self) -> Result<&[u8], Status> {
         read_once(&self.authority, || abi::request_header(":authority"))
     }

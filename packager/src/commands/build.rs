@@ -1,4 +1,4 @@
-//! `packager build`: from the filter's source to the module that gateways load.
+//! `packager build`: compiles the source of the filter to the module that gateways load.
 
 mod cargo;
 mod optimizer;
@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use self::optimizer::Optimizer;
 use super::files;
 use crate::console::{Console, ExitStatus};
-use crate::module::{self, Report};
+use crate::module;
 
 /// Compile, trim, optimise and check the module of the filter
 #[derive(Debug, clap::Args)]
@@ -18,9 +18,7 @@ use crate::module::{self, Report};
   packager build
   packager build --out /tmp/sni-guard.wasm --max-size 120KiB
 
-Run it in a checkout of sni-guard. The bytes of the module do not depend on the folder.
-
-Exit status: 0 built, 1 Envoy would not load it or it is larger than --max-size, 2 not built.")]
+Run it in a checkout of sni-guard. The bytes of the module do not depend on the folder.")]
 pub(crate) struct Args {
     /// The file that the module is written to
     #[arg(long, value_name = "FILE", default_value = "dist/sni-guard.wasm")]
@@ -45,26 +43,32 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
     };
     let wasm = build(optimizer.as_ref(), console)?;
     let mut report = module::inspect(&wasm).context("inspecting the built module")?;
-    if let Some(max_size) = args.max_size.filter(|max_size| report.size > *max_size) {
+    if let Some(max_size) = args.max_size
+        && report.size > max_size
+    {
         report.problems.push(format!(
             "it has {} bytes, more than {max_size}",
             report.size
         ));
     }
     if !report.problems.is_empty() {
-        return Ok(refuse(&report, console));
+        for problem in &report.problems {
+            console.message(format_args!("not written: {problem}"));
+        }
+        return Ok(ExitStatus::Failure);
     }
     files::write(&args.out, &wasm)?;
-    console.say(format_args!("{} {}", report.sha256, args.out.display()));
-    Ok(ExitStatus::Yes)
+    console.message(format_args!("{} {}", report.sha256, args.out.display()));
+    Ok(ExitStatus::Success)
 }
 
-/// Builds with what the machine has, for commands that need a module.
+/// Builds the module with the `wasm-opt` of the PATH, for commands that need a module.
 pub(crate) fn build_default(console: &mut Console<'_>) -> Result<Vec<u8>> {
     build(Some(&Optimizer::find(Path::new("wasm-opt"))?), console)
 }
 
 fn build(optimizer: Option<&Optimizer>, console: &mut Console<'_>) -> Result<Vec<u8>> {
+    // Envoy calls every callback that the module exports, so the SDK's unused ones have to go.
     let compiled = cargo::compile(console)?;
     let trimmed = module::trim_exports(&compiled)?;
     let mut sizes = vec![
@@ -76,21 +80,15 @@ fn build(optimizer: Option<&Optimizer>, console: &mut Console<'_>) -> Result<Vec
         Some(optimizer) => {
             let smaller = optimizer.run(&trimmed)?;
             sizes.push(("optimised", smaller.len()));
+            // The version is an annotation of the image: another version makes other bytes.
             module::add_producer(&smaller, "wasm-opt", optimizer.version())?
         }
     };
     sizes.push(("module", built.len()));
     for (step, size) in sizes {
-        console.say(format_args!("{step:<16}{size:>9} bytes"));
+        console.message(format_args!("{step:<16}{size:>9} bytes"));
     }
     Ok(built)
-}
-
-fn refuse(report: &Report, console: &mut Console<'_>) -> ExitStatus {
-    for problem in &report.problems {
-        console.say(format_args!("not written: {problem}"));
-    }
-    ExitStatus::No
 }
 
 fn parse_size(text: &str) -> Result<usize> {
@@ -100,10 +98,10 @@ fn parse_size(text: &str) -> Result<usize> {
         "" | "B" => 1,
         "K" | "KiB" => 1 << 10,
         "M" | "MiB" => 1 << 20,
-        _ => bail!("{unit:?} is no unit, use KiB or MiB"),
+        _ => bail!("{unit:?} is not a unit, use KiB or MiB"),
     };
     let number: usize = digits
         .parse()
-        .with_context(|| format!("{digits:?} is no number"))?;
+        .with_context(|| format!("{digits:?} is not a number"))?;
     number.checked_mul(factor).context("the size is too large")
 }

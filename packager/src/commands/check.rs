@@ -7,7 +7,8 @@ use gateway::advice::Advice;
 use gateway::findings::{self, Code, Info, Input, Report};
 use gateway::{Certificates, Model};
 
-use super::inputs::{self, Inputs};
+use super::assumptions;
+use super::inputs::Inputs;
 use super::source::InputArgs;
 use crate::console::{Console, ExitStatus};
 use crate::render::{self, Format};
@@ -36,9 +37,7 @@ The annotation sni-guard/ignore: \"SG101,SG203\" on a Gateway, ListenerSet, Ingr
 TrafficExtension hides findings with these codes about it.
 
 From a cluster it reads Istio and Gateway API Gateways, their routes, Services, Pods and Secrets. If it
-lacks permission to list a kind, it continues without it and prints a note.
-
-Exit status: 0 no finding at or above --fail-on, 1 at least one, 2 some input could not be read.")]
+lacks permission to list a kind, it continues without it and prints a note.")]
 pub(crate) struct Args {
     #[command(flatten)]
     input: InputArgs,
@@ -75,7 +74,7 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
     console.end_steps();
 
     // A report about nothing would look like success. After an unreadable document its error is enough.
-    if report.summary.servers == 0 && readable == ExitStatus::Yes {
+    if report.summary.servers == 0 && readable == ExitStatus::Success {
         bail!(source.has_no(
             "server of a gateway",
             "give Gateways with the VirtualServices or HTTPRoutes that are bound to them, such as \
@@ -87,8 +86,8 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
     render::render(args.output, &report, console.out)?;
     // The findings about a part of the input are no answer for all of it.
     match readable {
-        ExitStatus::Yes => Ok(status(&report, args.fail_on)),
-        ExitStatus::No | ExitStatus::Unable => Ok(readable),
+        ExitStatus::Success => Ok(status(&report, args.fail_on)),
+        ExitStatus::Failure | ExitStatus::Error => Ok(readable),
     }
 }
 
@@ -108,9 +107,9 @@ fn status(report: &Report, fail_on: FailOn) -> ExitStatus {
         FailOn::Warning => report.summary.errors + report.summary.warnings,
     };
     if failures == 0 {
-        ExitStatus::Yes
+        ExitStatus::Success
     } else {
-        ExitStatus::No
+        ExitStatus::Failure
     }
 }
 
@@ -118,11 +117,11 @@ fn status(report: &Report, fail_on: FailOn) -> ExitStatus {
 /// effect.
 fn print_notes(inputs: &Inputs, model: &Model, console: &mut Console<'_>) {
     for ignored in &model.ignored {
-        console.say(format_args!("note: ignored {ignored}"));
+        console.message(format_args!("note: ignored {ignored}"));
     }
-    inputs::tell_assumptions(&model.workloads, console);
+    assumptions::note_all(&model.workloads, console);
     for unknown in findings::unknown_codes(&inputs.resources) {
-        console.say(format_args!("note: {unknown}; this has no effect"));
+        console.message(format_args!("note: {unknown}; this has no effect"));
     }
 }
 
@@ -145,7 +144,7 @@ fn explain(text: &str, console: &mut Console<'_>) -> Result<ExitStatus> {
         "{id} {name} ({})\n\nWhat: {what}\n\nWhy: {why}\n\nExample: {example}\n\nFix: {fix}",
         severity.name()
     )?;
-    Ok(ExitStatus::Yes)
+    Ok(ExitStatus::Success)
 }
 
 fn unknown_code(text: &str) -> Advice {

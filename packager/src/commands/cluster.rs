@@ -1,5 +1,4 @@
-//! Resources from a cluster: everything that decides what its gateways serve, as its API server
-//! tells it.
+//! Resources from the API server of a cluster: everything that determines what its gateways serve.
 
 mod connection;
 mod discovery;
@@ -19,25 +18,26 @@ use self::kinds::{FOR_PLANS, KINDS, Kind, Need};
 use super::inputs::Inputs;
 use crate::console::Console;
 
-/// What is read.
+/// The part of a cluster that is read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scope<'a> {
     /// The context of the kubeconfig; `None` for the current one.
     pub(crate) context: Option<&'a str>,
-    /// The namespaces; none for all.
+    /// The namespaces; empty for all.
     pub(crate) namespaces: &'a [String],
 }
 
-/// Reads what a cluster has. What may not be read is told, and left out where that is possible.
-/// `empty` says whether their manifests are kept, as plans need them.
+/// Reads the resources of a cluster. If the user lacks permission to list a kind, a note is printed
+/// where a result is possible without it. `empty` decides whether manifests are kept, as plans need them.
 pub(crate) fn read(
     scope: Scope<'_>,
     empty: &Resources,
     console: &mut Console<'_>,
 ) -> Result<Inputs> {
+    // Requests run one after the other, to spare the API server.
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let inputs = runtime.block_on(read_all(scope, empty, console));
-    // Otherwise a command for credentials that never ends would be waited for.
+    // An ordinary shutdown would wait for a command for credentials that does not end.
     runtime.shutdown_background();
     inputs
 }
@@ -50,13 +50,19 @@ async fn read_all(
     let server = Server::connect(scope.context).await?;
     console.progress(format_args!("reading the resources of {}", server.url));
     let found = discovery::discover(&server).await?;
-    tell_left_out(scope, &found, console);
+    note_limits(scope, &found, console);
+
     let mut inputs = Inputs {
         resources: empty.clone(),
         has_all_secrets: scope.namespaces.is_empty(),
         ..Inputs::default()
     };
-    let for_plans = FOR_PLANS.iter().filter(|_| empty.manifests.are_kept());
+    // Only plans keep manifests, and only plans need these kinds.
+    let for_plans: &[Kind] = if empty.manifests.are_kept() {
+        &FOR_PLANS
+    } else {
+        &[]
+    };
     for kind in KINDS.iter().chain(for_plans) {
         let Some(version) = found.version(kind) else {
             continue;
@@ -67,11 +73,11 @@ async fn read_all(
                     inputs.resources.append(listed.resources);
                     inputs.faults.extend(listed.faults);
                 }
-                // It was deleted in between.
+                // The kind was deleted after the discovery.
                 Err(Failure::Absent) => {}
                 Err(Failure::Forbidden(problem)) => {
                     inputs.has_all_secrets &= kind.plural != "secrets";
-                    forgo(kind, &server, &problem, console)?;
+                    continue_without(kind, &server, &problem, console)?;
                 }
                 Err(failure) => return Err(server.failed(&step(kind), failure)),
             }
@@ -80,8 +86,9 @@ async fn read_all(
     Ok(inputs)
 }
 
-/// The namespaces to list one after the other; `None` for all at once.
+/// The namespaces to list, one request for each; `None` is one request for all.
 fn namespaces<'a>(scope: Scope<'a>, kind: &Kind) -> Vec<Option<&'a str>> {
+    // Kinds without namespaces are listed once.
     if !kind.is_namespaced || scope.namespaces.is_empty() {
         return vec![None];
     }
@@ -92,16 +99,21 @@ fn namespaces<'a>(scope: Scope<'a>, kind: &Kind) -> Vec<Option<&'a str>> {
         .collect()
 }
 
-/// Goes on without what may not be read, unless nothing could be told then.
-fn forgo(kind: &Kind, server: &Server, problem: &str, console: &mut Console<'_>) -> Result<()> {
+/// Prints a note that a kind is missing. Without an essential kind there is no result.
+fn continue_without(
+    kind: &Kind,
+    server: &Server,
+    problem: &str,
+    console: &mut Console<'_>,
+) -> Result<()> {
     match kind.need {
         Need::Essential => bail!(Advice::new(
             format!("{} of {}: {problem}", step(kind), server.url),
-            "ask for a role that lists them, or name the namespaces that you may read with \
+            "ask for a role that may list them, or name the namespaces that you may read with \
              --namespace"
         )),
         Need::Useful { without } => {
-            console.say(format_args!("note: {without}: {problem}"));
+            console.message(format_args!("note: {without}: {problem}"));
             Ok(())
         }
     }
@@ -111,17 +123,19 @@ fn step(kind: &Kind) -> String {
     format!("listing {}", kind.full_plural())
 }
 
-fn tell_left_out(scope: Scope<'_>, served: &Served, console: &mut Console<'_>) {
-    let essential = KINDS.iter().filter(|kind| kind.need == Need::Essential);
-    for kind in essential.filter(|kind| served.version(kind).is_none()) {
-        console.say(format_args!(
-            "note: the cluster has no {}",
-            kind.full_plural()
-        ));
+/// Notes what the result does not cover.
+fn note_limits(scope: Scope<'_>, served: &Served, console: &mut Console<'_>) {
+    for kind in KINDS {
+        if kind.need == Need::Essential && served.version(&kind).is_none() {
+            console.message(format_args!(
+                "note: the cluster has no {}",
+                kind.full_plural()
+            ));
+        }
     }
     if !scope.namespaces.is_empty() {
-        console.say(format_args!(
-            "note: what other namespaces than {} add to these gateways is left out",
+        console.message(format_args!(
+            "note: only resources in these namespaces are considered: {}",
             scope.namespaces.join(", ")
         ));
     }

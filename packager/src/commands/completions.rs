@@ -1,4 +1,4 @@
-//! `packager completions`: what a shell completes of a command line.
+//! `packager completions`: the completions for a shell.
 
 use anyhow::{Context, Result};
 use clap::{Arg, Command, CommandFactory, ValueHint};
@@ -15,9 +15,7 @@ use crate::console::{Console, ExitStatus};
   packager completions fish > ~/.config/fish/completions/packager.fish
 
 Bash loads that folder if bash-completion is installed. Zsh needs the folder in fpath before compinit
-runs.
-
-Exit status: 0 written, 2 not written.")]
+runs.")]
 pub(crate) struct Args {
     /// The shell
     #[arg(value_name = "SHELL")]
@@ -27,24 +25,32 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> {
     let mut command = with_hints(Cli::command(), args.shell);
     let mut script = Vec::new();
-    // Into memory: it would panic where standard output is closed.
+    // clap_complete panics if its output is closed, so it writes to memory.
     clap_complete::generate(args.shell, &mut command, "packager", &mut script);
     console
         .out
         .write_all(&script)
         .context("writing the completions")?;
-    Ok(ExitStatus::Yes)
+    Ok(ExitStatus::Success)
 }
 
-/// Shells offer files for a word that has no hint, and Bash does for a host too.
+/// Sets a hint for every argument: shells offer files for arguments without one, and Bash offers files for
+/// hosts too.
 fn with_hints(command: Command, shell: Shell) -> Command {
-    let with_hint = |arg: Arg| match arg.get_value_hint() {
-        _ if !arg.get_action().takes_values() => arg,
-        ValueHint::Unknown => arg.value_hint(ValueHint::Other),
-        ValueHint::Hostname if shell == Shell::Bash => arg.value_hint(ValueHint::Other),
-        _ => arg,
-    };
     command
-        .mut_args(with_hint)
+        .mut_args(|arg| with_hint(arg, shell))
         .mut_subcommands(|subcommand| with_hints(subcommand, shell))
+}
+
+fn with_hint(arg: Arg, shell: Shell) -> Arg {
+    let offers_files = match arg.get_value_hint() {
+        ValueHint::Unknown => true,
+        ValueHint::Hostname => shell == Shell::Bash,
+        _ => false,
+    };
+    if offers_files && arg.get_action().takes_values() {
+        arg.value_hint(ValueHint::Other)
+    } else {
+        arg
+    }
 }

@@ -1,19 +1,15 @@
-//! Files: read with an error that names them, written whole or not at all.
+//! Reads files with errors that name the file, and writes files atomically.
 
 use std::fs;
 use std::io::Write;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
-use gateway::advice::Advice;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
+use anyhow::{Context, Result};
 use tempfile::NamedTempFile;
 
 use crate::console::Console;
-use crate::settings::Settings;
 
-/// Reads a file.
+/// Reads a file. The error names it.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).with_context(|| format!("reading {}", path.display()))
 }
@@ -31,38 +27,7 @@ pub(crate) fn read_text(path: &Path, console: &mut Console<'_>) -> Result<String
     Ok(text)
 }
 
-/// Reads all certificates of a PEM file; one at least.
-pub(crate) fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
-    let pem = read(path)?;
-    let certificates = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
-    let certificates = certificates.with_context(|| format!("reading {}", path.display()))?;
-    if certificates.is_empty() {
-        bail!(Advice::new(
-            format!("reading {}: it has no PEM certificate", path.display()),
-            "give a file with -----BEGIN CERTIFICATE-----; openssl x509 -inform der makes one of DER"
-        ));
-    }
-    Ok(certificates)
-}
-
-/// Reads the filter's configuration, an empty one when there is no file.
-pub(crate) fn read_settings(path: Option<&Path>, console: &mut Console<'_>) -> Result<Settings> {
-    let Some(path) = path else {
-        return Ok(Settings::default());
-    };
-    let text = read_text(path, console)?;
-    Settings::parse(&text).with_context(|| origin(Some(path)))
-}
-
-/// What a message about the configuration calls it.
-pub(crate) fn origin(path: Option<&Path>) -> String {
-    match path {
-        None => "configuration".into(),
-        Some(path) => format!("configuration {}", path.display()),
-    }
-}
-
-/// Writes a file in one step, with the folders it needs.
+/// Writes a file and creates its folders. A reader sees the old content or the new one, never a part.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     write_file(path, bytes).with_context(|| format!("writing {}", path.display()))
 }
@@ -73,6 +38,7 @@ fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
         _ => Path::new("."),
     };
     fs::create_dir_all(folder)?;
+    // A rename is atomic only within one file system, so the temporary file is in the same folder.
     let mut file = NamedTempFile::new_in(folder)?;
     file.write_all(bytes)?;
     make_readable(file.as_file())?;
@@ -80,7 +46,7 @@ fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// A temporary file is its owner's alone; what replaces an ordinary file is not.
+/// Only the owner can read a temporary file. The file that replaces it must have ordinary permissions.
 #[cfg(unix)]
 fn make_readable(file: &fs::File) -> std::io::Result<()> {
     use std::os::unix::fs::PermissionsExt;

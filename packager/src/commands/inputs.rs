@@ -1,79 +1,49 @@
-//! Resources that were read, and how they are read from files, folders and standard input.
+//! Resources from files, folders and standard input.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use gateway::Resources;
 use gateway::advice::Advice;
 use gateway::documents::{self, DocumentFault, MAX_TEXT};
 use gateway::resources::Origin;
-use gateway::{Resources, Workload};
 
 use crate::console::{Console, ExitStatus};
 
-/// What was read.
+/// The resources of an input, with the documents that could not be read.
 #[derive(Debug, Default)]
 pub(crate) struct Inputs {
-    /// The resources.
     pub(crate) resources: Resources,
     /// The documents that could not be read.
     pub(crate) faults: Vec<DocumentFault>,
-    /// Whether a Secret that is not among them is not in the cluster either.
+    /// Whether the input has every Secret of the cluster, so that a missing Secret does not exist.
     pub(crate) has_all_secrets: bool,
 }
 
 impl Inputs {
-    /// Says what could not be read, and how a command ends that did well otherwise.
+    /// Prints an error for each document that could not be read. The status is that of a command that
+    /// succeeded otherwise.
     pub(crate) fn finish(&self, console: &mut Console<'_>) -> ExitStatus {
         for fault in &self.faults {
-            console.say(format_args!("error: reading {fault}"));
+            console.message(format_args!("error: reading {fault}"));
         }
         if self.faults.is_empty() {
-            ExitStatus::Yes
+            ExitStatus::Success
         } else {
-            ExitStatus::Unable
+            ExitStatus::Error
         }
     }
 }
 
-/// Says what was guessed of workloads for want of Pods and Services.
-pub(crate) fn tell_assumptions<'m>(
-    workloads: impl IntoIterator<Item = &'m Workload>,
-    console: &mut Console<'_>,
-) {
-    for workload in workloads {
-        tell_assumed(workload, console);
-        let tls = workload
-            .listeners
-            .iter()
-            .filter(|listener| listener.is_tls());
-        for listener in tls.filter(|listener| !listener.port_is_certain) {
-            console.say(format_args!(
-                "note: port {} of {} may be mapped to another by a Service that is not in the input",
-                listener.port,
-                workload.full_name()
-            ));
-        }
-    }
-}
-
-/// Says that a workload was guessed from a selector, where it was.
-pub(crate) fn tell_assumed(workload: &Workload, console: &mut Console<'_>) {
-    if workload.is_assumed {
-        let name = workload.full_name();
-        console.say(format_args!(
-            "note: no pods of {name} in the input, some are assumed"
-        ));
-    }
-}
-
-/// Reads resources from files, from the YAML and JSON files of folders and what is below them, and
-/// from standard input for `-`. Symbolic links are followed to files only.
+/// Reads resources from files, from the YAML and JSON files in folders and their subfolders, and from
+/// standard input for `-`. Symbolic links are followed to files only.
 pub(crate) fn read(paths: &[PathBuf], console: &mut Console<'_>) -> Result<Inputs> {
     read_to(Resources::default(), paths, console)
 }
 
+/// Reads resources like [`read`] and adds them to `empty`, which decides whether manifests are kept.
 pub(crate) fn read_to(
     empty: Resources,
     paths: &[PathBuf],
@@ -89,12 +59,14 @@ pub(crate) fn read_to(
             add(&mut inputs, "-", &text);
             continue;
         }
+        // A path that the user named has to exist. Files below a folder may be unreadable: they are
+        // reported, and the other files are still read.
         let mut files = Vec::new();
         find(path, &mut files, &mut inputs)
             .with_context(|| format!("reading {}", path.display()))?;
         if files.is_empty() && inputs.faults.is_empty() {
             bail!(Advice::new(
-                format!("reading {}: there are no resources in it", path.display()),
+                format!("reading {}: no file in it has resources", path.display()),
                 "name a folder with files that end in .yaml, .yml or .json, or name the files"
             ));
         }
@@ -114,7 +86,7 @@ fn add(inputs: &mut Inputs, file: &str, text: &[u8]) {
         .extend(documents::read(file, text, &mut inputs.resources));
 }
 
-/// What cannot be read is told, and the rest is read.
+/// Adds the error of a file to the faults, so that the other files are still read.
 fn unreadable(inputs: &mut Inputs, path: &Path, error: &io::Error) {
     let origin = Origin {
         file: path.display().to_string().into(),
@@ -126,14 +98,14 @@ fn unreadable(inputs: &mut Inputs, path: &Path, error: &io::Error) {
     });
 }
 
-/// Reads a little more than is allowed, so that too much is noticed and not cut off.
+/// Reads one octet more than the limit, so that a text that is too long is reported, not cut off.
 fn bounded(source: impl Read) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     source.take(MAX_TEXT as u64 + 1).read_to_end(&mut text)?;
     Ok(text)
 }
 
-/// Finds a file itself, or the files of a folder in the order of their names.
+/// Finds the path itself if it is a file, or the files of a folder in the order of their names.
 fn find(path: &Path, found: &mut Vec<PathBuf>, inputs: &mut Inputs) -> io::Result<()> {
     if !fs::metadata(path)?.is_dir() {
         found.push(path.to_owned());
@@ -143,6 +115,7 @@ fn find(path: &Path, found: &mut Vec<PathBuf>, inputs: &mut Inputs) -> io::Resul
     entries.sort_by_key(fs::DirEntry::file_name);
     for entry in entries {
         let path = entry.path();
+        // Hidden folders are not part of the configuration: .git, for example.
         if entry.file_name().to_string_lossy().starts_with('.') {
             continue;
         }

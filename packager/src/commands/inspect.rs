@@ -1,12 +1,12 @@
-//! `packager inspect`: would Envoy load this module?
+//! `packager inspect`: the contents of a module, and whether Envoy would load it.
 
 use std::io::Write;
 
 use anyhow::Result;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::ReportFormat;
-use super::candidate::Candidate;
+use super::load_check::LoadCheck;
 use super::registry::ConnectionArgs;
 use super::verify::write_image;
 use crate::console::{Console, ExitStatus};
@@ -18,9 +18,7 @@ use crate::module::loading::NEWEST;
 #[command(after_help = "Examples:
   packager inspect dist/sni-guard.wasm
   packager inspect dist/oci
-  packager inspect registry.example.com/sni-guard:1 --output json
-
-Exit status: 0 Envoy would load it, 1 it would not, 2 the module could not be read.")]
+  packager inspect registry.example.com/sni-guard:1 --output json")]
 pub(crate) struct Args {
     /// The file of a module, a folder with an OCI layout, or an image in a registry
     #[arg(value_name = "MODULE|IMAGE", value_hint = clap::ValueHint::AnyPath)]
@@ -34,33 +32,39 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> {
     let connection = args.connection.read(console)?;
-    let candidate = Candidate::read(&args.subject, &connection, NEWEST)?;
+    let check = LoadCheck::read(&args.subject, &connection, NEWEST)?;
     match args.output {
-        ReportFormat::Text => write_text(&candidate, console.out)?,
-        ReportFormat::Json => {
-            let mut report = json!(candidate.module);
-            if report.is_null() {
-                report = json!({});
-            }
-            if let Some(report) = report.as_object_mut() {
-                let reasons = candidate.problems.iter().map(|problem| &problem.message);
-                report.insert("problems".into(), reasons.cloned().collect());
-                if let Some(image) = &candidate.image {
-                    report.insert("image".into(), json!(image));
-                }
-            }
-            writeln!(console.out, "{report}")?;
-        }
+        ReportFormat::Text => write_text(&check, console.out)?,
+        ReportFormat::Json => writeln!(console.out, "{}", as_json(&check))?,
     }
-    Ok(candidate.status())
+    Ok(check.status())
 }
 
-fn write_text(candidate: &Candidate, out: &mut dyn Write) -> Result<()> {
-    write_image(candidate, out)?;
-    if let Some(report) = &candidate.module {
+/// The report of the module, with the problems and the facts of the image among its keys.
+fn as_json(check: &LoadCheck) -> Value {
+    // Without a module the report has only the problems and the image.
+    let mut report = match json!(check.module) {
+        Value::Object(report) => report,
+        _ => Map::new(),
+    };
+    let problems: Vec<&str> = check
+        .problems
+        .iter()
+        .map(|problem| problem.message.as_str())
+        .collect();
+    report.insert("problems".into(), json!(problems));
+    if let Some(image) = &check.image {
+        report.insert("image".into(), json!(image));
+    }
+    Value::Object(report)
+}
+
+fn write_text(check: &LoadCheck, out: &mut dyn Write) -> Result<()> {
+    write_image(check, out)?;
+    if let Some(report) = &check.module {
         write_module(report, out)?;
     }
-    for problem in &candidate.problems {
+    for problem in &check.problems {
         writeln!(out, "Envoy would not load it: {}", problem.message)?;
     }
     Ok(())
@@ -76,6 +80,7 @@ fn write_module(report: &Report, out: &mut dyn Write) -> Result<()> {
         ("features", &report.features),
     ] {
         writeln!(out, "{title:<9} {}", names.len())?;
+        // Each name is in a line of its own, so that diff shows what changed.
         for name in names {
             writeln!(out, "          {name}")?;
         }

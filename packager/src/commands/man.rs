@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use clap::{CommandFactory, ValueHint};
+use clap::{CommandFactory as _, ValueHint};
 
 use super::{Cli, files};
 use crate::console::{Console, ExitStatus};
@@ -13,9 +13,7 @@ use crate::manual;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   packager man --out ~/.local/share/man/man1
-  packager man --out man && man -l man/packager-check.1
-
-Exit status: 0 written, 2 not written.")]
+  packager man --out man && man -l man/packager-check.1")]
 pub(crate) struct Args {
     /// The folder for the pages, packager.1 and packager-COMMAND.1
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
@@ -23,14 +21,15 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> {
+    // The pages get their exit statuses from the table, not from the help.
     let pages = manual::pages(Cli::command()).context("making the manual pages")?;
     for page in &pages {
         files::write(&args.out.join(&page.name), page.roff.as_bytes())?;
     }
-    console.say(format_args!(
+    console.message(format_args!(
         "{} pages in {}",
         pages.len(),
         args.out.display()
     ));
-    Ok(ExitStatus::Yes)
+    Ok(ExitStatus::Success)
 }

@@ -1,25 +1,25 @@
-//! `packager manifest`: the resource that names the image.
+//! `packager manifest`: the Kubernetes resource that installs the filter, or the boundary for hosts
+//! with mutual TLS.
 
+mod configuration;
+mod flags;
+mod output;
 mod policy;
 mod servers;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use gateway::advice::Advice;
 use gateway::tables::Listing;
-use rule::{Config, Rule};
-use serde_json::json;
 
-use super::files;
+use self::output::Document;
 use super::source::{ClusterArgs, Source};
 use crate::console::{Console, ExitStatus};
-use crate::resource::difference::difference;
 use crate::resource::{
-    Draft, FailStrategy, Kind, ManifestKind, Phase, Request, Resource, notes, pull_secret, to_yaml,
+    Draft, FailStrategy, Kind, ManifestKind, Phase, Release, Request, Resource, notes, pull_secret,
 };
-use crate::settings::Settings;
 
 /// Write the Kubernetes resource that installs the filter on a gateway, or the AuthorizationPolicy
 /// for hosts with mutual TLS
@@ -41,10 +41,7 @@ use crate::settings::Settings;
           --selector istio=ingressgateway --check -
 
 An AuthorizationPolicy takes no flags of the filter, such as --image. If the resources need none, nothing
-is written.
-
-Exit status: 0 written, or no difference with --check, 1 a difference with --check, 2 the image, the
-configuration, a name or the attachment is invalid, or a file cannot be read.")]
+is written.")]
 pub(crate) struct Args {
     /// The image, pinned by its digest, as `packager push` prints it. `packager verify` reports whether
     /// gateways load it; they do not load an index by its digest. Every kind but
@@ -80,7 +77,7 @@ pub(crate) struct Args {
     config: Option<PathBuf>,
     /// Files and folders with the resources of gateways, for the servers that they have; - for
     /// standard input
-    #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with_all = ["cluster", "context", "port"])]
+    #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with_all = ["cluster", "context"])]
     from: Vec<PathBuf>,
     #[command(flatten)]
     cluster: ClusterArgs,
@@ -100,7 +97,6 @@ pub(crate) struct Args {
     /// A port that Envoy listens on, which is the target port of the gateway's Service, not the
     /// port of the Gateway; repeat it for more
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-    #[arg(conflicts_with_all = ["cluster", "context"])]
     port: Vec<u16>,
     /// The position in the filter chain [default: AUTHN]
     #[arg(long, value_enum)]
@@ -131,7 +127,8 @@ enum ResourceFormat {
 }
 
 impl Args {
-    /// Which servers to list. Only istiod's gateways have no routes for hosts of other servers.
+    /// Which servers to list. istiod gives a gateway only routes that the server's own hosts cover, so
+    /// there the servers whose hosts overlap are enough.
     fn listing(&self) -> Listing {
         if self.all_servers || !self.kind.is_istio() {
             Listing::All
@@ -140,100 +137,56 @@ impl Args {
         }
     }
 
-    /// Where the servers are from. Those of a cluster are from all its namespaces: the Gateways of
-    /// any may be on the pods that the resource reaches.
+    /// Where to read the servers. A cluster is read with all its namespaces: Gateways of any namespace
+    /// may select the pods that the resource reaches.
     fn source(&self) -> Option<Source<'_>> {
         self.cluster.source(&[], &self.from)
     }
 }
 
 pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> {
+    flags::refuse_unused(args)?;
     let kind = match args.kind {
         ManifestKind::Filter(kind) => kind,
         ManifestKind::AuthorizationPolicy => return policy::run(args, console),
     };
+
+    // One resource becomes several where the servers differ by port.
     let draft = draft(args, kind, console)?;
     let drafts = match args.source() {
         None => vec![draft],
         Some(source) => match servers::drafts(&draft, source, args.listing(), console)? {
             Some(drafts) => drafts,
-            None => return Ok(ExitStatus::Unable),
+            None => return Ok(ExitStatus::Error),
         },
     };
     let requests = drafts
         .into_iter()
         .map(Request::parse)
         .collect::<Result<Vec<_>>>()?;
-    match &args.check {
-        None => write(requests, args.output, console),
-        Some(path) => check(requests.into_iter().map(Resource::from), path, console),
-    }
-}
 
-fn write(
-    requests: Vec<Request>,
-    output: ResourceFormat,
-    console: &mut Console<'_>,
-) -> Result<ExitStatus> {
+    if let Some(path) = &args.check {
+        return output::check(requests.into_iter().map(Resource::from), path, console);
+    }
+    // The resources differ in name, ports and servers only, so the warnings about one cover all.
     if let Some(request) = requests.first() {
-        for warning in notes::warnings(request) {
-            console.say(format_args!("warning: {warning}"));
-        }
-        if let Some(command) = pull_secret::create_command(request) {
-            console.say(format_args!("hint: the Secret is made by `{command}`"));
-        }
+        warn(request, console);
     }
-    match output {
-        ResourceFormat::Json => write_json(requests, console),
-        ResourceFormat::Yaml => write_yaml(requests, console),
-    }?;
-    Ok(ExitStatus::Yes)
+    let documents: Vec<Document> = requests.into_iter().map(Document::from).collect();
+    output::write(&documents, args.output, console)
 }
 
-fn write_json(requests: Vec<Request>, console: &mut Console<'_>) -> Result<()> {
-    let resources: Vec<Resource> = requests.into_iter().map(Resource::from).collect();
-    let json = match resources.as_slice() {
-        [only] => serde_json::to_string_pretty(only)?,
-        several => serde_json::to_string_pretty(&json!({
-            "apiVersion": "v1", "kind": "List", "items": several,
-        }))?,
-    };
-    Ok(writeln!(console.out, "{json}")?)
-}
-
-fn write_yaml(requests: Vec<Request>, console: &mut Console<'_>) -> Result<()> {
-    for (index, request) in requests.into_iter().enumerate() {
-        if index > 0 {
-            writeln!(console.out, "---")?;
-        }
-        for comment in notes::comments(&request) {
-            writeln!(console.out, "# {comment}")?;
-        }
-        write!(console.out, "{}", to_yaml(&Resource::from(request))?)?;
+fn warn(request: &Request, console: &mut Console<'_>) {
+    for warning in notes::warnings(request) {
+        console.message(format_args!("warning: {warning}"));
     }
-    Ok(())
-}
-
-fn check(
-    resources: impl IntoIterator<Item = Resource>,
-    path: &Path,
-    console: &mut Console<'_>,
-) -> Result<ExitStatus> {
-    let text = files::read_text(path, console)?;
-    let origin = path.display().to_string();
-    let mut status = ExitStatus::Yes;
-    for resource in resources {
-        let difference =
-            difference(&resource, &text, &origin).with_context(|| format!("checking {origin}"))?;
-        if let Some(difference) = difference {
-            write!(console.out, "{difference}")?;
-            status = ExitStatus::No;
-        }
+    if let Some(command) = pull_secret::create_command(request) {
+        console.message(format_args!("hint: create the Secret with `{command}`"));
     }
-    Ok(status)
 }
 
 fn draft(args: &Args, kind: Kind, console: &mut Console<'_>) -> Result<Draft> {
+    // clap cannot require --image: AuthorizationPolicy does not need it.
     let Some(image) = args.image.clone() else {
         bail!(Advice::new(
             format!(
@@ -243,102 +196,29 @@ fn draft(args: &Args, kind: Kind, console: &mut Console<'_>) -> Result<Draft> {
             "give the reference that `packager push` prints"
         ));
     };
+    let release = args
+        .istio
+        .as_deref()
+        .map(Release::parse)
+        .transpose()
+        .context("--istio")?;
     Ok(Draft {
         kind,
-        release: args.istio.clone(),
+        release,
         image,
         allow_mutable: args.allow_mutable,
         name: args.name.clone(),
         namespace: args.namespace.clone(),
-        labels: labels(args)?,
+        labels: flags::labels(args)?,
         targets: args.target_ref.clone(),
         mesh_wide: args.mesh_wide,
         ports: args.port.clone(),
         phase: args.phase,
         priority: args.priority,
+        // FAIL_OPEN by default: a gateway without the filter is better than one that rejects
+        // everything.
         fail_strategy: args.fail_strategy.unwrap_or(FailStrategy::FailOpen),
         image_pull_secret: args.image_pull_secret.clone(),
-        settings: settings(args, console)?,
+        settings: configuration::settings(args, console)?,
     })
-}
-
-/// The labels of the gateway's pods.
-fn labels(args: &Args) -> Result<Vec<(String, String)>> {
-    pairs(
-        &args.selector,
-        "--selector",
-        "KEY=VALUE",
-        "write, for example, --selector istio=ingressgateway",
-    )
-}
-
-/// The configuration of the file, with what the command line says on top, checked.
-fn settings(args: &Args, console: &mut Console<'_>) -> Result<Settings> {
-    let mut settings = files::read_settings(args.config.as_deref(), console)?;
-    if let Some(rule) = &args.rule {
-        settings.set("rule", rule.as_str());
-    }
-    if let Some(action) = &args.action {
-        settings.set("action", action.as_str());
-    }
-    let hosts = pairs(
-        &args.host,
-        "--host",
-        "NAME=ACTION",
-        "write, for example, --host b.example.com=off",
-    )?;
-    for (index, (host, action)) in hosts.iter().enumerate() {
-        if hosts.iter().take(index).any(|(earlier, _)| earlier == host) {
-            bail!(Advice::new(
-                format!("--host {host} is given twice"),
-                "say one action for a host"
-            ));
-        }
-        settings.set_host(host, action);
-    }
-    let origin = files::origin(args.config.as_deref());
-    let config = settings.check().with_context(|| origin.clone())?;
-    match args.source() {
-        Some(source) => refuse_second_table(&settings, &config, &origin, source)?,
-        None if args.all_servers => bail!(Advice::new(
-            "--all-servers lists the servers of resources, and none are given",
-            "name them with --from PATH or --cluster"
-        )),
-        None => {}
-    }
-    Ok(settings)
-}
-
-/// Refuses a configuration that lists servers itself, or does not read any.
-fn refuse_second_table(
-    settings: &Settings,
-    config: &Config,
-    origin: &str,
-    source: Source<'_>,
-) -> Result<()> {
-    let flag = match source {
-        Source::Paths(_) => "--from",
-        Source::Cluster(_) => "--cluster",
-    };
-    let hint = "leave out the one or the other";
-    if settings.has("servers") {
-        let message = format!("{origin}: it lists servers, and {flag} does too");
-        bail!(Advice::new(message, hint));
-    }
-    if matches!(config.rule(), Rule::Exact) {
-        let message = format!("{origin}: rule exact does not read servers, and {flag} lists them");
-        bail!(Advice::new(message, hint));
-    }
-    Ok(())
-}
-
-fn pairs(texts: &[String], flag: &str, form: &str, example: &str) -> Result<Vec<(String, String)>> {
-    let pair = |text: &String| match text.split_once('=') {
-        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => bail!(Advice::new(
-            format!("{flag} {text:?} is not of the form {form}"),
-            example
-        )),
-    };
-    texts.iter().map(pair).collect()
 }

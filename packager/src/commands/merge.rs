@@ -10,7 +10,7 @@ use gateway::merge::{Input, Outlook, State, Strategy, merge};
 use tempfile::TempDir;
 
 use super::ReportFormat;
-use super::inputs;
+use super::assumptions;
 use super::source::InputArgs;
 use crate::console::{Console, ExitStatus};
 use crate::render::plan::{self, File, Form};
@@ -35,10 +35,7 @@ The command does not change the cluster. It prints the kubectl commands of each 
 undo the step, and a `packager probe` command that checks the result. Apply the steps in their order, and
 wait after each step until all gateways have applied it.
 
-Servers that no plan can merge are refused, with the reason and an alternative.
-
-Exit status: 0 every group of servers has a plan, or nothing is to be merged, 1 at least one group is
-refused, 2 some input could not be read, or a file could not be written.")]
+Servers that no plan can merge are refused, with the reason and an alternative.")]
 pub(crate) struct Args {
     #[command(flatten)]
     input: InputArgs,
@@ -93,9 +90,9 @@ struct Files {
 pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> {
     let source = args.input.source();
     let inputs = source.read_with_manifests(console)?;
-    if inputs.finish(console) != ExitStatus::Yes {
+    if inputs.finish(console) != ExitStatus::Success {
         // A plan for some of the resources may be an outage for the others.
-        return Ok(ExitStatus::Unable);
+        return Ok(ExitStatus::Error);
     }
     if inputs.resources.gateways.is_empty() && inputs.resources.api_gateways.is_empty() {
         bail!(source.has_no(
@@ -106,7 +103,7 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
     }
     let certificates = Certificates::new(&inputs.resources);
     let start = State::new(inputs.resources);
-    inputs::tell_assumptions(&start.model().workloads, console);
+    assumptions::note_all(&start.model().workloads, console);
     let outlook = merge(&Input {
         start: &start,
         certificates: &certificates,
@@ -120,9 +117,9 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
     }
     print(args, &outlook, console)?;
     Ok(if outlook.refusals.is_empty() {
-        ExitStatus::Yes
+        ExitStatus::Success
     } else {
-        ExitStatus::No
+        ExitStatus::Failure
     })
 }
 

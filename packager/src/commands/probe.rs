@@ -1,4 +1,4 @@
-//! `packager probe`: what does a live gateway answer on a reused connection?
+//! `packager probe`: what a live gateway answers on a reused connection.
 
 mod connection;
 mod ending;
@@ -42,8 +42,7 @@ all-421, unreachable-fresh, reset. The verdict is reset if a new connection for 
 regardless of the answer on the reused connection. A new connection that requires a client certificate
 which is not given counts as served, so that 200 on the reused connection is a wrong-route.
 
-Exit status: 0 every host is fixed or not coalescible, 1 at least one is not, 2 no result, for example
-because no connection could be made. With --repeat every round counts, with --watch the last one.")]
+With --repeat the worst round determines the exit status, with --watch the last round does.")]
 pub(crate) struct Args {
     /// The address of the gateway, such as 203.0.113.7:443 or localhost:8443
     #[arg(long, value_name = "ADDRESS:PORT")]
@@ -61,8 +60,8 @@ pub(crate) struct Args {
     /// The method of the requests
     #[arg(long, default_value = "GET", value_parser = target::method)]
     method: http::Method,
-    /// Files and folders with the resources of the gateway, - for standard input: they name the
-    /// servers, and tell a 421 that is needless
+    /// Files and folders with the resources of the gateway, for the names of servers and the verdict
+    /// needless-421; - for standard input
     #[arg(long, value_name = "PATH", num_args = 1..)]
     from: Vec<PathBuf>,
     /// The timeout of a connection or an answer in seconds
@@ -78,28 +77,32 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> {
-    let asks = args
-        .authorities
-        .iter()
-        .map(|authority| Ask::new(authority, &args.path));
+    // Invalid arguments are reported before files are read.
     let target = Target {
         endpoint: args.connect.clone(),
         sni: args.sni.clone(),
-        asks: asks.collect::<Result<_>>()?,
+        asks: args
+            .authorities
+            .iter()
+            .map(|authority| Ask::new(authority, &args.path))
+            .collect::<Result<_>>()?,
         method: args.method.clone(),
         timeout: Duration::from_secs(args.timeout),
         tls: args.trust.read()?,
     };
+
+    // Unreadable documents do not stop the probe, but they make the exit status 2.
     let sites = Sites::read(&args.from, console)?;
     let readable = sites.finish(console);
+
     let rounds = Rounds::new(args.rounds, args.output);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     let status = runtime.block_on(rounds.run(&target, &sites, console));
-    // A name that is still being resolved would be waited for.
+    // An ordinary shutdown would wait for a name that is still being resolved.
     runtime.shutdown_background();
-    Ok(if readable == ExitStatus::Yes {
+    Ok(if readable == ExitStatus::Success {
         status?
     } else {
         readable

@@ -1,5 +1,5 @@
-//! Images in registries (OCI distribution specification): a thin layer over the client, which knows
-//! no retries, sends what is there already, and keeps its reasons to itself.
+//! Images in registries (OCI distribution specification). The client library does not retry, uploads blobs
+//! that exist already, and reports failures without their reasons. This layer adds that.
 
 mod connection;
 mod credentials;
@@ -15,48 +15,61 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use oci_client::errors::OciDistributionError;
 use oci_client::{Client, Reference, RegistryOperation};
-use reqwest::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use reqwest::header::{HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use tokio::runtime::{Builder, Runtime};
 
 use self::failure::Failure;
 use crate::image::{Blob, Image};
 
 const USER_AGENT: &str = concat!("sni-guard-packager/", env!("CARGO_PKG_VERSION"));
-/// How many milliseconds to wait before each attempt but the first.
+/// The pauses before the second attempt and later ones, in milliseconds.
 const PAUSES: [u64; 4] = [500, 1_000, 2_000, 4_000];
-/// Longer than this nobody waits for a registry that says when to come back.
+/// The longest pause that a registry may ask for. A longer one is an error.
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
-/// The repository of a reference, ready to be asked.
+/// The repository of a reference, with a client for it.
 pub(crate) struct Registry {
     runtime: Runtime,
     client: Client,
-    /// For what the client does not tell: the headers of an answer.
+    /// For headers of answers, which the client does not return.
     headers: reqwest::Client,
+    /// The URL of the API, `…/v2/`.
     root: String,
     reference: Reference,
     credentials: Credentials,
     operation: RegistryOperation,
 }
 
-/// What a registry has under a digest: the bytes that it stands for, or others.
+/// The content under a digest.
 #[derive(Debug)]
 pub(crate) enum Pulled {
+    /// The bytes have the digest.
     Right(Vec<u8>),
+    /// The bytes have another digest.
     Wrong,
 }
 
+/// What happened to a blob of a push.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Upload {
+    /// The blob was uploaded.
+    Sent,
+    /// The registry or the folder has the blob already.
+    Skipped,
+}
+
 impl Registry {
-    /// Prepares for a reference; nobody is asked yet.
+    /// Prepares clients for a reference. They send no request yet.
     pub(crate) fn open(
         connection: &Connection,
         reference: &Reference,
         operation: RegistryOperation,
     ) -> Result<Self> {
-        // It fails when there is one already, which is as good.
+        // This fails if a provider is installed already, which is fine.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::try_from(connection.client_config(reference))
             .context("preparing the registry client")?;
+        // The second client returns headers, such as Retry-After, and trusts the same certificates.
         let certificates: Vec<_> = connection
             .certificates
             .iter()
@@ -81,10 +94,10 @@ impl Registry {
         })
     }
 
-    /// Asks for the token that the operation needs.
+    /// Gets the token that the operation needs.
     pub(crate) fn log_in(&self) -> Result<()> {
         self.retried("logging in", async || {
-            // The client takes whatever the registry says to mean that it wants no token.
+            // The client treats an error of the registry as "no token needed", so ask first.
             self.greet().await?;
             self.client
                 .auth(&self.reference, &self.credentials.auth, self.operation)
@@ -93,9 +106,9 @@ impl Registry {
         Ok(())
     }
 
-    /// The digest that the tag names; `None` only where the registry says that there is none.
+    /// The digest that the tag names; `None` only if the registry reports that the tag is unknown.
     pub(crate) fn tagged(&self) -> Result<Option<String>> {
-        self.retried("looking at the tag", async || {
+        self.retried("reading the tag", async || {
             match self
                 .client
                 .fetch_manifest_digest(&self.reference, &self.credentials.auth)
@@ -108,57 +121,54 @@ impl Registry {
         })
     }
 
-    /// Sends a blob unless it is there, and says whether it did.
-    pub(crate) fn send_blob(&self, blob: &Blob) -> Result<bool> {
+    /// Uploads a blob unless the registry has it already.
+    pub(crate) fn send_blob(&self, blob: &Blob) -> Result<Upload> {
         let digest = blob.digest.as_str();
         self.retried(&format!("sending blob {digest}"), async || {
             if self.client.blob_exists(&self.reference, digest).await? {
-                return Ok(false);
+                return Ok(Upload::Skipped);
             }
             match self
                 .client
                 .push_blob(&self.reference, blob.bytes.clone(), digest)
                 .await
             {
-                // Some registries do not tell where it is, and have it nevertheless.
+                // Some registries accept the blob but omit the header Location.
                 Err(OciDistributionError::RegistryNoLocationError)
                     if self.client.blob_exists(&self.reference, digest).await? =>
                 {
-                    Ok(true)
+                    Ok(Upload::Sent)
                 }
-                sent => sent.map(|_| true),
+                sent => sent.map(|_| Upload::Sent),
             }
         })
     }
 
-    /// Sends the manifest, after which the tag names the image.
+    /// Uploads the manifest. Afterwards the tag names the image.
     pub(crate) fn send_manifest(&self, image: &Image) -> Result<()> {
-        let media_type = image
+        let media_type: HeaderValue = image
             .manifest
             .media_type
             .parse()
-            .context("the manifest's media type")?;
+            .context("the media type of the manifest")?;
         self.retried("sending the manifest", async || {
             let bytes = image.manifest.bytes.clone();
-            let (reference, media_type) = (&self.reference, &media_type);
             self.client
-                .push_manifest_raw(
-                    reference,
-                    bytes,
-                    reqwest::header::HeaderValue::clone(media_type),
-                )
+                .push_manifest_raw(&self.reference, bytes, media_type.clone())
                 .await
         })?;
+
+        // A registry may rewrite the manifest, and then gateways would not find the digest.
         let tagged = self.tagged()?.unwrap_or_else(|| "nothing".into());
         ensure!(
             tagged == image.digest(),
-            "sending the manifest: the registry then has {tagged} under the tag, not {}",
+            "sending the manifest: afterwards the tag names {tagged}, not {}",
             image.digest()
         );
         Ok(())
     }
 
-    /// The manifest, or the index, that a reference to the repository names.
+    /// The manifest or index that a reference to the repository names.
     pub(crate) fn pull_manifest(&self, reference: &Reference, accepted: &[&str]) -> Result<Pulled> {
         self.retried("pulling the manifest", async || {
             let auth = &self.credentials.auth;
@@ -182,16 +192,18 @@ impl Registry {
         })
     }
 
-    /// The challenges with which the registry meets those who have no credentials.
+    /// The challenges in the registry's answer to a request without credentials.
     pub(crate) fn challenges(&self) -> Result<Vec<String>> {
         let answer = self.retried("asking how to log in", async || self.greet().await)?;
-        let challenges = answer.headers().get_all(WWW_AUTHENTICATE).iter();
-        Ok(challenges
+        Ok(answer
+            .headers()
+            .get_all(WWW_AUTHENTICATE)
+            .iter()
             .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
             .collect())
     }
 
-    /// Asks for the root, as everybody does first.
+    /// Requests the root of the API, which is the first request of every client.
     async fn greet(&self) -> Result<reqwest::Response, OciDistributionError> {
         let answer = self.headers.get(&self.root).send().await?;
         let code = answer.status().as_u16();
@@ -202,41 +214,46 @@ impl Registry {
         Ok(answer)
     }
 
-    /// Makes a request, and again where it may do better later.
+    /// Makes a request, and repeats it after temporary failures.
     fn retried<T>(
         &self,
         step: &str,
         request: impl AsyncFn() -> Result<T, OciDistributionError>,
     ) -> Result<T> {
         self.runtime.block_on(async {
-            let mut pauses = PAUSES.into_iter().map(Duration::from_millis);
-            loop {
+            for pause in PAUSES {
                 let failure = match request().await {
                     Ok(value) => return Ok(value),
                     Err(error) => Failure::from(&error),
                 };
-                let pause = if failure.is_passing() {
-                    pauses.next()
-                } else {
-                    None
-                };
-                let Some(pause) = pause else {
+                if !failure.is_temporary() {
                     return Err(self.explain(&failure)).with_context(|| step.to_owned());
-                };
-                let told = self.retry_after(&failure).await;
-                if let Some(told) = told.filter(|told| *told > LONGEST_PAUSE) {
-                    bail!(
-                        "{step}: the registry wants to be asked again in {} s",
-                        told.as_secs()
-                    );
                 }
-                tokio::time::sleep(told.unwrap_or_default().max(pause)).await;
+                self.wait(step, &failure, Duration::from_millis(pause))
+                    .await?;
             }
+            request()
+                .await
+                .map_err(|error| self.explain(&Failure::from(&error)))
+                .with_context(|| step.to_owned())
         })
     }
 
-    /// How long the registry wants to be left alone (RFC 9110 §10.2.3, in seconds). The client does
-    /// not tell the headers of a refusal, so the same place is asked for them.
+    /// Waits for a pause, or longer if the registry asks for that.
+    async fn wait(&self, step: &str, failure: &Failure, pause: Duration) -> Result<()> {
+        let wanted = self.retry_after(failure).await.unwrap_or_default();
+        if wanted > LONGEST_PAUSE {
+            bail!(
+                "{step}: the registry asks for a pause of {} s before the next request",
+                wanted.as_secs()
+            );
+        }
+        tokio::time::sleep(wanted.max(pause)).await;
+        Ok(())
+    }
+
+    /// The pause that the registry asks for (RFC 9110 §10.2.3, in seconds). The client does not return the
+    /// headers of a failure, so a HEAD request for the same URL has to.
     async fn retry_after(&self, failure: &Failure) -> Option<Duration> {
         let answer = self
             .headers
@@ -244,15 +261,8 @@ impl Registry {
             .send()
             .await
             .ok()?;
-        let seconds = answer
-            .headers()
-            .get(RETRY_AFTER)?
-            .to_str()
-            .ok()?
-            .trim()
-            .parse()
-            .ok()?;
-        Some(Duration::from_secs(seconds))
+        let value = answer.headers().get(RETRY_AFTER)?.to_str().ok()?;
+        Some(Duration::from_secs(value.trim().parse().ok()?))
     }
 
     fn explain(&self, failure: &Failure) -> anyhow::Error {
@@ -260,7 +270,7 @@ impl Registry {
     }
 }
 
-/// The client compares what it pulled with the digest.
+/// Separates content with a wrong digest from other failures: the client compares the digests.
 fn checked(pulled: Result<Vec<u8>, OciDistributionError>) -> Result<Pulled, OciDistributionError> {
     match pulled {
         Ok(bytes) => Ok(Pulled::Right(bytes)),

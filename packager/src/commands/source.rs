@@ -1,4 +1,4 @@
-//! Where a command reads resources: the arguments that name files or a cluster.
+//! The arguments that name the source of resources: files, or a cluster.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use super::inputs::{self, Inputs};
 use crate::console::Console;
 use crate::resource::names::Namespace;
 
-/// Resources as arguments, for a command that needs some.
+/// The arguments of commands that always need resources.
 #[derive(Debug, clap::Args)]
 pub(crate) struct InputArgs {
     /// Files and folders with the resources of gateways; - for standard input. By default the
@@ -25,10 +25,11 @@ pub(crate) struct InputArgs {
     namespace: Vec<String>,
 }
 
-/// The flags that name a cluster.
+/// The flags for a cluster.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ClusterArgs {
-    /// Read the resources from the cluster of the kubeconfig, or the cluster that this runs in
+    /// Read the resources from the cluster of the kubeconfig, or from the cluster that the program
+    /// runs in
     #[arg(long)]
     cluster: bool,
     /// Use this context of the kubeconfig instead of the current one
@@ -36,7 +37,7 @@ pub(crate) struct ClusterArgs {
     context: Option<String>,
 }
 
-/// Where resources are read.
+/// The source of resources.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Source<'a> {
     Paths(&'a [PathBuf]),
@@ -44,7 +45,7 @@ pub(crate) enum Source<'a> {
 }
 
 impl InputArgs {
-    /// The paths, or else a cluster.
+    /// The paths if there are any, else the cluster.
     pub(crate) fn source(&self) -> Source<'_> {
         if self.paths.is_empty() {
             return Source::Cluster(self.cluster.scope(&self.namespace));
@@ -54,12 +55,13 @@ impl InputArgs {
 }
 
 impl ClusterArgs {
-    /// A cluster where one is named, else the paths where there are some.
+    /// The cluster if a flag for it is given, else the paths if there are any.
     pub(crate) fn source<'a>(
         &'a self,
         namespaces: &'a [String],
         paths: &'a [PathBuf],
     ) -> Option<Source<'a>> {
+        // clap already refuses a cluster together with paths.
         if self.cluster || self.context.is_some() || !namespaces.is_empty() {
             return Some(Source::Cluster(self.scope(namespaces)));
         }
@@ -75,12 +77,11 @@ impl ClusterArgs {
 }
 
 impl Source<'_> {
-    /// Reads the resources.
     pub(crate) fn read(self, console: &mut Console<'_>) -> Result<Inputs> {
         self.read_to(Resources::default(), console)
     }
 
-    /// The same, and keeps the manifests of what a plan changes.
+    /// Reads the resources, and keeps the manifests that plans of `merge` change.
     pub(crate) fn read_with_manifests(self, console: &mut Console<'_>) -> Result<Inputs> {
         self.read_to(Resources::with_manifests(), console)
     }
@@ -88,6 +89,7 @@ impl Source<'_> {
     fn read_to(self, empty: Resources, console: &mut Console<'_>) -> Result<Inputs> {
         match self {
             Self::Paths(paths) => {
+                // Large folders take some seconds.
                 console.step("reading the resources");
                 let inputs = inputs::read_to(empty, paths, console);
                 console.end_steps();
@@ -97,7 +99,7 @@ impl Source<'_> {
         }
     }
 
-    /// The error that something is not there, with what files should have.
+    /// The error that the source lacks something. `hint` is for files.
     pub(crate) fn has_no(self, what: &str, hint: &str) -> Advice {
         match self {
             Self::Paths(_) => Advice::new(format!("the input has no {what}"), hint),
@@ -113,7 +115,7 @@ impl Source<'_> {
     }
 }
 
-/// Reads the name of a namespace, as the API server takes it.
+/// Reads the name of a namespace, as the API server accepts it.
 pub(crate) fn namespace(text: &str) -> Result<String, String> {
     Namespace::parse(text).map(|namespace| namespace.to_string())
 }

@@ -1,4 +1,4 @@
-//! `packager verify`: would a gateway load this image?
+//! `packager verify`: whether a gateway would load an image.
 
 use std::io::Write;
 
@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde_json::json;
 
 use super::ReportFormat;
-use super::candidate::Candidate;
+use super::load_check::LoadCheck;
 use super::registry::ConnectionArgs;
 use crate::console::{Console, ExitStatus};
 use crate::module::loading::{Consumer, NEWEST};
@@ -18,9 +18,8 @@ use crate::module::loading::{Consumer, NEWEST};
   packager verify dist/oci --for istio@1.28
   packager verify localhost:5000/sni-guard:dev --output json
 
-The image may be in a registry, in an OCI layout or a module in a file. All reasons are reported at once.
-
-Exit status: 0 it would load, 1 it would not, 2 the image could not be read.")]
+The argument is an image in a registry, an image in an OCI layout, or a file with a module. All problems
+are reported at once.")]
 pub(crate) struct Args {
     /// The image, as `packager push` prints it; a folder with an OCI layout; or a module
     #[arg(value_hint = clap::ValueHint::AnyPath)]
@@ -37,25 +36,27 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> {
     let connection = args.connection.read(console)?;
-    let candidate = Candidate::read(&args.image, &connection, args.consumer)?;
+    let check = LoadCheck::read(&args.image, &connection, args.consumer)?;
     match args.output {
-        ReportFormat::Text => write_text(args, &candidate, console.out)?,
-        ReportFormat::Json => writeln!(console.out, "{}", as_json(args, &candidate))?,
+        ReportFormat::Text => write_text(args, &check, console.out)?,
+        ReportFormat::Json => writeln!(console.out, "{}", as_json(args, &check))?,
     }
-    Ok(candidate.status())
+    Ok(check.status())
 }
 
-fn as_json(args: &Args, candidate: &Candidate) -> serde_json::Value {
-    let (image, module) = (candidate.image.as_ref(), candidate.module.as_ref());
-    let problems: Vec<_> = candidate
+fn as_json(args: &Args, check: &LoadCheck) -> serde_json::Value {
+    // A key of a missing part is null, so that scripts find every key.
+    let (image, module) = (check.image.as_ref(), check.module.as_ref());
+    let problems: Vec<_> = check
         .problems
         .iter()
+        // The keys are part of the contract with scripts.
         .map(|problem| json!({ "reason": problem.message, "remedy": problem.hint }))
         .collect();
     json!({
         "image": args.image,
         "for": args.consumer.to_string(),
-        "loads": candidate.problems.is_empty(),
+        "loads": check.problems.is_empty(),
         "digest": image.map(|image| &image.digest),
         "variant": image.map(|image| image.variant),
         "layer": image.map(|image| &image.layer),
@@ -67,16 +68,17 @@ fn as_json(args: &Args, candidate: &Candidate) -> serde_json::Value {
     })
 }
 
-fn write_text(args: &Args, candidate: &Candidate, out: &mut dyn Write) -> Result<()> {
-    write_image(candidate, out)?;
-    if let Some(module) = &candidate.module {
+fn write_text(args: &Args, check: &LoadCheck, out: &mut dyn Write) -> Result<()> {
+    write_image(check, out)?;
+    if let Some(module) = &check.module {
         writeln!(out, "module    {} bytes, {}", module.size, module.sha256)?;
     }
-    for problem in &candidate.problems {
+    for problem in &check.problems {
         writeln!(out, "would not load: {}", problem.message)?;
-        writeln!(out, "  remedy: {}", problem.hint)?;
+        writeln!(out, "  hint: {}", problem.hint)?;
     }
-    if candidate.problems.is_empty() {
+    // The consequence matters only if the image does not load.
+    if check.problems.is_empty() {
         writeln!(out, "{} would load it", args.consumer)?;
     } else {
         writeln!(
@@ -89,9 +91,9 @@ fn write_text(args: &Args, candidate: &Candidate, out: &mut dyn Write) -> Result
     Ok(())
 }
 
-/// What an image says of itself; nothing for a module in a file.
-pub(crate) fn write_image(candidate: &Candidate, out: &mut dyn Write) -> Result<()> {
-    let Some(image) = &candidate.image else {
+/// Writes the facts of the image; nothing for a module in a file.
+pub(crate) fn write_image(check: &LoadCheck, out: &mut dyn Write) -> Result<()> {
+    let Some(image) = &check.image else {
         return Ok(());
     };
     writeln!(out, "image     {}", image.digest)?;

@@ -1,4 +1,4 @@
-//! The manifest of an image, read the way Istio's agent reads it (Istio `pkg/wasm/imagefetcher.go`;
+//! The manifest of an image, read as Istio's agent reads it (Istio `pkg/wasm/imagefetcher.go`;
 //! Envoy Gateway's `internal/wasm` is the same code).
 
 use std::io::Read;
@@ -11,33 +11,35 @@ use serde::{Deserialize, Serialize};
 use super::{Annotations, MODULE_NAME, media_type};
 use crate::module::MAX_SIZE;
 
-/// What a reference names.
+/// The hint for images that gateways do not accept.
+const PUSH: &str =
+    "push the module with `packager push`, which writes an image that gateways accept";
+
+/// The content of a reference.
 #[derive(Clone, Debug)]
-pub enum Manifest {
-    /// An image.
+pub(crate) enum Manifest {
     Image(ImageManifest),
-    /// Images for several platforms.
+    /// An index of images for several platforms.
     Index(Vec<Child>),
 }
 
 /// The manifest of one image.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct ImageManifest {
+pub(crate) struct ImageManifest {
     #[serde(default)]
     media_type: String,
     #[serde(default)]
     layers: Vec<Descriptor>,
-    /// What the image says of itself.
     #[serde(default)]
-    pub annotations: Annotations,
+    pub(crate) annotations: Annotations,
 }
 
 /// An image of an index.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Child {
+pub(crate) struct Child {
     /// The digest of its manifest.
-    pub digest: String,
+    pub(crate) digest: String,
     platform: Option<Platform>,
 }
 
@@ -50,24 +52,23 @@ struct Platform {
 /// A blob, as a manifest names it (OCI image specification, `descriptor.md`).
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Descriptor {
-    /// What it is.
-    pub media_type: String,
+pub(crate) struct Descriptor {
+    pub(crate) media_type: String,
     /// `sha256:` and 64 hexadecimal digits.
-    pub digest: String,
-    /// Octets.
-    pub size: u64,
+    pub(crate) digest: String,
+    /// The length in octets.
+    pub(crate) size: u64,
 }
 
-/// The forms of Wasm images that gateways know.
+/// The formats of Wasm images that gateways load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Variant {
-    /// An image with a tar.
+pub(crate) enum Variant {
+    /// An OCI image with a tar.
     Compat,
-    /// The same under docker's media types.
+    /// The same with docker's media types.
     Docker,
-    /// An artifact with the module as it is.
+    /// An artifact with an unpacked module.
     Artifact,
 }
 
@@ -75,8 +76,8 @@ impl Manifest {
     /// Reads a manifest or an index.
     ///
     /// # Errors
-    /// It is neither.
-    pub fn parse(bytes: &[u8]) -> Result<Self> {
+    /// The text is neither of them.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Head {
@@ -85,22 +86,23 @@ impl Manifest {
             manifests: Option<Vec<Child>>,
         }
         let head: Head = serde_json::from_slice(bytes).context("reading the manifest")?;
-        let is_index = [media_type::INDEX, media_type::DOCKER_INDEX];
-        match head.manifests {
-            Some(children) if head.media_type.is_empty() => Ok(Self::Index(children)),
-            children if is_index.contains(&head.media_type.as_str()) => {
-                Ok(Self::Index(children.unwrap_or_default()))
-            }
-            _ => Ok(Self::Image(
-                serde_json::from_slice(bytes).context("reading the manifest")?,
-            )),
+        // The media type is optional in OCI manifests. Without it, only an index has manifests.
+        let is_index = match head.media_type.as_str() {
+            "" => head.manifests.is_some(),
+            media_type::INDEX | media_type::DOCKER_INDEX => true,
+            _ => false,
+        };
+        if is_index {
+            return Ok(Self::Index(head.manifests.unwrap_or_default()));
         }
+        let manifest = serde_json::from_slice(bytes).context("reading the manifest")?;
+        Ok(Self::Image(manifest))
     }
 }
 
-/// The image of an index that a gateway takes. It looks for this platform on every machine.
+/// The image of an index that gateways load. They look for this platform on every machine.
 #[must_use]
-pub fn linux_amd64(children: &[Child]) -> Option<&Child> {
+pub(crate) fn linux_amd64(children: &[Child]) -> Option<&Child> {
     let wanted = Platform {
         architecture: "amd64".into(),
         os: "linux".into(),
@@ -111,20 +113,16 @@ pub fn linux_amd64(children: &[Child]) -> Option<&Child> {
 }
 
 impl ImageManifest {
-    /// The layer that a gateway would look for the module in.
+    /// The layer in which a gateway would look for the module.
     ///
     /// # Errors
-    /// There is none that it would take.
-    pub fn module_layer(&self) -> Result<(Variant, &Descriptor), Advice> {
-        let wrong = |reason: String| {
-            Advice::new(
-                reason,
-                "push the module with `packager push`, which writes what they take",
-            )
-        };
+    /// A gateway would accept none of the layers.
+    pub(crate) fn module_layer(&self) -> Result<(Variant, &Descriptor), Advice> {
         let Some(last) = self.layers.last() else {
-            return Err(wrong("the image has no layer".into()));
+            return Err(Advice::new("the image has no layer", PUSH));
         };
+
+        // The agent looks at the last layer, and its media type has to match the manifest.
         let (variant, expected) = if self.media_type == media_type::DOCKER_MANIFEST {
             (Variant::Docker, media_type::DOCKER_LAYER)
         } else {
@@ -133,6 +131,8 @@ impl ImageManifest {
         if last.media_type == expected {
             return Ok((variant, last));
         }
+
+        // An artifact has exactly two layers, in any order.
         let module = self
             .layers
             .iter()
@@ -141,18 +141,21 @@ impl ImageManifest {
             Some(layer) if self.layers.len() == 2 && variant == Variant::Compat => {
                 Ok((Variant::Artifact, layer))
             }
-            _ => Err(wrong(format!(
-                "its last layer has media type {}, and gateways take only {expected}",
-                last.media_type
-            ))),
+            Some(_) | None => Err(Advice::new(
+                format!(
+                    "the last layer has media type {}, and gateways accept only {expected}",
+                    last.media_type
+                ),
+                PUSH,
+            )),
         }
     }
 }
 
 impl Variant {
-    /// Its name.
+    /// The name in reports.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Compat => "compat",
             Self::Docker => "docker",
@@ -163,27 +166,30 @@ impl Variant {
     /// The module in a layer.
     ///
     /// # Errors
-    /// There is none that a gateway would find.
-    pub fn unpack(self, layer: Vec<u8>) -> Result<Vec<u8>, Advice> {
+    /// A gateway would find no module.
+    pub(crate) fn unpack(self, layer: Vec<u8>) -> Result<Vec<u8>, Advice> {
         match self {
             Self::Artifact => Ok(layer),
-            Self::Compat | Self::Docker => {
-                let found = find_module(&layer).map_err(|error| {
-                    let reason = format!("its layer is no gzipped tar: {error:#}");
-                    Advice::new(reason, "push it again with `packager push --overwrite`")
-                })?;
-                found.ok_or_else(|| {
-                    let reason = format!("its last layer holds no file {MODULE_NAME}");
-                    Advice::new(reason, "push the module with `packager push`")
-                })
-            }
+            Self::Compat | Self::Docker => match find_module(&layer) {
+                Ok(Some(module)) => Ok(module),
+                Ok(None) => Err(Advice::new(
+                    format!("the last layer has no file {MODULE_NAME}"),
+                    "push the module with `packager push`",
+                )),
+                Err(error) => Err(Advice::new(
+                    format!("the layer is not a gzipped tar: {error:#}"),
+                    "push it again with `packager push --overwrite`",
+                )),
+            },
         }
     }
 }
 
-/// The first file of that name, in whatever folder. Not more than a gateway reads is unpacked.
+/// The content of the first file with the name of the module, in any folder. As in a gateway, unpacking
+/// stops at a limit.
 fn find_module(layer: &[u8]) -> Result<Option<Vec<u8>>> {
     let limit = u64::try_from(MAX_SIZE)?;
+    // A small layer may unpack to a huge file, so the limit is for the unpacked data.
     let mut archive = tar::Archive::new(GzDecoder::new(layer).take(limit));
     for entry in archive.entries()? {
         let mut entry = entry?;

@@ -1,22 +1,23 @@
 //! The functions that Envoy offers to a module (proxy-wasm-cpp-host `include/proxy-wasm/exports.h`).
-//! A module that imports any other, or one of these with another signature, does not load.
+//! Envoy does not load a module that imports another function, or one of these with another signature.
 
 use wasmparser::ValType::{self, I32, I64};
 
-/// Where Proxy-Wasm's own functions are imported from.
+/// The module name of Proxy-Wasm's functions in imports.
 pub const ENV: &str = "env";
-/// Where the functions of WASI are imported from.
+/// The module name of WASI's functions in imports.
 pub const WASI: &str = "wasi_snapshot_preview1";
 
 /// The parameters and results of a function.
 pub type Signature = (Vec<ValType>, Vec<ValType>);
 
 /// The signature of a function that Envoy offers to modules of a version of the ABI, such as
-/// `0_2_1`; `None` when it offers none of that name.
+/// `0_2_1`; `None` if Envoy offers no function of that name.
 #[must_use]
 pub fn signature(module: &str, name: &str, abi_version: &str) -> Option<Signature> {
     match module {
         ENV => {
+            // The tables have the names without this prefix.
             let name = name.strip_prefix("proxy_")?;
             if is_offered(name, abi_version) {
                 proxy(name)
@@ -31,18 +32,19 @@ pub fn signature(module: &str, name: &str, abi_version: &str) -> Option<Signatur
 
 /// Every function that Envoy offers to modules of a version of the ABI, as module, name, signature.
 pub fn all(abi_version: &str) -> impl Iterator<Item = (&'static str, String, Signature)> {
-    let counted = PROXY.iter().map(|(name, _)| *name);
-    let proxy = counted
+    PROXY
+        .iter()
+        .map(|(name, _)| *name)
         .chain(OTHERS)
-        .map(|name| (ENV, format!("proxy_{name}")));
-    let wasi = WASI_FUNCTIONS.iter().map(|name| (WASI, (*name).to_owned()));
-    proxy.chain(wasi).filter_map(move |(module, name)| {
-        let signature = signature(module, &name, abi_version)?;
-        Some((module, name, signature))
-    })
+        .map(|name| (ENV, format!("proxy_{name}")))
+        .chain(WASI_FUNCTIONS.map(|name| (WASI, name.to_owned())))
+        .filter_map(move |(module, name)| {
+            let signature = signature(module, &name, abi_version)?;
+            Some((module, name, signature))
+        })
 }
 
-/// The versions of the ABI differ in a few functions.
+/// Whether a version of the ABI has a function: the versions differ in a few functions.
 fn is_offered(name: &str, abi_version: &str) -> bool {
     match name {
         "clear_route_cache" | "continue_request" | "continue_response" | "get_configuration" => {
@@ -54,7 +56,7 @@ fn is_offered(name: &str, abi_version: &str) -> bool {
     }
 }
 
-/// Functions whose parameters are all `i32`, by how many they have; all return a status.
+/// Functions whose parameters are all `i32`, with the number of parameters. All return a status.
 const PROXY: [(&str, usize); 40] = [
     ("add_header_map_value", 5),
     ("call_foreign_function", 6),
@@ -98,7 +100,7 @@ const PROXY: [(&str, usize); 40] = [
     ("set_shared_data", 5),
 ];
 
-/// The others.
+/// Functions with other parameters. They return a status too.
 const OTHERS: [&str; 3] = [
     "increment_metric",
     "record_metric",
@@ -117,7 +119,7 @@ fn proxy(name: &str) -> Option<Signature> {
     Some((parameters, vec![I32]))
 }
 
-/// The part of WASI that modules for wasm32-wasip1 use of their own accord.
+/// The functions of WASI that the runtime of wasm32-wasip1 may import.
 const WASI_FUNCTIONS: [&str; 16] = [
     "args_get",
     "args_sizes_get",
@@ -138,22 +140,23 @@ const WASI_FUNCTIONS: [&str; 16] = [
 ];
 
 fn wasi(name: &str) -> Option<Signature> {
-    let status = |parameters: &[ValType]| Some((parameters.to_vec(), vec![I32]));
-    match name {
+    let parameters: &[ValType] = match name {
         "args_get"
         | "args_sizes_get"
         | "environ_get"
         | "environ_sizes_get"
         | "random_get"
         | "fd_fdstat_get"
-        | "fd_fdstat_set_flags" => status(&[I32, I32]),
-        "clock_time_get" => status(&[I32, I64, I32]),
-        "fd_close" => status(&[I32]),
-        "fd_read" | "fd_write" | "poll_oneoff" => status(&[I32, I32, I32, I32]),
-        "fd_seek" => status(&[I32, I64, I32, I32]),
-        "path_open" => status(&[I32, I32, I32, I32, I32, I64, I64, I32, I32]),
-        "sched_yield" => status(&[]),
-        "proc_exit" => Some((vec![I32], vec![])),
-        _ => None,
-    }
+        | "fd_fdstat_set_flags" => &[I32, I32],
+        "clock_time_get" => &[I32, I64, I32],
+        "fd_close" => &[I32],
+        "fd_read" | "fd_write" | "poll_oneoff" => &[I32, I32, I32, I32],
+        "fd_seek" => &[I32, I64, I32, I32],
+        "path_open" => &[I32, I32, I32, I32, I32, I64, I64, I32, I32],
+        "sched_yield" => &[],
+        // The only function that does not return.
+        "proc_exit" => return Some((vec![I32], vec![])),
+        _ => return None,
+    };
+    Some((parameters.to_vec(), vec![I32]))
 }

@@ -1,4 +1,4 @@
-//! Whether Envoy would load a module, by the checks that Envoy makes.
+//! Inspects a module with the checks of Envoy.
 
 use std::fmt;
 
@@ -13,42 +13,43 @@ use super::host_functions;
 use super::trim::OWN;
 use crate::digest::sha256;
 
-/// What a module is made of, and everything that would keep Envoy from loading it.
+/// The contents of a module, and every reason why Envoy would not load it.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
-    /// Its length in octets.
+    /// The length in octets.
     pub size: usize,
-    /// Its digest, `sha256:` and 64 hexadecimal digits.
+    /// The digest, `sha256:` and 64 hexadecimal digits.
     pub sha256: String,
-    /// The versions of the Proxy-Wasm ABI that it says it has.
+    /// The versions of the Proxy-Wasm ABI that it declares.
     pub abi_versions: Vec<String>,
-    /// The names of its exports, the versions of the ABI included.
+    /// The names of the exports. The versions of the ABI are exports too.
     pub exports: Vec<String>,
-    /// Its imports, as `module.name`.
+    /// The imports, as `module.name`.
     pub imports: Vec<String>,
-    /// The WebAssembly features that its compiler says it uses.
+    /// The WebAssembly features that the compiler declares.
     pub features: Vec<String>,
-    /// Why Envoy would not load it; empty when it would.
+    /// Why Envoy would not load it; empty if it would.
     pub problems: Vec<String>,
 }
 
 /// The versions of the ABI that Envoy implements.
 const ABI_VERSIONS: [&str; 3] = ["0_1_0", "0_2_0", "0_2_1"];
-/// The octets that tell a core module of version 1 from a component.
+/// The first octets of a core module of version 1. A component has others.
 const CORE_MODULE: [u8; 8] = *b"\0asm\x01\0\0\0";
-/// Octets. More than this a gateway does not take from a registry (Istio `pkg/wasm/imagefetcher.go`).
-pub const MAX_SIZE: usize = 256 << 20;
+/// The largest module that a gateway pulls from a registry, in octets (Istio
+/// `pkg/wasm/imagefetcher.go`).
+pub(crate) const MAX_SIZE: usize = 256 << 20;
 
-/// Looks at a module as Envoy would.
+/// Inspects a module with the checks of Envoy.
 ///
 /// # Errors
-/// The bytes are no core module at all. A module that Envoy refuses is a report with problems.
+/// The bytes are not a core module. A module that Envoy does not load is a report with problems.
 pub fn inspect(wasm: &[u8]) -> Result<Report> {
     if Parser::is_component(wasm) {
         bail!(Advice::new(
             "it is a component",
-            "Envoy loads core modules, for wasm32-wasip1"
+            "compile a core module, for wasm32-wasip1: Envoy loads no components"
         ));
     }
     if !wasm.starts_with(&CORE_MODULE) {
@@ -58,7 +59,7 @@ pub fn inspect(wasm: &[u8]) -> Result<Report> {
     if wasm.len() > MAX_SIZE {
         inspection.problem("it is larger than 256 MiB");
     }
-    // The features of WebAssembly 2.0, which Envoy's V8 has in every configuration.
+    // Envoy's V8 supports the features of WebAssembly 2.0 in every configuration.
     if let Err(error) = Validator::new_with_features(WasmFeatures::WASM2).validate_all(wasm) {
         inspection.problem(format!("it is not valid: {error}"));
     } else {
@@ -93,6 +94,7 @@ struct Import {
 }
 
 impl Inspection {
+    /// Reads a section, if the checks need it.
     fn section(&mut self, payload: Payload<'_>) -> Result<()> {
         match payload {
             Payload::TypeSection(types) => {
@@ -131,29 +133,34 @@ impl Inspection {
     }
 
     fn check_imports(&mut self) {
-        // A module says one; without any there is a problem anyway.
+        // A module declares one version. Without any, there is a problem already.
         let abi_version = self.abi_versions().into_iter().next().unwrap_or_default();
-        let problems = self
+        let problems: Vec<String> = self
             .imports
             .iter()
-            .filter_map(|import| self.problem_of(import, &abi_version));
-        let problems: Vec<String> = problems.collect();
+            .filter_map(|import| self.problem_of(import, &abi_version))
+            .collect();
         self.problems.extend(problems);
     }
 
     fn problem_of(&self, import: &Import, abi_version: &str) -> Option<String> {
         let TypeRef::Func(index) = import.kind else {
-            return Some(format!("import {import} is no function"));
+            return Some(format!("import {import} is not a function"));
         };
+        // Envoy links imports by module, name and signature.
         let Some(signature) = host_functions::signature(&import.module, &import.name, abi_version)
         else {
-            return Some(format!("import {import} is nothing that Envoy offers"));
+            return Some(format!("Envoy does not offer the import {import}"));
         };
         let declared = usize::try_from(index)
             .ok()
             .and_then(|index| self.types.get(index));
-        (declared != Some(&signature))
-            .then(|| format!("import {import} has another signature than Envoy's"))
+        if declared == Some(&signature) {
+            return None;
+        }
+        Some(format!(
+            "import {import} has another signature than in Envoy"
+        ))
     }
 
     fn check_exports(&mut self) {
@@ -165,43 +172,42 @@ impl Inspection {
             let known = ABI_VERSIONS.map(|version| format!("proxy_abi_version_{version}"));
             self.problem(format!("it exports none of {}", known.join(", ")));
         }
+        // Envoy allocates memory in the module for values that it returns.
         if !self.exports_one_of(&["proxy_on_memory_allocate", "malloc"]) {
             self.problem("it exports no function proxy_on_memory_allocate or malloc");
         }
-        // Envoy takes a module without these, and finds out when it has the first request.
-        let memories = self
-            .exports
-            .iter()
-            .filter(|(_, kind)| *kind == ExternalKind::Memory);
-        if memories.count() != 1 {
+        // Envoy loads a module without these exports, and fails at the first request.
+        if self.exported(ExternalKind::Memory).count() != 1 {
             self.problem("it does not export one memory");
         }
         if !self.exports_one_of(&["_initialize", "_start"]) {
-            self.problem("nothing starts it: it exports no function _initialize or _start");
+            self.problem("it cannot start: it exports no function _initialize or _start");
         }
+        // The filter's callbacks have a prefix until `trim_exports` renames them.
         if self.exports.iter().any(|(name, _)| name.starts_with(OWN)) {
             self.problem(
-                "it was compiled only: `packager build` gives the filter's callbacks their names",
+                "it was compiled by cargo only: `packager build` renames the callbacks of the filter",
             );
         }
     }
 
     fn exports_one_of(&self, functions: &[&str]) -> bool {
-        let mut exports = self
-            .exports
-            .iter()
-            .filter(|(_, kind)| *kind == ExternalKind::Func);
-        exports.any(|(name, _)| functions.contains(&name.as_str()))
+        self.exported(ExternalKind::Func)
+            .any(|name| functions.contains(&name))
     }
 
     fn abi_versions(&self) -> Vec<String> {
-        let functions = self
-            .exports
-            .iter()
-            .filter(|(_, kind)| *kind == ExternalKind::Func);
-        functions
-            .filter_map(|(name, _)| name.strip_prefix("proxy_abi_version_").map(str::to_owned))
+        self.exported(ExternalKind::Func)
+            .filter_map(|name| name.strip_prefix("proxy_abi_version_").map(str::to_owned))
             .collect()
+    }
+
+    /// The names of the exports of a kind.
+    fn exported(&self, kind: ExternalKind) -> impl Iterator<Item = &str> {
+        self.exports
+            .iter()
+            .filter(move |(_, found)| *found == kind)
+            .map(|(name, _)| name.as_str())
     }
 
     fn problem(&mut self, problem: impl Into<String>) {
@@ -221,8 +227,8 @@ impl Inspection {
     }
 }
 
-/// The features of a custom section `target_features` that are in use, in the order of the section
-/// (WebAssembly tool-conventions, `Linking.md`). What cannot be read counts as none.
+/// The features in use of a custom section `target_features`, in the order of the section (WebAssembly
+/// tool-conventions, `Linking.md`). Reading stops at the first error.
 fn target_features(data: &[u8]) -> Vec<String> {
     let mut reader = wasmparser::BinaryReader::new(data, 0);
     let mut features = Vec::new();

@@ -1,24 +1,24 @@
-//! Which gateways load images, and what they do where they cannot.
+//! The consumers that load images, and what they do if they cannot.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// Who pulls the image.
+/// The program that pulls the image for a gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Consumer {
+pub(crate) enum Consumer {
     /// The agent of an Istio release, `1.MINOR`, or `1.MINOR.PATCH` where one is given.
     Istio {
-        /// The minor version.
+        /// The minor version, 30 in `1.30.2`.
         minor: u16,
-        /// The patch; none stands for the newest.
+        /// The patch version; `None` for the newest.
         patch: Option<u16>,
     },
-    /// Envoy Gateway's controller.
+    /// The controller of Envoy Gateway, which serves the module to Envoy.
     EnvoyGateway,
 }
 
-/// The newest that this knows.
-pub const NEWEST: Consumer = Consumer::Istio {
+/// The newest release that was tried.
+pub(crate) const NEWEST: Consumer = Consumer::Istio {
     minor: 31,
     patch: None,
 };
@@ -28,22 +28,29 @@ impl FromStr for Consumer {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is neither istio@1.MINOR nor envoy-gateway");
         if text == "envoy-gateway" {
             return Ok(Self::EnvoyGateway);
         }
-        let version = text.strip_prefix("istio@1.").ok_or_else(wrong)?;
-        let (minor, patch) = match version.split_once('.') {
-            None => (version, None),
-            Some((minor, patch)) => (minor, Some(patch.parse().map_err(|_| wrong())?)),
+        let Some((minor, patch)) = istio_version(text) else {
+            return Err(format!(
+                "{text:?} is neither istio@1.MINOR nor envoy-gateway"
+            ));
         };
-        let minor = minor.parse().map_err(|_| wrong())?;
         if minor < OLDEST_MINOR {
             return Err(format!(
-                "Istio 1.{minor} pulls no images, 1.{OLDEST_MINOR} is the first"
+                "Istio 1.{minor} pulls no images, Istio 1.{OLDEST_MINOR} is the first release that does"
             ));
         }
         Ok(Self::Istio { minor, patch })
+    }
+}
+
+/// The minor version and the patch of `istio@1.MINOR` or `istio@1.MINOR.PATCH`.
+fn istio_version(text: &str) -> Option<(u16, Option<u16>)> {
+    let version = text.strip_prefix("istio@1.")?;
+    match version.split_once('.') {
+        None => Some((version.parse().ok()?, None)),
+        Some((minor, patch)) => Some((minor.parse().ok()?, Some(patch.parse().ok()?))),
     }
 }
 
@@ -61,13 +68,14 @@ impl fmt::Display for Consumer {
 }
 
 impl Consumer {
-    /// Whether it logs in only where the realm of a challenge is a public URL (Istio
+    /// Whether the consumer logs in only if the realm of a challenge is a public URL (Istio
     /// `pkg/wasm/imagefetcher.go`, `validateRealmURL`, since 1.27.9, 1.28.5, 1.29.1 and 1.30).
     #[must_use]
-    pub fn checks_realms(self) -> bool {
+    pub(crate) fn checks_realms(self) -> bool {
         let Self::Istio { minor, patch } = self else {
             return false;
         };
+        // The fix was backported to patches of older releases.
         let first = match minor {
             ..=26 => return false,
             27 => 9,
@@ -75,12 +83,13 @@ impl Consumer {
             29 => 1,
             30.. => 0,
         };
+        // Without a patch, the newest patch of the release counts.
         patch.is_none_or(|patch| patch >= first)
     }
 
-    /// What a gateway does that cannot load its image.
+    /// What happens to a gateway that cannot load the image.
     #[must_use]
-    pub fn consequence(self) -> &'static str {
+    pub(crate) fn consequence(self) -> &'static str {
         match self {
             Self::Istio { minor: ..=24, .. } => "a new gateway pod would not become ready",
             Self::Istio { .. } => {

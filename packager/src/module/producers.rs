@@ -1,6 +1,5 @@
-//! The custom section `producers`: which programs made a module
-//! (WebAssembly tool-conventions, `ProducersSection.md`). The image's annotations are read from
-//! there, so that they are a function of the module.
+//! The custom section `producers` with the programs that made a module (WebAssembly tool-conventions,
+//! `ProducersSection.md`). Annotations of the image are read from it, so that they depend on the module only.
 
 use std::borrow::Cow;
 
@@ -14,13 +13,14 @@ const PROCESSED_BY: &str = "processed-by";
 /// The programs that processed the module, with their versions.
 ///
 /// # Errors
-/// The bytes are no module, or its section cannot be read.
-pub fn producers(wasm: &[u8]) -> Result<Vec<(String, String)>> {
+/// The bytes are not a module, or its section cannot be read.
+pub(crate) fn producers(wasm: &[u8]) -> Result<Vec<(String, String)>> {
     let mut programs = Vec::new();
     for payload in Parser::new(0).parse_all(wasm) {
         let Payload::CustomSection(section) = payload? else {
             continue;
         };
+        // Other custom sections, such as names and features, are not needed.
         let KnownCustom::Producers(fields) = section.as_known() else {
             continue;
         };
@@ -37,15 +37,15 @@ pub fn producers(wasm: &[u8]) -> Result<Vec<(String, String)>> {
     Ok(programs)
 }
 
-/// The module with one more program in its section.
+/// Adds a program to the section of a module.
 ///
 /// # Errors
-/// The bytes are no module.
-pub fn add_producer(wasm: &[u8], program: &str, version: &str) -> Result<Vec<u8>> {
+/// The bytes are not a module.
+pub(crate) fn add_producer(wasm: &[u8], program: &str, version: &str) -> Result<Vec<u8>> {
     let mut module = Module::new();
     AddProducer { program, version }
         .parse_core_module(&mut module, Parser::new(0), wasm)
-        .context("naming the programs that made the module")?;
+        .context("adding a program to the section producers")?;
     Ok(module.finish())
 }
 
@@ -63,6 +63,7 @@ impl Reencode for AddProducer<'_> {
         section: CustomSectionReader<'_>,
     ) -> Result<(), wasm_encoder::reencode::Error<Self::Error>> {
         match section.as_known() {
+            // The section is written again with one more entry; everything else is copied.
             KnownCustom::Producers(fields) => {
                 module.section(&self.extended(fields)?);
                 Ok(())
@@ -80,6 +81,7 @@ impl AddProducer<'_> {
         let mut section = ProducersSection::new();
         for field in fields {
             let field = field?;
+            // Existing entries, such as rustc, stay.
             let mut copy = ProducersField::new();
             for value in field.values {
                 let value = value?;

@@ -1,24 +1,24 @@
-//! Removes the exports that a gateway would only waste time on.
+//! Removes exports that cost a gateway time.
 
 use anyhow::{Context, Result};
 use wasm_encoder::reencode::{Reencode, utils};
 use wasm_encoder::{ExportSection, Module};
 use wasmparser::{Export, Parser};
 
-/// What the filter needs of the SDK's exports. The SDK exports every callback of Proxy-Wasm, and
-/// Envoy calls whatever is exported, for each request.
+/// The exports of the SDK that the filter needs. The SDK exports every callback of Proxy-Wasm, and Envoy calls
+/// every exported callback for each request.
 const KEPT: [&str; 2] = ["memory", "_initialize"];
 
-/// The filter's own callbacks are exported under this prefix, and go by Envoy's afterwards, in the
-/// place of the SDK's.
+/// The prefix of the filter's own callbacks. They are renamed to Envoy's prefix and replace the callbacks of
+/// the SDK.
 pub(super) const OWN: &str = "sni_guard_on_";
 const ENVOYS: &str = "proxy_on_";
 
-/// The module with just the callbacks that the filter uses.
+/// The module with only the callbacks that the filter uses.
 ///
 /// # Errors
-/// The bytes are no module.
-pub fn trim_exports(wasm: &[u8]) -> Result<Vec<u8>> {
+/// The bytes are not a module.
+pub(crate) fn trim_exports(wasm: &[u8]) -> Result<Vec<u8>> {
     let mut module = Module::new();
     Trim.parse_core_module(&mut module, Parser::new(0), wasm)
         .context("removing unused exports from the module")?;
@@ -35,6 +35,7 @@ impl Reencode for Trim {
         exports: &mut ExportSection,
         export: Export<'_>,
     ) -> Result<(), wasm_encoder::reencode::Error<Self::Error>> {
+        // The filter's own callbacks replace the SDK's callbacks of the same name.
         if let Some(callback) = export.name.strip_prefix(OWN) {
             let name = format!("{ENVOYS}{callback}");
             return utils::parse_export(
@@ -46,11 +47,10 @@ impl Reencode for Trim {
                 },
             );
         }
-        let kept = KEPT.contains(&export.name) || export.name.starts_with("proxy_abi_version_");
-        if kept {
-            utils::parse_export(self, exports, export)
-        } else {
-            Ok(())
+        // Envoy reads the version of the ABI from the name of an export.
+        if KEPT.contains(&export.name) || export.name.starts_with("proxy_abi_version_") {
+            return utils::parse_export(self, exports, export);
         }
+        Ok(())
     }
 }

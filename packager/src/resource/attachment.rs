@@ -1,16 +1,16 @@
-//! Which gateways run the filter.
+//! Which gateways a resource applies to.
 
-use anyhow::{Result, bail};
+use anyhow::{Error, Result, anyhow, bail};
 use gateway::advice::Advice;
 use rule::{Fault, Faults};
 use serde::Serialize;
 
 use super::{Labels, ManifestKind, ObjectName};
 
-/// Which gateways run the filter.
+/// The gateways that a resource applies to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Attachment {
-    /// The pods with these labels.
+pub(crate) enum Attachment {
+    /// Pods that have all of these labels.
     Selector(Labels),
     /// Managed gateways of the Gateway API, by name.
     Targets(Vec<PolicyTarget>),
@@ -20,30 +20,28 @@ pub enum Attachment {
 
 /// A gateway of the Gateway API.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct PolicyTarget {
+pub(crate) struct PolicyTarget {
     group: &'static str,
     kind: &'static str,
     name: ObjectName,
 }
 
 impl PolicyTarget {
-    /// The gateway's name.
-    #[must_use]
-    pub fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         self.name.to_string()
     }
 }
 
-/// The most targets that Istio's resources hold.
+/// The largest number of targets that the API server accepts in resources of Istio.
 const MOST_TARGETS: usize = 16;
 
 impl Attachment {
-    /// Reads labels, `KEY=VALUE` each, or targets, `KIND/NAME` each; at most one of the two.
+    /// Reads labels of pods, or targets in the form `KIND/NAME`. Labels exclude targets.
     ///
     /// # Errors
-    /// Nothing is named and `mesh_wide` does not say so; the kind cannot be attached in that way;
-    /// or the control plane would attach nothing there.
-    pub fn parse(
+    /// There are no labels and no targets, and `mesh_wide` is not set; the kind of resource has no
+    /// such attachment; or the control plane would ignore it.
+    pub(crate) fn parse(
         kind: ManifestKind,
         labels: &[(String, String)],
         targets: &[String],
@@ -51,34 +49,40 @@ impl Attachment {
     ) -> Result<Self> {
         if !kind.is_istio() && (mesh_wide || !labels.is_empty()) {
             bail!(Advice::new(
-                format!("{} selects no pods, it targets Gateways", kind.name()),
+                format!("{} cannot select pods, it targets Gateways", kind.name()),
                 "name the gateway with --target-ref Gateway/NAME"
             ));
         }
-        match (labels.is_empty(), targets.is_empty()) {
-            (false, _) => {
-                let (labels, faults) = Labels::parse(labels, "spec.selector.matchLabels");
-                refuse(kind, faults)?;
-                Ok(Self::Selector(labels))
+        if !labels.is_empty() {
+            // clap refuses --selector together with --target-ref, so the order does not matter.
+            let (labels, faults) = Labels::parse(labels, "spec.selector.matchLabels");
+            if !faults.is_empty() {
+                return Err(invalid(kind, faults));
             }
-            (true, false) => Ok(Self::Targets(parse_targets(kind, targets)?)),
-            (true, true) if mesh_wide => Ok(Self::Everything),
-            (true, true) => bail!(nothing_named(kind)),
+            return Ok(Self::Selector(labels));
         }
+        if !targets.is_empty() {
+            return Ok(Self::Targets(parse_targets(kind, targets)?));
+        }
+        // Without a selector and targets a resource applies to every proxy, which is rarely intended.
+        if mesh_wide {
+            return Ok(Self::Everything);
+        }
+        Err(no_gateway(kind).into())
     }
 }
 
-fn nothing_named(kind: ManifestKind) -> Advice {
+fn no_gateway(kind: ManifestKind) -> Advice {
     if kind.is_istio() {
         return Advice::new(
-            "the resource names no gateway, and without one it is for every proxy of the namespace",
+            "the resource names no gateway, so it would apply to every proxy of the namespace",
             "name the gateway with --selector istio=ingressgateway or --target-ref Gateway/NAME, \
-             or say --mesh-wide",
+             or use --mesh-wide",
         );
     }
     Advice::new(
         "the resource names no gateway",
-        "name it with --target-ref Gateway/NAME",
+        "name the gateway with --target-ref Gateway/NAME",
     )
 }
 
@@ -86,72 +90,77 @@ fn parse_targets(kind: ManifestKind, texts: &[String]) -> Result<Vec<PolicyTarge
     let (mut targets, mut faults) = (Vec::new(), Vec::new());
     for (index, text) in texts.iter().enumerate() {
         let path = format!("spec.targetRefs[{index}]");
-        match ObjectName::parse(gateway_name(kind, &path, text)?) {
-            Err(problem) => faults.push(Fault {
-                path: format!("{path}.name"),
-                problem,
-            }),
-            Ok(name) => {
-                let target = PolicyTarget {
-                    group: "gateway.networking.k8s.io",
-                    kind: "Gateway",
-                    name,
-                };
-                if targets.contains(&target) {
-                    faults.push(Fault {
-                        path,
-                        problem: format!("{text} is given twice"),
-                    });
-                }
-                targets.push(target);
+        let name = match ObjectName::parse(gateway_name(kind, &path, text)?) {
+            Ok(name) => name,
+            Err(problem) => {
+                faults.push(Fault {
+                    path: format!("{path}.name"),
+                    problem,
+                });
+                continue;
             }
+        };
+        let target = PolicyTarget {
+            group: "gateway.networking.k8s.io",
+            kind: "Gateway",
+            name,
+        };
+        // A repeated target is probably a typing error.
+        if targets.contains(&target) {
+            faults.push(Fault {
+                path,
+                problem: format!("{text} is given twice"),
+            });
         }
+        targets.push(target);
     }
+    // The custom resource definition has this limit.
     if kind.is_istio() && targets.len() > MOST_TARGETS {
-        let problem = format!("expected at most {MOST_TARGETS}, found {}", targets.len());
         faults.push(Fault {
             path: "spec.targetRefs".into(),
-            problem,
+            problem: format!("expected at most {MOST_TARGETS}, found {}", targets.len()),
         });
     }
-    refuse(kind, faults)?;
+    if !faults.is_empty() {
+        return Err(invalid(kind, faults));
+    }
     Ok(targets)
 }
 
-/// The name in `Gateway/NAME`; why other kinds are of no use, otherwise (Istio
+/// The name in `Gateway/NAME`. The error explains why another kind of target has no effect (Istio
 /// `pilot/pkg/model/policyattachment.go`; Envoy Gateway `internal/xds/translator/wasm.go`).
 fn gateway_name<'t>(kind: ManifestKind, path: &str, text: &'t str) -> Result<&'t str> {
     let target = text.split_once('/').filter(|(_, name)| !name.is_empty());
     let reason = match (target, kind.is_istio()) {
         (Some(("Gateway", name)), _) => return Ok(name),
         (Some(("GatewayClass", _)), true) => {
-            "of a GatewayClass, istiod attaches to waypoints alone".into()
+            "istiod attaches resources for a GatewayClass to waypoints only".into()
         }
         (Some(("Service" | "ServiceEntry", _)), true) => {
-            "for services, istiod attaches to waypoints alone".into()
+            "istiod attaches resources for services to waypoints only".into()
         }
-        (Some((other, _)), true) => format!("istiod attaches to no {other:?}"),
+        (Some((other, _)), true) => format!("istiod does not attach resources to {other:?}"),
         (Some(("HTTPRoute" | "GRPCRoute", _)), false) => {
-            "a misdirected request seldom finds the route that it was meant for".into()
+            "a misdirected request usually does not match the route that it was meant for".into()
         }
-        (Some((other, _)), false) => format!("expected a Gateway, found a {other:?}"),
-        (None, _) => "it is not of the form Gateway/NAME".into(),
+        (Some((other, _)), false) => format!("expected a Gateway, found {other:?}"),
+        (None, _) => "expected the form Gateway/NAME".into(),
     };
-    let remedy = if kind.is_istio() {
-        "name a Gateway of the Gateway API, or select a gateway's pods with --selector"
+    let hint = if kind.is_istio() {
+        "name a Gateway of the Gateway API, or select the gateway's pods with --selector"
     } else {
         "name a Gateway of the Gateway API"
     };
     bail!(Advice::new(
         format!("{path}: target {text}: {reason}"),
-        remedy
+        hint
     ))
 }
 
-/// Nothing, or the faults of a resource as the console prints them.
-pub(super) fn refuse(kind: ManifestKind, faults: Vec<Fault>) -> Result<()> {
+/// An error with the faults of a resource. The console prints each fault in a line of its own.
+pub(crate) fn invalid(kind: ManifestKind, faults: Vec<Fault>) -> Error {
     match Faults::collect(faults) {
-        None => Ok(()),
-        Some(faults) => Err(anyhow::Error::new(faults).context(kind.name())),
+        None => anyhow!("{} is invalid", kind.name()),
+        Some(faults) => Error::new(faults).context(kind.name()),
     }
 }

@@ -1,6 +1,6 @@
 //! Istio's `AuthorizationPolicy` (`security.istio.io/v1`, Istio API
-//! `security/v1beta1/authorization_policy.proto`) with the action `DENY`: the requests that a
-//! [`Boundary`] denies are answered 403, before any route.
+//! `security/v1beta1/authorization_policy.proto`) with the action `DENY`: Envoy answers 403 to the requests
+//! that a [`Boundary`] denies, before it uses a route.
 
 use anyhow::{Result, bail};
 use gateway::advice::Advice;
@@ -11,45 +11,48 @@ use serde::Serialize;
 use super::fields::{Metadata, WorkloadSelector, selection};
 use super::{Attachment, ManifestKind, PolicyTarget};
 
-/// The resource.
+/// The resource with a rule for each denial of a boundary.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct AuthorizationPolicy {
+pub(crate) struct AuthorizationPolicy {
     api_version: &'static str,
     kind: &'static str,
     metadata: Metadata,
     spec: Spec,
 }
 
-/// The most rules that the resource holds.
+/// The largest number of rules that the API server accepts.
 const MOST_RULES: usize = 512;
 
-/// Which listeners the rules are for.
+/// The listeners that the rules apply to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ports {
-    /// Those of the denials.
+pub(crate) enum Ports {
+    /// The ports of the denials.
     Listed,
-    /// All of the workload's.
+    /// All listeners of the workload.
     All,
 }
 
 impl Ports {
-    /// The ports that the rules need, so that they do no harm on other listeners.
+    /// The ports that the rules need so that they do not affect other listeners.
     ///
     /// # Errors
-    /// The rules would close connections of other listeners, and the input does not have their ports.
-    pub fn needed(boundary: &Boundary, attachment: &Attachment) -> Result<Self> {
+    /// The rules would close connections of other listeners, and the input lacks the ports.
+    pub(crate) fn needed(boundary: &Boundary, attachment: &Attachment) -> Result<Self> {
         let others = boundary.other_listeners;
+        // With certain ports, rules for these ports are always safe.
         if boundary.ports_are_certain {
             let is_limited =
                 others != OtherListeners::None || *attachment == Attachment::Everything;
             return Ok(if is_limited { Self::Listed } else { Self::All });
         }
         match others {
+            // Rules for all ports affect nothing else, or only requests without TLS, which get a
+            // warning.
             OtherListeners::None | OtherListeners::PlainHttp => Ok(Self::All),
             OtherListeners::Any => bail!(Advice::new(
-                "the rules have to be limited to the ports of some listeners, and which port Envoy \
-                 listens on for each depends on a Service that is not in the input",
+                "the rules have to be limited to the ports of some listeners, and a Service that is not \
+                 in the input decides which port Envoy listens on for each",
                 "give the gateway's Service and its pods or Deployment too"
             )),
         }
@@ -102,18 +105,19 @@ impl AuthorizationPolicy {
     /// The resource for the denials of a boundary.
     ///
     /// # Errors
-    /// It has more rules than the API server takes.
-    pub fn new(
+    /// It has more rules than the API server accepts.
+    pub(crate) fn new(
         metadata: Metadata,
         attachment: Attachment,
         boundary: &Boundary,
         ports: Ports,
     ) -> Result<Self> {
+        // The custom resource definition limits the number of rules.
         let count = boundary.denials.len();
         if count > MOST_RULES {
             bail!(Advice::new(
                 format!("spec.rules: expected at most {MOST_RULES}, found {count}"),
-                "bind the routes to the Gateways with mutual TLS alone"
+                "bind the routes only to the Gateways with mutual TLS"
             ));
         }
         let (selector, target_refs) = selection(attachment);
@@ -136,6 +140,7 @@ impl AuthorizationPolicy {
 }
 
 fn rule(denial: &Denial, ports: Ports) -> Rule {
+    // An empty list of ports means all ports.
     let ports = match ports {
         Ports::Listed => denial.ports.iter().map(ToString::to_string).collect(),
         Ports::All => Vec::new(),
@@ -156,19 +161,21 @@ fn rule(denial: &Denial, ports: Ports) -> Rule {
     }
 }
 
-/// What Istio compares with the authority, without regard to case (Istio
-/// `pilot/pkg/security/authz/matcher/header.go`, `HostMatcher`): exactly, or with a `*` at one end.
+/// The values that match every authority that Envoy routes to a host. Istio compares them without regard to
+/// case, exactly or with a `*` at one end (Istio `pilot/pkg/security/authz/matcher/header.go`, `HostMatcher`).
 ///
-/// Envoy routes by what stands before the last colon, digits or not after it, so the port is a prefix
-/// match. A trailing dot stays, and finds a wildcard's virtual host.
+/// Envoy cuts the authority at its last colon, whatever follows, so any port has to match. Envoy keeps a trailing
+/// dot, and a host with a trailing dot may match the virtual host of a wildcard.
 fn authorities(host: &HostPattern) -> Vec<String> {
     match host {
+        // With and without port, with and without trailing dot.
         HostPattern::Exact(_) => vec![
             host.to_string(),
             format!("{host}:*"),
             format!("{host}."),
             format!("{host}.:*"),
         ],
+        // Istio allows one wildcard in a value, so a pattern cannot have a port too.
         HostPattern::Suffix(_) | HostPattern::Any => vec![host.to_string()],
     }
 }

@@ -1,5 +1,4 @@
-//! What somebody who reads or writes an [`AuthorizationPolicy`](super::AuthorizationPolicy) should know
-//! and cannot see in it.
+//! Comments and warnings for an [`AuthorizationPolicy`](super::AuthorizationPolicy).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,29 +8,29 @@ use rule::HostPattern;
 
 use super::{Attachment, Metadata, Ports};
 
-/// Comments for the resource, besides its [`warnings`].
+/// Comments for the resource. They do not include its [`warnings`].
 #[must_use]
-pub fn comments(ports: Ports) -> Vec<String> {
+pub(crate) fn comments(ports: Ports) -> Vec<String> {
     let mut comments = vec![
-        "spec.rules: requests for hosts with mutual TLS, on connections whose server name leads to \
-         another server, are answered 403. Write it again when Gateways or routes change."
+        "spec.rules: requests for hosts with mutual TLS get 403 on connections whose SNI selects another \
+         server. Write the resource again when Gateways or routes change."
             .to_owned(),
     ];
+    // Without ports the resource covers every listener, and the comment would be wrong.
     if ports == Ports::Listed {
         comments.push(
-            "spec.rules[].to[].operation.ports: the ports that Envoy listens on where such requests \
-             are served. On a port in plain text a redirect to https would be answered 403, since its \
-             connections have no server name; routes of these hosts that are bound there are not \
-             covered."
+            "spec.rules[].to[].operation.ports: the ports that Envoy listens on for these servers. Ports \
+             without TLS are not among them: their connections have no SNI, so redirects to https would \
+             get 403. Routes of these hosts on such ports are not covered."
                 .to_owned(),
         );
     }
     comments
 }
 
-/// What the rules leave open, and what they may break.
+/// Requests that the rules do not deny, and requests that they may deny by mistake.
 #[must_use]
-pub fn warnings(
+pub(crate) fn warnings(
     boundary: &Boundary,
     metadata: &Metadata,
     attachment: &Attachment,
@@ -51,38 +50,40 @@ pub fn warnings(
     warnings
 }
 
-/// istiod ignores hosts where a proxy forwards TCP, and sidecars see no server names of clients.
+/// istiod ignores the hosts of a rule where a proxy forwards TCP, and sidecars do not see the SNI of clients.
 fn everything(boundary: &Boundary, metadata: &Metadata, attachment: &Attachment) -> Option<String> {
     let namespace = &metadata.namespace;
-    let is_warned = *attachment == Attachment::Everything && !boundary.denials.is_empty();
-    is_warned.then(|| {
-        format!(
-            "spec: every proxy of the namespace {namespace} is reached, sidecars too, and of the \
-             whole mesh where that is its root namespace: on the ports of the rules, sidecars refuse \
-             requests for these hosts and all TCP connections; select the gateway's pods."
-        )
-    })
+    if *attachment != Attachment::Everything || boundary.denials.is_empty() {
+        return None;
+    }
+    Some(format!(
+        "spec: the resource applies to every proxy of the namespace {namespace}, including sidecars, and to \
+         the whole mesh if this is its root namespace. On the ports of the rules, sidecars refuse requests \
+         for these hosts and all TCP connections; select the gateway's pods."
+    ))
 }
 
 fn workloads(boundary: &Boundary) -> Option<String> {
     boundary.workloads_differ.then(|| {
-        "spec.rules: the workloads that are reached need different rules, and each gets all of them; \
-         write a resource for each, with labels that only its pods have."
+        "spec.rules: the workloads need different rules, and each workload gets all of them; write one \
+         resource for each workload, with labels that only its pods have."
             .to_owned()
     })
 }
 
 fn plain_text(boundary: &Boundary, ports: Ports) -> Option<String> {
-    let is_warned = boundary.other_listeners == OtherListeners::PlainHttp && ports == Ports::All;
-    is_warned.then(|| {
-        "spec.rules: the ports that Envoy listens on depend on a Service that is not in the input, so \
-         the rules are for all of them: requests in plain text for these hosts are answered 403, \
-         redirects to https too."
-            .to_owned()
-    })
+    if boundary.other_listeners != OtherListeners::PlainHttp || ports != Ports::All {
+        return None;
+    }
+    Some(
+        "spec.rules: a Service that is not in the input decides which ports Envoy listens on, so the rules \
+         apply to all ports: requests without TLS for these hosts get 403, including redirects to https."
+            .to_owned(),
+    )
 }
 
 fn wildcards(boundary: &Boundary) -> Option<String> {
+    // A host may be in several rules, and is named once.
     let wildcards: BTreeSet<String> = boundary
         .denials
         .iter()
@@ -90,18 +91,20 @@ fn wildcards(boundary: &Boundary) -> Option<String> {
         .filter(|host| !matches!(host, HostPattern::Exact(_)))
         .map(ToString::to_string)
         .collect();
+    if wildcards.is_empty() {
+        return None;
+    }
     let list = wildcards.into_iter().collect::<Vec<_>>().join(", ");
-    (!list.is_empty()).then(|| {
-        format!(
-            "spec.rules: for the wildcards {list} an authority with a port is not covered, such as \
-             x.example.com:443, since a pattern has one wildcard; only routes that are bound to the \
-             Gateway with mutual TLS alone close that."
-        )
-    })
+    Some(format!(
+        "spec.rules: for the wildcards {list} the rules do not cover an authority with a port, such as \
+         x.example.com:443, because a pattern has only one wildcard; bind the routes only to the Gateway with \
+         mutual TLS to close this gap."
+    ))
 }
 
 /// One warning for each server, with all of its hosts.
 fn shared(boundary: &Boundary) -> Vec<String> {
+    // A server with many hosts gets one line, not one for each host.
     let mut hosts: BTreeMap<&ServerId, Vec<String>> = BTreeMap::new();
     for shared in &boundary.shared {
         hosts
@@ -114,8 +117,8 @@ fn shared(boundary: &Boundary) -> Vec<String> {
         .map(|(server, hosts)| {
             format!(
                 "spec.rules: {server} has the routes of {} for a wider wildcard: clients without a \
-                 certificate reach them by other names; bind the routes to the Gateway with mutual \
-                 TLS alone.",
+                 certificate reach them by other names; bind the routes only to the Gateway with mutual \
+                 TLS.",
                 hosts.join(", ")
             )
         })
@@ -125,6 +128,6 @@ fn shared(boundary: &Boundary) -> Vec<String> {
 fn open(OpenHost { host, port, server }: &OpenHost) -> String {
     format!(
         "spec.rules: on port {port} {server} serves {host} without a client certificate, on \
-         connections for {host} itself; the rules leave that as it is."
+         connections for {host} itself; the rules do not change that."
     )
 }

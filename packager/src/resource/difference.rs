@@ -1,5 +1,5 @@
-//! Whether a resource is the one that would be written. What the API server adds is no difference,
-//! and neither are order and style.
+//! Compares an existing resource with the resource that would be written. Fields that the API server adds, order
+//! and style do not count.
 
 use anyhow::{Context, Result};
 use gateway::merge::without_status;
@@ -7,30 +7,31 @@ use serde_json::{Map, Value};
 use similar::TextDiff;
 
 use super::{Resource, to_yaml};
-use crate::settings::{Settings, one_line};
+use crate::settings::{Settings, yaml_problem};
 
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
-/// Where the kinds have the filter's configuration.
+/// The paths of the filter's configuration in the kinds.
 const CONFIGURATIONS: [&str; 3] = [
     "/spec/pluginConfig",
     "/spec/wasm/pluginConfig",
     "/spec/wasm/0/config",
 ];
 
-/// What to change in `text`, YAML or JSON, to get the resource, as a unified diff; `None` when it
-/// is there. `origin` is what the diff calls the text. Of several resources it is about the one with
-/// the same kind, name and namespace.
+/// A unified diff from `text`, YAML or JSON, to the resource; `None` without a difference. `origin` is the name
+/// of the text in the diff. If the text has several resources, the one with the same kind, name and namespace is
+/// compared.
 ///
 /// # Errors
-/// The text is no YAML.
-pub fn difference(resource: &Resource, text: &str, origin: &str) -> Result<Option<String>> {
+/// The text is not YAML.
+pub(crate) fn difference(resource: &Resource, text: &str, origin: &str) -> Result<Option<String>> {
     let mut expected = normal(&serde_json::to_value(resource)?);
     let mut documents: Vec<Value> = documents(text)?.iter().map(normal).collect();
-    // A compact table has no labels, so beside one the labels of others do not count.
+    // A compact table has no labels, so labels cannot be compared if one of the tables is compact.
     if documents.iter().chain([&expected]).any(has_compact_servers) {
         documents.iter_mut().for_each(unlabel_servers);
         unlabel_servers(&mut expected);
     }
+    // A single resource is compared even under another name, so that the diff shows the names.
     let found = match documents.as_slice() {
         [only] => Some(only),
         many => many
@@ -42,6 +43,7 @@ pub fn difference(resource: &Resource, text: &str, origin: &str) -> Result<Optio
     }
     let old = found.map(to_yaml).transpose()?.unwrap_or_default();
     let new = to_yaml(&expected)?;
+    // Both sides are written by the same code, so style does not show in the diff.
     let diff = TextDiff::from_lines(&old, &new);
     Ok(Some(
         diff.unified_diff()
@@ -50,10 +52,10 @@ pub fn difference(resource: &Resource, text: &str, origin: &str) -> Result<Optio
     ))
 }
 
-/// The resources of a text: its documents, and the items of lists.
+/// The resources of a text: its documents, and the items of Lists.
 fn documents(text: &str) -> Result<Vec<Value>> {
     let documents: Vec<Value> = serde_saphyr::from_multiple(text)
-        .map_err(|error| anyhow::anyhow!("{}", one_line(&error)))
+        .map_err(|error| anyhow::anyhow!(yaml_problem(&error)))
         .context("reading it as YAML")?;
     Ok(documents.into_iter().flat_map(items).collect())
 }
@@ -65,12 +67,12 @@ fn items(document: Value) -> Vec<Value> {
     }
 }
 
-/// What makes two resources the same one in a cluster. The version of the API is not part of it.
+/// The fields that identify a resource in a cluster. The version of the API is not one of them.
 fn identity(resource: &Value) -> [Option<&Value>; 3] {
     ["/kind", "/metadata/name", "/metadata/namespace"].map(|path| resource.pointer(path))
 }
 
-/// The resource as somebody wrote it.
+/// The resource without the fields that the API server adds.
 fn normal(resource: &Value) -> Value {
     let mut resource = without_status(resource);
     if let Some(Value::Object(metadata)) = resource.get_mut("metadata") {
@@ -87,13 +89,14 @@ fn normal(resource: &Value) -> Value {
 fn remove_last_applied(metadata: &mut Map<String, Value>) {
     if let Some(Value::Object(annotations)) = metadata.get_mut("annotations") {
         annotations.remove(LAST_APPLIED);
+        // An empty map would be a difference.
         if annotations.is_empty() {
             metadata.remove("annotations");
         }
     }
 }
 
-/// An action that was written as a boolean is the same action.
+/// Replaces actions that are booleans by their words.
 fn spell_actions(configuration: &mut Value) {
     if let Value::Object(map) = configuration {
         *configuration = Settings::from(std::mem::take(map)).into_value();
@@ -110,15 +113,20 @@ fn has_compact_servers(resource: &Value) -> bool {
 /// Writes a table of servers as a map, with the first host of each as its label.
 fn unlabel_servers(resource: &mut Value) {
     for path in CONFIGURATIONS {
-        if let Some(Value::Object(configuration)) = resource.pointer_mut(path) {
-            let settings = Settings::from(configuration.clone());
-            if let Some(servers) = settings.servers() {
-                let by_host = servers.into_iter().filter_map(|hosts| {
-                    let label = hosts.first()?.clone();
-                    Some((label, serde_json::json!(hosts)))
-                });
-                configuration.insert("servers".into(), Value::Object(by_host.collect()));
+        let Some(Value::Object(configuration)) = resource.pointer_mut(path) else {
+            continue;
+        };
+        let settings = Settings::from(configuration.clone());
+        // An invalid table is compared as it is.
+        let Some(servers) = settings.servers() else {
+            continue;
+        };
+        let mut by_host = Map::new();
+        for hosts in servers {
+            if let Some(label) = hosts.first() {
+                by_host.insert(label.clone(), serde_json::json!(hosts));
             }
         }
+        configuration.insert("servers".into(), Value::Object(by_host));
     }
 }

@@ -1,8 +1,8 @@
 //! Envoy Gateway's `EnvoyExtensionPolicy` (`gateway.envoyproxy.io/v1alpha1`, Envoy Gateway
 //! `api/v1alpha1/wasm_types.go`) with one Wasm extension.
 //!
-//! Fields that the API server would fill in are written, so that the resource in a cluster is the
-//! one that was written.
+//! Fields with defaults of the API server are written, so that the resource in a cluster has no difference from
+//! the one that was written.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -10,10 +10,10 @@ use serde_json::Value;
 use super::fields::Metadata;
 use super::{Attachment, FailStrategy, ObjectName, PolicyTarget, Request};
 
-/// The resource.
+/// The resource with the module as its only extension.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct EnvoyExtensionPolicy {
+pub(crate) struct EnvoyExtensionPolicy {
     api_version: &'static str,
     kind: &'static str,
     metadata: Metadata,
@@ -61,25 +61,26 @@ struct SecretReference {
 
 impl From<Request> for EnvoyExtensionPolicy {
     fn from(request: Request) -> Self {
+        // Attachment::parse allows only targets for this kind.
         let target_refs = match request.attachment {
             Attachment::Targets(targets) => targets,
             Attachment::Selector(_) | Attachment::Everything => vec![],
         };
-        let secret = |name| SecretReference {
-            group: "",
-            kind: "Secret",
-            name,
-        };
         let image = Image {
             url: request.image.url(),
             sha256: request.image.sha256().map(str::to_owned),
-            pull_secret_ref: request.image_pull_secret.map(secret),
+            pull_secret_ref: request.image_pull_secret.map(|name| SecretReference {
+                group: "",
+                kind: "Secret",
+                name,
+            }),
         };
         let extension = Extension {
             code: Code {
                 r#type: "Image",
                 image,
             },
+            // The kind has no FAIL_RELOAD, which Request::parse refuses.
             fail_open: request.fail_strategy == FailStrategy::FailOpen,
             config: request.settings.into_configured(),
         };

@@ -1,41 +1,38 @@
 //! What `WasmPlugin` and `TrafficExtension` have in common (Istio API `extensions/v1alpha1`).
 
-use anyhow::{Result, bail};
 use rule::Fault;
 use serde::Serialize;
 
-use super::attachment::refuse;
-use super::{Attachment, Labels, ManifestKind, Namespace, ObjectName, PolicyTarget};
+use super::{Attachment, Labels, Namespace, ObjectName, PolicyTarget};
 
-/// The name and place of a resource.
+/// The metadata of a resource, as far as it is written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Metadata {
-    /// Its name.
-    pub name: ObjectName,
-    /// The gateway's namespace.
-    pub namespace: Namespace,
+pub(crate) struct Metadata {
+    pub(crate) name: ObjectName,
+    pub(crate) namespace: Namespace,
 }
 
 impl Metadata {
     /// Reads a name and a namespace.
     ///
     /// # Errors
-    /// The API server refuses one of them; both faults are reported at once.
-    pub fn parse(kind: ManifestKind, name: &str, namespace: &str) -> Result<Self> {
-        let fault = |path: &str, problem: String| Fault {
-            path: path.to_owned(),
-            problem,
-        };
+    /// A fault for each of the two that the API server refuses.
+    pub(crate) fn parse(name: &str, namespace: &str) -> Result<Self, Vec<Fault>> {
         match (ObjectName::parse(name), Namespace::parse(namespace)) {
             (Ok(name), Ok(namespace)) => Ok(Self { name, namespace }),
-            (name, namespace) => {
-                let name = name.err().map(|problem| fault("metadata.name", problem));
-                let namespace = namespace
-                    .err()
-                    .map(|problem| fault("metadata.namespace", problem));
-                refuse(kind, name.into_iter().chain(namespace).collect())?;
-                bail!("{} has a name that cannot be read", kind.name())
-            }
+            // Both faults are reported at once.
+            (name, namespace) => Err([
+                ("metadata.name", name.err()),
+                ("metadata.namespace", namespace.err()),
+            ]
+            .into_iter()
+            .filter_map(|(path, problem)| {
+                Some(Fault {
+                    path: path.to_owned(),
+                    problem: problem?,
+                })
+            })
+            .collect()),
         }
     }
 }
@@ -60,11 +57,11 @@ struct PortSelector {
     number: u16,
 }
 
-/// Where a plugin goes in the filter chain.
+/// The position of a plugin in the filter chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "UPPERCASE")]
 #[value(rename_all = "UPPER")]
-pub enum Phase {
+pub(crate) enum Phase {
     /// Before Istio's authentication filters
     Authn,
     /// Before Istio's authorization filters and after its authentication filters
@@ -73,11 +70,15 @@ pub enum Phase {
     Stats,
 }
 
-/// What a gateway does without the module, or after the module failed.
+/// What a gateway does if it has no module, or if the module failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[value(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum FailStrategy {
+#[expect(
+    clippy::enum_variant_names,
+    reason = "the names are those of Istio's API"
+)]
+pub(crate) enum FailStrategy {
     /// Requests pass as if there were no filter
     FailOpen,
     /// Every request of every host of the gateway is refused
@@ -86,7 +87,7 @@ pub enum FailStrategy {
     FailReload,
 }
 
-/// The two ways to say where a plugin runs; neither for everywhere.
+/// The fields `selector` and `targetRefs` for an attachment. Both stay empty for every proxy.
 pub(super) fn selection(attachment: Attachment) -> (Option<WorkloadSelector>, Vec<PolicyTarget>) {
     match attachment {
         Attachment::Selector(match_labels) => (Some(WorkloadSelector { match_labels }), vec![]),
@@ -95,8 +96,9 @@ pub(super) fn selection(attachment: Attachment) -> (Option<WorkloadSelector>, Ve
     }
 }
 
-/// The listeners with certain ports; nothing for all of them.
+/// The field `match` for ports. It stays empty for all listeners.
 pub(super) fn matches(ports: Vec<u16>) -> Vec<Match> {
+    // Without the field, the resource applies to all listeners.
     if ports.is_empty() {
         return vec![];
     }

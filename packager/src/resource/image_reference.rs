@@ -1,5 +1,4 @@
-//! The image that a resource names: one certain image, unless somebody asked for whatever a tag
-//! points to.
+//! The image that a resource names. It is pinned by a digest, unless the user allows a tag.
 
 use anyhow::{Context, Result, bail};
 use gateway::advice::Advice;
@@ -7,32 +6,34 @@ use oci_client::Reference;
 
 /// An image in a registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ImageReference {
+pub(crate) struct ImageReference {
     reference: String,
     registry: String,
     digest: Option<String>,
 }
 
 impl ImageReference {
-    /// Reads `HOST/REPOSITORY:TAG@sha256:…`, with or without `oci://` in front, as `push` prints
-    /// it. `mutable` allows references that may name another image tomorrow.
+    /// Reads `HOST/REPOSITORY:TAG@sha256:…`, with or without `oci://` in front, as `push` prints it. `mutable`
+    /// allows references that may name another image later.
     ///
     /// # Errors
-    /// The text is no reference to an image in a registry, or one that may not stay the same.
-    pub fn parse(text: &str, mutable: bool) -> Result<Self> {
+    /// The text is not a reference to an image in a registry, or the reference may change its image.
+    pub(crate) fn parse(text: &str, mutable: bool) -> Result<Self> {
         let reference = text.strip_prefix("oci://").unwrap_or(text);
+        // `push` prints such a reference for a folder, so users may try it.
         if text.starts_with("oci-layout:") {
             bail!(Advice::new(
-                format!("image {text} is in a folder, and gateways pull from a registry"),
+                format!("image {text} is in a folder, but gateways pull images from a registry"),
                 "push it to a registry and give the reference that `packager push` prints"
             ));
         }
         let parsed: Reference = reference.parse().with_context(|| {
             Advice::new(
-                format!("image {text:?} is not of the form HOST/REPOSITORY:TAG"),
+                format!("image {text:?} does not have the form HOST/REPOSITORY:TAG"),
                 "give the reference that `packager push` prints",
             )
         })?;
+        // A gateway resolves the reference itself, so it has to be complete.
         let registry = registry(text, reference)?;
         let digest = parsed
             .digest()
@@ -48,37 +49,34 @@ impl ImageReference {
         })
     }
 
-    /// The reference with its scheme. Without one the API server takes `host:port/…` for a scheme.
-    #[must_use]
-    pub fn url(&self) -> String {
+    /// The reference with the scheme `oci`. Without a scheme the API server would parse `host:port/…` as one.
+    pub(crate) fn url(&self) -> String {
         format!("oci://{}", self.reference)
     }
 
-    /// The host of the registry, with its port where there is one.
-    #[must_use]
-    pub fn registry(&self) -> &str {
+    /// The host of the registry, with its port if it has one.
+    pub(crate) fn registry(&self) -> &str {
         &self.registry
     }
 
-    /// The digest of the manifest, 64 hexadecimal digits, where the reference has it.
-    #[must_use]
-    pub fn sha256(&self) -> Option<&str> {
+    /// The digest of the manifest, 64 hexadecimal digits; `None` if the reference has none.
+    pub(crate) fn sha256(&self) -> Option<&str> {
         self.digest.as_deref()
     }
 }
 
-/// The host of a reference. As a URL, a reference without one has its first folder for a host.
+/// The host of a reference. Without a host, gateways would use the first part of the path as the host.
 fn registry(text: &str, reference: &str) -> Result<String> {
     match reference.split_once('/') {
         Some((host, _)) if host.contains(['.', ':']) || host == "localhost" => Ok(host.to_owned()),
         _ => bail!(Advice::new(
             format!("image {text} names no registry"),
-            "put its host in front, for Docker Hub docker.io/NAME/REPOSITORY"
+            "add the host of the registry, for Docker Hub docker.io/NAME/REPOSITORY"
         )),
     }
 }
 
-/// The digits of a digest. Istio and Envoy Gateway compare them as texts, in lower case.
+/// The digits of a digest. Istio and Envoy Gateway compare them as text, in lower case.
 fn hex_digest(text: &str, digest: &str) -> Result<String> {
     match digest.strip_prefix("sha256:") {
         Some(hex) if hex.len() == 64 && hex.bytes().all(is_lower_hex) => Ok(hex.to_owned()),
@@ -102,13 +100,14 @@ fn refuse_mutable(text: &str, tag: Option<&str>, digest: Option<&String>) -> Res
         bail!(Advice::new(
             format!("image {text} is not pinned by a digest: its tag may move at any time"),
             "give the reference that `packager push` prints, with @sha256:… at its end, \
-             or say --allow-mutable"
+             or use --allow-mutable"
         ));
     }
+    // With a digest the tag has no effect, but it suggests that updates are automatic.
     if tag == Some("latest") {
         bail!(Advice::new(
-            format!("image {text} has the tag latest, which soon names another image"),
-            "push it under a tag of its own, or say --allow-mutable"
+            format!("image {text} has the tag latest, which every push moves"),
+            "push it under another tag, or use --allow-mutable"
         ));
     }
     Ok(())

@@ -1,30 +1,27 @@
-//! The kinds of resource, and where each has its fields.
+//! The kinds of resources, and the paths of their fields.
 
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
 
 /// A kind of resource that the packager writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ManifestKind {
-    /// One that has a gateway run the filter.
+pub(crate) enum ManifestKind {
+    /// A kind that runs the filter on a gateway.
     Filter(Kind),
-    /// Istio's own access control, which is a boundary where the filter is none.
+    /// Istio's access control, a security boundary for hosts with mutual TLS.
     AuthorizationPolicy,
 }
 
 impl ManifestKind {
-    /// The name of the kind.
-    #[must_use]
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Filter(kind) => kind.name(),
             Self::AuthorizationPolicy => "AuthorizationPolicy",
         }
     }
 
-    /// Whether istiod reads it.
-    #[must_use]
-    pub fn is_istio(self) -> bool {
+    /// Whether istiod reads the kind.
+    pub(crate) fn is_istio(self) -> bool {
         match self {
             Self::Filter(kind) => kind.is_istio(),
             Self::AuthorizationPolicy => true,
@@ -51,31 +48,30 @@ impl ValueEnum for ManifestKind {
     fn to_possible_value(&self) -> Option<PossibleValue> {
         match self {
             Self::Filter(kind) => kind.to_possible_value(),
+            // The derived help of the other kinds does not cover this one.
             Self::AuthorizationPolicy => {
                 Some(PossibleValue::new(self.name()).help(
-                    "Istio; not the filter, but the boundary for hosts with mutual TLS (SG103)",
+                    "Istio; the boundary for hosts with mutual TLS (SG103), without the filter",
                 ))
             }
         }
     }
 }
 
-/// A kind of resource that has a gateway run the filter.
+/// A kind of resource that runs the filter on a gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 #[value(rename_all = "PascalCase")]
-pub enum Kind {
+pub(crate) enum Kind {
     /// Istio, every release
     WasmPlugin,
-    /// Istio from 1.30 on, which turns every `WasmPlugin` into one
+    /// Istio from 1.30 on, which converts every `WasmPlugin` to this kind
     TrafficExtension,
     /// Envoy Gateway
     EnvoyExtensionPolicy,
 }
 
 impl Kind {
-    /// The name of the kind.
-    #[must_use]
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::WasmPlugin => "WasmPlugin",
             Self::TrafficExtension => "TrafficExtension",
@@ -83,13 +79,15 @@ impl Kind {
         }
     }
 
-    /// Whether istiod reads it.
-    #[must_use]
-    pub fn is_istio(self) -> bool {
-        self != Self::EnvoyExtensionPolicy
+    /// Whether istiod reads the kind.
+    pub(crate) fn is_istio(self) -> bool {
+        match self {
+            Self::WasmPlugin | Self::TrafficExtension => true,
+            Self::EnvoyExtensionPolicy => false,
+        }
     }
 
-    /// The path of the image's reference.
+    /// The path of the reference to the image.
     pub(super) fn url_path(self) -> &'static str {
         match self {
             Self::WasmPlugin => "spec.url",
@@ -107,7 +105,7 @@ impl Kind {
         }
     }
 
-    /// The path of what a gateway does without the module.
+    /// The path of the failure strategy.
     pub(super) fn failure_path(self) -> &'static str {
         match self {
             Self::WasmPlugin => "spec.failStrategy",

@@ -1,5 +1,5 @@
-//! Names and labels as the API server takes them (Kubernetes
-//! `apimachinery/pkg/util/validation/validation.go`). The error of each type is what was expected.
+//! Names and labels as the API server accepts them (Kubernetes
+//! `apimachinery/pkg/util/validation/validation.go`). The error of each type describes the expected form.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,25 +9,25 @@ use serde::Serialize;
 
 /// The name of an object: a DNS subdomain (RFC 1123) of at most 253 characters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ObjectName(String);
+pub(crate) struct ObjectName(String);
 
 /// The name of a namespace: a DNS label (RFC 1123) of at most 63 characters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Namespace(String);
+pub(crate) struct Namespace(String);
 
-/// Labels that pods may have.
+/// Labels of pods, keys with their values.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Labels(BTreeMap<String, String>);
+pub(crate) struct Labels(BTreeMap<String, String>);
 
 const NAME_PART: &str = "expected at most 63 letters, digits, \"-\", \"_\" and \".\", with a letter \
                          or digit at both ends";
 
 impl ObjectName {
-    /// Reads a name.
+    /// Reads and validates a name.
     ///
     /// # Errors
-    /// The API server refuses it.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    /// The API server would refuse the name.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         if is_subdomain(text) {
             return Ok(Self(text.to_owned()));
         }
@@ -39,11 +39,11 @@ impl ObjectName {
 }
 
 impl Namespace {
-    /// Reads a name.
+    /// Reads and validates a name.
     ///
     /// # Errors
-    /// The API server refuses it.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    /// The API server would refuse the name.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         if is_label(text) {
             return Ok(Self(text.to_owned()));
         }
@@ -55,11 +55,12 @@ impl Namespace {
 }
 
 impl Labels {
-    /// Reads keys and values. The faults are all labels that no pod can have: a selector with one
-    /// of them matches nothing. `path` is where they are in the resource.
+    /// Reads keys and values. There is a fault for every label that no pod can have: a selector with such a
+    /// label matches no pod. `path` is the path of the labels in the resource.
     pub(super) fn parse(pairs: &[(String, String)], path: &str) -> (Self, Vec<Fault>) {
         let (mut labels, mut faults) = (BTreeMap::new(), Vec::new());
         for (key, value) in pairs {
+            // The API server checks the key first, so an invalid key hides its value.
             if !is_qualified_name(key) {
                 let problem = format!(
                     "{key:?} is not a label: {NAME_PART}, after a DNS name and \"/\" or without"
@@ -74,8 +75,9 @@ impl Labels {
                     path: format!("{path}[{key}]"),
                     problem,
                 });
+            // A selector is a map, so a second value would replace the first.
             } else if labels.insert(key.clone(), value.clone()).is_some() {
-                let problem = "it is given twice, and a pod has one value for it".into();
+                let problem = "given twice, but a pod has one value for each label".into();
                 faults.push(Fault {
                     path: format!("{path}[{key}]"),
                     problem,
@@ -85,8 +87,7 @@ impl Labels {
         (Self(labels), faults)
     }
 
-    /// Keys and values.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0
             .iter()
             .map(|(key, value)| (key.as_str(), value.as_str()))
@@ -115,6 +116,7 @@ fn is_label(text: &str) -> bool {
 
 fn is_qualified_name(text: &str) -> bool {
     match text.split_once('/') {
+        // The prefix of a label is optional.
         None => is_name_part(text),
         Some((prefix, name)) => is_subdomain(prefix) && is_name_part(name),
     }
@@ -132,11 +134,13 @@ fn is_name_part(text: &str) -> bool {
     text.len() <= 63 && is_word(text, |octet| octet.is_ascii_alphanumeric(), b"-_.")
 }
 
-/// Whether a text has letters at both ends, and letters or some others between.
+/// Whether a text has letters at both ends, and only letters and `others` between them.
 fn is_word(text: &str, is_letter: impl Fn(u8) -> bool, others: &[u8]) -> bool {
-    let at_end = |octet: Option<u8>| octet.is_some_and(&is_letter);
-    at_end(text.bytes().next())
-        && at_end(text.bytes().last())
+    let (Some(first), Some(last)) = (text.bytes().next(), text.bytes().last()) else {
+        return false;
+    };
+    is_letter(first)
+        && is_letter(last)
         && text
             .bytes()
             .all(|octet| is_letter(octet) || others.contains(&octet))

@@ -1,18 +1,19 @@
-//! What somebody who reads a resource, or writes one, should know and cannot see in it.
+//! Comments and warnings for a resource that runs the filter.
 
 use rule::Rule;
 
 use super::{Attachment, FailStrategy, Kind, Release, Request};
 
-/// Comments for the resource, each about one field.
+/// Comments for the resource, each about one field. They include the [`warnings`].
 #[must_use]
-pub fn comments(request: &Request) -> Vec<String> {
+pub(crate) fn comments(request: &Request) -> Vec<String> {
+    // Readers of the resource do not see what the command printed.
     let mut comments = warnings(request);
     comments.extend(targets(request));
     if !request.kind.is_istio() {
         comments.push(
             "spec.wasm: filters for authentication run before it, unless spec.filterOrder of the \
-             EnvoyProxy says otherwise."
+             EnvoyProxy changes the order."
                 .into(),
         );
         return comments;
@@ -23,8 +24,8 @@ pub fn comments(request: &Request) -> Vec<String> {
             .into(),
     );
     comments.push(if request.ports.is_empty() {
-        "spec.match is left out: it takes ports that Envoy listens on, the targetPorts of the \
-         gateway's Service (by default 8443 for 443), and with a wrong one the filter runs nowhere."
+        "spec.match is not set: it has ports that Envoy listens on, the targetPorts of the gateway's \
+         Service (by default 8443 for 443), and with a wrong port the filter does not run."
             .into()
     } else {
         "spec.match: ports that Envoy listens on, the targetPorts of the gateway's Service, not the \
@@ -35,78 +36,91 @@ pub fn comments(request: &Request) -> Vec<String> {
 }
 
 fn targets(request: &Request) -> Option<String> {
+    // Users confuse the two kinds named Gateway.
     let reach = if request.kind.is_istio() {
-        "Gateways of the Gateway API that Istio has pods for, in this namespace alone; not Istio's own \
-         kind Gateway."
+        "only Gateways of the Gateway API in this namespace whose pods Istio creates; not Istio's own kind \
+         Gateway."
     } else {
-        "Gateways in this namespace alone."
+        "only Gateways in this namespace."
     };
-    let targeted = matches!(request.attachment, Attachment::Targets(_));
-    targeted.then(|| format!("spec.targetRefs: {reach}"))
+    match request.attachment {
+        Attachment::Targets(_) => Some(format!("spec.targetRefs: {reach}")),
+        Attachment::Selector(_) | Attachment::Everything => None,
+    }
 }
 
-/// What may hurt: said to whoever writes the resource, too.
+/// Settings of the resource that may cause harm.
 #[must_use]
-pub fn warnings(request: &Request) -> Vec<String> {
-    let checks = [
+pub(crate) fn warnings(request: &Request) -> Vec<String> {
+    [
         mutable(request),
         everything(request),
         failure(request),
         routes_only(request),
-    ];
-    checks.into_iter().flatten().collect()
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn mutable(request: &Request) -> Option<String> {
-    let path = request.kind.url_path();
-    let text = "the tag may move, and then pods that start later run another module.";
-    request
-        .image
-        .sha256()
-        .is_none()
-        .then(|| format!("{path}: {text}"))
+    if request.image.sha256().is_some() {
+        return None;
+    }
+    Some(format!(
+        "{}: the tag may move, and then pods that start later run another module.",
+        request.kind.url_path()
+    ))
 }
 
 fn everything(request: &Request) -> Option<String> {
-    let namespace = &request.metadata.namespace;
-    (request.attachment == Attachment::Everything).then(|| {
-        format!(
-            "spec: every proxy of the namespace {namespace} runs the filter, sidecars too, and of \
-             the whole mesh where that is its root namespace."
-        )
-    })
+    if request.attachment != Attachment::Everything {
+        return None;
+    }
+    Some(format!(
+        "spec: every proxy of the namespace {} runs the filter, including sidecars, and every proxy of the \
+         mesh if this is its root namespace.",
+        request.metadata.namespace
+    ))
 }
 
-/// What was seen on Istio and Envoy when a module could not be pulled, and when it failed.
+/// The behaviour of Istio and Envoy if a module cannot be pulled, and if it failed. Each was observed.
 fn failure(request: &Request) -> Option<String> {
+    // With the other strategies requests pass while there is no module.
     if request.fail_strategy != FailStrategy::FailClose {
         return None;
     }
     let consequence = match request.kind {
         Kind::EnvoyExtensionPolicy => {
-            "while the image cannot be pulled every route of the Gateway answers 500, and where the \
-             module failed every request 503."
+            "while the image cannot be pulled, every route of the Gateway answers 500; after the module \
+             failed, every request gets 503."
         }
-        _ if request.release <= Release::LAST_TO_WAIT => {
-            "a pod that cannot pull the image never becomes ready, and one whose module failed \
-             answers 503 to every request."
+        Kind::WasmPlugin | Kind::TrafficExtension if request.release <= Release::LAST_TO_WAIT => {
+            "a pod that cannot pull the image never becomes ready; a pod whose module failed answers 503 \
+             to every request."
         }
-        _ => {
-            "a pod that cannot pull the image answers 403 to every request of every host, and one \
-             whose module failed 503."
+        Kind::WasmPlugin | Kind::TrafficExtension => {
+            "a pod that cannot pull the image answers 403 to every request of every host; a pod whose \
+             module failed answers 503."
         }
     };
     Some(format!("{}: {consequence}", request.kind.failure_path()))
 }
 
-/// Envoy Gateway has Wasm filters disabled but for the routes of a Gateway (Envoy Gateway
+/// Envoy Gateway disables Wasm filters, and enables them on the routes of a Gateway only (Envoy Gateway
 /// `internal/xds/translator/wasm.go`).
 fn routes_only(request: &Request) -> Option<String> {
+    if request.kind.is_istio() {
+        return None;
+    }
+    // Invalid settings are an error elsewhere.
     let config = request.settings.check().ok()?;
-    let unrouted = matches!(config.rule(), Rule::Servers(servers) if servers.count() == 0);
-    (!request.kind.is_istio() && unrouted).then(|| {
-        "spec.wasm: Envoy Gateway runs it only for requests that found a route, so without \
-         a list of servers it answers nothing; list them."
-            .into()
-    })
+    match config.rule() {
+        Rule::Servers(servers) if servers.count() == 0 => Some(
+            "spec.wasm: Envoy Gateway runs the filter only for requests that match a route, so without a \
+             list of servers the filter rejects nothing; list the servers."
+                .into(),
+        ),
+        Rule::Servers(_) | Rule::Exact => None,
+    }
 }

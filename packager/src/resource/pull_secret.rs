@@ -1,27 +1,23 @@
-//! The Secret that a private registry is pulled from with. Gateways look its registry up by the
-//! key that docker uses, and find nothing under any other.
+//! The Secret with credentials for a private registry. Gateways look up the registry by the key that docker
+//! uses, and ignore other keys.
 
 use super::Request;
+use crate::image::docker_hub;
 
-/// The key of Docker Hub in a docker configuration (go-containerregistry `authn.DefaultAuthKey`).
-const DOCKER_HUB: &str = "https://index.docker.io/v1/";
-
-/// The command that makes the Secret, where the resource names one. User and password are
-/// placeholders.
-#[must_use]
-pub fn create_command(request: &Request) -> Option<String> {
+/// The command that creates the Secret of a resource; `None` if the resource names none. User and password
+/// are placeholders.
+pub(crate) fn create_command(request: &Request) -> Option<String> {
     let name = request.image_pull_secret.as_ref()?;
     let namespace = &request.metadata.namespace;
-    let key = registry_key(request.image.registry());
+    let registry = request.image.registry();
+    // Docker Hub is the only registry whose key differs from its host.
+    let key = if docker_hub::is_docker_hub(registry) {
+        docker_hub::CONFIG_KEY
+    } else {
+        registry
+    };
     Some(format!(
         "kubectl create secret docker-registry {name} --namespace={namespace} \
          --docker-server={key} --docker-username=USER --docker-password=PASSWORD"
     ))
-}
-
-fn registry_key(registry: &str) -> &str {
-    match registry {
-        "docker.io" | "index.docker.io" => DOCKER_HUB,
-        other => other,
-    }
 }

@@ -1,89 +1,84 @@
-//! What a resource is to say: as it was given, and as it can be written.
+//! The content of a resource: a [`Draft`] as the user gives it, and a [`Request`] that is valid.
+
+use std::collections::BTreeSet;
 
 use anyhow::{Result, bail};
 use gateway::advice::Advice;
 use rule::Fault;
 
-use super::attachment::refuse;
-use super::{
-    Attachment, FailStrategy, ImageReference, Kind, Metadata, Namespace, ObjectName, Phase, Release,
-};
+use super::attachment::invalid;
+use super::{Attachment, FailStrategy, ImageReference, Kind, Metadata, ObjectName, Phase, Release};
 use crate::settings::Settings;
 
-/// What somebody asked for.
+/// What the user asks for, not validated.
 #[derive(Clone, Debug)]
-pub struct Draft {
-    /// The kind of the resource.
-    pub kind: Kind,
-    /// The release of Istio to write for, where one is named.
-    pub release: Option<String>,
-    /// The image.
-    pub image: String,
-    /// Whether the image may change under its reference.
-    pub allow_mutable: bool,
-    /// The name of the resource.
-    pub name: String,
-    /// The gateway's namespace.
-    pub namespace: String,
+pub(crate) struct Draft {
+    pub(crate) kind: Kind,
+    /// The release of Istio to write for; `None` for the default.
+    pub(crate) release: Option<Release>,
+    pub(crate) image: String,
+    /// Whether the reference may have no digest, so that it can name another image later.
+    pub(crate) allow_mutable: bool,
+    /// The name of the resource, `metadata.name`.
+    pub(crate) name: String,
+    /// The namespace of the resource and of the gateway.
+    pub(crate) namespace: String,
     /// Labels of the gateway's pods.
-    pub labels: Vec<(String, String)>,
-    /// Gateways, `KIND/NAME` each.
-    pub targets: Vec<String>,
-    /// Whether it is meant for every proxy.
-    pub mesh_wide: bool,
+    pub(crate) labels: Vec<(String, String)>,
+    /// Gateways of the Gateway API, each in the form `KIND/NAME`.
+    pub(crate) targets: Vec<String>,
+    /// Whether the user wants the resource for every proxy.
+    pub(crate) mesh_wide: bool,
     /// The ports that Envoy listens on; none for all of them.
-    pub ports: Vec<u16>,
-    /// Where in the filter chain it goes.
-    pub phase: Option<Phase>,
-    /// Its place among the plugins of its phase; the highest comes first.
-    pub priority: Option<i32>,
+    pub(crate) ports: Vec<u16>,
+    /// The position in the filter chain.
+    pub(crate) phase: Option<Phase>,
+    /// The priority among the plugins of the phase; the highest runs first.
+    pub(crate) priority: Option<i32>,
     /// What a gateway does without the module.
-    pub fail_strategy: FailStrategy,
+    pub(crate) fail_strategy: FailStrategy,
     /// The name of the Secret to pull the image with.
-    pub image_pull_secret: Option<String>,
+    pub(crate) image_pull_secret: Option<String>,
     /// The filter's configuration, checked.
-    pub settings: Settings,
+    pub(crate) settings: Settings,
 }
 
 /// A resource that the API server takes and the control plane acts on.
 #[derive(Clone, Debug)]
-pub struct Request {
-    /// The kind of the resource.
-    pub kind: Kind,
+pub(crate) struct Request {
+    pub(crate) kind: Kind,
     /// The release of Istio to write for.
-    pub release: Release,
-    /// The image.
-    pub image: ImageReference,
-    /// Its name and place.
-    pub metadata: Metadata,
-    /// The gateways it is for.
-    pub attachment: Attachment,
+    pub(crate) release: Release,
+    pub(crate) image: ImageReference,
+    pub(crate) metadata: Metadata,
+    pub(crate) attachment: Attachment,
     /// The ports that Envoy listens on; none for all of them.
-    pub ports: Vec<u16>,
-    /// Where in the filter chain it goes.
-    pub phase: Phase,
-    /// Its place among the plugins of its phase; the highest comes first. Without one it is the
-    /// last.
-    pub priority: i32,
+    pub(crate) ports: Vec<u16>,
+    /// The position in the filter chain.
+    pub(crate) phase: Phase,
+    /// The priority among the plugins of the phase; the highest runs first. The field is always
+    /// written: without it the filter would run last.
+    pub(crate) priority: i32,
     /// What a gateway does without the module.
-    pub fail_strategy: FailStrategy,
+    pub(crate) fail_strategy: FailStrategy,
     /// The Secret to pull the image with.
-    pub image_pull_secret: Option<ObjectName>,
+    pub(crate) image_pull_secret: Option<ObjectName>,
     /// The filter's configuration, checked.
-    pub settings: Settings,
+    pub(crate) settings: Settings,
 }
 
 impl Request {
-    /// Checks what was asked for.
+    /// Validates a draft and applies defaults.
     ///
     /// # Errors
-    /// Something of it would be refused or ignored: what, and where it would be in the resource.
-    pub fn parse(draft: Draft) -> Result<Self> {
+    /// The API server would refuse a field, or the control plane would ignore it. The error has the
+    /// path of the field.
+    pub(crate) fn parse(draft: Draft) -> Result<Self> {
         let kind = draft.kind;
-        refuse_foreign(&draft)?;
-        let release = draft.release.as_deref().map(Release::parse).transpose()?;
-        let release = release.unwrap_or(Release::DEFAULT);
-        refuse_too_new(&draft, release)?;
+        // The default release has every kind, so users of older releases get an error only for new
+        // fields.
+        let release = draft.release.unwrap_or(Release::DEFAULT);
+        refuse_unsupported(&draft, release)?;
         let image = ImageReference::parse(&draft.image, draft.allow_mutable)
             .map_err(|error| error.context(kind.url_path()))?;
         let attachment =
@@ -96,6 +91,7 @@ impl Request {
             metadata,
             attachment,
             ports: draft.ports,
+            // The filter has to run before other filters act on a misdirected request.
             phase: draft.phase.unwrap_or(Phase::Authn),
             priority: draft.priority.unwrap_or(1000),
             fail_strategy: draft.fail_strategy,
@@ -105,117 +101,74 @@ impl Request {
     }
 }
 
-/// Refuses what the kind has no field for.
-fn refuse_foreign(draft: &Draft) -> Result<()> {
-    if draft.kind.is_istio() {
-        return Ok(());
-    }
-    let name = draft.kind.name();
-    let foreign = [
-        ("--istio", draft.release.is_some(), "it is not Istio's"),
-        (
-            "--port",
-            !draft.ports.is_empty(),
-            "it is for all listeners of the Gateway",
-        ),
-        (
-            "--phase",
-            draft.phase.is_some(),
-            "spec.filterOrder of the EnvoyProxy sets the order",
-        ),
-        (
-            "--priority",
-            draft.priority.is_some(),
-            "spec.filterOrder of the EnvoyProxy sets the order",
-        ),
-    ];
-    for (flag, given, reason) in foreign {
-        if given {
-            bail!(Advice::new(
-                format!("{flag} means nothing to {name}: {reason}"),
-                format!("leave {flag} out")
-            ));
-        }
-    }
-    if draft.fail_strategy == FailStrategy::FailReload {
-        let path = draft.kind.failure_path();
-        bail!(Advice::new(
-            format!("{path}: {name} has no FAIL_RELOAD"),
-            "say FAIL_OPEN or FAIL_CLOSE"
-        ));
-    }
-    Ok(())
-}
-
-/// Refuses what the release does not know.
-fn refuse_too_new(draft: &Draft, release: Release) -> Result<()> {
+/// Refuses what the kind or the release of Istio does not support.
+fn refuse_unsupported(draft: &Draft, release: Release) -> Result<()> {
     let first = Release::TRAFFIC_EXTENSION;
-    if release >= first {
-        return Ok(());
-    }
-    if draft.kind == Kind::TrafficExtension {
+    let is_too_old = release < first;
+    if draft.kind == Kind::TrafficExtension && is_too_old {
         bail!(Advice::new(
-            format!("Istio {release} has no TrafficExtension, which came with {first}"),
-            "say --kind WasmPlugin"
+            format!("Istio {release} has no TrafficExtension, Istio {first} introduced it"),
+            "use --kind WasmPlugin"
         ));
     }
-    if draft.fail_strategy == FailStrategy::FailReload {
-        let path = draft.kind.failure_path();
+    if draft.fail_strategy != FailStrategy::FailReload {
+        return Ok(());
+    }
+
+    // FAIL_RELOAD is a field of Istio's kinds only, and older releases ignore it.
+    let path = draft.kind.failure_path();
+    if !draft.kind.is_istio() {
         bail!(Advice::new(
-            format!("{path}: Istio {release} does not act on FAIL_RELOAD, which came with {first}"),
-            "say --fail-strategy FAIL_OPEN"
+            format!("{path}: {} has no FAIL_RELOAD", draft.kind.name()),
+            "use FAIL_OPEN or FAIL_CLOSE"
+        ));
+    }
+    if is_too_old {
+        bail!(Advice::new(
+            format!("{path}: Istio {release} ignores FAIL_RELOAD, Istio {first} introduced it"),
+            "use --fail-strategy FAIL_OPEN"
         ));
     }
     Ok(())
 }
 
-/// All names of the resource, or what is wrong with each, and with the ports.
+/// The names of the resource and of its Secret. The error has every fault of them and of the ports.
 fn names(draft: &Draft) -> Result<(Metadata, Option<ObjectName>)> {
     let mut faults = repeated_ports(&draft.ports);
-    let name = noted(&mut faults, "metadata.name", ObjectName::parse(&draft.name));
-    let namespace = noted(
-        &mut faults,
-        "metadata.namespace",
-        Namespace::parse(&draft.namespace),
-    );
-    let secret = draft
-        .image_pull_secret
-        .as_deref()
-        .map(ObjectName::parse)
-        .transpose();
-    let secret = noted(&mut faults, draft.kind.secret_path(), secret);
-    refuse(draft.kind.into(), faults)?;
-    match (name, namespace, secret) {
-        (Some(name), Some(namespace), Some(secret)) => Ok((Metadata { name, namespace }, secret)),
-        _ => bail!("{} has a name that cannot be read", draft.kind.name()),
-    }
-}
-
-/// What was read, or its fault among the others.
-fn noted<T>(faults: &mut Vec<Fault>, path: &str, parsed: Result<T, String>) -> Option<T> {
-    match parsed {
-        Ok(value) => Some(value),
-        Err(problem) => {
-            faults.push(Fault {
-                path: path.to_owned(),
-                problem,
-            });
-            None
+    let metadata = Metadata::parse(&draft.name, &draft.namespace);
+    let secret = secret(draft.kind, draft.image_pull_secret.as_deref());
+    // All faults are reported at once, so that the user fixes them in one pass.
+    match (metadata, secret) {
+        (Ok(metadata), Ok(secret)) if faults.is_empty() => Ok((metadata, secret)),
+        (metadata, secret) => {
+            faults.extend(metadata.err().into_iter().flatten());
+            faults.extend(secret.err());
+            Err(invalid(draft.kind.into(), faults))
         }
     }
 }
 
-/// The API server takes a list of ports for a map, with the numbers as keys.
+fn secret(kind: Kind, name: Option<&str>) -> Result<Option<ObjectName>, Fault> {
+    name.map(ObjectName::parse)
+        .transpose()
+        .map_err(|problem| Fault {
+            path: kind.secret_path().to_owned(),
+            problem,
+        })
+}
+
+/// A fault for each port that occurs earlier in the list: the API server reads the list as a map with
+/// the ports as keys.
 fn repeated_ports(ports: &[u16]) -> Vec<Fault> {
-    let is_repeated = |(index, port): &(usize, &u16)| ports.iter().take(*index).any(|p| p == *port);
-    let fault = |(index, port)| Fault {
-        path: format!("spec.match[0].ports[{index}]"),
-        problem: format!("{port} is given twice"),
-    };
-    ports
-        .iter()
-        .enumerate()
-        .filter(is_repeated)
-        .map(fault)
-        .collect()
+    let mut seen = BTreeSet::new();
+    let mut faults = Vec::new();
+    for (index, port) in ports.iter().enumerate() {
+        if !seen.insert(port) {
+            faults.push(Fault {
+                path: format!("spec.match[0].ports[{index}]"),
+                problem: format!("{port} is given twice"),
+            });
+        }
+    }
+    faults
 }

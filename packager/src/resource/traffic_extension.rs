@@ -1,6 +1,6 @@
 //! Istio's `TrafficExtension` (`extensions.istio.io/v1alpha1`, Istio API
-//! `extensions/v1alpha1/traffic_extension.proto`): where it runs, and the module in a block of its
-//! own.
+//! `extensions/v1alpha1/traffic_extension.proto`). Unlike in `WasmPlugin`, the fields of the module are in a
+//! block `wasm`.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -8,10 +8,10 @@ use serde_json::Value;
 use super::fields::{FailStrategy, Match, Metadata, Phase, WorkloadSelector, matches, selection};
 use super::{ObjectName, PolicyTarget, Request};
 
-/// The resource.
+/// The resource with the fields that are written.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct TrafficExtension {
+pub(crate) struct TrafficExtension {
     api_version: &'static str,
     kind: &'static str,
     metadata: Metadata,

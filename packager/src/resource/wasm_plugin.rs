@@ -1,5 +1,5 @@
 //! Istio's `WasmPlugin` (`extensions.istio.io/v1alpha1`, Istio API `extensions/v1alpha1/wasm.proto`),
-//! as far as the filter needs it. `verificationKey` is left out: istiod ignores it.
+//! with the fields that the filter needs. istiod ignores `verificationKey`.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -7,10 +7,10 @@ use serde_json::Value;
 use super::fields::{FailStrategy, Match, Metadata, Phase, WorkloadSelector, matches, selection};
 use super::{ObjectName, PolicyTarget, Request};
 
-/// The resource.
+/// The resource with the fields that are written.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct WasmPlugin {
+pub(crate) struct WasmPlugin {
     api_version: &'static str,
     kind: &'static str,
     metadata: Metadata,

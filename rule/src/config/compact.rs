@@ -22,15 +22,17 @@ use alloc::vec::Vec;
 
 use crate::document::Document;
 
-/// The map that a compact table stands for. Its hosts are not validated.
+/// The map for a compact table. The hosts are not validated.
 pub(super) fn read(text: &str) -> Document {
     let mut servers = Vec::new();
     let mut suffix = "";
     for word in text.split_ascii_whitespace() {
+        // A suffix holds until the next one.
         if let Some(new) = word.strip_suffix(':') {
             suffix = new;
             continue;
         }
+        // Any other word is a server. It has no label of its own, so its first host is the label.
         let hosts: Vec<String> = word.split(',').map(|host| whole(host, suffix)).collect();
         let label = hosts.first().cloned().unwrap_or_default();
         let hosts = hosts.into_iter().map(Document::Text).collect();
@@ -39,6 +41,7 @@ pub(super) fn read(text: &str) -> Document {
     Document::Map(servers)
 }
 
+/// The whole name of a host in a compact table.
 fn whole(host: &str, suffix: &str) -> String {
     match host.strip_suffix('.') {
         Some(name) => name.to_owned(),
@@ -67,11 +70,9 @@ pub fn write<'h>(servers: impl IntoIterator<Item = &'h [String]>) -> String {
         let Some(first) = hosts.first() else {
             continue;
         };
-        let cost = |suffix: &&str| {
-            let shared = (suffix.len() + 3) / uses.get(suffix).copied().unwrap_or(1);
-            first.len() - suffix.len() + shared
-        };
-        let suffix = suffixes(first).min_by_key(cost).unwrap_or_default();
+        let suffix = suffixes(first)
+            .min_by_key(|suffix| cost(first, suffix, uses.get(suffix).copied().unwrap_or(1)))
+            .unwrap_or_default();
         let hosts: Vec<String> = hosts.iter().map(|host| relative(host, suffix)).collect();
         groups.entry(suffix).or_default().push(hosts.join(","));
     }
@@ -89,13 +90,20 @@ pub fn write<'h>(servers: impl IntoIterator<Item = &'h [String]>) -> String {
     groups.join(" ")
 }
 
-/// What stands after each dot of a host, and nothing.
+/// The octets that the first host of a server costs under a suffix that `uses` servers share. The suffix itself
+/// costs a colon and two blanks besides its text.
+fn cost(first: &str, suffix: &str, uses: usize) -> usize {
+    first.len() - suffix.len() + (suffix.len() + 3) / uses
+}
+
+/// The part of a host after each of its dots, and the empty suffix.
 fn suffixes(host: &str) -> impl Iterator<Item = &str> {
     host.match_indices('.')
         .filter_map(|(dot, _)| host.get(dot + 1..))
         .chain([""])
 }
 
+/// A host as it is written after a suffix.
 fn relative(host: &str, suffix: &str) -> String {
     if suffix.is_empty() {
         return host.to_owned();

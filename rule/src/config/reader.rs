@@ -1,4 +1,4 @@
-//! From a [`Document`] to a [`Config`], collecting every fault on the way.
+//! Reads a [`Config`] from a [`Document`] and collects every fault.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -65,12 +65,21 @@ pub(super) fn words(key: &str) -> Vec<&'static str> {
     }
 }
 
+/// The value of a key. As in Kubernetes, an explicit null is a field that is not set.
+fn field<'d>(entries: &'d [(String, Document)], key: &str) -> Option<&'d Document> {
+    entries
+        .iter()
+        .find(|(name, _)| name == key)
+        .map(|(_, value)| value)
+        .filter(|value| **value != Document::Null)
+}
+
 fn names<T>(choices: &[(&'static str, T)]) -> Vec<&'static str> {
     choices.iter().map(|(name, _)| *name).collect()
 }
 
-/// Reads what is right, with the default in place of what is wrong. The result counts only when
-/// `faults` stays empty.
+/// Reads the fields of a document. A wrong field gets its default and adds a fault, so the result counts only if
+/// there is no fault.
 struct Reader {
     faults: Vec<Fault>,
 }
@@ -86,29 +95,25 @@ impl Reader {
             }
         };
         self.top_level_keys(entries);
-        // As in Kubernetes, an explicit null is a field that is not set.
-        let field = |key| {
-            let mut values = entries.iter().filter(|(name, _)| name == key);
-            values
-                .next()
-                .map(|(_, value)| value)
-                .filter(|value| **value != Document::Null)
-        };
+        // Clients coalesce connections in HTTP/2 and HTTP/3, so these are the default protocols.
         Config {
-            rule: self.rule(field(RULE), field(SERVERS)),
-            action: field(ACTION).map_or(Action::Enforce, |value| self.action(ACTION, value)),
-            hosts: field(HOSTS).map_or_else(HostTable::default, |value| self.hosts(value)),
-            protocols: field(PROTOCOLS).map_or_else(
+            rule: self.rule(field(entries, RULE), field(entries, SERVERS)),
+            action: field(entries, ACTION)
+                .map_or(Action::Enforce, |value| self.action(ACTION, value)),
+            hosts: field(entries, HOSTS).map_or_else(HostTable::default, |value| self.hosts(value)),
+            protocols: field(entries, PROTOCOLS).map_or_else(
                 || vec![Protocol::Http2, Protocol::Http3],
                 |value| self.protocols(value),
             ),
-            grpc: self.treatment(GRPC, field(GRPC)),
-            missing_sni: self.treatment(MISSING_SNI, field(MISSING_SNI)),
-            unlisted_sni: self.treatment(UNLISTED_SNI, field(UNLISTED_SNI)),
-            trusted_sni: field(TRUSTED_SNI).map_or_else(Vec::new, |value| self.trusted_sni(value)),
+            grpc: self.treatment(GRPC, field(entries, GRPC)),
+            missing_sni: self.treatment(MISSING_SNI, field(entries, MISSING_SNI)),
+            unlisted_sni: self.treatment(UNLISTED_SNI, field(entries, UNLISTED_SNI)),
+            trusted_sni: field(entries, TRUSTED_SNI)
+                .map_or_else(Vec::new, |value| self.trusted_sni(value)),
         }
     }
 
+    /// Reports unknown and repeated keys. The entries are sorted, so repeated keys are neighbours.
     fn top_level_keys(&mut self, entries: &[(String, Document)]) {
         let mut previous = None;
         for (key, _) in entries {
@@ -127,6 +132,7 @@ impl Reader {
     fn rule(&mut self, name: Option<&Document>, servers: Option<&Document>) -> Rule {
         let is_exact = name.is_some_and(|value| self.is_exact(value));
         let servers = servers.map(|value| self.servers(value));
+        // A table that nothing reads is probably a mistake, so it is a fault.
         match (is_exact, servers) {
             (true, None) => Rule::Exact,
             (true, Some(servers)) => {
@@ -145,7 +151,7 @@ impl Reader {
             Document::Text(text) => text.as_str(),
             _ => "",
         };
-        // The other two were values before the first release.
+        // These two were values in development versions, so their messages explain the change.
         let expected = match name {
             EXACT => return true,
             "servers" => {
@@ -161,11 +167,13 @@ impl Reader {
     }
 
     fn servers(&mut self, value: &Document) -> Servers {
+        // The compact form of the table is a text. It stands for a map.
         if let Document::Text(text) = value {
             return self.servers(&compact::read(text));
         }
         let mut servers = Servers::default();
         let mut previous = None;
+        // The entries are sorted by their labels, so a repeated label follows the first one.
         for (label, hosts) in self.map(SERVERS, value) {
             let path = format!("{SERVERS}[{label:?}]");
             if previous == Some(label) {
@@ -180,6 +188,7 @@ impl Reader {
     fn server(&mut self, servers: &mut Servers, label: &str, path: &str, hosts: &Document) {
         let server = servers.add(label);
         let hosts_of_server = self.list(path, hosts);
+        // `list` reports a value of another type, so only a real empty list is left.
         if let (Document::List(_), []) = (hosts, hosts_of_server) {
             self.fault(path, "expected at least one host".into());
         }
@@ -191,6 +200,7 @@ impl Reader {
             let Some(pattern) = self.pattern(&path, text, istio_pattern(text)) else {
                 continue;
             };
+            // Envoy picks one filter chain for a host, so no other server can have the same pattern.
             if let Err(owner) = servers.assign(pattern, server) {
                 let owner = servers.label(owner).unwrap_or_default();
                 let problem =
@@ -210,11 +220,13 @@ impl Reader {
             let Some(pattern) = self.pattern(&path, key, pattern) else {
                 continue;
             };
+            // Two keys may be the same host: case and a trailing dot do not count.
             if table.get(&pattern).is_some() {
-                let same = |(key, _): &&(String, _)| {
-                    HostPattern::try_from(key.as_str()).as_ref() == Ok(&pattern)
-                };
-                let first = entries.iter().find(same).map_or("", |(key, _)| key);
+                let first = entries
+                    .iter()
+                    .map(|(key, _)| key.as_str())
+                    .find(|key| HostPattern::try_from(*key).as_ref() == Ok(&pattern))
+                    .unwrap_or_default();
                 self.fault(&path, format!("the same host as {HOSTS}[{first:?}]"));
             }
             table.insert(pattern, action);
@@ -223,12 +235,12 @@ impl Reader {
     }
 
     fn protocols(&mut self, value: &Document) -> Vec<Protocol> {
-        let items = self.list(PROTOCOLS, value).iter().enumerate();
-        items
-            .filter_map(|(index, item)| {
-                self.choice(&format!("{PROTOCOLS}[{index}]"), item, &PROTOCOL_NAMES)
-            })
-            .collect()
+        let mut protocols = Vec::new();
+        for (index, item) in self.list(PROTOCOLS, value).iter().enumerate() {
+            let path = format!("{PROTOCOLS}[{index}]");
+            protocols.extend(self.choice(&path, item, &PROTOCOL_NAMES));
+        }
+        protocols
     }
 
     fn trusted_sni(&mut self, value: &Document) -> Vec<HostPattern> {
@@ -249,7 +261,7 @@ impl Reader {
             .unwrap_or(Treatment::Pass)
     }
 
-    /// kubectl reads YAML 1.1, where an unquoted `off` is a boolean before anyone else sees it.
+    /// Reads an action. kubectl reads YAML 1.1, where `on` and `off` without quotes are booleans.
     fn action(&mut self, path: &str, value: &Document) -> Action {
         match value {
             Document::Bool(false) => Action::Off,
@@ -269,6 +281,7 @@ impl Reader {
         {
             return Some(*choice);
         }
+        // A value of another type gets the same message as an unknown word.
         let expected = format!("one of {}", names(choices).join(", "));
         self.expected(path, &expected, value);
         None
@@ -310,6 +323,7 @@ impl Reader {
     }
 
     fn expected(&mut self, path: &str, expected: &str, found: &Document) {
+        // Only a text is short enough to quote in full.
         let problem = match found {
             Document::Text(text) => format!("expected {expected}, found {text:?}"),
             other => format!("expected {expected}, found {}", other.kind()),

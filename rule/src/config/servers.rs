@@ -18,7 +18,7 @@ pub struct Servers {
     overlaps: usize,
 }
 
-/// One of [`Servers`].
+/// The index of one of [`Servers`], in the order of their labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ServerIndex(usize);
 
@@ -72,12 +72,13 @@ impl Servers {
         ServerIndex(self.labels.len() - 1)
     }
 
-    /// Gives a pattern to a server. The error is the server that has it already.
+    /// Adds a pattern to a server. The error is another server that has the pattern already.
     pub(super) fn assign(
         &mut self,
         pattern: HostPattern,
         server: ServerIndex,
     ) -> Result<(), ServerIndex> {
+        // The same pattern twice in one server has no effect.
         match self.table.get(&pattern) {
             Some(owner) if *owner != server => Err(*owner),
             _ => {
@@ -87,8 +88,9 @@ impl Servers {
         }
     }
 
-    /// Finds the overlaps, once every pattern has its server.
+    /// Finds the overlaps. Call this after every pattern has its server.
     pub(super) fn finish(mut self) -> Self {
+        // A wider pattern of the same server is harmless: both lead to one filter chain.
         for (pattern, server) in self.table.iter() {
             if self.table.covering(&pattern).any(|wider| wider != server) {
                 self.contested.insert(pattern, *server);

@@ -1,12 +1,12 @@
-//! Hosts as the names of a certificate cover them (RFC 9525 §6.3): a wildcard is the whole first
-//! label and stands for exactly one, where [`HostPattern`] otherwise means any number.
+//! Hosts as the names of a certificate cover them (RFC 9525 §6.3). Here a wildcard covers exactly one label. In
+//! every other use of [`HostPattern`] it covers any number of labels.
 
 use alloc::vec::Vec;
 
 use super::{HashMap, Host, HostPattern, Name};
 
 impl Host<'_> {
-    /// What follows the first label.
+    /// The name after the first label; `None` without a dot.
     fn parent(self) -> Option<Self> {
         let dot = self.0.iter().position(|byte| *byte == b'.')?;
         self.0.get(dot + 1..).map(Self)
@@ -14,7 +14,7 @@ impl Host<'_> {
 }
 
 impl HostPattern {
-    /// Whether a certificate with this name is good for a host. No client takes a lone `*`.
+    /// Whether a certificate with this name is valid for a host. No client accepts the name `*`.
     #[must_use]
     pub fn certifies(&self, host: Host<'_>) -> bool {
         match self {
@@ -24,7 +24,7 @@ impl HostPattern {
         }
     }
 
-    /// Whether a certificate with a name is good for some host of this pattern.
+    /// Whether a certificate with a name is valid for some host of this pattern.
     #[must_use]
     pub fn is_certified_by(&self, name: &Self) -> bool {
         match (self, name) {
@@ -32,6 +32,7 @@ impl HostPattern {
             (Self::Any, _) => true,
             (Self::Exact(own), _) => name.certifies(own.host()),
             (Self::Suffix(_), Self::Exact(name)) => self.covers(name.host()),
+            // Both wildcards cover a host if the hosts of the name are hosts of the pattern.
             (Self::Suffix(suffix), Self::Suffix(parent)) => {
                 suffix == parent || self.covers(parent.host())
             }
@@ -39,7 +40,7 @@ impl HostPattern {
     }
 }
 
-/// Values by hosts, to be found by a name of a certificate.
+/// Values by hosts, found by a name of a certificate.
 #[derive(Clone, Debug)]
 pub struct CertifiedHosts<V> {
     exact: HashMap<Name, Vec<V>>,
@@ -56,18 +57,19 @@ impl<V> Default for CertifiedHosts<V> {
 }
 
 impl<V: Copy> CertifiedHosts<V> {
-    /// Adds a host. A wildcard is none, and is left out.
+    /// Adds a host. Wildcards are ignored.
     pub fn insert(&mut self, host: &HostPattern, value: V) {
         let HostPattern::Exact(name) = host else {
             return;
         };
+        // A wildcard name of a certificate finds all hosts with its parent.
         if let Some(parent) = name.host().parent() {
             self.by_parent.entry(parent.into()).or_default().push(value);
         }
         self.exact.entry(name.clone()).or_default().push(value);
     }
 
-    /// The values of the hosts that a name of a certificate is good for.
+    /// The values of the hosts that a name of a certificate is valid for.
     #[must_use]
     pub fn certified_by(&self, name: &HostPattern) -> &[V] {
         let found = match name {

@@ -1,18 +1,18 @@
-//! Hosts as Istio compares them where it attaches routes to servers: letter by letter, case
-//! included, and a wildcard as a suffix of the text (Istio `pkg/config/host/name.go`). Only what
-//! comes of it, the domains and server names, is compared by Envoy as [`Host`](super::Host) is.
+//! Hosts as Istio compares them when it attaches routes to servers: case counts, and a wildcard is a suffix of
+//! the text (Istio `pkg/config/host/name.go`). Envoy compares the resulting domains and server names like
+//! [`Host`](super::Host).
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::HashMap;
 
-/// A host or a wildcard as it is written in a resource.
+/// A host or a wildcard as a resource has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IstioHost<'a>(pub &'a str);
 
 impl<'a> IstioHost<'a> {
-    /// What follows the `*`; `None` for a single host.
+    /// The text after the `*`; `None` for a single host.
     fn suffix(self) -> Option<&'a str> {
         self.0.strip_prefix('*')
     }
@@ -23,7 +23,7 @@ impl<'a> IstioHost<'a> {
         self.suffix().is_some()
     }
 
-    /// Whether every name of this one is a name of `other` (Istio `Name.SubsetOf`).
+    /// Whether `other` covers every name of this host (Istio `Name.SubsetOf`).
     #[must_use]
     pub fn is_subset_of(self, other: Self) -> bool {
         match (self.suffix(), other.suffix()) {
@@ -40,7 +40,7 @@ impl<'a> IstioHost<'a> {
         self.is_subset_of(other) || other.is_subset_of(self)
     }
 
-    /// The smaller of the two where they overlap (Istio `Names.Intersection`).
+    /// The smaller of the two hosts if they overlap (Istio `Names.Intersection`).
     #[must_use]
     pub fn intersection(self, other: Self) -> Option<Self> {
         if self.is_subset_of(other) {
@@ -49,74 +49,92 @@ impl<'a> IstioHost<'a> {
         other.is_subset_of(self).then_some(other)
     }
 
-    /// The suffixes of wildcards that cover this one, the longest first: each that begins with a
-    /// dot, and the empty one of `*`.
-    fn covering(self) -> impl Iterator<Item = &'a str> {
+    /// The suffixes of the wildcards that cover this host, the longest first: each begins with a dot. The
+    /// last one is empty, for `*`.
+    fn covering_suffixes(self) -> impl Iterator<Item = &'a str> {
         let text = self.suffix().unwrap_or(self.0);
-        let dots = text.match_indices('.').filter_map(|(at, _)| text.get(at..));
-        dots.chain(core::iter::once(""))
+        text.match_indices('.')
+            .filter_map(|(dot, _)| text.get(dot..))
+            .chain(core::iter::once(""))
     }
 }
 
-/// Values by hosts, to be found by any host that overlaps. A look-up costs the labels of the host and
-/// what it finds, however many hosts there are.
+/// Values by hosts, found by any host that overlaps. The cost of a look-up depends on the labels of the host
+/// and on the number of results, not on the number of hosts.
 #[derive(Clone, Debug)]
 pub struct IstioHosts<V> {
     entries: Vec<(Box<str>, V)>,
-    /// The entries that are one text.
-    same: HashMap<Box<str>, Vec<usize>>,
-    /// The wildcards, by what follows the `*`.
-    wildcards: HashMap<Box<str>, Vec<usize>>,
-    /// The entries that the wildcard with a suffix covers, itself included.
-    below: HashMap<Box<str>, Vec<usize>>,
+    /// The entries with the same text.
+    same: HashMap<Box<str>, Vec<EntryIndex>>,
+    /// The wildcards, by the text after the `*`.
+    wildcards: HashMap<Box<str>, Vec<EntryIndex>>,
+    /// The entries that the wildcard with a suffix covers, including itself.
+    below: HashMap<Box<str>, Vec<EntryIndex>>,
 }
+
+/// The index of an entry of [`IstioHosts`].
+#[derive(Clone, Copy, Debug)]
+struct EntryIndex(usize);
 
 impl<V> Default for IstioHosts<V> {
     fn default() -> Self {
-        let (same, wildcards, below) = (HashMap::default(), HashMap::default(), HashMap::default());
         Self {
             entries: Vec::new(),
-            same,
-            wildcards,
-            below,
+            same: HashMap::default(),
+            wildcards: HashMap::default(),
+            below: HashMap::default(),
         }
     }
 }
 
 impl<V> IstioHosts<V> {
-    /// Adds a host, which may be there already.
+    /// Adds a host. A host may have several values.
     pub fn insert(&mut self, host: &str, value: V) {
-        let entry = self.entries.len();
+        let entry = EntryIndex(self.entries.len());
         self.entries.push((host.into(), value));
         self.same.entry_ref(host).or_default().push(entry);
         if let Some(suffix) = IstioHost(host).suffix() {
             self.wildcards.entry_ref(suffix).or_default().push(entry);
         }
-        for suffix in IstioHost(host).covering() {
+        // A look-up by a wildcard then finds all hosts below it at once.
+        for suffix in IstioHost(host).covering_suffixes() {
             self.below.entry_ref(suffix).or_default().push(entry);
         }
     }
 
-    /// The entries that overlap with a host, each with the smaller of the two hosts.
+    /// The entries that overlap with a host, each with the smaller of the two hosts: the entry itself if the
+    /// host covers it, else the host.
     pub fn intersections<'s>(
         &'s self,
         host: IstioHost<'s>,
     ) -> impl Iterator<Item = (&'s str, &'s V)> {
-        let own = host.suffix();
-        let smaller = match own {
+        self.entries_within(host)
+            .map(|(text, value)| (&**text, value))
+            .chain(
+                self.wider_entries(host)
+                    .map(move |(_, value)| (host.0, value)),
+            )
+    }
+
+    /// The entries that the host covers, or that are the same.
+    fn entries_within(&self, host: IstioHost<'_>) -> impl Iterator<Item = &(Box<str>, V)> {
+        match host.suffix() {
             None => self.same.get(host.0),
             Some(suffix) => self.below.get(suffix),
-        };
-        let wider = host.covering().filter(move |suffix| Some(*suffix) != own);
-        let wider = wider
+        }
+        .into_iter()
+        .flatten()
+        .filter_map(|index| self.entries.get(index.0))
+    }
+
+    /// The wildcards that cover the host and are not the same.
+    fn wider_entries<'s>(&'s self, host: IstioHost<'s>) -> impl Iterator<Item = &'s (Box<str>, V)> {
+        let own = host.suffix();
+        host.covering_suffixes()
+            .filter(move |suffix| Some(*suffix) != own)
             .filter_map(|suffix| self.wildcards.get(suffix))
-            .flatten();
-        let entry = |at: &usize| self.entries.get(*at);
-        let smaller = smaller.into_iter().flatten().filter_map(entry);
-        let wider = wider.filter_map(entry);
-        smaller
-            .map(|(text, value)| (&**text, value))
-            .chain(wider.map(move |(_, v)| (host.0, v)))
+            .flatten()
+            .filter_map(|index| self.entries.get(index.0))
     }
 }
 

@@ -15,7 +15,7 @@ pub struct Name(Box<str>);
 /// The hosts that one entry of a configuration stands for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum HostPattern {
-    /// One host.
+    /// A single host.
     Exact(Name),
     /// `*.suffix`: any number of labels in front of the suffix, never the suffix itself.
     Suffix(Name),
@@ -23,18 +23,18 @@ pub enum HostPattern {
     Any,
 }
 
-/// Why a text is no [`HostPattern`].
+/// Why a text is not a [`HostPattern`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PatternError {
-    /// It is empty.
+    /// The text is empty.
     Empty,
-    /// It has a `*` elsewhere than as its whole first label.
+    /// The text has a `*` that is not its whole first label.
     PartialWildcard,
-    /// It names a port.
+    /// The text has a port.
     Port,
-    /// It has letters outside ASCII.
+    /// The text has letters outside ASCII.
     NotAscii,
-    /// It is not a host for another reason.
+    /// The text is not a host for another reason.
     NotAHost,
 }
 
@@ -61,6 +61,7 @@ impl Name {
         if text.contains('*') {
             return Err(PatternError::PartialWildcard);
         }
+        // A port is a frequent mistake and gets a message of its own.
         if let Some((name, port)) = text.split_once(':') {
             let is_port = port.bytes().all(|byte| byte.is_ascii_digit());
             let is_name = Self::parse(name).is_ok();
@@ -70,6 +71,7 @@ impl Name {
                 PatternError::NotAHost
             });
         }
+        // A trailing dot marks an absolute name (RFC 1034 §3.1) and is not part of the comparison.
         let name = text.strip_suffix('.').unwrap_or(text);
         if !name.split('.').all(is_label) {
             return Err(PatternError::NotAHost);
@@ -87,13 +89,18 @@ fn is_label(label: &str) -> bool {
 
 impl From<Host<'_>> for Name {
     fn from(host: Host<'_>) -> Self {
-        let lower = host.0.iter().map(u8::to_ascii_lowercase);
-        Self(lower.map(char::from).collect())
+        Self(
+            host.0
+                .iter()
+                .map(u8::to_ascii_lowercase)
+                .map(char::from)
+                .collect(),
+        )
     }
 }
 
 impl Hash for Name {
-    /// The hash of its [`Host`], so that a table finds it by one.
+    /// The hash of the [`Host`], so that a table with names finds the host of a request.
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.host().hash(state);
     }
@@ -126,6 +133,7 @@ impl TryFrom<&str> for HostPattern {
         if text == "*" {
             return Ok(Self::Any);
         }
+        // A wildcard elsewhere than at the beginning is an error of `Name::parse`.
         match text.strip_prefix("*.") {
             Some("") => Err(PatternError::PartialWildcard),
             Some(suffix) => Name::parse(suffix).map(Self::Suffix),
@@ -135,11 +143,12 @@ impl TryFrom<&str> for HostPattern {
 }
 
 /// Reads a host as Istio writes it in `Gateway.spec.servers[].hosts`: `host` or `namespace/host`.
-/// The namespace says who may attach routes, not which names the server answers to.
+/// The namespace limits which routes may attach. It does not limit the names of the server.
 ///
 /// # Errors
-/// What follows the namespace is no pattern.
+/// The text after the namespace is not a pattern.
 pub fn istio_pattern(text: &str) -> Result<HostPattern, PatternError> {
+    // Istio rejects an empty namespace.
     let host = match text.split_once('/') {
         Some(("", _)) => return Err(PatternError::NotAHost),
         Some((_namespace, host)) => host,

@@ -1,4 +1,4 @@
-//! Values by host patterns.
+//! A table of values by host patterns.
 
 use super::{HashMap, Host, HostPattern, Name};
 
@@ -30,6 +30,7 @@ impl<V> HostTable<V> {
         match pattern {
             HostPattern::Exact(name) => self.exact.insert(name, value),
             HostPattern::Suffix(name) => {
+                // A look-up never hashes a suffix that is longer than every pattern.
                 self.longest_suffix = self.longest_suffix.max(name.len());
                 self.suffix.insert(name, value)
             }
@@ -37,7 +38,7 @@ impl<V> HostTable<V> {
         }
     }
 
-    /// The value of just this pattern.
+    /// The value of exactly this pattern.
     #[must_use]
     pub fn get(&self, pattern: &HostPattern) -> Option<&V> {
         match pattern {
@@ -51,6 +52,7 @@ impl<V> HostTable<V> {
     /// suffix, else `*`.
     #[must_use]
     pub fn best(&self, host: Host<'_>) -> Option<&V> {
+        // Envoy prefers an exact name to every wildcard, for filter chains and virtual hosts.
         self.exact
             .get(&host)
             .or_else(|| self.wildcards(host).next())
@@ -64,7 +66,7 @@ impl<V> HostTable<V> {
     }
 
     /// The values of the wildcards that cover every host of a pattern, without its own: for
-    /// `a.b.com`, those of `*.b.com`, `*.com` and `*`.
+    /// `a.b.com`, the values of `*.b.com`, `*.com` and `*`.
     pub fn covering(&self, pattern: &HostPattern) -> impl Iterator<Item = &V> {
         let name = match pattern {
             HostPattern::Exact(name) | HostPattern::Suffix(name) => Some(name),
@@ -76,16 +78,15 @@ impl<V> HostTable<V> {
 
     /// The patterns with their values, in no order.
     pub fn iter(&self) -> impl Iterator<Item = (HostPattern, &V)> {
-        let exact = self
-            .exact
+        self.exact
             .iter()
-            .map(|(name, value)| (HostPattern::Exact(name.clone()), value));
-        let suffix = self
-            .suffix
-            .iter()
-            .map(|(name, value)| (HostPattern::Suffix(name.clone()), value));
-        let any = self.any.iter().map(|value| (HostPattern::Any, value));
-        exact.chain(suffix).chain(any)
+            .map(|(name, value)| (HostPattern::Exact(name.clone()), value))
+            .chain(
+                self.suffix
+                    .iter()
+                    .map(|(name, value)| (HostPattern::Suffix(name.clone()), value)),
+            )
+            .chain(self.any.iter().map(|value| (HostPattern::Any, value)))
     }
 }
 

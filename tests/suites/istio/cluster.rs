@@ -189,7 +189,7 @@ fn the_audit_may_read_what_it_needs() {
     let (found, run) = codes(&kubeconfig, &[]);
     assert_eq!(found, ["SG104", "SG104", "SG203"]);
     assert!(
-        run.talk.starts_with("note: certificates are guessed"),
+        run.talk.starts_with("note: certificates are assumed"),
         "{}",
         run.talk
     );
@@ -207,7 +207,7 @@ fn what_may_not_be_read_is_told() {
     let (codes_found, run_of_reader) = codes(&reader, &[]);
     assert_eq!(codes_found, ["SG104", "SG104", "SG203"]);
     assert_eq!(run_of_reader.status, 0, "{run_of_reader:?}");
-    let told = "note: certificates are guessed from the names of Secrets: secrets is forbidden: User \
+    let told = "note: certificates are assumed from the names of Secrets: secrets is forbidden: User \
                 \"reader\" cannot list resource \"secrets\" in API group \"\" at the cluster scope\n";
     assert_eq!(run_of_reader.talk, told);
 
@@ -236,10 +236,10 @@ fn a_namespace_is_read_alone() {
     assert_eq!(found, ["SG101", "SG101", "SG203"]);
     assert_eq!(told.talk.lines().count(), 4, "{}", told.talk);
     let notes = [
-        "what other namespaces than istio-system add to these gateways is left out",
-        "what the Gateway API adds is left out: gatewayclasses",
-        "what Ingresses add is left out: ingressclasses",
-        "selectors of namespaces select none: namespaces is forbidden",
+        "only resources in these namespaces are considered: istio-system",
+        "resources of the Gateway API are ignored: gatewayclasses",
+        "Ingresses are ignored: ingressclasses",
+        "selectors of namespaces match no namespace: namespaces is forbidden",
     ];
     for note in notes {
         assert!(

@@ -368,8 +368,7 @@ fn client_certificates() {
             "{}",
             refused.talk
         );
-        let said =
-            "with SNI b.example.com: the server demands a client certificate\nhint: give one";
+        let said = "with SNI b.example.com: the server requires a client certificate\nhint: give a certificate";
         assert!(refused.talk.contains(said), "{}", refused.talk);
     }
     let pair = &gateways.certificate;
@@ -413,7 +412,7 @@ fn client_certificates() {
     );
     assert_eq!(run.status, 2);
     assert!(
-        run.talk.contains("no private key in it\nhint: "),
+        run.talk.contains("the file has no private key\nhint: "),
         "{}",
         run.talk
     );
@@ -470,7 +469,7 @@ fn usage() {
         ),
         (
             &["--connect", "h:1", "--sni", "127.0.0.1", "--authority", B],
-            "names no addresses",
+            "cannot be an address",
         ),
         (
             &["--connect", "h:1", "--sni", A, "--authority", "a b"],
@@ -492,7 +491,7 @@ fn usage() {
                 "--path",
                 "x",
             ],
-            "begins with /",
+            "that begins with /",
         ),
         (
             &[
@@ -505,7 +504,7 @@ fn usage() {
                 "--method",
                 "CONNECT",
             ],
-            "asks for no path",
+            "a method other than CONNECT",
         ),
         (
             &[

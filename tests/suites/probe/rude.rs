@@ -46,7 +46,7 @@ fn check(manner: Manner, status: u8, out: &str, talk: &str) {
 #[test]
 fn none_hangs_or_passes() {
     let connecting = "error: connecting to 127.0.0.1:";
-    let asking = "error: asking for b.example.com on the reused connection: ";
+    let asking = "error: requesting b.example.com on the reused connection: ";
     let unknown = "b.example.com  yes      unknown  unknown  unknown\n";
     let reset = "b.example.com  yes      reset   reset  reset\n";
     for (manner, status, out, talk) in [
@@ -54,13 +54,13 @@ fn none_hangs_or_passes() {
             Manner::Silent,
             2,
             "",
-            "with SNI a.example.com: no answer within 1 s\nhint: raise --timeout",
+            "with SNI a.example.com: no answer within 1 s\nhint: increase --timeout",
         ),
         (
             Manner::Garbage,
             2,
             "",
-            "with SNI a.example.com: the server does not speak TLS\n",
+            "with SNI a.example.com: the server does not use TLS on this port\n",
         ),
         (Manner::Silent, 2, "", connecting),
         (
@@ -73,7 +73,7 @@ fn none_hangs_or_passes() {
             Manner::GarbageInside,
             2,
             unknown,
-            &format!("{asking}the server breaks HTTP/2: "),
+            &format!("{asking}the server violates HTTP/2: "),
         ),
         (Manner::Closing, 1, reset, ""),
         (Manner::Resetting, 1, reset, ""),

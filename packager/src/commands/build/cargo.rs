@@ -15,11 +15,12 @@ use crate::console::Console;
 
 const TARGET: &str = "wasm32-wasip1";
 
-/// Compiles the filter of the checkout that this runs in. Cargo talks to the terminal itself.
+/// Compiles the filter of the checkout in the current folder. Cargo writes its messages to stderr itself.
 pub(super) fn compile(console: &mut Console<'_>) -> Result<Vec<u8>> {
     let workspace = workspace()?;
     require_target(&workspace)?;
-    console.say(format_args!("compiling the filter for {TARGET}"));
+    console.message(format_args!("compiling the filter for {TARGET}"));
+    // The messages in JSON name the file of the module, wherever the target folder is.
     let output = Command::new(cargo())
         .args([
             "build",
@@ -42,7 +43,7 @@ pub(super) fn compile(console: &mut Console<'_>) -> Result<Vec<u8>> {
         .output()
         .context("running cargo")?;
     if !output.status.success() {
-        bail!("cargo could not build the filter, {}", output.status);
+        bail!("building the filter: cargo failed, {}", output.status);
     }
     files::read(&module_path(&output.stdout)?)
 }
@@ -51,7 +52,7 @@ fn cargo() -> OsString {
     env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }
 
-/// The folder of the checkout.
+/// The root of the checkout.
 fn workspace() -> Result<PathBuf> {
     let arguments = ["locate-project", "--workspace", "--message-format", "plain"];
     let output = Command::new(cargo())
@@ -67,8 +68,8 @@ fn workspace() -> Result<PathBuf> {
     match manifest.parent() {
         Some(folder) if folder.join("filter/Cargo.toml").is_file() => Ok(folder.to_owned()),
         _ => bail!(Advice::new(
-            "building the filter: this folder is in no checkout of sni-guard",
-            "run it in a checkout, or give a built module with --module where a command has it"
+            "building the filter: the current folder is not in a checkout of sni-guard",
+            "run the command in a checkout, or give a built module with --module if the command has it"
         )),
     }
 }
@@ -84,30 +85,31 @@ fn require_target(workspace: &Path) -> Result<()> {
     ))
 }
 
-/// Flags that keep the folders of this machine out of the module: without them it would have other
-/// octets, and so another digest, for everyone.
+/// Flags that remove the folders of this machine from the module. Otherwise the digest of the module would
+/// depend on the machine.
 fn remapped_paths(workspace: &Path) -> Result<String> {
     let mut folders = vec![
         (workspace.to_owned(), "/sni-guard".to_owned()),
         (cargo_home()?, "/cargo".to_owned()),
     ];
-    // Where a registry's sources lie depends on the registry, a mirror for one.
+    // The folder of a dependency depends on the registry: a mirror has another one.
     folders.extend(
         source_folders(workspace)?
             .into_iter()
             .map(|path| (path, "/crates".to_owned())),
     );
-    // With rust-src installed, the standard library's paths are real ones.
+    // With rust-src installed, paths of the standard library are folders of this machine.
     let sysroot = PathBuf::from(rustc(workspace, &["--print", "sysroot"])?);
     folders.push((sysroot.join("lib/rustlib/src/rust"), "/rustc".to_owned()));
-    let flags = folders
+    let flags: Vec<String> = folders
         .iter()
-        .map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display()));
-    Ok(flags.collect::<Vec<_>>().join("\u{1f}"))
+        .map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display()))
+        .collect();
+    // CARGO_ENCODED_RUSTFLAGS separates flags by this character, so that paths may have blanks.
+    Ok(flags.join("\u{1f}"))
 }
 
-/// The folders that hold the sources of dependencies. They are there afterwards: cargo unpacks what
-/// it tells about.
+/// The folders with the sources of dependencies. `cargo metadata` downloads and unpacks them.
 fn source_folders(workspace: &Path) -> Result<BTreeSet<PathBuf>> {
     let output = Command::new(cargo())
         .args([
@@ -126,17 +128,16 @@ fn source_folders(workspace: &Path) -> Result<BTreeSet<PathBuf>> {
         bail!("cargo metadata: {}", output.status);
     }
     let metadata: Metadata =
-        serde_json::from_slice(&output.stdout).context("reading what cargo metadata says")?;
-    let manifests = metadata
+        serde_json::from_slice(&output.stdout).context("reading the output of cargo metadata")?;
+    Ok(metadata
         .packages
         .iter()
-        .filter(|package| package.source.is_some());
-    Ok(manifests
+        .filter(|package| package.source.is_some())
         .filter_map(|package| Some(package.manifest_path.ancestors().nth(2)?.into()))
         .collect())
 }
 
-/// What cargo metadata says, as far as it matters here.
+/// The output of `cargo metadata`, as far as it is used.
 #[derive(Deserialize)]
 struct Metadata {
     packages: Vec<Package>,
@@ -150,11 +151,10 @@ struct Package {
 }
 
 fn cargo_home() -> Result<PathBuf> {
-    let home = || env::home_dir().map(|home| home.join(".cargo"));
     env::var_os("CARGO_HOME")
         .map(PathBuf::from)
-        .or_else(home)
-        .context("finding cargo's home")
+        .or_else(|| Some(env::home_dir()?.join(".cargo")))
+        .context("finding the home folder of cargo")
 }
 
 fn rustc(workspace: &Path, arguments: &[&str]) -> Result<String> {
@@ -182,7 +182,7 @@ fn first_line(output: &Output) -> String {
         .to_owned()
 }
 
-/// One of cargo's messages, as far as it matters here (cargo book, "External tools").
+/// A message of cargo, as far as it is used (cargo book, "External tools").
 #[derive(Deserialize)]
 struct Message {
     reason: String,
@@ -191,20 +191,21 @@ struct Message {
 }
 
 fn module_path(messages: &[u8]) -> Result<PathBuf> {
-    for line in messages
-        .split(|byte| *byte == b'\n')
-        .filter(|line| !line.is_empty())
-    {
+    for line in messages.split(|byte| *byte == b'\n') {
+        if line.is_empty() {
+            continue;
+        }
         let message: Message =
-            serde_json::from_slice(line).context("reading what cargo says it built")?;
+            serde_json::from_slice(line).context("reading the messages of cargo build")?;
+        // Other messages are about dependencies and build scripts.
         if message.reason == "compiler-artifact"
             && let Some(module) = message
                 .filenames
-                .iter()
+                .into_iter()
                 .find(|path| path.ends_with("filter.wasm"))
         {
-            return Ok(module.clone());
+            return Ok(module);
         }
     }
-    bail!("cargo built no filter.wasm")
+    bail!("cargo did not build filter.wasm")
 }

@@ -16,7 +16,7 @@ pub(super) struct Optimizer {
 }
 
 impl Optimizer {
-    /// Checks that the program runs, before anything is built.
+    /// Finds the program and its version, so that a missing program is reported before the build.
     pub(super) fn find(program: &Path) -> Result<Self> {
         let output = Command::new(program)
             .arg("--version")
@@ -29,13 +29,14 @@ impl Optimizer {
                 )
             })?;
         let text = String::from_utf8_lossy(&output.stdout);
+        // The version is an annotation of the image, without the name of the program.
         let version = text
             .trim()
             .strip_prefix("wasm-opt version ")
             .unwrap_or_else(|| text.trim());
         if !output.status.success() || version.is_empty() {
             bail!(
-                "{} --version tells no version, {}",
+                "{} --version prints no version, {}",
                 program.display(),
                 output.status
             );
@@ -46,12 +47,12 @@ impl Optimizer {
         })
     }
 
-    /// The version of the program: another one makes another module.
+    /// The version of the program. Another version may make other bytes.
     pub(super) fn version(&self) -> &str {
         &self.version
     }
 
-    /// Optimises for speed, with the features that the module declares and no others.
+    /// Optimises the module for speed, with only the features that the module declares.
     pub(super) fn run(&self, wasm: &[u8]) -> Result<Vec<u8>> {
         let folder = tempfile::tempdir().context("making a folder for wasm-opt")?;
         let (input, output) = (
@@ -59,6 +60,7 @@ impl Optimizer {
             folder.path().join("out.wasm"),
         );
         fs::write(&input, wasm).context("writing the module for wasm-opt")?;
+        // By default wasm-opt would enable more features, which Envoy may not support.
         let result = Command::new(&self.program)
             .args([
                 OsStr::new("-O3"),
@@ -72,24 +74,27 @@ impl Optimizer {
         if !result.status.success() {
             let message = String::from_utf8_lossy(&result.stderr);
             bail!(
-                "{} refused the module: {}",
+                "{} does not accept the module: {}",
                 self.program.display(),
                 message.trim()
             );
         }
-        fs::read(&output).context("reading what wasm-opt wrote")
+        fs::read(&output).context("reading the output of wasm-opt")
     }
 }
 
-/// The flags for features as compilers name them. Names that wasm-opt does not share stand for
-/// parts of features that it knows.
+/// The flags of wasm-opt for features as compilers name them. Some names of compilers are parts of a
+/// feature of wasm-opt.
 fn feature_flags(features: &[String]) -> Vec<String> {
-    let names = features.iter().map(|feature| match feature.as_str() {
-        "bulk-memory-opt" => "bulk-memory",
-        "call-indirect-overlong" => "reference-types",
-        "nontrapping-fptoint" => "nontrapping-float-to-int",
-        "simd128" => "simd",
-        other => other,
-    });
-    names.map(|name| format!("--enable-{name}")).collect()
+    features
+        .iter()
+        .map(|feature| match feature.as_str() {
+            "bulk-memory-opt" => "bulk-memory",
+            "call-indirect-overlong" => "reference-types",
+            "nontrapping-fptoint" => "nontrapping-float-to-int",
+            "simd128" => "simd",
+            other => other,
+        })
+        .map(|name| format!("--enable-{name}"))
+        .collect()
 }

@@ -1,4 +1,4 @@
-//! The API server that a kubeconfig names, or that of the cluster that this runs in.
+//! The API server: of a context of the kubeconfig, or of the cluster that the program runs in.
 
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -10,28 +10,29 @@ use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 use tokio::time::timeout;
 
-use super::failure::{Failure, one_line};
+use super::failure::Failure;
+use crate::text::short_line;
 
-/// How long a connection may take to come about.
+/// The limit for opening a connection.
 const CONNECTING: Duration = Duration::from_secs(10);
-/// How long an answer may take, with what is tried again.
+/// The limit for an answer, including retries.
 const ANSWERING: Duration = Duration::from_mins(1);
-/// How long a command for credentials may take: it may ask its user to log in.
+/// The limit for a command for credentials: it may ask the user to log in.
 const LOGGING_IN: Duration = Duration::from_mins(3);
 
-/// An API server.
+/// A connection to an API server.
 pub(super) struct Server {
     pub(super) client: Client,
     pub(super) url: String,
-    /// Where its address and the credentials are from.
+    /// Where the address and the credentials are from, for messages.
     source: String,
 }
 
 impl Server {
-    /// Prepares for the API server of a context, the current one by default. It may be asked for
-    /// nothing yet.
+    /// Prepares a client for the API server of a context, by default the current one. It sends no
+    /// request yet.
     pub(super) async fn connect(context: Option<&str>) -> Result<Self> {
-        // It fails when there is one already, which is as good.
+        // This fails if a provider is installed already, which is fine.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let (mut config, source) = config(context).await?;
         config.connect_timeout = Some(CONNECTING);
@@ -42,38 +43,41 @@ impl Server {
             .to_string()
             .trim_end_matches('/')
             .to_owned();
-        // It runs the command for credentials, where there is one.
+
+        // Making the client runs the command for credentials, which may block for a long time.
         let client = tokio::task::spawn_blocking(move || Client::try_from(config));
-        let failed = |problem: String| {
-            let hint = "see whether kubectl gets them";
-            Advice::new(
-                format!("getting credentials for {url}, by {source}: {problem}"),
-                hint,
-            )
-        };
-        let client = match timeout(LOGGING_IN, client).await {
-            Err(_) => bail!(failed(format!("nothing in {} s", LOGGING_IN.as_secs()))),
-            Ok(Err(error)) => bail!(failed(one_line(&error.to_string()))),
+        let problem = match timeout(LOGGING_IN, client).await {
+            Ok(Ok(Ok(client))) => {
+                return Ok(Self {
+                    client,
+                    url,
+                    source,
+                });
+            }
             Ok(Ok(Err(error))) => match Failure::from(error) {
-                Failure::Other(problem) | Failure::Unreachable(problem) => bail!(failed(problem)),
-                failure => bail!(failed(format!("{failure:?}"))),
+                Failure::Other(problem) | Failure::Unreachable(problem) => problem,
+                failure @ (Failure::Forbidden(_)
+                | Failure::Absent
+                | Failure::Expired
+                | Failure::Unauthorized) => format!("{failure:?}"),
             },
-            Ok(Ok(Ok(client))) => client,
+            Ok(Err(error)) => short_line(&error.to_string()),
+            Err(_) => format!("no result within {} s", LOGGING_IN.as_secs()),
         };
-        Ok(Self {
-            client,
-            url,
-            source,
-        })
+        bail!(Advice::new(
+            format!("getting credentials for {url} from {source}: {problem}"),
+            "check whether kubectl gets credentials"
+        ))
     }
 
-    /// What to say of a step that failed.
+    /// The error of a step that failed.
     pub(super) fn failed(&self, step: &str, failure: Failure) -> anyhow::Error {
-        let (problem, hint) = failure.explain(&self.source);
-        Advice::new(format!("{step} of {}: {problem}", self.url), hint).into()
+        failure
+            .advice(&format!("{step} of {}", self.url), &self.source)
+            .into()
     }
 
-    /// Waits for an answer, not for ever.
+    /// Waits for an answer, but not longer than the limit.
     pub(super) async fn bounded<T>(
         &self,
         request: impl Future<Output = Result<T, kube::Error>>,
@@ -88,39 +92,16 @@ impl Server {
     }
 }
 
-/// What is known of an API server, and by what.
+/// The settings for an API server, and where they are from.
 async fn config(context: Option<&str>) -> Result<(Config, String)> {
     let kubeconfig = match Kubeconfig::read() {
         Ok(kubeconfig) => kubeconfig,
+        // Without a kubeconfig, the program probably runs in a pod.
         Err(error) if is_missing(&error) && context.is_none() => return in_cluster(&error),
         Err(error) => bail!(Advice::new(problem(&error), NAME_ONE)),
     };
-    let known: Vec<&str> = kubeconfig
-        .contexts
-        .iter()
-        .map(|known| known.name.as_str())
-        .collect();
-    let known = if known.is_empty() {
-        "it has none".into()
-    } else {
-        known.join(", ")
-    };
-    let Some(context) = context.or(kubeconfig.current_context.as_deref()) else {
-        let hint = format!("name one with --context: {known}");
-        bail!(Advice::new(
-            "reading the kubeconfig: it has no current context",
-            hint
-        ));
-    };
-    let context = context.to_owned();
-    if !kubeconfig
-        .contexts
-        .iter()
-        .any(|known| known.name == context)
-    {
-        let message = format!("reading the kubeconfig: it has no context {context:?}");
-        bail!(Advice::new(message, format!("its contexts: {known}")));
-    }
+    let context = existing_context(&kubeconfig, context)?;
+
     let has_proxy = has_proxy(&kubeconfig, &context);
     let options = KubeConfigOptions {
         context: Some(context.clone()),
@@ -130,44 +111,79 @@ async fn config(context: Option<&str>) -> Result<(Config, String)> {
     match Config::from_custom_kubeconfig(kubeconfig, &options).await {
         Ok(mut config) => {
             if !has_proxy {
-                // kube looks for the proxy itself in `NO_PROXY`, not for the API server.
-                let proxy = Matcher::from_env().intercept(&config.cluster_url);
-                let found = config.proxy_url.take();
-                config.proxy_url = proxy.map(|proxy| found.unwrap_or_else(|| proxy.uri().clone()));
+                use_proxy_of_environment(&mut config);
             }
             Ok((config, source))
         }
-        Err(error) => {
-            let hint = "kubectl config view --minify shows what the context is";
-            bail!(Advice::new(format!("{}, {source}", problem(&error)), hint))
-        }
+        Err(error) => bail!(Advice::new(
+            format!("{}, {source}", problem(&error)),
+            "kubectl config view --minify prints the context"
+        )),
     }
 }
 
-/// Whether a context says which proxy leads to its cluster.
-fn has_proxy(kubeconfig: &Kubeconfig, context: &str) -> bool {
-    let context = kubeconfig
+/// The context to use. The error lists the contexts that exist.
+fn existing_context(kubeconfig: &Kubeconfig, context: Option<&str>) -> Result<String> {
+    let names: Vec<&str> = kubeconfig
         .contexts
         .iter()
-        .find(|named| named.name == context);
-    let name = context
-        .and_then(|named| named.context.as_ref())
-        .map(|context| &context.cluster);
-    let cluster = kubeconfig
-        .clusters
+        .map(|named| named.name.as_str())
+        .collect();
+    let list = if names.is_empty() {
+        "it has none".into()
+    } else {
+        names.join(", ")
+    };
+    let Some(context) = context.or(kubeconfig.current_context.as_deref()) else {
+        bail!(Advice::new(
+            "reading the kubeconfig: it has no current context",
+            format!("name a context with --context: {list}")
+        ));
+    };
+    if !names.contains(&context) {
+        bail!(Advice::new(
+            format!("reading the kubeconfig: it has no context {context:?}"),
+            format!("its contexts: {list}")
+        ));
+    }
+    Ok(context.to_owned())
+}
+
+/// Sets the proxy as kubectl does. kube checks `NO_PROXY` for the proxy itself, not for the API server.
+fn use_proxy_of_environment(config: &mut Config) {
+    let found = config.proxy_url.take();
+    config.proxy_url = Matcher::from_env()
+        .intercept(&config.cluster_url)
+        .map(|proxy| found.unwrap_or_else(|| proxy.uri().clone()));
+}
+
+/// Whether the cluster of a context has a proxy in the kubeconfig.
+fn has_proxy(kubeconfig: &Kubeconfig, context: &str) -> bool {
+    kubeconfig
+        .contexts
         .iter()
-        .find(|named| Some(&named.name) == name);
-    let cluster = cluster.and_then(|named| named.cluster.as_ref());
-    cluster.is_some_and(|cluster| cluster.proxy_url.is_some())
+        .find(|named| named.name == context)
+        .and_then(|named| named.context.as_ref())
+        .and_then(|context| {
+            kubeconfig
+                .clusters
+                .iter()
+                .find(|named| named.name == context.cluster)
+        })
+        .and_then(|named| named.cluster.as_ref())
+        .is_some_and(|cluster| cluster.proxy_url.is_some())
 }
 
 const NAME_ONE: &str = "name a kubeconfig with the environment variable KUBECONFIG, or give files";
 
-/// What pods are told of their cluster.
+/// The settings that Kubernetes gives to every pod.
 fn in_cluster(missing: &KubeconfigError) -> Result<(Config, String)> {
     if std::env::var_os("KUBERNETES_SERVICE_HOST").is_none() {
         bail!(Advice::new(
-            format!("{}, and this runs in no cluster", problem(missing)),
+            format!(
+                "{}, and the program does not run in a cluster",
+                problem(missing)
+            ),
             NAME_ONE
         ));
     }
@@ -175,8 +191,8 @@ fn in_cluster(missing: &KubeconfigError) -> Result<(Config, String)> {
     match Config::incluster() {
         Ok(config) => Ok((config, source)),
         Err(error) => bail!(Advice::new(
-            format!("reading {source}: {}", one_line(&error.to_string())),
-            "let the pod have the token of its service account (automountServiceAccountToken)"
+            format!("reading {source}: {}", short_line(&error.to_string())),
+            "mount the token of the service account in the pod (automountServiceAccountToken)"
         )),
     }
 }
@@ -191,11 +207,11 @@ fn is_missing(error: &KubeconfigError) -> bool {
 
 fn problem(error: &KubeconfigError) -> String {
     let problem = match error {
-        KubeconfigError::FindPath => "there is no home folder with one".into(),
+        KubeconfigError::FindPath => "there is no home folder".into(),
         KubeconfigError::ReadConfig(error, path) => format!("{}: {error}", path.display()),
-        // The text around the error may be a token.
-        KubeconfigError::Parse(error) => format!("it is no YAML: {}", error.without_snippet()),
+        // The snippet around the error may have a token.
+        KubeconfigError::Parse(error) => format!("it is not YAML: {}", error.without_snippet()),
         other => other.to_string(),
     };
-    format!("reading the kubeconfig: {}", one_line(&problem))
+    format!("reading the kubeconfig: {}", short_line(&problem))
 }

@@ -1,4 +1,4 @@
-//! Which kinds a cluster has, and in which version.
+//! The kinds of resources that a cluster has, and their versions.
 
 use std::collections::HashMap;
 
@@ -12,9 +12,9 @@ use super::kinds::{KINDS, Kind};
 pub(super) struct Served(HashMap<(String, String), String>);
 
 impl Served {
-    /// The version of a kind; `None` where the cluster does not have it.
+    /// The version of a kind; `None` if the cluster does not have the kind.
     pub(super) fn version(&self, kind: &Kind) -> Option<&str> {
-        // The core has no list of versions, and one version.
+        // The core group is not in the list of groups, and has only one version.
         if kind.group.is_empty() {
             return Some("v1");
         }
@@ -23,25 +23,27 @@ impl Served {
     }
 }
 
-/// Asks which of the kinds there are. A kind need not be in every version of its group.
+/// Finds the version of each kind that the cluster has. A version of a group may lack some kinds.
 pub(super) async fn discover(server: &Server) -> Result<Served> {
-    const STEP: &str = "asking which resources there are";
-    let mut versions = HashMap::new();
-    let groups = server.bounded(server.client.list_api_groups()).await;
-    let groups = groups
+    const STEP: &str = "listing the kinds of resources";
+    let groups = server
+        .bounded(server.client.list_api_groups())
+        .await
         .map_err(|failure| server.failed(STEP, failure))?
         .groups;
-    for group in groups
-        .iter()
-        .filter(|group| KINDS.iter().any(|kind| kind.group == group.name))
-    {
-        let preferred = group.preferred_version.iter();
-        for version in preferred.chain(&group.versions) {
+
+    let mut versions = HashMap::new();
+    for group in groups {
+        if !KINDS.iter().any(|kind| kind.group == group.name) {
+            continue;
+        }
+        // The preferred version comes first, so it wins if several versions have a kind.
+        for version in group.preferred_version.iter().chain(&group.versions) {
             let version = &version.group_version;
             let found = server
                 .bounded(server.client.list_api_group_resources(version))
-                .await;
-            let found = found.map_err(|failure| server.failed(STEP, failure))?;
+                .await
+                .map_err(|failure| server.failed(STEP, failure))?;
             let number = version.rsplit('/').next().unwrap_or(version);
             for resource in found.resources {
                 let key = (group.name.clone(), resource.name);

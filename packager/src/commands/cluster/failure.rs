@@ -1,38 +1,41 @@
-//! Why an API server does not answer as asked, and what to do.
+//! Why a request to an API server failed, with a hint.
 
+use gateway::advice::Advice;
 use kube::Error;
 use kube::client::AuthError;
+
+use crate::text::short_line;
 
 /// Why a request failed.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// The user may not do that: what the API server said.
+    /// The user lacks a permission. The text is the message of the API server.
     Forbidden(String),
-    /// There is no such kind of resource, or no more.
+    /// The API server does not have the kind of resource, or no longer.
     Absent,
-    /// The rest of the list is not to be had any more.
+    /// The API server has dropped the state that the rest of a list needs.
     Expired,
-    /// The API server knows no such user, or not any more.
+    /// The API server does not accept the credentials.
     Unauthorized,
-    /// It is not to be reached.
+    /// There is no connection to the API server.
     Unreachable(String),
-    /// Something else.
+    /// Any other failure. The text is its message.
     Other(String),
 }
 
 impl Failure {
-    /// A failure that nobody can do much about.
+    /// A failure without a hint of its own.
     pub(super) fn other(error: &dyn std::error::Error) -> Self {
-        Self::Other(one_line(&error.to_string()))
+        Self::Other(short_line(&error.to_string()))
     }
 
-    /// What is wrong, and what to do. `source` is where the address and the credentials of the API
-    /// server are from.
-    pub(super) fn explain(self, source: &str) -> (String, String) {
-        match self {
+    /// The error of a step, such as `listing pods of https://…`, with a hint. `source` names where the
+    /// address and the credentials of the API server are from.
+    pub(super) fn advice(self, step: &str, source: &str) -> Advice {
+        let (problem, hint) = match self {
             Self::Forbidden(problem) => (problem, "ask for a role that allows it".to_owned()),
             Self::Absent => (
-                "it has none".into(),
+                "the API server has none".into(),
                 "name an API server of Kubernetes".into(),
             ),
             Self::Expired => (
@@ -40,15 +43,16 @@ impl Failure {
                 "try again, or name the namespaces of the gateways with --namespace".into(),
             ),
             Self::Unauthorized => (
-                "it does not accept the credentials (401 Unauthorized)".into(),
-                format!("log in again, as for kubectl; these are those of {source}"),
+                "the API server does not accept the credentials (401 Unauthorized)".into(),
+                format!("log in again, as for kubectl; the credentials are from {source}"),
             ),
             Self::Unreachable(problem) => (
                 problem,
-                format!("see whether kubectl reaches it with {source}"),
+                format!("check whether kubectl reaches it with {source}"),
             ),
-            Self::Other(problem) => (problem, "see what kubectl says to the same".into()),
-        }
+            Self::Other(problem) => (problem, "try the same with kubectl".into()),
+        };
+        Advice::new(format!("{step}: {problem}"), hint)
     }
 }
 
@@ -57,10 +61,15 @@ impl From<Error> for Failure {
         match error {
             Error::Api(status) => match status.code {
                 401 => Self::Unauthorized,
-                403 => Self::Forbidden(one_line(&status.message)),
+                // The message has the verb, the kind and the user, as kubectl prints it.
+                403 => Self::Forbidden(short_line(&status.message)),
                 404 => Self::Absent,
+                // Expired continue tokens get 410 Gone.
                 410 => Self::Expired,
-                code => Self::Other(format!("it answers {code}: {}", one_line(&status.message))),
+                code => Self::Other(format!(
+                    "the API server answers {code}: {}",
+                    short_line(&status.message)
+                )),
             },
             Error::Auth(error) => Self::Other(credentials(&error)),
             Error::Service(error) => Self::Unreachable(root(&*error)),
@@ -70,39 +79,30 @@ impl From<Error> for Failure {
     }
 }
 
-/// Why there are no credentials. What a command printed may be some, and is not repeated.
-pub(super) fn credentials(error: &AuthError) -> String {
+/// Why there are no credentials. The output of a command is not repeated: it may be credentials.
+fn credentials(error: &AuthError) -> String {
     match error {
         AuthError::AuthExecRun { cmd, out } => {
-            let said = String::from_utf8_lossy(&out.stderr);
+            let stderr = String::from_utf8_lossy(&out.stderr);
             format!(
                 "the command for credentials, {cmd}, failed: {}",
-                one_line(said.trim())
+                short_line(&stderr)
             )
         }
+        // The library's error quotes the output, which may be a token.
         AuthError::AuthExecParse(_) => {
-            "the command for credentials printed something else".to_owned()
+            "the output of the command for credentials cannot be read".to_owned()
         }
-        other => one_line(&other.to_string()),
+        other => short_line(&other.to_string()),
     }
 }
 
-/// The cause of all: the layers above say only that something failed.
+/// The innermost error: the layers above it report only that something failed.
 fn root(error: &(dyn std::error::Error + 'static)) -> String {
+    // hyper and tower wrap the error of the connection several times.
     let mut root = error;
     while let Some(source) = root.source() {
         root = source;
     }
-    one_line(&root.to_string())
-}
-
-/// What others say may be long and have lines.
-pub(super) fn one_line(text: &str) -> String {
-    const MOST: usize = 300;
-    let words: Vec<&str> = text.split_whitespace().collect();
-    let line = words.join(" ");
-    match line.char_indices().nth(MOST) {
-        Some((end, _)) => format!("{}…", line.get(..end).unwrap_or_default()),
-        None => line,
-    }
+    short_line(&root.to_string())
 }

@@ -1,36 +1,36 @@
 //! The kinds of resources that are read.
 
-/// A kind.
+/// A kind of resource, and how to list it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Kind {
-    /// Its API group; empty for the core's.
+    /// The API group; empty for the core group.
     pub(super) group: &'static str,
-    /// Its name in paths.
+    /// The name in paths of the API, such as `gateways`.
     pub(super) plural: &'static str,
-    /// Its name in resources.
+    /// The name in resources, such as `Gateway`.
     pub(super) name: &'static str,
-    /// Whether its resources are in namespaces.
+    /// Whether resources of the kind are in namespaces.
     pub(super) is_namespaced: bool,
-    /// Which of them are listed; empty for all.
+    /// The field selector for the list; empty for all resources.
     pub(super) fields: &'static str,
-    /// What becomes of a result without them.
+    /// What a missing permission to list the kind means.
     pub(super) need: Need,
 }
 
-/// How much depends on resources.
+/// Whether a command can do without a kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Need {
-    /// Nothing can be told without them.
+    /// Without the kind there is no result.
     Essential,
-    /// Something can.
+    /// The result is less complete without the kind.
     Useful {
-        /// What is missing then.
+        /// How the result is less complete, for a note.
         without: &'static str,
     },
 }
 
 impl Kind {
-    /// Its name, with the group where there is one: both APIs have Gateways.
+    /// The name with the group, such as `gateways.networking.istio.io`: two groups have Gateways.
     pub(super) fn full_plural(&self) -> String {
         if self.group.is_empty() {
             return self.plural.to_owned();
@@ -55,14 +55,9 @@ impl Kind {
         name: &'static str,
         without: &'static str,
     ) -> Self {
-        let need = Need::Useful { without };
         Self {
-            group,
-            plural,
-            name,
-            is_namespaced: true,
-            fields: "",
-            need,
+            need: Need::Useful { without },
+            ..Self::essential(group, plural, name)
         }
     }
 
@@ -84,19 +79,20 @@ const GATEWAY_API_EXPERIMENTAL: &str = "gateway.networking.x-k8s.io";
 const ISTIO_EXTENSIONS: &str = "extensions.istio.io";
 const KUBERNETES: &str = "networking.k8s.io";
 
-const NO_GATEWAY_API: &str = "what the Gateway API adds is left out";
-const NO_INGRESSES: &str = "what Ingresses add is left out";
-const NO_EXTENSIONS: &str = "whether the filter is installed as it should be is not checked";
+const NO_GATEWAY_API: &str = "resources of the Gateway API are ignored";
+const NO_INGRESSES: &str = "Ingresses are ignored";
+const NO_EXTENSIONS: &str = "the installation of the filter is not checked";
 
-/// Those that leave this to others, and Secrets that Istio does not look at either (Istio
-/// `pilot/pkg/credentials/kube/secrets.go`, `SecretsFieldSelector`); both are many and large.
+/// Excludes Secrets that Istio ignores too: they are many and large (Istio
+/// `pilot/pkg/credentials/kube/secrets.go`, `SecretsFieldSelector`).
 const OTHER_SECRETS: &str = "type!=helm.sh/release.v1,type!=kubernetes.io/service-account-token";
 
-/// Pods that ended serve nothing.
+/// Excludes pods that have ended: they serve no requests.
 const ENDED_PODS: &str = "status.phase!=Failed,status.phase!=Succeeded";
 
-/// All of them. Pods say themselves which labels they have, so their Deployments are not asked.
+/// The kinds that every command reads. Deployments are not among them: Pods have the same labels.
 pub(super) const KINDS: [Kind; 18] = [
+    // Without Istio's own kinds a result would be wrong, not only incomplete.
     Kind::essential(ISTIO, "gateways", "Gateway"),
     Kind::essential(ISTIO, "virtualservices", "VirtualService"),
     Kind::useful(GATEWAY_API, "gateways", "Gateway", NO_GATEWAY_API),
@@ -123,35 +119,40 @@ pub(super) const KINDS: [Kind; 18] = [
         NO_GATEWAY_API,
     )
     .of_cluster(),
+    // istiod converts an Ingress to a Gateway and a VirtualService.
     Kind::useful(KUBERNETES, "ingresses", "Ingress", NO_INGRESSES),
     Kind::useful(KUBERNETES, "ingressclasses", "IngressClass", NO_INGRESSES).of_cluster(),
     Kind::useful(
         "",
+        // Services map the ports of Gateways to the target ports that Envoy listens on.
         "services",
         "Service",
-        "ports are taken for those that Envoy listens on",
+        "the ports of Gateways are assumed to be the ports that Envoy listens on",
     ),
     Kind::useful(
         "",
+        // The labels of pods decide which Gateways share an Envoy.
         "pods",
         "Pod",
-        "pods are guessed from the selectors of Gateways",
+        "pods are assumed from the selectors of Gateways",
     )
     .only(ENDED_PODS),
     Kind::useful(
         "",
+        // Certificates decide for which hosts clients reuse a connection.
         "secrets",
         "Secret",
-        "certificates are guessed from the names of Secrets",
+        "certificates are assumed from the names of Secrets",
     )
     .only(OTHER_SECRETS),
     Kind::useful(
         "",
         "namespaces",
         "Namespace",
-        "selectors of namespaces select none",
+        "selectors of namespaces match no namespace",
     )
     .of_cluster(),
+    // The kinds that install the filter.
     Kind::useful(ISTIO_EXTENSIONS, "wasmplugins", "WasmPlugin", NO_EXTENSIONS),
     Kind::useful(
         ISTIO_EXTENSIONS,
@@ -161,10 +162,10 @@ pub(super) const KINDS: [Kind; 18] = [
     ),
 ];
 
-/// What a plan looks at beside those.
+/// More kinds that plans of `merge` need.
 pub(super) const FOR_PLANS: [Kind; 1] = [Kind::useful(
     ISTIO,
     "envoyfilters",
     "EnvoyFilter",
-    "whether EnvoyFilters name what a plan changes is not checked",
+    "EnvoyFilters are not checked for names that a plan changes",
 )];

@@ -12,18 +12,18 @@ use super::connection::Server;
 use super::failure::Failure;
 use super::kinds::Kind;
 
-/// How many resources are asked for at once, as kubectl does.
+/// The size of a page, as in kubectl.
 const PAGE: u32 = 500;
 
-/// What was listed.
+/// The resources of one kind.
 #[derive(Debug)]
 pub(super) struct Listed {
     pub(super) resources: Resources,
-    /// The resources that are not what their kind says.
+    /// The resources that do not match the definition of their kind.
     pub(super) faults: Vec<DocumentFault>,
 }
 
-/// A part of a list.
+/// A page of a list.
 #[derive(Deserialize)]
 struct Page {
     #[serde(default)]
@@ -34,14 +34,13 @@ struct Page {
 
 #[derive(Default, Deserialize)]
 struct PageMetadata {
-    /// What to ask with for the next page; empty after the last.
+    /// The token for the next page; empty on the last page.
     #[serde(default, rename = "continue")]
     next: String,
 }
 
-/// Lists a kind in a namespace, or in all of them. A page is let go when the next is asked for, so
-/// that of Secrets only what [`Resources`] have of them stays. They are added to none, which says
-/// whether their manifests are kept.
+/// Lists a kind in a namespace, or in all namespaces. Only what [`Resources`] need of a page is kept, so
+/// the private keys of Secrets are dropped at once. `empty` decides whether manifests are kept.
 pub(super) async fn list(
     server: &Server,
     kind: &Kind,
@@ -50,11 +49,7 @@ pub(super) async fn list(
     empty: &Resources,
 ) -> Result<Listed, Failure> {
     let request = Request::new(path(kind, version, namespace));
-    let empty = || Listed {
-        resources: empty.clone(),
-        faults: Vec::new(),
-    };
-    let mut listed = empty();
+    let mut listed = Listed::new(empty);
     let mut parameters = ListParams {
         limit: Some(PAGE),
         ..ListParams::default()
@@ -65,11 +60,11 @@ pub(super) async fn list(
     let mut may_restart = true;
     loop {
         let page = match page(server, &request, &parameters).await {
-            // The API server forgot the state that the list was of, which it does after some
-            // minutes (Kubernetes API concepts, "410 Gone responses").
+            // The API server drops the state of a list after some minutes, and then the list has to
+            // start again (Kubernetes API concepts, "410 Gone responses").
             Err(Failure::Expired) if may_restart && parameters.continue_token.is_some() => {
                 may_restart = false;
-                listed = empty();
+                listed = Listed::new(empty);
                 parameters.continue_token = None;
                 continue;
             }
@@ -105,19 +100,26 @@ async fn page(
     let request = request
         .list(parameters)
         .map_err(|error| Failure::other(&error))?;
-    // Not `Client::request`, which logs a text that it cannot read, and this may be one of Secrets.
+    // `Client::request` would log a text that it cannot read, and the text may have Secrets.
     let text = server.bounded(server.client.request_text(request)).await?;
     serde_json::from_str(&text).map_err(|error| {
         let kind = error.classify();
         Failure::Other(format!(
-            "it answers with what is no list of resources ({kind:?} error)"
+            "the answer is not a list of resources ({kind:?} error)"
         ))
     })
 }
 
 impl Listed {
+    fn new(empty: &Resources) -> Self {
+        Self {
+            resources: empty.clone(),
+            faults: Vec::new(),
+        }
+    }
+
     fn add(&mut self, kind: &Kind, version: &str, mut item: Value) {
-        // The items of a list do not say what they are: the list does.
+        // Items of a list lack apiVersion and kind: only the list has them.
         if let Some(fields) = item.as_object_mut() {
             let api_version = if kind.group.is_empty() {
                 version.to_owned()

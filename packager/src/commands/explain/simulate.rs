@@ -1,4 +1,4 @@
-//! What the gateways of an input do with a request, and what the filter does there.
+//! What the gateways of an input do with a request, and what the filter decides there.
 
 use anyhow::{Result, bail};
 use gateway::{Listener, Model, Outcome, Workload};
@@ -6,30 +6,30 @@ use rule::{Config, Decision, Document, Gateway};
 use serde::{Deserialize as _, Serialize};
 
 use super::Case;
-use crate::commands::inputs::{self, Inputs};
+use crate::commands::assumptions;
 use crate::commands::source::Source;
 use crate::console::{Console, ExitStatus};
 
-/// What becomes of a case at a listener.
+/// The answer of a listener to a case.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Explanation<'m> {
+struct Simulation<'m> {
     sni: Option<&'m str>,
     authority: &'m str,
     workload: String,
     listener: String,
-    /// Its route table, where it has one.
+    /// The filter chain; `None` if no filter chain matches the SNI.
     chain: Option<&'m str>,
     virtual_host: Option<&'m str>,
     outcome: &'static str,
-    /// That of the filter's answer; `None` when the request passes, or no request is read.
+    /// The status of the filter's answer; `None` if the request passes, or if Envoy reads no request.
     status: Option<u16>,
-    /// That of the filter; `None` when no request is read.
+    /// The reason of the filter; `None` if Envoy reads no request.
     reason: Option<&'static str>,
 }
 
 /// A TLS listener with the configuration that the filter would have there.
-struct Place<'m> {
+struct FilteredListener<'m> {
     workload: &'m Workload,
     listener: &'m Listener,
     config: Config,
@@ -40,68 +40,75 @@ pub(super) fn run(
     cases: &[Case],
     console: &mut Console<'_>,
 ) -> Result<ExitStatus> {
-    let inputs: Inputs = source.read(console)?;
+    let inputs = source.read(console)?;
     let model = Model::new(&inputs.resources);
-    let places = places(&model)?;
+    let listeners = tls_listeners(&model)?;
+
+    // If a document cannot be read, its error explains why there is no gateway.
     let status = inputs.finish(console);
-    if places.is_empty() && status == ExitStatus::Yes {
+    if listeners.is_empty() && status == ExitStatus::Success {
         bail!(source.has_no(
             "TLS server of a gateway",
-            "give Gateways with the VirtualServices or HTTPRoutes that are bound to them, such as \
-             kubectl get gateways.networking.istio.io,virtualservices -A -o yaml prints"
+            "give Gateways with the VirtualServices or HTTPRoutes that are bound to them, for example \
+             from kubectl get gateways.networking.istio.io,virtualservices -A -o yaml"
         ));
     }
-    let has_tls = |workload: &&Workload| workload.listeners.iter().any(Listener::is_tls);
-    inputs::tell_assumptions(model.workloads.iter().filter(has_tls), console);
+
+    let workloads_with_tls = model
+        .workloads
+        .iter()
+        .filter(|workload| workload.listeners.iter().any(Listener::is_tls));
+    assumptions::note_all(workloads_with_tls, console);
     for case in cases {
-        for place in &places {
-            writeln!(
-                console.out,
-                "{}",
-                serde_json::to_string(&explain(place, case))?
-            )?;
+        for listener in &listeners {
+            let answer = serde_json::to_string(&simulate(listener, case))?;
+            writeln!(console.out, "{answer}")?;
         }
     }
     Ok(status)
 }
 
-fn places(model: &Model) -> Result<Vec<Place<'_>>> {
-    let listeners = model.workloads.iter().flat_map(|workload| {
-        workload
+fn tls_listeners(model: &Model) -> Result<Vec<FilteredListener<'_>>> {
+    let mut found = Vec::new();
+    for workload in &model.workloads {
+        for listener in workload
             .listeners
             .iter()
-            .map(move |listener| (workload, listener))
-    });
-    let tls = listeners.filter(|(_, listener)| listener.is_tls());
-    tls.map(|(workload, listener)| {
-        let settings = serde_json::json!({ "servers": listener.overlapping_servers() });
-        let config = Config::parse(&Document::deserialize(settings)?)?;
-        Ok(Place {
-            workload,
-            listener,
-            config,
-        })
-    })
-    .collect()
+            .filter(|listener| listener.is_tls())
+        {
+            // This is the list of servers that `packager manifest --from` writes by default.
+            let settings = serde_json::json!({ "servers": listener.overlapping_servers() });
+            found.push(FilteredListener {
+                workload,
+                listener,
+                config: Config::parse(&Document::deserialize(settings)?)?,
+            });
+        }
+    }
+    Ok(found)
 }
 
-fn explain<'m>(place: &Place<'m>, case: &'m Case) -> Explanation<'m> {
+fn simulate<'m>(filtered: &FilteredListener<'m>, case: &'m Case) -> Simulation<'m> {
+    let FilteredListener {
+        workload,
+        listener,
+        config,
+    } = filtered;
     let sni = case.sni.as_deref().unwrap_or_default();
-    let answer = place
-        .listener
-        .answer(sni.as_bytes(), case.authority.as_bytes());
-    let reads_requests = matches!(answer.outcome, Outcome::Served | Outcome::NotFound);
-    let decision = reads_requests.then(|| {
-        let Ok(decision) = place
-            .config
-            .decide(Gateway::Istio, &case.facts(answer.route()));
-        decision
-    });
-    Explanation {
+    let answer = listener.answer(sni.as_bytes(), case.authority.as_bytes());
+    // Envoy runs HTTP filters only if it terminates TLS and reads the request.
+    let decision = match answer.outcome {
+        Outcome::Served | Outcome::NotFound => {
+            let Ok(decision) = config.decide(Gateway::Istio, &case.facts(answer.route()));
+            Some(decision)
+        }
+        Outcome::Reset | Outcome::Passthrough | Outcome::Tcp => None,
+    };
+    Simulation {
         sni: case.sni.as_deref(),
         authority: &case.authority,
-        workload: place.workload.full_name(),
-        listener: place.listener.name(),
+        workload: workload.full_name(),
+        listener: listener.name(),
         chain: answer.chain.map(|chain| chain.name.as_str()),
         virtual_host: answer.virtual_host.map(|host| host.name.as_str()),
         outcome: answer.outcome.name(),

@@ -1,51 +1,60 @@
-//! `--kind AuthorizationPolicy`: the boundary for hosts whose client certificates can be bypassed.
+//! `--kind AuthorizationPolicy`: the boundary for hosts that a client can reach without the client
+//! certificate that their server requires.
 
 use anyhow::{Result, bail};
 use gateway::advice::Advice;
 use gateway::protected::Boundary;
 use gateway::{Listener, Model};
 
-use super::{Args, ResourceFormat, check, labels, servers};
-use crate::commands::inputs;
+use super::output::Document;
+use super::{Args, flags, output, servers};
+use crate::commands::assumptions;
 use crate::console::{Console, ExitStatus};
 use crate::resource::{
     Attachment, AuthorizationPolicy, ManifestKind, Metadata, Ports, Resource, boundary_notes,
-    to_yaml,
+    invalid, reached_workloads,
 };
 
 const KIND: ManifestKind = ManifestKind::AuthorizationPolicy;
 
 pub(super) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> {
-    refuse_foreign(args)?;
-    let attachment = Attachment::parse(KIND, &labels(args)?, &args.target_ref, args.mesh_wide)?;
-    let metadata = Metadata::parse(KIND, &args.name, &args.namespace)?;
+    let labels = flags::labels(args)?;
+    let attachment = Attachment::parse(KIND, &labels, &args.target_ref, args.mesh_wide)?;
+    let metadata = metadata(args)?;
     let Some(boundary) = boundary(args, &metadata, &attachment, console)? else {
-        return Ok(ExitStatus::Unable);
+        return Ok(ExitStatus::Error);
     };
+
+    // Warnings come first: some of them matter even if no resource is needed.
     let ports = Ports::needed(&boundary, &attachment)?;
     let warnings = boundary_notes::warnings(&boundary, &metadata, &attachment, ports);
     for warning in &warnings {
-        console.say(format_args!("warning: {warning}"));
+        console.message(format_args!("warning: {warning}"));
     }
     if boundary.denials.is_empty() {
-        console.say(format_args!(
-            "note: no {} is needed: no host with mutual TLS has its routes on the connections of \
-             another server",
+        console.message(format_args!(
+            "note: no {} is needed: connections to other servers have no routes of hosts with mutual \
+             TLS",
             KIND.name()
         ));
-        return Ok(ExitStatus::Yes);
+        return Ok(ExitStatus::Success);
     }
+
     let comments = [boundary_notes::comments(ports), warnings].concat();
     let policy = AuthorizationPolicy::new(metadata, attachment, &boundary, ports)?;
     let resource = Resource::AuthorizationPolicy(policy);
     match &args.check {
-        Some(path) => check([resource], path, console),
-        None => write(&resource, &comments, args.output, console),
+        Some(path) => output::check([resource], path, console),
+        None => output::write(&[Document { comments, resource }], args.output, console),
     }
 }
 
-/// The boundary of the workloads that the resource reaches. `None` where the input cannot be read,
-/// which was said.
+fn metadata(args: &Args) -> Result<Metadata> {
+    Metadata::parse(&args.name, &args.namespace).map_err(|faults| invalid(KIND, faults))
+}
+
+/// The boundary of the workloads that the resource reaches. `None` if the input cannot be read, which
+/// is already reported.
 fn boundary(
     args: &Args,
     metadata: &Metadata,
@@ -54,79 +63,32 @@ fn boundary(
 ) -> Result<Option<Boundary>> {
     let Some(source) = args.source() else {
         bail!(Advice::new(
-            format!("{} is made from the resources of the gateways", KIND.name()),
-            "give them with --from PATH, or say --cluster"
+            format!("{} needs the resources of the gateways", KIND.name()),
+            "give them with --from PATH or --cluster"
         ));
     };
     let inputs = source.read(console)?;
-    if inputs.finish(console) != ExitStatus::Yes {
+    if inputs.finish(console) != ExitStatus::Success {
         return Ok(None);
     }
+    // The rules depend on the servers that share a listener, so the model has to be complete.
     let model = Model::new(&inputs.resources);
     let namespace = metadata.namespace.to_string();
-    let reached = servers::reached(&model, &namespace, attachment);
-    let mut listeners = reached.iter().flat_map(|workload| &workload.listeners);
-    if !listeners.any(Listener::is_tls) {
+    let reached = reached_workloads(&model, &namespace, attachment);
+    if !reached
+        .iter()
+        .flat_map(|workload| &workload.listeners)
+        .any(Listener::is_tls)
+    {
         bail!(servers::nothing_reached(source, &model, &namespace));
     }
     let boundary = Boundary::new(&reached);
     for workload in &reached {
-        servers::warn_of_rejected(workload, console);
-        // What was guessed of the pods does not matter where nothing is written.
+        servers::warn_of_rejected_listeners(workload, console);
+        // Assumptions about pods do not matter where no resource is written.
         if !boundary.denials.is_empty() {
-            inputs::tell_assumed(workload, console);
+            assumptions::note_pods(workload, console);
         }
     }
     Ok(Some(boundary))
-}
-
-fn write(
-    resource: &Resource,
-    comments: &[String],
-    output: ResourceFormat,
-    console: &mut Console<'_>,
-) -> Result<ExitStatus> {
-    match output {
-        ResourceFormat::Json => {
-            writeln!(console.out, "{}", serde_json::to_string_pretty(resource)?)?;
-        }
-        ResourceFormat::Yaml => {
-            for comment in comments {
-                writeln!(console.out, "# {comment}")?;
-            }
-            write!(console.out, "{}", to_yaml(resource)?)?;
-        }
-    }
-    Ok(ExitStatus::Yes)
-}
-
-/// Refuses what is for the filter.
-fn refuse_foreign(args: &Args) -> Result<()> {
-    let foreign = [
-        ("--image", args.image.is_some()),
-        ("--allow-mutable", args.allow_mutable),
-        ("--istio", args.istio.is_some()),
-        ("--config", args.config.is_some()),
-        ("--host", !args.host.is_empty()),
-        ("--action", args.action.is_some()),
-        ("--rule", args.rule.is_some()),
-        ("--all-servers", args.all_servers),
-        ("--port", !args.port.is_empty()),
-        ("--phase", args.phase.is_some()),
-        ("--priority", args.priority.is_some()),
-        ("--fail-strategy", args.fail_strategy.is_some()),
-        ("--image-pull-secret", args.image_pull_secret.is_some()),
-    ];
-    for (flag, is_given) in foreign {
-        if is_given {
-            bail!(Advice::new(
-                format!(
-                    "{flag} means nothing to {}: it does not run the filter",
-                    KIND.name()
-                ),
-                format!("leave {flag} out")
-            ));
-        }
-    }
-    Ok(())
 }

@@ -4,24 +4,26 @@ use std::io;
 
 use rustls::AlertDescription;
 
-/// How it did.
+/// The end of a connection by the server.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Ending {
-    /// It closed it, or reset it.
+    /// The server closed or reset the connection.
     Closed,
-    /// It said why.
+    /// The server sent a TLS alert before it closed the connection.
     Alert(AlertDescription),
 }
 
 impl Ending {
-    /// What an error says of it; `None` where something else failed.
-    pub(super) fn of(error: &io::Error) -> Option<Self> {
+    /// How the server ended the connection; `None` if the error has another cause.
+    pub(super) fn from_error(error: &io::Error) -> Option<Self> {
         use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+        // tokio-rustls puts the error of rustls into an I/O error.
         let tls = error
             .get_ref()
             .and_then(|inner| inner.downcast_ref::<rustls::Error>());
         match (tls, error.kind()) {
             (Some(rustls::Error::AlertReceived(alert)), _) => Some(Self::Alert(*alert)),
+            // Envoy resets the connection if no filter chain matches the SNI.
             (_, BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof) => {
                 Some(Self::Closed)
             }

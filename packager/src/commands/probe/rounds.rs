@@ -1,4 +1,4 @@
-//! Rounds, one after the other: the first is told whole, of the others what is new.
+//! Several rounds: the first is reported in full, the others only if something changed.
 
 use std::time::Duration;
 
@@ -14,7 +14,6 @@ use crate::commands::ReportFormat;
 use crate::console::{Console, ExitStatus};
 use crate::render;
 
-/// The flags.
 #[derive(Clone, Copy, Debug, clap::Args)]
 #[command(next_help_heading = "Rounds")]
 pub(super) struct RoundsArgs {
@@ -32,12 +31,13 @@ pub(super) struct RoundsArgs {
     interval: u64,
 }
 
-/// How rounds follow each other, and how they are told.
+/// The state between rounds.
 pub(super) struct Rounds {
     args: RoundsArgs,
     output: ReportFormat,
     began: Instant,
-    told: Option<Report>,
+    /// The last report that was printed.
+    reported: Option<Report>,
     done: u32,
     changes: u32,
 }
@@ -48,13 +48,13 @@ impl Rounds {
             args,
             output,
             began: Instant::now(),
-            told: None,
+            reported: None,
             done: 0,
             changes: 0,
         }
     }
 
-    /// Runs them. With `--watch` the last round says how the command ends, else the worst one.
+    /// Runs all rounds. With `--watch` the last round determines the exit status, else the worst round.
     pub(super) async fn run(
         mut self,
         target: &Target,
@@ -71,9 +71,10 @@ impl Rounds {
                 worse(status, latest)
             };
         }
+        // A single round has nothing to summarise.
         if self.done > 1 {
             let Self { done, changes, .. } = self;
-            console.say(format_args!(
+            console.message(format_args!(
                 "{done} rounds in {}, changes in {changes}",
                 self.when()
             ));
@@ -81,22 +82,23 @@ impl Rounds {
         Ok(status)
     }
 
-    /// Nothing is to be watched where the first round cannot be had.
+    /// Runs the first round. If it fails, the target is probably wrong, so the command ends.
     async fn first(
         &mut self,
         target: &Target,
         sites: &Sites,
         console: &mut Console<'_>,
     ) -> Result<ExitStatus> {
+        // The resources of --from do not change between rounds, so the choice is noted once.
         let Round { report, choice } = round::run(target, sites).await?;
-        sites.tell(&choice, &target.sni.text, console);
+        sites.note(&choice, &target.sni.text, console);
         self.done += 1;
         match self.output {
             ReportFormat::Text => render::probe::write(&report, console.out)?,
             ReportFormat::Json => write_json(&report, console)?,
         }
-        tell_troubles(&report, console);
-        Ok(status(self.told.insert(report)))
+        print_errors(&report, console);
+        Ok(status(self.reported.insert(report)))
     }
 
     async fn next(
@@ -109,17 +111,15 @@ impl Rounds {
         self.done += 1;
         let report = match round {
             Ok(Round { report, .. }) => report,
-            // A gateway may be away for a moment.
+            // A gateway may be unavailable for a moment, so later rounds still run.
             Err(error) => {
-                console.say(format_args!("{}", self.when()));
+                console.message(format_args!("{}", self.when()));
                 return Ok(console.failure(&error));
             }
         };
         let status = status(&report);
-        if let Some(before) = self
-            .told
-            .as_ref()
-            .filter(|before| !before.is_unchanged(&report))
+        if let Some(before) = &self.reported
+            && !before.is_unchanged(&report)
         {
             match self.output {
                 ReportFormat::Text => {
@@ -127,14 +127,15 @@ impl Rounds {
                 }
                 ReportFormat::Json => write_json(&report, console)?,
             }
-            tell_troubles(&report, console);
+            print_errors(&report, console);
             console.out.flush()?;
             self.changes += 1;
-            self.told = Some(report);
+            self.reported = Some(report);
         }
         Ok(status)
     }
 
+    /// Whether another round follows.
     fn goes_on(&self) -> bool {
         let next = self.began.elapsed() + Duration::from_secs(self.args.interval);
         if self.args.watch {
@@ -154,14 +155,14 @@ fn write_json(report: &Report, console: &mut Console<'_>) -> Result<()> {
     Ok(console.out.flush()?)
 }
 
-/// Says what could not be told, and what to do, each advice once.
-fn tell_troubles(report: &Report, console: &mut Console<'_>) {
+/// Prints an error for each request without an answer, then each hint once.
+fn print_errors(report: &Report, console: &mut Console<'_>) {
     let mut hints = Vec::new();
     for row in &report.results {
         for (connection, trouble) in row.troubles() {
             let authority = &row.authority;
-            console.say(format_args!(
-                "error: asking for {authority} on {connection}: {}",
+            console.message(format_args!(
+                "error: requesting {authority} on {connection}: {}",
                 trouble.message
             ));
             if !hints.contains(&&trouble.hint) {
@@ -170,22 +171,22 @@ fn tell_troubles(report: &Report, console: &mut Console<'_>) {
         }
     }
     for hint in hints {
-        console.say(format_args!("hint: {hint}"));
+        console.message(format_args!("hint: {hint}"));
     }
 }
 
 fn status(report: &Report) -> ExitStatus {
     match report.is_fine() {
-        Some(true) => ExitStatus::Yes,
-        Some(false) => ExitStatus::No,
-        None => ExitStatus::Unable,
+        Some(true) => ExitStatus::Success,
+        Some(false) => ExitStatus::Failure,
+        None => ExitStatus::Error,
     }
 }
 
 fn worse(one: ExitStatus, other: ExitStatus) -> ExitStatus {
-    let order = [ExitStatus::Unable, ExitStatus::No];
-    order
+    // From the worst to the best.
+    [ExitStatus::Error, ExitStatus::Failure]
         .into_iter()
         .find(|status| [one, other].contains(status))
-        .unwrap_or(ExitStatus::Yes)
+        .unwrap_or(ExitStatus::Success)
 }

@@ -1,4 +1,4 @@
-//! The resources of `--from`.
+//! The gateways that the resources of `--from` describe.
 
 use std::path::PathBuf;
 
@@ -6,10 +6,11 @@ use anyhow::Result;
 use gateway::probe::{Choice, ProbeTarget, Site, choose};
 use gateway::{Certificates, Model};
 
+use crate::commands::assumptions;
 use crate::commands::inputs::{self, Inputs};
 use crate::console::{Console, ExitStatus};
 
-/// What the resources say of gateways; nothing without `--from`.
+/// The model of the resources; empty without `--from`.
 #[derive(Default)]
 pub(super) struct Sites(Option<Read>);
 
@@ -22,6 +23,7 @@ struct Read {
 impl Sites {
     /// Reads the resources of files, folders and standard input.
     pub(super) fn read(paths: &[PathBuf], console: &mut Console<'_>) -> Result<Self> {
+        // The resources are optional: without them the report has no servers.
         if paths.is_empty() {
             return Ok(Self::default());
         }
@@ -35,37 +37,40 @@ impl Sites {
         })))
     }
 
-    /// Says what could not be read, and how a command ends that did well otherwise.
+    /// Prints an error for each document that could not be read. The status is that of a command that
+    /// succeeded otherwise.
     pub(super) fn finish(&self, console: &mut Console<'_>) -> ExitStatus {
         self.0
             .as_ref()
-            .map_or(ExitStatus::Yes, |read| read.inputs.finish(console))
+            .map_or(ExitStatus::Success, |read| read.inputs.finish(console))
     }
 
-    /// The listener that is probed.
+    /// The listener of the resources that serves the probed address.
     pub(super) fn choose(&self, target: ProbeTarget<'_>) -> Choice<'_> {
         self.0.as_ref().map_or_else(Choice::default, |read| {
             choose(&read.model, &read.certificates, target)
         })
     }
 
-    /// Says which listener was taken, where that is not plain.
-    pub(super) fn tell(&self, choice: &Choice<'_>, sni: &str, console: &mut Console<'_>) {
+    /// Notes which listener was chosen if the choice is not obvious.
+    pub(super) fn note(&self, choice: &Choice<'_>, sni: &str, console: &mut Console<'_>) {
+        // Without --from there is nothing to choose from.
         if self.0.is_none() {
             return;
         }
         let Some(site) = &choice.site else {
-            console.say(format_args!(
-                "note: --from has no TLS server for {sni}, so no server is named and no 421 called \
-                 needless"
+            console.message(format_args!(
+                "note: --from has no TLS server for {sni}, so the report has no servers and no verdict \
+                 needless-421"
             ));
             return;
         };
-        inputs::tell_assumed(site.workload, console);
+        assumptions::note_pods(site.workload, console);
+        // Several Envoys may listen on the same port, and the certificate may be the same.
         if !choice.others.is_empty() {
             let others: Vec<String> = choice.others.iter().map(Site::name).collect();
-            console.say(format_args!(
-                "note: --from has {sni} on several listeners: {} is taken, and not {}",
+            console.message(format_args!(
+                "note: --from has {sni} on several listeners: using {}, not {}",
                 site.name(),
                 others.join("; ")
             ));

@@ -1,4 +1,4 @@
-//! What is asked, of whom.
+//! The requests of the probe, and the server that gets them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,18 +12,18 @@ use rule::{Host, HostPattern};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 
-/// All that a round needs.
+/// Everything that a round needs.
 pub(super) struct Target {
     pub(super) endpoint: Endpoint,
     pub(super) sni: HostName,
     pub(super) asks: Vec<Ask>,
     pub(super) method: Method,
-    /// How long a connection, or an answer, may take.
+    /// The limit for opening a connection, and for an answer.
     pub(super) timeout: Duration,
     pub(super) tls: Arc<ClientConfig>,
 }
 
-/// An address, or a name that has one, and a port.
+/// An address, or a name that DNS resolves, and a port.
 #[derive(Clone, Debug)]
 pub(super) struct Endpoint {
     pub(super) host: String,
@@ -34,6 +34,7 @@ impl FromStr for Endpoint {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
+        // The last colon separates the port, since an IPv6 address has colons too.
         let (host, port) = text.rsplit_once(':').context("expected ADDRESS:PORT")?;
         let port = port
             .parse()
@@ -47,7 +48,7 @@ impl FromStr for Endpoint {
         ensure!(!host.is_empty(), "expected ADDRESS:PORT");
         ensure!(
             bracketed.is_some() || !host.contains(':'),
-            "write an IPv6 address in brackets, [::1]:443"
+            "write an IPv6 address in brackets, such as [::1]:443"
         );
         Ok(Self {
             host: host.to_owned(),
@@ -67,7 +68,7 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// A host as TLS names it: in lower case, without a trailing dot, and no address (RFC 6066 §3).
+/// A host as a TLS server name: in lower case, without a trailing dot, not an address (RFC 6066 §3).
 #[derive(Clone, Debug)]
 pub(super) struct HostName {
     pub(super) text: String,
@@ -78,17 +79,20 @@ impl FromStr for HostName {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
+        // The rule's own parser decides what a host is, so that the probe asks for what the filter
+        // sees.
         let HostPattern::Exact(_) = HostPattern::try_from(text).map_err(Error::msg)? else {
-            bail!("give one host of the wildcard");
+            bail!("expected one host, not a wildcard");
         };
         let host = Host::from_authority(text.as_bytes())
             .without_trailing_dot()
             .to_string();
+        // rustls checks the length of the name and of its labels.
         let server_name =
-            ServerName::try_from(host.clone()).context("TLS does not take it as a server name")?;
+            ServerName::try_from(host.clone()).context("this is not a valid server name in TLS")?;
         ensure!(
             matches!(server_name, ServerName::DnsName(_)),
-            "expected a name such as a.example.com: TLS names no addresses"
+            "expected a name such as a.example.com: a server name in TLS cannot be an address"
         );
         Ok(Self {
             text: host,
@@ -103,7 +107,7 @@ impl fmt::Display for HostName {
     }
 }
 
-/// What a request is for, as it is written, and its host.
+/// The authority of a request as the user wrote it, and its host.
 #[derive(Clone, Debug)]
 pub(super) struct Authority {
     authority: uri::Authority,
@@ -125,7 +129,7 @@ impl FromStr for Authority {
     }
 }
 
-/// A path, and what may follow it.
+/// A path, with a query if it has one.
 #[derive(Clone, Debug)]
 pub(super) struct Path(PathAndQuery);
 
@@ -133,7 +137,7 @@ impl FromStr for Path {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        ensure!(text.starts_with('/'), "a path begins with /");
+        ensure!(text.starts_with('/'), "expected a path that begins with /");
         Ok(Self(
             text.parse()
                 .context("expected a path such as /status?full=1")?,
@@ -141,41 +145,43 @@ impl FromStr for Path {
     }
 }
 
-/// Reads a method.
+/// Reads a method. CONNECT has no path, and Envoy handles it differently.
 pub(super) fn method(text: &str) -> Result<Method> {
     let method: Method = text.parse().context("expected a method such as GET")?;
     ensure!(
+        // Envoy treats CONNECT as a tunnel, and the filter passes it.
         method != Method::CONNECT,
-        "CONNECT asks for no path, take another"
+        "expected a method other than CONNECT"
     );
     Ok(method)
 }
 
-/// What is asked for.
+/// One request, in the forms of HTTP/2 and HTTP/1.1.
 #[derive(Clone, Debug)]
 pub(super) struct Ask {
-    /// The authority, as it is written.
+    /// The authority as the user wrote it.
     pub(super) authority: String,
-    /// Its host.
     pub(super) host: HostName,
-    /// What an HTTP/2 request names.
+    /// The URI of an HTTP/2 request, with scheme and authority.
     pub(super) uri: Uri,
-    /// What an HTTP/1.1 request names beside its `Host`.
+    /// The URI of an HTTP/1.1 request, without scheme and authority.
     pub(super) path: Uri,
-    /// Its `Host`.
+    /// The header `Host` of an HTTP/1.1 request.
     pub(super) header: HeaderValue,
 }
 
 impl Ask {
-    /// What is asked for with an authority and a path.
+    /// A request for a path of an authority.
     pub(super) fn new(authority: &Authority, path: &Path) -> Result<Self> {
         let uri = Uri::builder()
             .scheme("https")
-            .authority(authority.authority.clone());
+            .authority(authority.authority.clone())
+            .path_and_query(path.0.clone())
+            .build()?;
         Ok(Self {
             authority: authority.authority.to_string(),
             host: authority.host.clone(),
-            uri: uri.path_and_query(path.0.clone()).build()?,
+            uri,
             path: path.0.clone().into(),
             header: HeaderValue::from_str(authority.authority.as_str())?,
         })

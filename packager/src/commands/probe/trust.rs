@@ -1,4 +1,4 @@
-//! Whom the probe trusts, and who it says that it is.
+//! The TLS settings of the probe: trusted authorities and the client certificate.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,9 +15,8 @@ use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 use rustls_platform_verifier::Verifier;
 
-use crate::commands::files;
+use crate::commands::{certificates, files};
 
-/// The flags.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Certificates")]
 pub(super) struct TrustArgs {
@@ -36,7 +35,8 @@ pub(super) struct TrustArgs {
 }
 
 impl TrustArgs {
-    /// Reads what the flags name. Connections offer HTTP/2, then HTTP/1.1, and resume nothing.
+    /// The settings of the flags. Connections offer HTTP/2, then HTTP/1.1, as browsers do, and never
+    /// resume a session: the verdict is about full handshakes.
     pub(super) fn read(&self) -> Result<Arc<ClientConfig>> {
         let provider = Arc::new(ring::default_provider());
         let verifier = self.verifier(&provider)?;
@@ -44,10 +44,11 @@ impl TrustArgs {
             .with_safe_default_protocol_versions()?
             .dangerous()
             .with_custom_certificate_verifier(verifier);
+        // clap requires both files or none.
         let mut config = match self.client_cert.as_ref().zip(self.client_key.as_ref()) {
             None => config.with_no_client_auth(),
             Some((certificate, key)) => config
-                .with_client_auth_cert(files::read_certificates(certificate)?, read_key(key)?)
+                .with_client_auth_cert(certificates::read(certificate)?, read_key(key)?)
                 .with_context(|| {
                     format!("using {} with {}", certificate.display(), key.display())
                 })?,
@@ -58,18 +59,21 @@ impl TrustArgs {
     }
 
     fn verifier(&self, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>> {
+        // The signature of the handshake is still checked, so the certificate belongs to the
+        // server.
         if self.insecure_skip_tls_verify {
             return Ok(Arc::new(AnyCertificate(Arc::clone(provider))));
         }
         let own = self
             .ca_file
             .as_deref()
-            .map_or(Ok(Vec::new()), files::read_certificates)?;
+            .map_or(Ok(Vec::new()), certificates::read)?;
+        // The authorities of the system stay trusted, as in a browser.
         match Verifier::new_with_extra_roots(own, Arc::clone(provider)) {
             Ok(verifier) => Ok(Arc::new(verifier)),
             Err(error) => bail!(Advice::new(
                 format!("preparing to verify certificates: {error}"),
-                "give the certificates of the authorities to trust with --ca-file"
+                "give the certificates of trusted authorities with --ca-file"
             )),
         }
     }
@@ -78,8 +82,8 @@ impl TrustArgs {
 fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>> {
     match PrivateKeyDer::from_pem_slice(&files::read(path)?) {
         Ok(key) => Ok(key),
-        // Its own words may quote the file.
-        Err(pem::Error::NoItemsFound) => bail!(no_key(path, "no private key in it")),
+        // The message of the library may quote the file, which holds the key.
+        Err(pem::Error::NoItemsFound) => bail!(no_key(path, "the file has no private key")),
         Err(_) => bail!(no_key(path, "expected a private key in PEM")),
     }
 }
@@ -87,14 +91,15 @@ fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>> {
 fn no_key(path: &Path, problem: &str) -> Advice {
     Advice::new(
         format!("reading {}: {problem}", path.display()),
-        "give a file with -----BEGIN PRIVATE KEY-----; openssl pkey takes a passphrase off",
+        "give a file with -----BEGIN PRIVATE KEY-----; openssl pkey removes a passphrase",
     )
 }
 
-/// The same for one connection, with whether the server asks for the client certificate and is shown
-/// it.
+/// The settings for one connection, with a flag that becomes true when the client presents its
+/// certificate.
 pub(super) fn noting_certificate(config: &ClientConfig) -> (Arc<ClientConfig>, Arc<AtomicBool>) {
     let shown = Arc::new(AtomicBool::new(false));
+    // The resolver is the only part of the settings that differs between connections.
     let mut config = config.clone();
     config.client_auth_cert_resolver = Arc::new(Noting {
         resolver: config.client_auth_cert_resolver,
@@ -103,7 +108,7 @@ pub(super) fn noting_certificate(config: &ClientConfig) -> (Arc<ClientConfig>, A
     (Arc::new(config), shown)
 }
 
-/// Notes when the client certificate is asked for, and there.
+/// Chooses the client certificate like `resolver`, and notes whether there was one.
 #[derive(Debug)]
 struct Noting {
     resolver: Arc<dyn ResolvesClientCert>,
@@ -126,7 +131,7 @@ impl ResolvesClientCert for Noting {
     }
 }
 
-/// Takes any certificate whose key the server has.
+/// Accepts any certificate, if the server has its private key.
 #[derive(Debug)]
 struct AnyCertificate(Arc<CryptoProvider>);
 

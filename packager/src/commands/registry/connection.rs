@@ -1,4 +1,4 @@
-//! How registries are reached: the flags that every command has which speaks to one.
+//! The flags of all commands that use a registry.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,10 +10,9 @@ use oci_client::client::{Certificate, CertificateEncoding, ClientConfig, ClientP
 use rustls::pki_types::CertificateDer;
 
 use super::Credentials;
-use crate::commands::files;
+use crate::commands::certificates;
 use crate::console::Console;
 
-/// The flags.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Registry")]
 pub(crate) struct ConnectionArgs {
@@ -38,7 +37,7 @@ pub(crate) struct ConnectionArgs {
     timeout: u64,
 }
 
-/// The flags, read.
+/// The settings of the flags.
 pub(crate) struct Connection {
     plain_http: bool,
     pub(super) certificates: Vec<CertificateDer<'static>>,
@@ -48,18 +47,20 @@ pub(crate) struct Connection {
 }
 
 impl ConnectionArgs {
-    /// Reads what the flags name.
+    /// Reads the files and the password that the flags name.
     pub(crate) fn read(&self, console: &mut Console<'_>) -> Result<Connection> {
+        // clap requires --password-stdin with --username: a password on the command line would be
+        // visible.
         let user = match &self.username {
             None => None,
-            Some(name) => Some(Credentials::of_user(name, &password(console)?)),
+            Some(name) => Some(Credentials::from_flags(name, &password(console)?)),
         };
         Ok(Connection {
             plain_http: self.plain_http,
             certificates: self
                 .ca_file
                 .as_deref()
-                .map_or(Ok(Vec::new()), files::read_certificates)?,
+                .map_or(Ok(Vec::new()), certificates::read)?,
             any_certificate: self.insecure_skip_tls_verify,
             user,
             timeout: Duration::from_secs(self.timeout),
@@ -73,10 +74,11 @@ fn password(console: &mut Console<'_>) -> Result<String> {
         .input
         .read_to_string(&mut text)
         .context("reading the password from standard input")?;
+    // Files and `echo` end with a line break that is not part of the password.
     let password = text.trim_end_matches(['\r', '\n']);
     if password.is_empty() {
         bail!(Advice::new(
-            "reading the password from standard input: there is none",
+            "reading the password from standard input: it is empty",
             "give a file or a pipe, such as --password-stdin < token"
         ));
     }
@@ -86,17 +88,20 @@ fn password(console: &mut Console<'_>) -> Result<String> {
 impl Connection {
     /// The client's settings for the registry of a reference.
     pub(super) fn client_config(&self, reference: &Reference) -> ClientConfig {
-        let certificate = |der: &CertificateDer<'_>| Certificate {
-            encoding: CertificateEncoding::Der,
-            data: der.to_vec(),
-        };
         ClientConfig {
             protocol: match self.scheme(reference) {
                 "http" => ClientProtocol::Http,
                 _ => ClientProtocol::Https,
             },
             accept_invalid_certificates: self.any_certificate,
-            extra_root_certificates: self.certificates.iter().map(certificate).collect(),
+            extra_root_certificates: self
+                .certificates
+                .iter()
+                .map(|der| Certificate {
+                    encoding: CertificateEncoding::Der,
+                    data: der.to_vec(),
+                })
+                .collect(),
             connect_timeout: Some(self.timeout),
             read_timeout: Some(self.timeout),
             user_agent: super::USER_AGENT,
@@ -104,8 +109,9 @@ impl Connection {
         }
     }
 
-    /// `http` or `https`.
+    /// The scheme of the registry's URL, `http` or `https`.
     pub(super) fn scheme(&self, reference: &Reference) -> &'static str {
+        // A flag about certificates means that the local registry uses TLS.
         let wants_tls = self.any_certificate || !self.certificates.is_empty();
         if self.plain_http || (is_local(reference) && !wants_tls) {
             "http"
@@ -114,7 +120,7 @@ impl Connection {
         }
     }
 
-    /// Who the registry of a reference is told that we are.
+    /// The credentials for the registry of a reference: of the flags, else of the files.
     pub(super) fn credentials(&self, reference: &Reference) -> Result<Credentials> {
         self.user
             .clone()
@@ -122,9 +128,10 @@ impl Connection {
     }
 }
 
-/// Whether the registry is on this machine, where nobody has certificates.
+/// Whether the registry is on this machine. Such a registry rarely has a certificate.
 fn is_local(reference: &Reference) -> bool {
     let registry = reference.resolve_registry();
+    // The port does not matter for the check.
     let host = registry.rsplit_once(':').map_or(registry, |(host, _)| host);
     let loopback = host
         .parse()

@@ -1,23 +1,21 @@
-//! Who a registry is told that we are: the flags of the command line, or what `podman login` and
-//! `docker login` left behind (containers-auth.json(5), docker's `config.json`).
+//! Credentials for a registry: from the flags, or from the files of `podman login` and `docker login`
+//! (containers-auth.json(5), docker's `config.json`).
 
 use std::env;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, anyhow, bail};
 use docker_credential::{CredentialRetrievalError, DockerCredential, get_credential_from_reader};
 use gateway::advice::Advice;
 use oci_client::Reference;
 use oci_client::secrets::RegistryAuth;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::commands::files;
+use crate::image::docker_hub;
 
-/// Under this name docker keeps the credentials of Docker Hub.
-const DOCKER_HUB_KEY: &str = "https://index.docker.io/v1/";
-
-/// What to say to a registry, and where it is from.
+/// Credentials, and where they are from.
 #[derive(Clone)]
 pub(crate) struct Credentials {
     pub(super) auth: RegistryAuth,
@@ -25,14 +23,14 @@ pub(crate) struct Credentials {
 }
 
 impl fmt::Display for Credentials {
-    /// Where they are from; never what they are.
+    /// The source of the credentials, never their value.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.source)
     }
 }
 
 impl Credentials {
-    /// None: the registry is read and written by everybody.
+    /// No credentials, for registries that need none.
     pub(super) fn anonymous() -> Self {
         Self {
             auth: RegistryAuth::Anonymous,
@@ -40,8 +38,8 @@ impl Credentials {
         }
     }
 
-    /// Those of the command line.
-    pub(super) fn of_user(name: &str, password: &str) -> Self {
+    /// The credentials of the command line.
+    pub(super) fn from_flags(name: &str, password: &str) -> Self {
         let auth = RegistryAuth::Basic(name.to_owned(), password.to_owned());
         Self {
             auth,
@@ -49,8 +47,9 @@ impl Credentials {
         }
     }
 
-    /// Those that the files of podman and docker have for a reference, else none.
+    /// The credentials for a reference in the files of podman and docker, or none.
     pub(super) fn find(reference: &Reference) -> Result<Self> {
+        // The first file with an entry wins, even if its credentials are wrong.
         for path in files_to_read()? {
             let found = read(&path, reference)
                 .with_context(|| format!("looking for credentials in {}", path.display()))?;
@@ -62,7 +61,7 @@ impl Credentials {
         Ok(Self::anonymous())
     }
 
-    /// A message of a registry, without the password that it may repeat.
+    /// A message of a registry, with the password replaced if the message repeats it.
     pub(super) fn redact(&self, message: &str) -> String {
         match &self.auth {
             RegistryAuth::Basic(_, secret) | RegistryAuth::Bearer(secret) if !secret.is_empty() => {
@@ -73,126 +72,149 @@ impl Credentials {
     }
 }
 
-/// The files that there are, in the order in which podman and docker are asked.
+/// The files that exist, in the order in which podman and docker read them.
 fn files_to_read() -> Result<Vec<PathBuf>> {
-    let named = env::var_os("REGISTRY_AUTH_FILE").filter(|path| !path.is_empty());
-    if let Some(path) = &named
-        && !Path::new(path).is_file()
-    {
-        bail!(Advice::new(
-            format!(
-                "REGISTRY_AUTH_FILE names {}, which is no file",
-                Path::new(path).display()
-            ),
-            "take the variable away, or have `podman login` write the file"
-        ));
+    let mut files = Vec::new();
+    if let Some(path) = variable("REGISTRY_AUTH_FILE") {
+        // A file that the user names has to exist.
+        if !path.is_file() {
+            bail!(Advice::new(
+                format!("REGISTRY_AUTH_FILE: there is no file {}", path.display()),
+                "unset the variable, or write the file with `podman login`"
+            ));
+        }
+        files.push(path);
     }
-    let variable = |name| {
-        env::var_os(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    };
-    let podman = variable("XDG_RUNTIME_DIR").map(|path| path.join("containers/auth.json"));
-    let docker = variable("DOCKER_CONFIG").or_else(|| Some(env::home_dir()?.join(".docker")));
-    let docker = docker.map(|path| path.join("config.json"));
-    let files = [named.map(PathBuf::from), podman, docker]
-        .into_iter()
-        .flatten();
-    Ok(files.filter(|path| path.is_file()).collect())
+    if let Some(folder) = variable("XDG_RUNTIME_DIR") {
+        files.push(folder.join("containers/auth.json"));
+    }
+    if let Some(folder) = docker_folder() {
+        files.push(folder.join("config.json"));
+    }
+    files.retain(|path| path.is_file());
+    Ok(files)
 }
 
-/// What one file has for a reference.
+fn docker_folder() -> Option<PathBuf> {
+    variable("DOCKER_CONFIG").or_else(|| Some(env::home_dir()?.join(".docker")))
+}
+
+/// The path in an environment variable, if it is set and not empty.
+fn variable(name: &str) -> Option<PathBuf> {
+    env::var_os(name)
+        .filter(|value| !value.is_empty())
+        .map(PathBuf::from)
+}
+
+/// The credentials for a reference in one file.
 fn read(path: &Path, reference: &Reference) -> Result<Option<RegistryAuth>> {
-    // Its content stays out of the error: it is full of secrets.
+    // The error must not quote the file, which is full of secrets.
     let config: Value = serde_json::from_slice(&files::read(path)?).map_err(|error| {
-        anyhow::anyhow!(
-            "it is not JSON, line {} column {}",
+        anyhow!(
+            "the file is not JSON, line {} column {}",
             error.line(),
             error.column()
         )
     })?;
     let keys = keys(reference);
-    let Some((key, entry)) = entry(&config, &keys) else {
+    let Some((key, config)) = find_entry(&config, &keys) else {
         return Ok(None);
     };
-    // The library takes the first key that looks alike; given one alone it cannot choose wrongly.
-    let found = get_credential_from_reader(entry.to_string().as_bytes(), &key);
-    match found {
+
+    // The library takes the first key that looks similar, so it gets a configuration with only one key.
+    match get_credential_from_reader(config.to_string().as_bytes(), key) {
         Ok(DockerCredential::UsernamePassword(name, password)) => {
             Ok(Some(RegistryAuth::Basic(name, password)))
         }
         Ok(DockerCredential::IdentityToken(_)) => bail!(Advice::new(
-            format!("{key} has an identity token, which this command cannot exchange"),
+            format!("{key} has an identity token, which is not supported"),
             "log in with a user name and a password or an access token",
         )),
-        Err(error) => explain(&error, &key),
+        Err(error) if is_absent(&error) => Ok(None),
+        Err(error) => Err(explain(error, key)),
     }
 }
 
-/// The keys under which a file may have credentials for a reference, the most specific first: podman
-/// has them for repositories and their parents, docker for registries.
+/// The keys under which a file may have credentials for a reference, the most specific first. podman
+/// writes keys for repositories and their parents, docker for registries.
 fn keys(reference: &Reference) -> Vec<String> {
     let registry = reference.registry();
     let path = format!("{registry}/{}", reference.repository());
-    let parents = path.char_indices().rev().filter(|(_, c)| *c == '/');
+
     let mut keys = vec![path.clone()];
-    keys.extend(parents.filter_map(|(at, _)| path.get(..at).map(str::to_owned)));
-    if ["docker.io", "index.docker.io"].contains(&registry) {
-        keys.extend([DOCKER_HUB_KEY.into(), "index.docker.io".into()]);
-    } else {
-        let schemes = ["https", "http"];
-        keys.extend(schemes.map(|scheme| format!("{scheme}://{registry}")));
-        keys.extend(["v1", "v2"].map(|version| format!("https://{registry}/{version}/")));
+    let mut parent = path.as_str();
+    while let Some((shorter, _)) = parent.rsplit_once('/') {
+        keys.push(shorter.to_owned());
+        parent = shorter;
+    }
+
+    if docker_hub::is_docker_hub(registry) {
+        keys.push(docker_hub::CONFIG_KEY.into());
+        keys.push("index.docker.io".into());
+        return keys;
+    }
+    // Older versions of docker wrote URLs.
+    for scheme in ["https", "http"] {
+        keys.push(format!("{scheme}://{registry}"));
+    }
+    for version in ["v1", "v2"] {
+        keys.push(format!("https://{registry}/{version}/"));
     }
     keys
 }
 
-/// A file of its own with what applies of a file: a helper of the registry, else credentials, else
-/// the helper for all; and the key to look for in it.
-fn entry(config: &Value, keys: &[String]) -> Option<(String, Value)> {
-    let in_map = |name: &str, key: &str| config.get(name)?.get(key).cloned();
-    let one = |key: &str, value: Value| Value::Object(Map::from_iter([(key.to_owned(), value)]));
+/// The key that a configuration has credentials for, and a configuration with only this key. A credential
+/// helper for the registry comes first, then credentials in the file, then the helper for all registries.
+fn find_entry<'k>(config: &Value, keys: &'k [String]) -> Option<(&'k str, Value)> {
     for key in keys {
-        if let Some(helper) = in_map("credHelpers", key) {
-            return Some((key.clone(), json!({ "credHelpers": one(key, helper) })));
+        if let Some(helper) = lookup(config, "credHelpers", key) {
+            return Some((key, json!({ "credHelpers": { key: helper } })));
         }
     }
     for key in keys {
-        // With a helper, docker leaves empty entries behind.
-        let found = in_map("auths", key);
-        let found = found.filter(|entry| entry.as_object().is_some_and(|entry| !entry.is_empty()));
-        if let Some(found) = found {
-            return Some((key.clone(), json!({ "auths": one(key, found) })));
+        // If a helper has the credentials, docker writes an empty entry.
+        if let Some(entry) = lookup(config, "auths", key)
+            && entry.as_object().is_some_and(|entry| !entry.is_empty())
+        {
+            return Some((key, json!({ "auths": { key: entry } })));
         }
     }
+
     let helper = config
         .get("credsStore")
         .filter(|helper| **helper != json!(""))?;
-    let hub = keys.iter().find(|key| *key == DOCKER_HUB_KEY);
-    let registry = keys.iter().find(|key| !key.contains('/'));
-    Some((hub.or(registry)?.clone(), json!({ "credsStore": helper })))
+    let key = keys
+        .iter()
+        .find(|key| *key == docker_hub::CONFIG_KEY)
+        .or_else(|| keys.iter().find(|key| !key.contains('/')))?;
+    Some((key, json!({ "credsStore": helper })))
 }
 
-/// A helper that has nothing is not one that fails.
-fn explain(error: &CredentialRetrievalError, key: &str) -> Result<Option<RegistryAuth>> {
+fn lookup<'c>(config: &'c Value, map: &str, key: &str) -> Option<&'c Value> {
+    config.get(map)?.get(key)
+}
+
+/// Whether the error means that there are no credentials. Helpers report that as a failure.
+fn is_absent(error: &CredentialRetrievalError) -> bool {
     match error {
-        CredentialRetrievalError::HelperFailure { stdout, stderr, .. }
-            if [stdout, stderr]
-                .iter()
-                .any(|text| text.contains("credentials not found")) =>
-        {
-            Ok(None)
-        }
-        CredentialRetrievalError::NoCredentialConfigured => Ok(None),
+        CredentialRetrievalError::NoCredentialConfigured => true,
+        CredentialRetrievalError::HelperFailure { stdout, stderr, .. } => [stdout, stderr]
+            .iter()
+            .any(|text| text.contains("credentials not found")),
+        _ => false,
+    }
+}
+
+fn explain(error: CredentialRetrievalError, key: &str) -> Error {
+    match error {
         CredentialRetrievalError::HelperFailure { helper, stderr, .. } => {
-            bail!("{helper} failed for {key}: {}", stderr.trim())
+            anyhow!("{helper} failed for {key}: {}", stderr.trim())
         }
-        CredentialRetrievalError::HelperCommunicationError => {
-            bail!(Advice::new(
-                format!("its credential helper for {key} could not be run"),
-                "is docker-credential-… installed and in the PATH?"
-            ))
-        }
-        other => bail!("{other}, for {key}"),
+        CredentialRetrievalError::HelperCommunicationError => Advice::new(
+            format!("the credential helper for {key} could not be run"),
+            "check that docker-credential-… is installed and in the PATH",
+        )
+        .into(),
+        other => anyhow!("{other}, for {key}"),
     }
 }

@@ -1,4 +1,4 @@
-//! What a registry's refusal means, whether to try again, and what to do about it.
+//! Why a request to a registry failed: whether to retry it, and a hint.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -9,34 +9,35 @@ use oci_client::{Reference, RegistryOperation};
 use rustls::{AlertDescription, CertificateError};
 
 use super::Credentials;
+use crate::text::one_line;
 
-/// A refusal, taken apart.
+/// The parts of a failure.
 #[derive(Debug, Default)]
 pub(super) struct Failure {
-    /// The status of the answer, where there was one and the client tells it.
+    /// The status of the answer; `None` without an answer, or if the client does not return it.
     status: Option<u16>,
     /// The registry's own codes, such as `NAME_UNKNOWN`.
     codes: Vec<String>,
-    /// The registry's own message, or what went wrong without an answer.
+    /// The registry's own message, or the error of the connection.
     message: String,
-    /// What was asked for. It is not for messages: it may hold the state of an upload.
+    /// The URL of the request. Messages must not have it: it may hold the state of an upload.
     url: Option<String>,
     kind: Kind,
 }
 
-/// What went wrong, beyond the status.
+/// The cause of a failure.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Kind {
-    /// There is an answer.
+    /// The registry answered with an error.
     #[default]
     Refused,
-    /// The connection or the answer did not come about.
+    /// There is no connection, or no answer.
     Connection,
-    /// No certificate authority that is trusted here signed the certificate.
+    /// No trusted certificate authority issued the certificate.
     UnknownAuthority,
-    /// The registry speaks plain HTTP.
+    /// The registry uses plain HTTP.
     NotTls,
-    /// The bytes are not those of the digest.
+    /// The content does not have its digest.
     WrongBytes,
 }
 
@@ -48,38 +49,34 @@ impl From<&OciDistributionError> for Failure {
                 url: Some(url.clone()),
                 ..Self::default()
             },
-            OciDistributionError::AuthenticationFailure(reason) => {
-                let message = format!("no token: {}", own_words(reason));
-                Self {
-                    status: Some(401),
-                    message,
-                    ..Self::default()
-                }
-            }
+            OciDistributionError::AuthenticationFailure(reason) => Self {
+                status: Some(401),
+                message: format!("no token: {}", messages(reason)),
+                ..Self::default()
+            },
             OciDistributionError::RegistryError { envelope, url } => Self {
                 url: Some(url.clone()),
                 ..Self::from(envelope)
             },
             OciDistributionError::ServerError { code, url, message } => {
                 let envelope = serde_json::from_str::<OciEnvelope>(message);
-                let told = envelope.as_ref().map(Self::from).unwrap_or_default();
-                let message = own_words(message);
+                let parsed = envelope.as_ref().map(Self::from).unwrap_or_default();
                 Self {
                     status: Some(*code),
                     url: Some(url.clone()),
-                    message,
-                    ..told
+                    message: messages(message),
+                    ..parsed
                 }
             }
-            OciDistributionError::RequestError(error) => Self::of_request(error),
+            OciDistributionError::RequestError(error) => Self::from_request(error),
             OciDistributionError::DigestError(error) => Self {
                 kind: Kind::WrongBytes,
                 message: error.to_string(),
                 ..Self::default()
             },
-            // Its own message may quote the answer, which holds the token.
+            // The message of the library may quote the answer, which has the token.
             OciDistributionError::RegistryTokenDecodeError(_) => {
-                let message = "the token service answered something else than a token".into();
+                let message = "the answer of the token service has no token".into();
                 Self {
                     message,
                     ..Self::default()
@@ -95,14 +92,17 @@ impl From<&OciDistributionError> for Failure {
 
 impl From<&OciEnvelope> for Failure {
     fn from(envelope: &OciEnvelope) -> Self {
-        let messages: Vec<_> = envelope
+        let messages: Vec<&str> = envelope
             .errors
             .iter()
-            .map(|error| error.message.clone())
+            .map(|error| error.message.as_str())
             .collect();
-        let codes = envelope.errors.iter().map(|error| name(&error.code));
         Self {
-            codes: codes.collect(),
+            codes: envelope
+                .errors
+                .iter()
+                .map(|error| name(&error.code))
+                .collect(),
             message: messages.join("; "),
             ..Self::default()
         }
@@ -110,35 +110,37 @@ impl From<&OciEnvelope> for Failure {
 }
 
 /// The messages in an answer, or the answer itself, in one line.
-fn own_words(answer: &str) -> String {
-    let envelope = serde_json::from_str::<OciEnvelope>(answer);
-    let text = envelope.map_or_else(|_| answer.to_owned(), |told| Failure::from(&told).message);
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+fn messages(answer: &str) -> String {
+    match serde_json::from_str::<OciEnvelope>(answer) {
+        Ok(envelope) => one_line(&Failure::from(&envelope).message),
+        Err(_) => one_line(answer),
+    }
 }
 
 impl Failure {
-    fn of_request(error: &reqwest::Error) -> Self {
-        let status = error.status().map(|status| status.as_u16());
+    fn from_request(error: &reqwest::Error) -> Self {
         let url = error.url().map(ToString::to_string);
-        if status.is_some() {
+        if let Some(status) = error.status() {
             return Self {
-                status,
+                status: Some(status.as_u16()),
                 url,
                 ..Self::default()
             };
         }
+
+        // The innermost error has the reason; a TLS error may be anywhere on the way.
         let mut kind = Kind::Connection;
         let mut message = String::new();
         let mut cause: Option<&(dyn Error + 'static)> = Some(error);
         while let Some(inner) = cause {
             if let Some(tls) = tls_error(inner) {
-                kind = Kind::of_tls(tls);
+                kind = Kind::from_tls(tls);
             }
             message = inner.to_string();
             cause = inner.source();
         }
         if error.is_timeout() {
-            message = "no answer in time, see --timeout".into();
+            message = "no answer in time; increase --timeout".into();
         }
         Self {
             message,
@@ -148,8 +150,8 @@ impl Failure {
         }
     }
 
-    /// Whether the registry says that the manifest, the blob or the whole repository is not there. A
-    /// refusal to tell is no such answer.
+    /// Whether the registry reports that the manifest, the blob or the repository does not exist. A denied
+    /// request does not count.
     pub(super) fn is_unknown(&self) -> bool {
         let unknown = ["MANIFEST_UNKNOWN", "NAME_UNKNOWN", "NOT_FOUND"];
         match self.codes.as_slice() {
@@ -158,30 +160,30 @@ impl Failure {
         }
     }
 
-    /// Whether the same request may do better later.
-    pub(super) fn is_passing(&self) -> bool {
+    /// Whether the same request may succeed later.
+    pub(super) fn is_temporary(&self) -> bool {
         self.kind == Kind::Connection
             || self
                 .status
                 .is_some_and(|status| matches!(status, 408 | 429) || status >= 500)
-            || self.told(&["TOOMANYREQUESTS"])
+            || self.has_code(&["TOOMANYREQUESTS"])
     }
 
-    /// What was asked for, where the registry answered.
+    /// The URL of the request, if the registry answered it.
     pub(super) fn answered_url(&self) -> Option<&str> {
         self.url.as_deref().filter(|_| self.kind == Kind::Refused)
     }
 
-    fn told(&self, codes: &[&str]) -> bool {
+    fn has_code(&self, codes: &[&str]) -> bool {
         self.codes.iter().any(|code| codes.contains(&code.as_str()))
     }
 
-    /// Whether what arrived is not what the digest stands for.
+    /// Whether the content that arrived has another digest.
     pub(super) fn is_wrong_bytes(&self) -> bool {
         self.kind == Kind::WrongBytes
     }
 
-    /// The error for people.
+    /// The error for the user.
     pub(super) fn explain(
         &self,
         reference: &Reference,
@@ -202,7 +204,7 @@ impl Failure {
             (None, None) => return self.message.clone(),
         };
         if !self.message.is_empty() {
-            // A string takes every write.
+            // Writing to a string cannot fail.
             let _ = write!(sentence, ": {}", self.message);
         }
         sentence
@@ -214,34 +216,55 @@ impl Failure {
         operation: RegistryOperation,
         credentials: &Credentials,
     ) -> Option<String> {
-        let repository = reference.repository();
-        let hint = match self.status {
-            _ if self.kind == Kind::UnknownAuthority => {
-                "give the certificate of the authority that signed the registry's with --ca-file"
+        let hint = match self.kind {
+            Kind::UnknownAuthority => {
+                "give the certificate of the authority that issued the registry's certificate with \
+                 --ca-file"
             }
-            _ if self.kind == Kind::NotTls => "the registry speaks plain HTTP: say --plain-http",
-            Some(400) if self.message.contains("HTTP request to an HTTPS server") => {
-                "the registry speaks TLS: leave out --plain-http; on localhost, give --ca-file"
+            Kind::NotTls => "the registry uses plain HTTP: add --plain-http",
+            Kind::Connection => {
+                "check the address of the registry; --plain-http connects without TLS"
             }
-            Some(401 | 403) => return Some(denied(repository, operation, credentials)),
-            _ if self.told(&["UNAUTHORIZED", "DENIED"]) => {
-                return Some(denied(repository, operation, credentials));
+            Kind::Refused | Kind::WrongBytes => {
+                return self.hint_for_answer(reference, operation, credentials);
             }
-            _ if self.is_unknown() && operation == RegistryOperation::Push => {
-                return Some(format!(
-                    "create the repository {repository} in the registry first"
-                ));
-            }
-            Some(413) => "the registry, or a proxy in front of it, takes only smaller uploads",
-            _ if self.status == Some(415) || self.told(&["MANIFEST_INVALID"]) => {
-                "the registry does not take this form of image: try --format docker"
-            }
-            _ if self.kind == Kind::Connection => {
-                "is the registry there, and does it speak TLS? --plain-http speaks without"
-            }
-            _ => return None,
         };
         Some(hint.into())
+    }
+
+    fn hint_for_answer(
+        &self,
+        reference: &Reference,
+        operation: RegistryOperation,
+        credentials: &Credentials,
+    ) -> Option<String> {
+        // Go's HTTP server answers a plain request on a TLS port with this text.
+        if self.status == Some(400) && self.message.contains("HTTP request to an HTTPS server") {
+            return Some(
+                "the registry uses TLS: remove --plain-http; for localhost, give --ca-file".into(),
+            );
+        }
+        // Registries differ in whether they send a status or a code.
+        let repository = reference.repository();
+        if matches!(self.status, Some(401 | 403)) || self.has_code(&["UNAUTHORIZED", "DENIED"]) {
+            return Some(denied(repository, operation, credentials));
+        }
+        if self.is_unknown() && operation == RegistryOperation::Push {
+            return Some(format!(
+                "create the repository {repository} in the registry first"
+            ));
+        }
+        if self.status == Some(413) {
+            return Some(
+                "the registry, or a proxy in front of it, limits the size of uploads".into(),
+            );
+        }
+        if self.status == Some(415) || self.has_code(&["MANIFEST_INVALID"]) {
+            return Some(
+                "the registry does not accept this image format: try --format docker".into(),
+            );
+        }
+        None
     }
 }
 
@@ -251,8 +274,8 @@ fn denied(repository: &str, operation: RegistryOperation, credentials: &Credenti
         RegistryOperation::Push => "pull,push",
     };
     format!(
-        "{credentials} were used and the scope repository:{repository}:{scope} was asked for; \
-         give others with --username and --password-stdin, or log in with podman or docker"
+        "{credentials} were used for the scope repository:{repository}:{scope}; give other credentials \
+         with --username and --password-stdin, or log in with podman or docker"
     )
 }
 
@@ -261,7 +284,7 @@ fn name(code: &OciErrorCode) -> String {
     name.as_str().unwrap_or_default().to_owned()
 }
 
-/// The error of the TLS library, which may hide inside an I/O error.
+/// The error of the TLS library, which may be inside an I/O error.
 fn tls_error<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e rustls::Error> {
     error.downcast_ref().or_else(|| {
         let io: &std::io::Error = error.downcast_ref()?;
@@ -270,9 +293,9 @@ fn tls_error<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e rustls::Error> 
 }
 
 impl Kind {
-    fn of_tls(error: &rustls::Error) -> Self {
+    fn from_tls(error: &rustls::Error) -> Self {
         match error {
-            // The signature is bad where another authority has the same name.
+            // The signature is bad if another authority has the same name.
             rustls::Error::InvalidCertificate(
                 CertificateError::UnknownIssuer | CertificateError::BadSignature,
             )

@@ -46,25 +46,25 @@ fn what_cannot_be_reached_is_one_line() {
             &closed,
             "test",
             format!(
-                "asking which resources there are of https://127.0.0.1:{port}: Connection refused (os error 111)"
+                "listing the kinds of resources of https://127.0.0.1:{port}: Connection refused (os error 111)"
             ),
         ),
         (
             &wrong,
             "test",
             format!(
-                "asking which resources there are of {url}: it does not accept the credentials (401 Unauthorized)"
+                "listing the kinds of resources of {url}: the API server does not accept the credentials (401 Unauthorized)"
             ),
         ),
         (
             &untrusted,
             "test",
-            format!("asking which resources there are of {url}: invalid peer certificate: "),
+            format!("listing the kinds of resources of {url}: invalid peer certificate: "),
         ),
         (
             &broken,
             "test",
-            "reading the kubeconfig: it is no YAML".to_owned(),
+            "reading the kubeconfig: it is not YAML".to_owned(),
         ),
         (
             Path::new("/no/such"),
@@ -80,7 +80,7 @@ fn what_cannot_be_reached_is_one_line() {
     let nowhere = run(Path::new("/no/such"), &["check"]);
     check_error(
         &nowhere,
-        "reading the kubeconfig: /no/such: No such file or directory (os error 2), and this runs in no cluster",
+        "reading the kubeconfig: /no/such: No such file or directory (os error 2), and the program does not run in a cluster",
     );
 }
 
@@ -136,7 +136,7 @@ fn an_expired_token_is_one_line() {
     let expired = cluster.kubeconfig_with("expired", &expired).unwrap();
     let url = format!("https://127.0.0.1:{}", cluster.port());
     let expected = format!(
-        "asking which resources there are of {url}: it does not accept the credentials (401 Unauthorized)"
+        "listing the kinds of resources of {url}: the API server does not accept the credentials (401 Unauthorized)"
     );
     check_error(&run(&expired, &["check"]), &expected);
 }

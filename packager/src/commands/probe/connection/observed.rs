@@ -1,4 +1,4 @@
-//! A stream that notes how the server ends it: the clients of HTTP do not tell.
+//! A stream that records how the server ends the connection: HTTP clients do not report TLS alerts.
 
 use std::io;
 use std::pin::Pin;
@@ -11,11 +11,11 @@ use tokio_rustls::client::TlsStream;
 
 use crate::commands::probe::ending::Ending;
 
-/// The stream.
+/// A TLS stream with a record of its end.
 pub(super) struct Observed {
     stream: TlsStream<TcpStream>,
     ending: Arc<OnceLock<Ending>>,
-    /// Why nothing can be written, while the server's last words are still to come.
+    /// The error of a write, until the rest of the server's data is read.
     unwritten: Option<io::Error>,
 }
 
@@ -29,15 +29,16 @@ impl Observed {
     }
 
     fn note(&self, error: &io::Error) {
-        if let Some(ending) = Ending::of(error) {
-            // The first one counts.
+        if let Some(ending) = Ending::from_error(error) {
+            // A later error is a consequence of the first one.
             let _ = self.ending.set(ending);
         }
     }
 
-    /// Why nothing can be written, once the server's last words are read: one that refuses the client
-    /// certificate says so when the client has begun to write (RFC 8446 §4.4.2.4), and closes.
+    /// Returns the error of a write after the rest of the server's data is read. A server that refuses
+    /// the client certificate sends its alert when the client may already write (RFC 8446 §4.4.2.4).
     fn poll_unwritten(&mut self, context: &mut Context<'_>, error: io::Error) -> Poll<io::Error> {
+        // Application data is discarded: only the alert or the error after it matters.
         let mut rest = [0; 1024];
         loop {
             let mut buffer = ReadBuf::new(&mut rest);
@@ -69,6 +70,7 @@ impl AsyncRead for Observed {
         let before = buffer.filled().len();
         let read = ready!(Pin::new(&mut self.stream).poll_read(context, buffer));
         match &read {
+            // A read without data is the end of the stream.
             Ok(()) if buffer.filled().len() == before => {
                 self.note(&io::ErrorKind::UnexpectedEof.into());
             }

@@ -1,0 +1,141 @@
+//! Flags of `packager manifest` that need more than clap checks.
+
+use anyhow::{Result, bail};
+use gateway::advice::Advice;
+
+use super::Args;
+use crate::commands::source::Source;
+use crate::resource::{Kind, ManifestKind};
+
+/// A flag, and whether the command line has it.
+type Flag = (&'static str, bool);
+
+/// Refuses flags that have no effect on the kind of the resource or beside another flag.
+pub(super) fn refuse_unused(args: &Args) -> Result<()> {
+    // This applies to every kind.
+    refuse_ports_of_source(args)?;
+    match args.kind {
+        ManifestKind::AuthorizationPolicy => refuse(
+            args.kind,
+            &flags_of_filter(args),
+            "it does not run the filter",
+        ),
+        ManifestKind::Filter(Kind::EnvoyExtensionPolicy) => {
+            // Envoy Gateway has no phases: EnvoyProxy orders all filters of a Gateway.
+            let order = [
+                ("--phase", args.phase.is_some()),
+                ("--priority", args.priority.is_some()),
+            ];
+            refuse(
+                args.kind,
+                &[("--istio", args.istio.is_some())],
+                "it belongs to Envoy Gateway, not to Istio",
+            )?;
+            refuse(
+                args.kind,
+                &[("--port", !args.port.is_empty())],
+                "it applies to all listeners of the Gateway",
+            )?;
+            refuse(
+                args.kind,
+                &order,
+                "spec.filterOrder of the EnvoyProxy sets the order",
+            )
+        }
+        ManifestKind::Filter(Kind::WasmPlugin | Kind::TrafficExtension) => Ok(()),
+    }
+}
+
+/// The resources of a gateway have its ports, and a second list of ports could contradict them.
+fn refuse_ports_of_source(args: &Args) -> Result<()> {
+    let Some(source) = args.source() else {
+        return Ok(());
+    };
+    if args.port.is_empty() {
+        return Ok(());
+    }
+    bail!(Advice::new(
+        format!(
+            "--port cannot be used with {}, which reads the ports from the resources",
+            flag_of(source)
+        ),
+        "remove --port"
+    ))
+}
+
+/// The flag that names a source of resources, for messages.
+pub(super) fn flag_of(source: Source<'_>) -> &'static str {
+    match source {
+        Source::Paths(_) => "--from",
+        Source::Cluster(_) => "--cluster",
+    }
+}
+
+fn refuse(kind: ManifestKind, flags: &[Flag], reason: &str) -> Result<()> {
+    for (flag, is_given) in flags {
+        if *is_given {
+            bail!(Advice::new(
+                format!("{flag} has no effect on {}: {reason}", kind.name()),
+                format!("remove {flag}")
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn flags_of_filter(args: &Args) -> [Flag; 13] {
+    [
+        ("--image", args.image.is_some()),
+        ("--allow-mutable", args.allow_mutable),
+        ("--istio", args.istio.is_some()),
+        ("--config", args.config.is_some()),
+        ("--host", !args.host.is_empty()),
+        ("--action", args.action.is_some()),
+        ("--rule", args.rule.is_some()),
+        ("--all-servers", args.all_servers),
+        ("--port", !args.port.is_empty()),
+        ("--phase", args.phase.is_some()),
+        ("--priority", args.priority.is_some()),
+        ("--fail-strategy", args.fail_strategy.is_some()),
+        ("--image-pull-secret", args.image_pull_secret.is_some()),
+    ]
+}
+
+/// The labels of the gateway's pods, from `--selector`.
+pub(super) fn labels(args: &Args) -> Result<Vec<(String, String)>> {
+    args.selector
+        .iter()
+        .map(|text| {
+            let example = "write, for example, --selector istio=ingressgateway";
+            pair(text, "--selector", "KEY=VALUE", example)
+        })
+        .collect()
+}
+
+/// The actions for single hosts, from `--host`.
+pub(super) fn host_actions(args: &Args) -> Result<Vec<(String, String)>> {
+    let mut actions: Vec<(String, String)> = Vec::new();
+    for text in &args.host {
+        let example = "write, for example, --host b.example.com=off";
+        let (host, action) = pair(text, "--host", "NAME=ACTION", example)?;
+        // A repeated host would silently override the earlier action.
+        if actions.iter().any(|(earlier, _)| *earlier == host) {
+            bail!(Advice::new(
+                format!("--host {host} is given twice"),
+                "give one action for each host"
+            ));
+        }
+        actions.push((host, action));
+    }
+    Ok(actions)
+}
+
+fn pair(text: &str, flag: &str, form: &str, example: &str) -> Result<(String, String)> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        Some(_) | None => bail!(Advice::new(
+            format!("{flag} {text:?} does not have the form {form}"),
+            example
+        )),
+    }
+}
