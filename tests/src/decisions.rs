@@ -106,3 +106,19 @@ impl Row {
         is_set("missingSni") || is_set("unlistedSni") || (is_other && lists_servers)
     }
 }
+
+/// The section of `decisions.md` that a line is in, such as `what-a-route-proves`.
+#[must_use]
+pub fn section(line: usize) -> String {
+    TABLE
+        .lines()
+        .take(line)
+        .filter_map(|text| text.strip_prefix("## "))
+        .last()
+        .unwrap_or_default()
+        .split(|letter: char| !letter.is_ascii_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .collect::<Vec<_>>()
+        .join("-")
+        .to_ascii_lowercase()
+}

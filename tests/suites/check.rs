@@ -1,4 +1,4 @@
-//! `packager check`, by cases that are files, and what they leave out.
+//! `packager check`: what its cases in `check/`, which the suite `cases` runs, do not show.
 
 #![expect(
     clippy::indexing_slicing,
@@ -16,73 +16,20 @@ use gateway::documents::read;
 use gateway::findings::{self, Code, Input};
 use gateway::{Certificates, Model, Resources};
 use serde_json::Value;
-use tests::cases::{check_case, files, input, run};
+use tests::cases::{Case, run};
 use tests::process::{packager_program, packager_program_on_terminal, packager_with_input};
 use tests::secrets::Pair;
-
-#[test]
-fn findings_by_case() {
-    let cases = files("check").unwrap();
-    assert!(cases.len() > 25, "{}", cases.len());
-    for case in cases {
-        check_case(&case).unwrap();
-    }
-}
-
-/// Every report as SARIF is what the schema of OASIS says, and names the file of what it names. The
-/// schema is that of `oasis-tcs/sarif-spec`, as the crate `serde-sarif` 0.8.0 (MIT) has it.
-#[test]
-fn sarif_is_valid() {
-    let schema = fs::read_to_string("schemas/sarif-2.1.0.json").unwrap();
-    // One of its patterns, for a language, has a bracket too many to be one.
-    let schema = schema.replace("]?$\"", "?$\"");
-    let schema: Value = serde_json::from_str(&schema).unwrap();
-    let validator = jsonschema::validator_for(&schema).unwrap();
-    let mut results = 0;
-    for case in files("check").unwrap() {
-        let text = fs::read_to_string(&case).unwrap();
-        let run = run("check % --output sarif", &input(&text).unwrap()).unwrap();
-        if run.out.is_empty() {
-            assert_eq!(run.status, 2, "{}", case.display());
-            continue;
-        }
-        // A sign for percent alone is no reference.
-        let out = run.out.replace("\"uri\":\"%\"", "\"uri\":\"input.yaml\"");
-        let log: Value = serde_json::from_str(&out).unwrap();
-        let errors: Vec<String> = validator
-            .iter_errors(&log)
-            .map(|error| format!("{error} at {}", error.instance_path()))
-            .collect();
-        assert!(errors.is_empty(), "{}: {errors:?}", case.display());
-        for result in log["runs"][0]["results"].as_array().unwrap() {
-            let location = &result["locations"][0];
-            if ["SG101", "SG102", "SG103", "SG201"]
-                .iter()
-                .any(|code| result["ruleId"] == *code)
-            {
-                let place = &location["physicalLocation"];
-                assert_eq!(
-                    place["artifactLocation"]["uri"],
-                    "input.yaml",
-                    "{}",
-                    case.display()
-                );
-                assert!(place["region"]["startLine"].as_u64().unwrap() > 0);
-            }
-            results += 1;
-        }
-    }
-    assert!(results > 30, "{results}");
-    assert!(!validator.is_valid(&serde_json::json!({ "version": "2.1.0", "runs": [{}] })));
-}
 
 /// What is being done is told on a terminal alone, and is gone when the report comes.
 #[test]
 fn progress_is_for_terminals() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("input.yaml");
-    let text = fs::read_to_string("check/04-distinct-certificates.yaml").unwrap();
-    fs::write(&file, input(&text).unwrap()).unwrap();
+    let input = Case::read("check/04-distinct-certificates.yaml")
+        .unwrap()
+        .input()
+        .unwrap();
+    fs::write(&file, input).unwrap();
     let arguments = ["check", file.to_str().unwrap()];
     let told = packager_program_on_terminal(&arguments).unwrap();
     let steps = "\rreading the resources\x1b[K\r\x1b[K\
@@ -178,16 +125,22 @@ fn each_scenario_has_just_these_findings() {
         ("20-plain-text", &[]),
     ];
     for (case, expected) in expected {
-        let text = fs::read_to_string(format!("check/{case}.yaml")).unwrap();
+        let input = Case::read(format!("check/{case}.yaml"))
+            .unwrap()
+            .input()
+            .unwrap();
         let expected: BTreeSet<String> = expected.iter().map(ToString::to_string).collect();
-        assert_eq!(rows(&input(&text).unwrap()), expected, "{case}");
+        assert_eq!(rows(&input), expected, "{case}");
     }
 }
 
 #[test]
 fn json_has_every_key() {
-    let text = fs::read_to_string("check/01-one-secret.yaml").unwrap();
-    let run = run("check % --output json", &input(&text).unwrap()).unwrap();
+    let input = Case::read("check/01-one-secret.yaml")
+        .unwrap()
+        .input()
+        .unwrap();
+    let run = run("check % --output json", &input).unwrap();
     let expected = concat!(
         r#"{"findings":[{"code":"SG101","name":"coalesce-not-found","severity":"error","#,
         r#""workload":"istio-system/istio=ingressgateway","listener":"0.0.0.0_8443","#,
@@ -356,9 +309,12 @@ fn few_servers_are_told_one_by_one() {
 /// A Secret that is not in the input is not there when the input is all of a cluster.
 #[test]
 fn missing_secrets_are_told_where_that_is_certain() {
-    let text = fs::read_to_string("check/19-no-secrets.yaml").unwrap();
+    let input = Case::read("check/19-no-secrets.yaml")
+        .unwrap()
+        .input()
+        .unwrap();
     let mut resources = Resources::default();
-    assert!(read("input.yaml", input(&text).unwrap(), &mut resources).is_empty());
+    assert!(read("input.yaml", input, &mut resources).is_empty());
     let model = Model::of(&resources);
     let missing = |has_all_secrets| {
         let report = findings::check(&Input {

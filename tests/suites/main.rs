@@ -1,14 +1,12 @@
-//! Every test that needs no cluster.
+//! The tests that need no cluster, but the cases, which are files or rows: `cases` has a test for each.
 
 mod browsers;
 mod check;
 mod cli;
 mod cluster;
-mod decisions;
 mod difference;
 mod documents;
 mod gateway;
-mod gateways_envoy;
 mod help;
 mod host_calls;
 mod hostile;
@@ -21,6 +19,7 @@ mod memory;
 mod merge;
 mod model;
 mod module;
+mod odd_authorities;
 mod page;
 mod probe;
 mod registry;

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::*;
+use tests::process::{packager, packager_with_input};
 
 /// `explain --from` says what becomes of each case at each TLS listener, and what the filter does.
 #[test]

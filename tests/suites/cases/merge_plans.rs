@@ -1,0 +1,148 @@
+//! The plans of `merge` for each case, on the model: they leave nothing broken, and the undo commands
+//! restore the first state.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use chrono::{DateTime, Utc};
+use gateway::findings::{self, Code, Finding};
+use gateway::merge::{State, Strategy, Strictness, Write, prove, without_status};
+use gateway::resources::ResourceName;
+use libtest_mimic::Trial;
+use serde_json::Value;
+use tests::merge_plans::PlannedCase;
+
+use crate::commands::named as named_commands;
+use crate::model::named as named_gateways;
+use crate::{trial, trials};
+
+pub(crate) fn all() -> Result<Vec<Trial>> {
+    let mut all = trials("merge-plan", 65, named()?, |path| {
+        for strategy in STRATEGIES {
+            let planned = PlannedCase::read(path, strategy)?;
+            check_end(&planned).with_context(|| format!("{strategy:?}"))?;
+            check_undo(&planned).with_context(|| format!("{strategy:?}"))?;
+        }
+        Ok(())
+    })?;
+    all.push(trial("merge-plan::enough-plans", check_enough_plans));
+    Ok(all)
+}
+
+pub(crate) const STRATEGIES: [Strategy; 2] = [Strategy::Seamless, Strategy::Short];
+
+/// The cases of the command and of the model.
+pub(crate) fn named() -> Result<Vec<(String, PathBuf)>> {
+    let commands = named_commands("merge")?
+        .into_iter()
+        .map(|(name, _)| ("merge", name));
+    let gateways = named_gateways()?
+        .into_iter()
+        .map(|(name, _)| ("gateways", name));
+    Ok(commands
+        .chain(gateways)
+        .map(|(folder, name)| {
+            let path = PathBuf::from(format!("{folder}/{name}.yaml"));
+            (format!("{folder}/{name}"), path)
+        })
+        .collect())
+}
+
+/// After the last step `check` has nothing to report on hosts that break each other, but for servers
+/// whose merge was refused.
+fn check_end(planned: &PlannedCase) -> Result<()> {
+    let states = planned.states()?;
+    let last = states.last().context("no state")?;
+    let report = findings::check(&findings::Input {
+        resources: last.resources(),
+        model: &last.model(),
+        certificates: &planned.certificates,
+        now: "2026-06-01T00:00:00Z".parse::<DateTime<Utc>>()?,
+        has_all_secrets: false,
+    });
+    let is_refused = |finding: &Finding| {
+        planned
+            .outlook
+            .refusals
+            .iter()
+            .flat_map(|refusal| &refusal.servers)
+            .any(|server| Some(server) == finding.owner.as_ref())
+    };
+    let left: Vec<&Finding> = report
+        .findings
+        .iter()
+        .filter(|finding| MERGED.contains(&finding.code) && !is_refused(finding))
+        .collect();
+    // Without a plan, the case has its findings still.
+    ensure!(
+        planned.outlook.plans.is_empty() || left.is_empty(),
+        "left after the last step: {left:#?}"
+    );
+    Ok(())
+}
+
+/// What a merge puts an end to.
+const MERGED: [Code; 6] = [
+    Code::CoalesceNotFound,
+    Code::CoalesceWrongRoute,
+    Code::CoalesceTlsPolicy,
+    Code::CoalescePresumed,
+    Code::ServerDropped,
+    Code::ListenerRejected,
+];
+
+/// The undo commands, in reverse order, restore the first state without an outage: a Gateway that is
+/// created again is the youngest then, and istiod drops the younger of two servers.
+fn check_undo(planned: &PlannedCase) -> Result<()> {
+    let states = planned.states()?;
+    let mut state = states.last().context("no state")?.clone();
+    let undo: Vec<Write> = planned
+        .writes()
+        .iter()
+        .rev()
+        .map(|write| write.undo())
+        .collect();
+    prove(
+        &state,
+        undo.iter().map(std::slice::from_ref),
+        &planned.certificates,
+        Strictness::Settled,
+    )
+    .map_err(|flaw| anyhow!("undo is an outage: {flaw:?}"))?;
+    for write in &undo {
+        state
+            .apply(write)
+            .map_err(|error| anyhow!("{write:?} does not apply: {error:?}"))?;
+    }
+    let (first, restored) = (manifests(&planned.start), manifests(&state));
+    ensure!(
+        first == restored,
+        "undo restores {restored:#?}, not {first:#?}"
+    );
+    Ok(())
+}
+
+/// The manifests of a state, without the fields that the API server writes.
+fn manifests(state: &State) -> BTreeMap<ResourceName, Value> {
+    state
+        .resources()
+        .manifests
+        .iter()
+        .map(|(name, manifest)| (name.clone(), without_status(manifest)))
+        .collect()
+}
+
+/// A case without a plan passes, so this counts the plans of all cases.
+fn check_enough_plans() -> Result<()> {
+    let (mut plans, mut states) = (0, 0);
+    for (_, path) in named()? {
+        for strategy in STRATEGIES {
+            let planned = PlannedCase::read(&path, strategy)?;
+            plans += planned.outlook.plans.len();
+            states += planned.outlook.plans.len() * planned.states()?.len();
+        }
+    }
+    ensure!(plans > 30 && states > 150, "{plans} plans, {states} states");
+    Ok(())
+}
