@@ -100,10 +100,14 @@ impl Row {
         if !self.request.is_routed() {
             return true;
         }
-        let is_set = |key: &str| self.config.get(key).is_some_and(|value| value == "reject");
-        let lists_servers = self.config.get("servers").is_some();
+        // Only on an Envoy of istiod does a route prove that the connection's server has the host.
         let is_other = self.gateway == Gateway::Other;
-        is_set("missingSni") || is_set("unlistedSni") || (is_other && lists_servers)
+        let lists_servers = self.config.get("servers").is_some();
+        self.rejects("missingSni") || self.rejects("unlistedSni") || (is_other && lists_servers)
+    }
+
+    fn rejects(&self, key: &str) -> bool {
+        self.config.get(key).is_some_and(|value| value == "reject")
     }
 }
 

@@ -38,7 +38,6 @@ pub struct Envoy {
 /// How an Envoy is started.
 #[derive(Clone, Copy, Debug)]
 pub struct Launch<'a> {
-    /// Its version.
     pub version: &'a str,
     /// Whether its bootstrap is that of a gateway of istiod.
     pub gateway: Gateway,

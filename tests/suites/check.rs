@@ -20,7 +20,7 @@ use tests::cases::{Case, run};
 use tests::process::{packager_program, packager_program_on_terminal, packager_with_input};
 use tests::secrets::Pair;
 
-/// What is being done is told on a terminal alone, and is gone when the report comes.
+/// Progress is printed on a terminal only, and removed before the report.
 #[test]
 fn progress_is_for_terminals() {
     let folder = tempfile::tempdir().unwrap();
@@ -31,15 +31,15 @@ fn progress_is_for_terminals() {
         .unwrap();
     fs::write(&file, input).unwrap();
     let arguments = ["check", file.to_str().unwrap()];
-    let told = packager_program_on_terminal(&arguments).unwrap();
+    let watched = packager_program_on_terminal(&arguments).unwrap();
     let steps = "\rreading the resources\x1b[K\r\x1b[K\
                  \rworking out what the gateways serve\x1b[K\
                  \rcomparing connections and hosts\x1b[K\r\x1b[K";
-    let rest = told.out.strip_prefix(steps);
+    let rest = watched.out.strip_prefix(steps);
     assert!(
         rest.is_some_and(|rest| !rest.contains("\x1b[K")),
         "{:?}",
-        told.out
+        watched.out
     );
     let quiet = packager_program(&arguments, &[], "").unwrap();
     assert!(
@@ -62,8 +62,10 @@ fn rows(input: &str) -> BTreeSet<String> {
         name.replace(" servers[0]", "")
             .replace("shop/public listener ", "")
     };
-    let findings = report["findings"].as_array().unwrap().iter();
-    findings
+    report["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
         .map(|finding| {
             let [code, connection, owner] =
                 ["code", "connection", "owner"].map(|key| text(finding, key));
@@ -72,7 +74,7 @@ fn rows(input: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// All that is found in the shared inputs, and nothing else.
+/// The findings of the cases that share their input with the model, each with its servers.
 #[test]
 fn each_scenario_has_just_these_findings() {
     let both = ["SG101 gw-a -> gw-b", "SG101 gw-b -> gw-a"];
@@ -211,19 +213,13 @@ fn many_servers_on_one_certificate() {
     };
     let (report, took) = timed(&(many(5_000, half) + &secrets));
     let findings = report["findings"].as_array().unwrap();
-    let pairs = findings
+    let pairs: u64 = findings
         .iter()
-        .map(|finding| finding["group"]["pairs"].as_u64().unwrap_or(1));
-    // From each of the half with the wildcard to everyone else, and from the other half to h1.
-    assert_eq!(
-        findings
-            .iter()
-            .zip(pairs)
-            .filter(|(f, _)| f["code"] == "SG101")
-            .map(|(_, n)| n)
-            .sum::<u64>(),
-        2_500 * 4_999 + 2_499
-    );
+        .filter(|finding| finding["code"] == "SG101")
+        .map(|finding| finding["group"]["pairs"].as_u64().unwrap_or(1))
+        .sum();
+    // From each of the half with the wildcard to all others, and from the other half to h1.
+    assert_eq!(pairs, 2_500 * 4_999 + 2_499);
     assert!(took < Duration::from_secs(20), "{took:?}");
     println!("half of them: {took:?}");
 }
@@ -291,9 +287,9 @@ fn many_hosts_in_one_virtual_service() {
     assert!(took < Duration::from_secs(20), "{took:?}");
 }
 
-/// At twenty, each pair is told; above, one finding stands for all.
+/// Up to twenty servers each pair is a finding; for more, one finding stands for all pairs.
 #[test]
-fn few_servers_are_told_one_by_one() {
+fn few_servers_have_a_finding_for_each_pair() {
     let wildcard = Pair::generate(&["*.example.com"], 2100).unwrap();
     let secret = wildcard.secret("istio-system/w").unwrap();
     for (servers, findings) in [(2, 2), (20, 20 * 19), (21, 1)] {
@@ -306,9 +302,9 @@ fn few_servers_are_told_one_by_one() {
     }
 }
 
-/// A Secret that is not in the input is not there when the input is all of a cluster.
+/// A Secret that is not in the input does not exist only if the input is a whole cluster.
 #[test]
-fn missing_secrets_are_told_where_that_is_certain() {
+fn missing_secrets_are_reported_for_whole_clusters_only() {
     let input = Case::read("check/19-no-secrets.yaml")
         .unwrap()
         .input()
@@ -324,11 +320,12 @@ fn missing_secrets_are_told_where_that_is_certain() {
             now: "2026-01-01T00:00:00Z".parse().unwrap(),
             has_all_secrets,
         });
-        let found = report
+        report
             .findings
             .into_iter()
-            .filter(|found| found.code == Code::SecretMissing);
-        found.map(|finding| finding.message).collect::<Vec<_>>()
+            .filter(|finding| finding.code == Code::SecretMissing)
+            .map(|finding| finding.message)
+            .collect::<Vec<_>>()
     };
     assert!(missing(false).is_empty());
     let expected = "there is no Secret istio-system/w, used by Gateway istio-system/gw-a servers[0] and one \

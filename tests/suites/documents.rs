@@ -148,9 +148,11 @@ fn shell<'s>(folder: &'s Path, words: Vec<(String, &'s str)>) -> Shell<'s> {
 /// README and `docs`, by their paths.
 fn documents() -> Vec<(String, String)> {
     let folder = fs::read_dir(checkout().join("docs")).unwrap();
-    let names = folder.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let names = names.filter(|name| Path::new(name).extension().is_some_and(|it| it == "md"));
-    let mut paths: Vec<String> = names.map(|name| format!("docs/{name}")).collect();
+    let mut paths: Vec<String> = folder
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| Path::new(name).extension().is_some_and(|it| it == "md"))
+        .map(|name| format!("docs/{name}"))
+        .collect();
     paths.push("README.md".into());
     paths.sort();
     let read = |path: String| {

@@ -52,10 +52,9 @@ fn replace(resource: ResourceName, path: &str, old: &[&str], new: &[&str]) -> Wr
 #[track_caller]
 fn outage(steps: &[Vec<Write>]) -> (usize, String, Outcome) {
     let planned = PlannedCase::read(Path::new("merge/seamless.yaml"), Strategy::Seamless).unwrap();
-    let steps = steps.iter().map(Vec::as_slice);
     match prove(
         &planned.start,
-        steps,
+        steps.iter().map(Vec::as_slice),
         &planned.certificates,
         Strictness::Settled,
     ) {
@@ -112,10 +111,9 @@ fn to_grow_the_younger_gateway_is_an_outage() {
 fn a_short_plan_does_not_hold_while_envoy_changes() {
     let planned = PlannedCase::read(Path::new("merge/short.yaml"), Strategy::Short).unwrap();
     let plan = planned.outlook.plans.first().unwrap();
-    let steps = plan.steps.iter().map(|step| step.writes.as_slice());
     let proved = prove(
         &planned.start,
-        steps,
+        plan.steps.iter().map(|step| step.writes.as_slice()),
         &planned.certificates,
         Strictness::Passing,
     );

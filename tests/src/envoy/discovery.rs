@@ -19,7 +19,6 @@ use crate::certificate::Certificate;
 pub(super) struct Files {
     /// The certificate that every TLS server shows.
     pub(super) certificate: Certificate,
-    /// Who issued it.
     pub(super) authority: PathBuf,
     /// Where every listener logs its requests.
     pub(super) access_log: PathBuf,

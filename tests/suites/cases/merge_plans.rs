@@ -34,18 +34,16 @@ pub(crate) const STRATEGIES: [Strategy; 2] = [Strategy::Seamless, Strategy::Shor
 
 /// The cases of the command and of the model.
 pub(crate) fn named() -> Result<Vec<(String, PathBuf)>> {
-    let commands = named_commands("merge")?
+    let mut names = Vec::new();
+    for (name, _) in named_commands("merge")? {
+        names.push(format!("merge/{name}"));
+    }
+    for (name, _) in named_gateways()? {
+        names.push(format!("gateways/{name}"));
+    }
+    Ok(names
         .into_iter()
-        .map(|(name, _)| ("merge", name));
-    let gateways = named_gateways()?
-        .into_iter()
-        .map(|(name, _)| ("gateways", name));
-    Ok(commands
-        .chain(gateways)
-        .map(|(folder, name)| {
-            let path = PathBuf::from(format!("{folder}/{name}.yaml"));
-            (format!("{folder}/{name}"), path)
-        })
+        .map(|name| (name.clone(), PathBuf::from(name + ".yaml")))
         .collect())
 }
 

@@ -85,7 +85,6 @@ struct Running {
 /// What a client sees.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Seen {
-    /// No answer.
     Reset,
     Answer {
         status: u16,
