@@ -1,4 +1,4 @@
-//! Real browsers, which nobody drives: they open a page, and the page does the rest.
+//! Real browsers. They only open a page; its script sends the requests.
 
 use std::fs;
 use std::path::Path;
@@ -48,7 +48,7 @@ impl Browser {
 }
 
 impl Window {
-    /// What the browser said, for a failed test.
+    /// The log of the browser, for a failed test.
     #[must_use]
     pub fn log(&self) -> String {
         fs::read_to_string(self.home.path().join("log")).unwrap_or_default()

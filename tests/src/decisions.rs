@@ -36,8 +36,8 @@ impl Row {
         block_on(self.send_by_library(server, authority, &path))
     }
 
-    /// The library leaves out the dot at the end of a server name, and takes no other authorities
-    /// than those of a URI.
+    /// The library removes the dot at the end of a server name, and rejects an authority that a URI cannot
+    /// have.
     fn needs_raw_connection(&self, authority: &str) -> bool {
         let has_dot = self.sni.as_ref().is_some_and(|sni| sni.ends_with('.'));
         has_dot || authority.parse::<http::uri::Authority>().is_err()

@@ -26,11 +26,11 @@ use crate::certificate::Certificate;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Manner {
     Silent,
-    /// It says something, and not in TLS.
+    /// It writes bytes that are not TLS.
     Garbage,
-    /// It says nothing after the TLS handshake.
+    /// It writes nothing after the TLS handshake.
     Stalling,
-    /// It says something after the TLS handshake, and not in HTTP/2.
+    /// It writes bytes that are not HTTP/2 after the TLS handshake.
     GarbageInside,
     /// It ends the connection after the TLS handshake.
     Closing,

@@ -149,7 +149,7 @@ impl Shell<'_> {
     }
 }
 
-/// Whether lines are what a document says, with its `…`.
+/// Whether lines match the lines of a document, with its `…`.
 fn is_match(expected: &[String], lines: &[String]) -> bool {
     match (expected.split_first(), lines.split_first()) {
         (None, None) => true,

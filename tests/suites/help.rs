@@ -1,4 +1,4 @@
-//! What the command line says about itself: its help, its manual pages, what shells complete.
+//! The documentation of the command line: help, manual pages and completions of shells.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

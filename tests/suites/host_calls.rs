@@ -73,11 +73,11 @@ fn calls_of_a_request() {
     let own = request("a.example.com", "a.example.com", Some(""));
     check_calls(&disjoint, &own, &[(ROUTE, false)]);
     check_calls(&json!({}), &own, &[(ROUTE, false)]);
-    // A named route cannot be told from an unnamed one without its name.
+    // Only its name distinguishes a named route from an unnamed one.
     let named = request("a.example.com", "a.example.com", Some("shop.route.0"));
     check_calls(&disjoint, &named, &[(ROUTE, true)]);
 
-    // Where servers overlap, the authority says whether its host is one of two servers.
+    // Where servers overlap, the authority shows whether two servers have its host.
     let authority = (":authority", true);
     let reused = request("b.example.com", "c.example.com", Some(""));
     check_calls(&overlapping, &own, &[authority, (ROUTE, false)]);

@@ -143,7 +143,7 @@ fn check_absence((folder, exceptions, words): &Absence) {
     assert!(looked_at > 0, "there is nothing in {folder}");
 }
 
-/// A module that may have unsafe code says so; the lint holds all others.
+/// A module with unsafe code has an attribute for it; the lint checks all others.
 #[test]
 fn unsafe_code_is_where_envoy_is_called() {
     let mut found = Vec::new();

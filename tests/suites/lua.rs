@@ -168,7 +168,7 @@ fn check(envoy: &Envoy, row: &Row, misdirected: bool) {
         (Ok(plain), Ok(guarded)) if plain.status == 400 => assert_eq!(guarded.status, 400, "{row}"),
         (Ok(_), Ok(guarded)) if misdirected => check_reply(row, &guarded),
         (Ok(plain), Ok(guarded)) => {
-            // To gRPC, Envoy says everything with a 200 and a message.
+            // To gRPC, Envoy answers everything with a 200 and a message.
             assert_eq!(
                 guarded.header("grpc-message"),
                 plain.header("grpc-message"),

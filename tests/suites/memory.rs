@@ -1,4 +1,4 @@
-//! The memory that `packager manifest` says a configuration takes, for many Gateways on one workload.
+//! The memory of a configuration, as `packager manifest` estimates it, for many Gateways on one workload.
 //! `make bench-memory` measures it.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]

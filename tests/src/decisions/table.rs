@@ -121,7 +121,7 @@ impl fmt::Display for Row {
     }
 }
 
-/// The rows of the table: those without a gateway once for each, those of `any` once for each
+/// The rows of the table: a row without a gateway once for each gateway, a row of `any` once for each
 /// configuration.
 ///
 /// # Errors

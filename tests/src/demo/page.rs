@@ -1,4 +1,4 @@
-//! The page: nothing in it comes from elsewhere, and it says all of it in a table too.
+//! The page. It loads nothing from other hosts, and has all results of the diagram in a table too.
 
 use std::fmt::{self, Write as _};
 

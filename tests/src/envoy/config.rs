@@ -366,7 +366,7 @@ impl Listener {
             "codec_type": if self.transport == Transport::Quic { "HTTP3" } else { "AUTO" },
             "http_filters": filters,
             "upgrade_configs": [{ "upgrade_type": "websocket" }],
-            // Without it Envoy tells clients to open no WebSockets over HTTP/2 (RFC 8441 §3).
+            // Without it Envoy does not announce WebSockets over HTTP/2 to clients (RFC 8441 §3).
             "http2_protocol_options": { "allow_connect": true },
             "route_config": {
                 "virtual_hosts": virtual_hosts,

@@ -56,12 +56,11 @@ impl Applied {
         Ok(Self(by_age))
     }
 
-    /// Deletes everything but the namespaces: nobody here would end those.
+    /// Deletes everything but the namespaces: without a controller they would stay in deletion for ever.
     ///
     /// # Errors
     /// The API server refuses.
     pub fn delete(self, kubectl: &Kubectl) -> Result<()> {
-        // Namespaces stay: the next case uses them too, and their deletion takes long.
         let all: Vec<String> = self
             .0
             .into_values()
