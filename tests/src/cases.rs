@@ -102,6 +102,7 @@ impl Case {
         if generated.is_empty() {
             return Ok(self.text.clone());
         }
+        // The directives would shift the line numbers of the case's own text.
         let own: Vec<&str> = self
             .text
             .lines()

@@ -112,6 +112,7 @@ impl Case {
             .flat_map(|line| line.split(|c: char| !c.is_ascii_alphanumeric() && !".-*".contains(c)))
             .filter(|word| word.contains('.') && word.parse::<IpAddr>().is_err());
         let mut hosts = BTreeSet::from(["nobody.invalid".to_owned()]);
+        // A wildcard of Envoy covers hosts of any depth, and not its own suffix.
         for word in words {
             let suffix = word.trim_start_matches("*.");
             hosts.insert(suffix.to_ascii_lowercase());

@@ -38,6 +38,7 @@ impl PlannedCase {
         let _ = read("input.yaml", &text, &mut resources);
         let certificates = Certificates::of(&resources);
         let start = State::new(resources);
+        // `packager merge` makes the same call with what it reads from files or a cluster.
         let outlook = merge(&Input {
             start: &start,
             certificates: &certificates,

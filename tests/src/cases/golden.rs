@@ -32,6 +32,7 @@ impl Golden {
     /// # Errors
     /// They differ: the error shows the difference.
     pub fn check(&self) -> Result<()> {
+        // A missing file stands for an empty output.
         let expected = match fs::read_to_string(&self.path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
@@ -43,6 +44,7 @@ impl Golden {
         if expected == self.now {
             return Ok(());
         }
+        // Whole outputs have hundreds of lines, so only the difference is shown.
         let difference = TextDiff::from_lines(&expected, &self.now);
         bail!(
             "{} is not what is printed now; BLESS=1 writes it again\n{}",
@@ -85,6 +87,7 @@ impl Golden {
 /// There is a golden file without a case.
 pub fn check_no_stale_golden(folder: &str) -> Result<()> {
     let cases = Case::all(folder)?;
+    // Only these two kinds: cases also have other files beside them, which they name.
     let mut stale = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();

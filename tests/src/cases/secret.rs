@@ -12,6 +12,7 @@ pub(super) fn generate<'c>(directives: impl Iterator<Item = &'c str>) -> Result<
     let mut secrets = Vec::new();
     let mut pairs: HashMap<&str, Pair> = HashMap::new();
     for directive in directives {
+        // A copy has the same certificate under another name, which SG304 reports.
         let (name, pair) = if let Some((name, description)) = directive.split_once(" = ") {
             (name, pair(description)?)
         } else {
@@ -36,6 +37,7 @@ fn pair(description: &str) -> Result<Pair> {
         pair.certificate.truncate(pair.certificate.len() / 2);
         return Ok(pair);
     }
+    // The options are suffixes, so each is removed and the rest is a description too.
     if let Some(certified) = description.strip_suffix(" with another key") {
         let other = pair(certified)?;
         return Ok(Pair {

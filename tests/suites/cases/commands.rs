@@ -13,6 +13,7 @@ pub(crate) fn all() -> Result<Vec<Trial>> {
     let mut all = trials("cli", 25, named("cli")?, Case::check)?;
     all.extend(trials("check", 45, named("check")?, check_findings)?);
     all.extend(trials("merge", 30, named("merge")?, Case::check)?);
+    // The golden files of a renamed or deleted case would stay unnoticed.
     for folder in ["cli", "check", "merge"] {
         let name = format!("{folder}::no-stale-golden-file");
         all.push(trial(&name, move || check_no_stale_golden(folder)));

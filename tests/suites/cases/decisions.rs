@@ -79,6 +79,7 @@ fn facts(row: &Row) -> Facts {
         Method::Post => "POST",
         Method::Connect => "CONNECT",
     };
+    // HTTP/1 has the authority in `Host`; Envoy hands it to filters as `:authority` too.
     let mut headers = vec![(":authority", row.authority.as_str()), (":method", method)];
     if let Some(content_type) = &request.content_type {
         headers.push(("content-type", content_type));
@@ -132,12 +133,14 @@ fn check_metrics(row: &Row, host: &FakeHost) -> Result<()> {
         total == i64::from(expected.is_some()),
         "{total} in all counters, expected {expected:?}"
     );
+    // The gauge for invalid configurations is apart from the decisions.
     let is_invalid = row.answer == Answer::Pass("invalid_config".into());
     let invalid = host.metric("sni_guard.config_invalid");
     ensure!(
         invalid == Some(i64::from(is_invalid)),
         "config_invalid is {invalid:?}"
     );
+    // Access logs read the reason of a reported request from this property.
     let reported = match &row.answer {
         Answer::Reported(reason) => Some(reason.as_str()),
         Answer::Pass(_) | Answer::Misdirected(_) => None,

@@ -64,6 +64,7 @@ impl Group {
             ..Launch::default()
         };
         let envoy = Envoy::start_as(&launch, &self.listeners()?)?;
+        // The rows of one Envoy run one after the other: the counters are its own, not a row's.
         let mut before = envoy.metrics()?;
         let mut failures = Vec::new();
         for row in &self.rows {
@@ -147,6 +148,7 @@ impl Exchange {
             without_filter,
             with_filter,
         } = self;
+        // Otherwise the row would show a request for another route than it names.
         check_routing(row, without_filter)?;
         match row.answer {
             Answer::Misdirected(_) => check_reply(row, with_filter)?,
@@ -156,6 +158,7 @@ impl Exchange {
                 "{with_filter:?} with the filter, {without_filter:?} without it"
             ),
         }
+        // One counter for the reason of the row, or none.
         let expected: BTreeSet<String> = row.metric().into_iter().collect();
         ensure!(
             *counted == expected,

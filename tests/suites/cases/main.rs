@@ -50,6 +50,7 @@ fn trials<C: Send + 'static>(
         "{group} has {} cases, expected at least {at_least}",
         cases.len()
     );
+    // A trial reads its case itself, so that an invalid case fails alone.
     let trials = cases
         .into_iter()
         .map(|(name, case)| trial(&format!("{group}::{name}"), move || check(&case)))

@@ -105,6 +105,7 @@ fn check_sequence(envoy: &Envoy, sequence: &Sequence<'_>, client: &Certificate) 
             "{first}: {host} is answered {answer:?} before the first write"
         );
     }
+    // Each later listener is the configuration that istiod sends after one more write.
     for name in later {
         let found = ask(envoy.listener(name)?, hosts, client);
         ensure!(
@@ -160,6 +161,7 @@ fn check_probe(address: SocketAddr, hosts: &[String], client: &Certificate) -> R
     let run = packager(&arguments);
     ensure!(run.status == 0, "probe: {}{}", run.out, run.talk);
 
+    // The operator's own check after a merge has to agree with the requests above.
     let report: Value = serde_json::from_str(&run.out)?;
     let results = report
         .get("results")

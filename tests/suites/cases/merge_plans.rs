@@ -95,6 +95,7 @@ const MERGED: [Code; 6] = [
 fn check_undo(planned: &PlannedCase) -> Result<()> {
     let states = planned.states()?;
     let mut state = states.last().context("no state")?.clone();
+    // An operator undoes the last step first.
     let undo: Vec<Write> = planned
         .writes()
         .iter()
@@ -108,6 +109,7 @@ fn check_undo(planned: &PlannedCase) -> Result<()> {
         Strictness::Settled,
     )
     .map_err(|flaw| anyhow!("undo is an outage: {flaw:?}"))?;
+    // The proof works on copies, so this applies the writes once more.
     for write in &undo {
         state
             .apply(write)

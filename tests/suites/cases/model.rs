@@ -51,6 +51,7 @@ fn check_expectations(case: &Case) -> Result<()> {
             ] => {
                 expected.push(line.to_owned());
             }
+            // The lines after this one are about requests to this listener.
             ["listener", ..] => {
                 expected.push(line.to_owned());
                 listener = find_listener(&case.model, line);
@@ -67,6 +68,7 @@ fn check_expectations(case: &Case) -> Result<()> {
             _ => bail!("{line:?} is not an expectation"),
         }
     }
+    // Both lists are complete: the model must not have more than the case expects.
     expected.sort_unstable();
     let found = describe(&case.model);
     ensure!(
@@ -123,6 +125,7 @@ fn check_configurations(model: &Model) -> Result<()> {
         .iter()
         .flat_map(|workload| &workload.listeners)
     {
+        // `packager manifest` writes this table into the configuration of the filter.
         let servers = listener.servers();
         if listener.is_tls() {
             let config = serde_json::json!({ "servers": servers });

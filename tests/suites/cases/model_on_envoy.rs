@@ -46,6 +46,7 @@ fn check(name: &str) -> Result<()> {
         return Ok(());
     }
     let running = Running::start(&accepted)?;
+    // The answers without the filter are the model's, so defects in them are what the model predicts.
     for (name, listener) in &accepted {
         let plain = running.answers(name, &case)?;
         check_model(name, listener, &plain)?;
@@ -255,16 +256,19 @@ fn check_guard(name: &str, listener: &Listener, plain: &Answers, guarded: &Answe
         let host = host(authority);
         let on = format!("{name}: {authority} on a connection for {sni:?}");
         let with_filter = guarded.get(pair).context("not asked with the filter")?;
+        // The filter either answers 421 or changes nothing.
         let is_421 = matches!(with_filter, Seen::Answer { status: 421, .. });
         ensure!(
             is_421 || with_filter == seen,
             "{on}: {with_filter:?}, without the filter {seen:?}"
         );
+        // A defect that passes is what the filter exists to prevent.
         let defect = defect(listener, sni, authority, plain)?;
         ensure!(
             is_421 || defect.is_none(),
             "{on}: the filter passes {defect:?}"
         );
+        // A 421 on the connection of the own server could repeat for ever.
         let is_same_server = server(listener, sni) == server(listener, &host);
         let is_404 = matches!(seen, Seen::Answer { status: 404, .. });
         ensure!(
@@ -333,6 +337,7 @@ fn defect(
     if routes != own_routes {
         return Ok(Some(Defect::WrongRoute));
     }
+    // Envoy checks client certificates when a connection opens, by the filter chain of the SNI.
     let own = listener.chain(host.as_bytes()).context("no chain")?;
     let skips_check = demands_certificate(own) && !demands_certificate(chain);
     Ok(skips_check.then_some(Defect::TlsPolicy))
