@@ -43,5 +43,5 @@ pub use credential::Credential;
 pub use listener::{Answer, FilterChain, Listener, Outcome, VirtualHost};
 pub use model::{Model, Workload};
 pub use resources::Resources;
-pub use server::{Server, ServerId};
+pub use server::{Entry, Server, ServerId};
 pub use server_merge::{DropReason, Dropped};

@@ -1,4 +1,4 @@
-//! Real browsers, which nobody drives: they open a page, and the page does the rest.
+//! Real browsers. They only open a page; its script sends the requests.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,6 @@ use tempfile::TempDir;
 use crate::process::Background;
 use crate::tools;
 
-/// Which browser.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Browser {
     /// Debian's Chromium, or Chrome.
@@ -49,7 +48,7 @@ impl Browser {
 }
 
 impl Window {
-    /// What the browser said, for a failed test.
+    /// The log of the browser, for a failed test.
     #[must_use]
     pub fn log(&self) -> String {
         fs::read_to_string(self.home.path().join("log")).unwrap_or_default()
@@ -141,16 +140,19 @@ fn firefox(home: &Path, pages: &[String], authority: &Path) -> Result<Command> {
     Ok(command)
 }
 
-/// The first of two programs, or the second where that is the one that is there: other systems than
-/// Debian have it.
+/// The first of two programs, or the second where only the second is installed, as on other systems
+/// than Debian.
 fn installed(first: &'static str, second: &'static str) -> &'static str {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let is_there = |name: &str| std::env::split_paths(&path).any(|path| path.join(name).is_file());
-    if !is_there(first) && is_there(second) {
+    if !is_installed(first) && is_installed(second) {
         second
     } else {
         first
     }
+}
+
+fn is_installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
 /// Makes a certificate database (NSS) that trusts this authority to name servers.

@@ -1,103 +1,161 @@
-//! Cases of commands that read gateways: each is a YAML file with lines
-//!
-//! - `# INPUT: FILE`, a file of `gateways/` whose Secrets are left out; what follows in the case
-//!   itself is input as well;
-//! - `# SECRET: NAMESPACE/NAME = NAMES`, a Secret with a certificate made for the test, `until YEAR`,
-//!   `with another key` and `cut in half` where it is to be wrong; `NAMESPACE/NAME is NAMESPACE/NAME`, a copy;
-//! - `# RUN:` commands, with `%` for all of that in one file.
-//!
-//! What they print is in the file beside it. `BLESS=1` writes those files anew.
+//! Cases of the command line: a case is a YAML file whose first lines are directives, and golden files
+//! beside it hold what its commands print. `cli/readme.yaml` is a case that explains the directives.
 
-use std::collections::HashMap;
+mod golden;
+mod secret;
+
+pub use golden::{Golden, check_no_stale_golden};
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::process::{Run, packager};
-use crate::secrets::Pair;
 
-/// The cases of a folder, by name.
-///
-/// # Errors
-/// There is no such folder.
-pub fn files(folder: &str) -> Result<Vec<PathBuf>> {
-    let entries = fs::read_dir(folder)?.map(|entry| Ok(entry?.path()));
-    let mut cases = entries.collect::<Result<Vec<_>>>()?;
-    cases.retain(|path| {
-        path.extension()
-            .is_some_and(|extension| extension == "yaml")
-    });
-    cases.sort();
-    Ok(cases)
+/// A case: a YAML file with directives.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// The name of the file, without the extension.
+    pub name: String,
+    /// The file, relative to the folder of the tests.
+    pub path: PathBuf,
+    text: String,
 }
 
-/// Compares what the commands of a case print with the file beside it.
-///
-/// # Errors
-/// They differ, or the case runs nothing.
-pub fn check_case(case: &Path) -> Result<()> {
-    let text = fs::read_to_string(case)?;
-    let input = input(&text)?;
-    let mut transcript = String::new();
-    for command in directives(&text, "RUN") {
-        let Run { status, out, talk } = run(command, &input)?;
-        write!(
-            transcript,
-            "$ packager {command}\n{out}{talk}[{status}]\n\n"
-        )?;
+impl Case {
+    /// The cases of a folder, ordered by name.
+    ///
+    /// # Errors
+    /// The folder or one of its cases cannot be read.
+    pub fn all(folder: &str) -> Result<Vec<Self>> {
+        let mut cases = Vec::new();
+        for entry in fs::read_dir(folder).with_context(|| format!("reading {folder}"))? {
+            let path = entry?.path();
+            if has_extension(&path, "yaml") {
+                cases.push(Self::read(&path)?);
+            }
+        }
+        cases.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(cases)
     }
-    ensure!(!transcript.is_empty(), "{} runs nothing", case.display());
-    let transcript = without_digests(&transcript);
-    let golden = case.with_extension("stdout");
-    if std::env::var_os("BLESS").is_some() {
-        fs::write(&golden, &transcript)?;
+
+    /// Reads one case.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let text =
+            fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+        let name = path
+            .file_stem()
+            .and_then(|stem| stem.to_str())
+            .context("the name of a case is not UTF-8")?;
+        Ok(Self {
+            name: name.to_owned(),
+            path: path.to_owned(),
+            text,
+        })
     }
-    let expected = fs::read_to_string(&golden).unwrap_or_default();
-    ensure!(
-        transcript == expected,
-        "{}: now\n{transcript}",
-        case.display()
-    );
-    Ok(())
+
+    /// The text of the file.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The commands of the case: the values of its lines `# RUN:`.
+    pub fn commands(&self) -> impl Iterator<Item = &str> {
+        self.directives("RUN")
+    }
+
+    /// The value of the line `# EXPECT:`: what the case is about, in a word that a test compares.
+    ///
+    /// # Errors
+    /// The case has no such line, or several.
+    pub fn expectation(&self) -> Result<&str> {
+        let mut lines = self.directives("EXPECT");
+        match (lines.next(), lines.next()) {
+            (Some(line), None) => Ok(line),
+            (None, _) => bail!("{} has no line `# EXPECT:`", self.path.display()),
+            (Some(_), Some(_)) => bail!("{} has several lines `# EXPECT:`", self.path.display()),
+        }
+    }
+
+    /// The file that `%` stands for in the commands: resources of `gateways/`, generated Secrets, and
+    /// the text of the case. Without the first two it is the case itself, so that line numbers in the
+    /// output are the lines of the case.
+    ///
+    /// # Errors
+    /// A directive is invalid, or names a file that does not exist.
+    pub fn input(&self) -> Result<String> {
+        let mut generated = String::new();
+        for file in self.directives("INPUT") {
+            let text = fs::read_to_string(Path::new("gateways").join(file))
+                .with_context(|| format!("reading gateways/{file}"))?;
+            generated += &without_secrets(&text);
+        }
+        for secret in secret::generate(self.directives("SECRET"))? {
+            write!(generated, "\n{secret}")?;
+        }
+        if generated.is_empty() {
+            return Ok(self.text.clone());
+        }
+        // The directives would shift the line numbers of the case's own text.
+        let own: Vec<&str> = self
+            .text
+            .lines()
+            .skip_while(|line| line.starts_with('#'))
+            .collect();
+        Ok(format!("{generated}\n---\n{}\n", own.join("\n")))
+    }
+
+    /// Runs the commands, and compares stdout and stderr with the golden files.
+    ///
+    /// # Errors
+    /// They differ, or the case has no command.
+    pub fn check(&self) -> Result<()> {
+        let input = self.input()?;
+        let (mut stdout, mut stderr) = (String::new(), String::new());
+        for command in self.commands() {
+            let Run { status, out, talk } = run(command, &input)?;
+            write!(stdout, "$ packager {command}\n{out}[{status}]\n\n")?;
+            // Most commands write nothing to stderr, and are not repeated in its file.
+            if !talk.is_empty() {
+                write!(stderr, "$ packager {command}\n{talk}[{status}]\n\n")?;
+            }
+        }
+        ensure!(
+            !stdout.is_empty(),
+            "{} has no line `# RUN:`",
+            self.path.display()
+        );
+        // Certificates are generated in each run, so their digests cannot be in a golden file.
+        if self.directives("SECRET").next().is_some() {
+            stdout = without_digests(&stdout);
+            stderr = without_digests(&stderr);
+        }
+        Golden::check_all(&[
+            Golden::new(self.path.with_extension("stdout"), stdout),
+            Golden::new(self.path.with_extension("stderr"), stderr),
+        ])
+    }
+
+    /// The values of the lines that begin with a directive.
+    fn directives<'c>(&'c self, word: &str) -> impl Iterator<Item = &'c str> + use<'c> {
+        let prefix = format!("# {word}: ");
+        self.text
+            .lines()
+            .filter_map(move |line| line.strip_prefix(&prefix))
+    }
 }
 
-/// The input of a case.
+/// Runs a command on an input: `%` stands for the file of the input, in the command and in the output.
 ///
 /// # Errors
-/// A file that it names is not there, or a Secret not as above.
-pub fn input(case: &str) -> Result<String> {
-    let mut input = String::new();
-    for file in directives(case, "INPUT") {
-        let text = fs::read_to_string(Path::new("gateways").join(file))?;
-        let documents = text
-            .split("\n---\n")
-            .filter(|text| !text.contains("kind: Secret\n"));
-        input += &documents.collect::<Vec<_>>().join("\n---\n");
-    }
-    let mut pairs: HashMap<&str, Pair> = HashMap::new();
-    for secret in directives(case, "SECRET") {
-        let (name, pair) = if let Some((name, text)) = secret.split_once(" = ") {
-            (name, pair(text)?)
-        } else {
-            let (name, original) = secret.split_once(" is ").context("no Secret")?;
-            (name, pairs.get(original).context("no such Secret")?.clone())
-        };
-        write!(input, "\n{}", pair.secret(name)?)?;
-        pairs.insert(name, pair);
-    }
-    let own: Vec<&str> = case
-        .lines()
-        .skip_while(|line| line.starts_with('#'))
-        .collect();
-    Ok(input + "\n---\n" + &own.join("\n") + "\n")
-}
-
-/// Runs a command on an input, which `%` stands for in it and in what it prints.
-///
-/// # Errors
-/// The input cannot be written.
+/// The input cannot be written to a file.
 pub fn run(command: &str, input: &str) -> Result<Run> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("input.yaml");
@@ -109,56 +167,38 @@ pub fn run(command: &str, input: &str) -> Result<Run> {
         .collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let run = packager(&arguments);
-    let told = |text: &str| text.replace(file, "%");
+    // The name of the temporary file differs in each run.
     Ok(Run {
         status: run.status,
-        out: told(&run.out),
-        talk: told(&run.talk),
+        out: run.out.replace(file, "%"),
+        talk: run.talk.replace(file, "%"),
     })
 }
 
-/// The values of the lines of a case that begin with a word.
-fn directives<'c>(case: &'c str, word: &str) -> impl Iterator<Item = &'c str> {
-    let prefix = format!("# {word}: ");
-    case.lines()
-        .filter_map(move |line| line.strip_prefix(&prefix))
+/// The documents of a text but its Secrets: the Secrets of `gateways/` hold no real certificates.
+#[must_use]
+pub fn without_secrets(text: &str) -> String {
+    text.split("\n---\n")
+        .filter(|document| !document.contains("kind: Secret\n"))
+        .collect::<Vec<_>>()
+        .join("\n---\n")
 }
 
-fn pair(text: &str) -> Result<Pair> {
-    if let Some(text) = text.strip_suffix(" cut in half") {
-        let mut pair = pair(text)?;
-        pair.certificate.truncate(pair.certificate.len() / 2);
-        return Ok(pair);
-    }
-    let (text, has_other_key) = match text.strip_suffix(" with another key") {
-        Some(text) => (text, true),
-        None => (text, false),
-    };
-    let (names, until) = text.split_once(" until ").unwrap_or((text, "2100"));
-    let names: Vec<&str> = names.split(' ').collect();
-    let pair = Pair::generate(&names, until.parse()?)?;
-    let other = Pair::generate(&names, 2100)?;
-    Ok(if has_other_key {
-        Pair {
-            key: other.key,
-            ..pair
-        }
-    } else {
-        pair
-    })
-}
-
-/// Certificates are new each time.
+/// Replaces each SHA-256 digest by `DIGEST`.
 fn without_digests(text: &str) -> String {
-    let is_digest = |word: &str| word.len() == 64 && word.bytes().all(|b| b.is_ascii_hexdigit());
-    let words = text.split_inclusive(|letter: char| !letter.is_ascii_alphanumeric());
-    let hidden = words.map(|word| {
-        let bare = word.trim_end_matches(|letter: char| !letter.is_ascii_alphanumeric());
-        if is_digest(bare) {
-            word.replace(bare, "DIGEST")
-        } else {
-            word.to_owned()
-        }
-    });
-    hidden.collect()
+    text.split_inclusive(|letter: char| !letter.is_ascii_alphanumeric())
+        .map(|word| {
+            let bare = word.trim_end_matches(|letter: char| !letter.is_ascii_alphanumeric());
+            if bare.len() == 64 && bare.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+                word.replace(bare, "DIGEST")
+            } else {
+                word.to_owned()
+            }
+        })
+        .collect()
+}
+
+fn has_extension(path: &Path, wanted: &str) -> bool {
+    path.extension()
+        .is_some_and(|extension| extension == wanted)
 }

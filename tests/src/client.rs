@@ -23,15 +23,12 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use crate::certificate::Certificate;
+use crate::raw::{content_length, parse_head};
 
-/// What came back.
 #[derive(Clone, Debug)]
 pub struct Response {
-    /// The status.
     pub status: u16,
-    /// The headers.
     pub headers: HeaderMap,
-    /// The body.
     pub body: Vec<u8>,
     /// Whether the server closed the connection after it (HTTP/1.1 only).
     pub closed: bool,
@@ -51,19 +48,16 @@ impl Response {
 /// What to ask for, but for the authority.
 #[derive(Clone, Debug)]
 pub struct Ask<'a> {
-    /// The method.
     pub method: &'a str,
     /// Headers of its own.
     pub headers: &'a [(&'a str, &'a str)],
 }
 
-/// `GET /`.
 pub const GET: Ask<'static> = Ask {
     method: "GET",
     headers: &[],
 };
 
-/// How to connect.
 #[derive(Clone, Copy, Debug)]
 pub enum Transport<'a> {
     /// TLS with this SNI, or without one.
@@ -93,7 +87,6 @@ pub fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
 pub enum Connection {
     /// HTTP/2, with the scheme of its requests.
     H2(SendRequest<Bytes>, &'static str),
-    /// HTTP/1.1.
     H1(Box<dyn Stream>),
     /// HTTP/3, with the endpoint that it lives on.
     H3(
@@ -397,22 +390,8 @@ async fn send_h1(
             );
         }
     };
-    let mut lines = head.lines();
-    let status = lines
-        .next()
-        .and_then(|line| line.split(' ').nth(1))
-        .context("no status line")?;
-    let mut headers = HeaderMap::new();
-    for (name, value) in lines.filter_map(|line| line.split_once(": ")) {
-        headers.append(
-            http::HeaderName::from_bytes(name.as_bytes())?,
-            value.parse()?,
-        );
-    }
-    let length = headers
-        .get("content-length")
-        .and_then(|value| value.to_str().ok());
-    let length: usize = length.unwrap_or("0").parse()?;
+    let (status, headers) = parse_head(&head)?;
+    let length = content_length(&headers)?;
     while body.len() < length {
         if read_more(stream, &mut body).await? == 0 {
             bail!("closed within the body");
@@ -420,7 +399,7 @@ async fn send_h1(
     }
     let closed = closes(stream).await;
     Ok(Response {
-        status: status.parse()?,
+        status,
         headers,
         body,
         closed,

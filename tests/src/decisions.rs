@@ -36,8 +36,8 @@ impl Row {
         block_on(self.send_by_library(server, authority, &path))
     }
 
-    /// The library leaves out the dot at the end of a server name, and takes no other authorities
-    /// than those of a URI.
+    /// The library removes the dot at the end of a server name, and rejects an authority that a URI cannot
+    /// have.
     fn needs_raw_connection(&self, authority: &str) -> bool {
         let has_dot = self.sni.as_ref().is_some_and(|sni| sni.ends_with('.'));
         has_dot || authority.parse::<http::uri::Authority>().is_err()
@@ -100,9 +100,29 @@ impl Row {
         if !self.request.is_routed() {
             return true;
         }
-        let is_set = |key: &str| self.config.get(key).is_some_and(|value| value == "reject");
-        let lists_servers = self.config.get("servers").is_some();
+        // Only on an Envoy of istiod does a route prove that the connection's server has the host.
         let is_other = self.gateway == Gateway::Other;
-        is_set("missingSni") || is_set("unlistedSni") || (is_other && lists_servers)
+        let lists_servers = self.config.get("servers").is_some();
+        self.rejects("missingSni") || self.rejects("unlistedSni") || (is_other && lists_servers)
     }
+
+    fn rejects(&self, key: &str) -> bool {
+        self.config.get(key).is_some_and(|value| value == "reject")
+    }
+}
+
+/// The section of `decisions.md` that a line is in, such as `what-a-route-proves`.
+#[must_use]
+pub fn section(line: usize) -> String {
+    TABLE
+        .lines()
+        .take(line)
+        .filter_map(|text| text.strip_prefix("## "))
+        .last()
+        .unwrap_or_default()
+        .split(|letter: char| !letter.is_ascii_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .collect::<Vec<_>>()
+        .join("-")
+        .to_ascii_lowercase()
 }

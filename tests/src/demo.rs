@@ -14,7 +14,6 @@ pub struct Demo {
     pub envoy: String,
     /// The image of the filter, with its digest.
     pub image: String,
-    /// The gateway's states.
     pub states: Vec<State>,
 }
 
@@ -38,7 +37,6 @@ pub struct State {
 /// A TLS connection and what was asked for on it.
 #[derive(Clone, Debug)]
 pub struct Connection {
-    /// Its SNI.
     pub sni: String,
     /// The answers, in order.
     pub answers: Vec<Answer>,
@@ -49,7 +47,6 @@ pub struct Connection {
 pub struct Answer {
     /// The authority that was asked for.
     pub authority: String,
-    /// The status.
     pub status: u16,
     /// Why, in the words of Envoy's access log (`%RESPONSE_CODE_DETAILS%`).
     pub details: String,
@@ -90,12 +87,16 @@ impl State {
     }
 
     fn answers(&self) -> impl Iterator<Item = (&Connection, &Answer)> {
-        let connections = self.connections.iter();
-        connections.flat_map(|to| to.answers.iter().map(move |answer| (to, answer)))
+        self.connections.iter().flat_map(|connection| {
+            connection
+                .answers
+                .iter()
+                .map(move |answer| (connection, answer))
+        })
     }
 }
 
-/// A status in words, so that colour need not tell.
+/// A status in words, for readers who do not see the colour.
 fn meaning(status: u16) -> &'static str {
     match status {
         200 => "OK",

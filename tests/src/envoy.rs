@@ -35,12 +35,11 @@ pub struct Envoy {
     listeners: BTreeMap<String, SocketAddr>,
 }
 
-/// How an Envoy is started.
+/// The program and the options of an Envoy.
 #[derive(Clone, Copy, Debug)]
 pub struct Launch<'a> {
-    /// Its version.
     pub version: &'a str,
-    /// Whether its bootstrap is that of a gateway of istiod.
+    /// Whether its bootstrap is the one of a gateway of istiod.
     pub gateway: Gateway,
     /// The number of worker threads.
     pub workers: usize,
@@ -228,7 +227,7 @@ impl Envoy {
     /// The access log as it is now.
     ///
     /// # Errors
-    /// It cannot be read, or has lines that Envoy was not told to write.
+    /// It cannot be read, or has lines of another format.
     pub fn access_log(&self) -> Result<Vec<Logged>> {
         let text = fs::read_to_string(&self.files.access_log)?;
         // The last line may be under way.

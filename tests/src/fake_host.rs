@@ -52,13 +52,10 @@ pub struct Call {
 /// A response that the module sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalResponse {
-    /// The status.
     pub status: u32,
     /// The response code details.
     pub details: String,
-    /// The headers.
     pub headers: Vec<(String, String)>,
-    /// The body.
     pub body: String,
     /// The gRPC status, -1 for none.
     pub grpc_status: i32,
@@ -220,8 +217,10 @@ impl FakeHost {
     /// The sum of all counters.
     #[must_use]
     pub fn counted(&self) -> i64 {
-        let counters = self.store.data().metrics.iter();
-        counters
+        self.store
+            .data()
+            .metrics
+            .iter()
             .filter(|(name, _)| name != "sni_guard.config_invalid")
             .map(|(_, n)| n)
             .sum()

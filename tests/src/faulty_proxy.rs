@@ -152,10 +152,9 @@ fn read_head(reader: &mut impl BufRead) -> io::Result<String> {
 }
 
 fn content_length(head: &str) -> usize {
-    let headers = head.lines().filter_map(|line| line.split_once(':'));
-    let mut lengths = headers.filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));
-    lengths
-        .next()
+    head.lines()
+        .filter_map(|line| line.split_once(':'))
+        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
         .and_then(|(_, value)| value.trim().parse().ok())
         .unwrap_or_default()
 }

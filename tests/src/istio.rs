@@ -89,7 +89,7 @@ impl Stack {
     }
 }
 
-/// Asks until the answer is the expected one, and tells how long that took.
+/// Asks until the answer is the expected one, and returns the time that this took.
 ///
 /// # Errors
 /// Half a minute passed; the error holds the last answer.

@@ -15,6 +15,7 @@ pub mod gateways;
 pub mod istio;
 pub mod many_gateways;
 pub mod markdown;
+pub mod merge_plans;
 pub mod module;
 pub mod process;
 pub mod raw;

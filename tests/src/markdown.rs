@@ -7,11 +7,9 @@ use anyhow::{Result, bail};
 pub enum Part<'t> {
     /// Whole lines that are in no block.
     Prose(&'t str),
-    /// A fenced block.
     Block(Block<'t>),
 }
 
-/// A fenced block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Block<'t> {
     /// What stands behind the opening fence, such as `yaml title=shop.yaml`.
@@ -99,14 +97,14 @@ pub fn code_spans(prose: &str) -> impl Iterator<Item = String> {
     spans.into_iter()
 }
 
-/// Where links lead, without the fragment; those to other places on the web are left out.
+/// The files that links name, without the fragment; links to other web sites are left out.
 pub fn local_links(prose: &str) -> impl Iterator<Item = &str> {
-    let targets = prose
+    prose
         .split("](")
         .skip(1)
-        .filter_map(|rest| rest.split(')').next());
-    let paths = targets.map(|target| target.split('#').next().unwrap_or_default());
-    paths.filter(|path| !path.is_empty() && !path.contains("://"))
+        .filter_map(|rest| rest.split(')').next())
+        .map(|target| target.split('#').next().unwrap_or_default())
+        .filter(|path| !path.is_empty() && !path.contains("://"))
 }
 
 #[cfg(test)]

@@ -19,11 +19,8 @@ use crate::tools::checkout;
 /// How a run of the packager ended.
 #[derive(Debug)]
 pub struct Run {
-    /// Its exit status.
     pub status: u8,
-    /// Standard output.
     pub out: String,
-    /// Standard error.
     pub talk: String,
 }
 
@@ -43,20 +40,24 @@ pub fn packager_with_input(arguments: &[&str], input: &str) -> Run {
         stderr: &mut talk,
         is_terminal: false,
     };
-    let args = std::iter::once("packager")
+    let arguments: Vec<OsString> = std::iter::once("packager")
         .chain(arguments.iter().copied())
-        .map(OsString::from);
-    let status = match packager::run(args, &mut console) {
+        .map(OsString::from)
+        .collect();
+    let status = match packager::run(arguments, &mut console) {
         ExitStatus::Success => 0,
         ExitStatus::Failure => 1,
         ExitStatus::Error => 2,
     };
-    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
     Run {
         status,
         out: text(&out),
         talk: text(&talk),
     }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// Runs the packager as a program, with nothing of this process's environment but `PATH`, and with
@@ -76,11 +77,10 @@ pub fn packager_program(
     )
 }
 
-/// The same for a packager that may have so much memory, in MiB of address space, and is ended when it
-/// wants more.
+/// The same with a limit of memory, in MiB of address space: the program ends when it allocates more.
 ///
 /// # Errors
-/// As [`packager_program`], or it wanted more.
+/// As [`packager_program`], or the program reached the limit.
 pub fn packager_program_within(mebibytes: u64, arguments: &[&str], input: &str) -> Result<Run> {
     let mut command = Command::new("prlimit");
     command
@@ -90,7 +90,7 @@ pub fn packager_program_within(mebibytes: u64, arguments: &[&str], input: &str) 
     run_program(&mut command, &[], input)
 }
 
-/// Runs the packager as a program with a pseudo-terminal in the place of all its streams.
+/// Runs the packager as a program with a pseudo-terminal as stdin, stdout and stderr.
 ///
 /// # Errors
 /// As [`packager_program`].
@@ -120,7 +120,7 @@ pub fn built_packager() -> Result<&'static Path> {
     build
         .args(["build", "--locked", "--quiet", "--package", "packager"])
         .current_dir(checkout());
-    // What Cargo tells this test of itself: ring, and all that is made with it, would be built anew.
+    // Cargo sets these variables for this test. With them, ring and its dependents would be rebuilt.
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
@@ -145,7 +145,7 @@ fn run_program(command: &mut Command, environment: &[(&str, &str)], input: &str)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()?;
-    // It may not want to know.
+    // A program that does not read its input closes the pipe, which is no failure here.
     let _ = child
         .stdin
         .take()
@@ -156,7 +156,6 @@ fn run_program(command: &mut Command, environment: &[(&str, &str)], input: &str)
         .status
         .code()
         .context("a signal ended the packager")?;
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Ok(Run {
         status: u8::try_from(status)?,
         out: text(&output.stdout),
@@ -195,10 +194,10 @@ impl Background {
         Ok(Self(child))
     }
 
-    /// Waits until `ready` says so.
+    /// Waits until `ready` returns true.
     ///
     /// # Errors
-    /// The program ended, or three minutes passed; the error ends with the program's log.
+    /// The program ended, or ten minutes passed; the error ends with the program's log.
     pub fn wait_until(&mut self, log: &Path, ready: impl Fn() -> bool) -> Result<()> {
         let deadline = Instant::now() + Duration::from_mins(10);
         loop {
@@ -213,9 +212,9 @@ impl Background {
         }
     }
 
-    /// Ends it before its time.
+    /// Ends the program now.
     pub fn end(&mut self) {
-        // It may have ended by itself.
+        // Both fail when the program has ended by itself.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -244,13 +243,13 @@ pub fn last_lines(log: &Path) -> String {
         .join("\n")
 }
 
-/// Ports of the loopback interface that nobody listens on, never the same in one process.
+/// Free ports of the loopback interface, never the same port twice in one process.
 ///
-/// They are below those that Linux gives to outgoing connections (`ip_local_port_range`, from 32768
-/// on), one of which could get such a port before the program that it is for does.
+/// They are below the ports that Linux gives to outgoing connections (`ip_local_port_range`, from 32768
+/// on): such a connection could take a port before the program that it is meant for.
 ///
 /// # Errors
-/// The machine has none to give.
+/// Too few ports are free.
 pub fn free_ports(count: usize) -> Result<Vec<u16>> {
     // Processes that run side by side begin in different places.
     static TRIED: AtomicU32 = AtomicU32::new(0);

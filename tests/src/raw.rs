@@ -6,6 +6,8 @@
 mod http1;
 mod http2;
 
+pub(crate) use http1::{content_length, parse_head};
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -34,9 +36,7 @@ pub struct RawConnection {
 /// The version of HTTP on a [`RawConnection`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
-    /// HTTP/1.1.
     Http1,
-    /// HTTP/2.
     Http2,
 }
 

@@ -30,7 +30,6 @@ pub struct Options<'o> {
 
 /// The only user of a registry with authentication.
 pub const USER: &str = "publisher";
-/// The user's password.
 pub const PASSWORD: &str = "open sesame";
 /// The password as bcrypt has it.
 const HASH: &str = "$2b$04$SJudrPrFIgl4v.xkma4Zhu1CWsVIb8cRTn63ifTZB8qfOeD3uW90S";
@@ -101,13 +100,13 @@ impl Registry {
             .path()
             .join("storage/docker/registry/v2/repositories");
         let tags = fs::read_dir(tags.join(repository).join("_manifests/tags"));
-        let names = tags.into_iter().flatten().filter_map(Result::ok);
-        names
+        tags.into_iter()
+            .flatten()
+            .filter_map(Result::ok)
             .map(|entry| entry.file_name().to_string_lossy().into_owned())
             .collect()
     }
 
-    /// Its address.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.port))

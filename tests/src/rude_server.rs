@@ -25,13 +25,12 @@ use crate::certificate::Certificate;
 /// What it does to every connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Manner {
-    /// It says nothing.
     Silent,
-    /// It says something, and not in TLS.
+    /// It writes bytes that are not TLS.
     Garbage,
-    /// It says nothing after the TLS handshake.
+    /// It writes nothing after the TLS handshake.
     Stalling,
-    /// It says something after the TLS handshake, and not in HTTP/2.
+    /// It writes bytes that are not HTTP/2 after the TLS handshake.
     GarbageInside,
     /// It ends the connection after the TLS handshake.
     Closing,
@@ -47,7 +46,6 @@ pub enum Manner {
     Old,
 }
 
-/// What it saw.
 #[derive(Debug, Default)]
 struct Seen {
     ended: AtomicBool,
@@ -186,9 +184,11 @@ async fn answer_h1<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") && stream.read_buf(&mut head).await? > 0 {}
     let head = String::from_utf8(head)?;
-    let mut lines = head.lines().filter_map(|line| line.split_once(": "));
-    let host = lines.find(|(name, _)| name.eq_ignore_ascii_case("host"));
-    let host = host.map(|(_, host)| host).unwrap_or_default();
+    let host = head
+        .lines()
+        .filter_map(|line| line.split_once(": "))
+        .find(|(name, _)| name.eq_ignore_ascii_case("host"))
+        .map_or("", |(_, host)| host);
     let length = host.len();
     let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{host}");
     stream.write_all(answer.as_bytes()).await?;

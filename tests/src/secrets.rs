@@ -8,9 +8,7 @@ use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 /// A certificate and a private key, PEM.
 #[derive(Clone, Debug)]
 pub struct Pair {
-    /// The certificate.
     pub certificate: String,
-    /// The key.
     pub key: String,
 }
 

@@ -18,7 +18,7 @@ pub struct Session {
     lines: Receiver<String>,
 }
 
-/// The line that says that a command is done.
+/// The line that marks the end of a command.
 const DONE: &str = "--- the command is done ---";
 
 /// How long a command may take: one of them compiles the filter.
@@ -84,7 +84,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        // There may be nobody left.
+        // The shell may have ended.
         let group = format!("kill -s KILL -- -{}", self.shell.id());
         let _ = Command::new("sh")
             .args(["-c", &group])

@@ -1,4 +1,4 @@
-//! The programs that tests run. Set-up installs them; a missing one is an error that says so.
+//! The programs that tests run. `make setup` installs them; the error for a missing one names this command.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,8 +11,8 @@ pub const ENVOY_VERSION: &str = "1.40.0";
 /// The oldest version that the filter is for.
 pub const OLDEST_ENVOY_VERSION: &str = "1.36.4";
 
-/// The versions that the decision table is run on: those of `$ENVOY_VERSIONS`, separated by blanks,
-/// else the oldest and the newest. Set-up installs them.
+/// The versions that the decision table runs on: the versions in `$ENVOY_VERSIONS`, separated by blanks,
+/// or else the oldest and the newest.
 #[must_use]
 pub fn envoy_versions() -> Vec<String> {
     let versions = std::env::var("ENVOY_VERSIONS");
@@ -45,7 +45,7 @@ pub fn cache() -> Result<PathBuf> {
 /// Runs a program to its end and returns what it printed.
 ///
 /// # Errors
-/// It is not installed, or it failed; the error holds what it said.
+/// It is not installed, or it failed; the error holds its stderr.
 pub fn run(program: &str, arguments: &[&str]) -> Result<String> {
     run_in(Path::new("."), program, arguments)
 }

@@ -12,10 +12,8 @@ use crate::markdown::{Block, Part, parts};
 use crate::session::Session;
 use crate::tools::checkout;
 
-/// Where commands run.
 #[derive(Debug)]
 pub struct Shell<'s> {
-    /// The folder.
     pub folder: &'s Path,
     /// Variables beside those of this process.
     pub environment: Vec<(&'s str, String)>,
@@ -117,21 +115,28 @@ impl Shell<'_> {
     fn run(&self, example: &Example, session: &mut Session) -> Result<String> {
         let Example { command, printed } = example;
         ensure!(printed != &["…"], "all that `{command}` prints is left out");
-        let said = session.run(&self.real(command))?;
-        let hidden = |said: String, (word, known): &(String, &str)| said.replace(word, known);
-        let said = self.words.iter().fold(said, hidden);
-        let said: Vec<String> = said
+        // The document has fixed words for ports and paths, which differ in each run.
+        let mut output = session.run(&self.real(command))?;
+        for (word, known) in &self.words {
+            output = output.replace(word, known);
+        }
+        let output: Vec<String> = output
             .trim_end()
             .lines()
             .map(|line| line.trim_end().to_owned())
             .collect();
-        let lines = if is_match(printed, &said) {
+        // The lines of the document stay where they fit: they have `…` for the rest.
+        let lines = if is_match(printed, &output) {
             printed
         } else {
-            &said
+            &output
         };
-        let lines = std::iter::once(format!("$ {command}")).chain(lines.iter().cloned());
-        Ok(lines.map(|line| line + "\n").collect())
+        let mut example = format!("$ {command}\n");
+        for line in lines {
+            example += line;
+            example.push('\n');
+        }
+        Ok(example)
     }
 
     /// A text of the document with the words that are different each time.
@@ -144,7 +149,7 @@ impl Shell<'_> {
     }
 }
 
-/// Whether lines are what a document says, with its `…`.
+/// Whether lines match the lines of a document, with its `…`.
 fn is_match(expected: &[String], lines: &[String]) -> bool {
     match (expected.split_first(), lines.split_first()) {
         (None, None) => true,
@@ -178,13 +183,14 @@ fn is_line_match(expected: &str, line: &str) -> bool {
     true
 }
 
-/// The lines of the second text from the first that differs on.
+/// The lines of the second text, beginning with the first that differs.
 fn differences<'t>(expected: &str, actual: &'t str) -> &'t str {
-    let same = expected
+    let length: usize = expected
         .lines()
         .zip(actual.lines())
-        .take_while(|(a, b)| a == b);
-    let length: usize = same.map(|(line, _)| line.len() + 1).sum();
+        .take_while(|(a, b)| a == b)
+        .map(|(line, _)| line.len() + 1)
+        .sum();
     actual.get(length..).unwrap_or_default()
 }
 

@@ -66,7 +66,7 @@ const ROWS: &[Row] = &[
     row(Plain, "navigate", "/page", "404 on a", ""),
     row(Plain, "fetch", "/page", "404 on a", "nothing"),
     row(Plain, "post", "/page", "404 on a", "nothing"),
-    // The cure: nobody notices.
+    // The filter answers 421, and the browser repeats the request on a new connection.
     row(Guarded, "navigate", "/page", "421 on a, 200 on b", ""),
     row(Guarded, "fetch", "/page", "421 on a, 200 on b", "200 0"),
     row(Guarded, "post", "/page", "421 on a, 200 on b", "200 200000"),
@@ -77,7 +77,7 @@ const ROWS: &[Row] = &[
     row(Merged, "navigate", "/page", "200 on a", ""),
     row(Merged, "fetch", "/page", "200 on a", "200 0"),
     row(Merged, "post", "/page", "200 on a", "200 200000"),
-    // A backend that answers 421 whatever the connection sends nobody round in a circle.
+    // A backend that always answers 421: browsers repeat the request once, and not for ever.
     row(
         Guarded,
         "navigate",

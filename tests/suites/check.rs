@@ -1,4 +1,4 @@
-//! `packager check`, by cases that are files, and what they leave out.
+//! `packager check`: what its cases in `check/`, which the suite `cases` runs, do not show.
 
 #![expect(
     clippy::indexing_slicing,
@@ -16,83 +16,30 @@ use gateway::documents::read;
 use gateway::findings::{self, Code, Input};
 use gateway::{Certificates, Model, Resources};
 use serde_json::Value;
-use tests::cases::{check_case, files, input, run};
+use tests::cases::{Case, run};
 use tests::process::{packager_program, packager_program_on_terminal, packager_with_input};
 use tests::secrets::Pair;
 
-#[test]
-fn findings_by_case() {
-    let cases = files("check").unwrap();
-    assert!(cases.len() > 25, "{}", cases.len());
-    for case in cases {
-        check_case(&case).unwrap();
-    }
-}
-
-/// Every report as SARIF is what the schema of OASIS says, and names the file of what it names. The
-/// schema is that of `oasis-tcs/sarif-spec`, as the crate `serde-sarif` 0.8.0 (MIT) has it.
-#[test]
-fn sarif_is_valid() {
-    let schema = fs::read_to_string("schemas/sarif-2.1.0.json").unwrap();
-    // One of its patterns, for a language, has a bracket too many to be one.
-    let schema = schema.replace("]?$\"", "?$\"");
-    let schema: Value = serde_json::from_str(&schema).unwrap();
-    let validator = jsonschema::validator_for(&schema).unwrap();
-    let mut results = 0;
-    for case in files("check").unwrap() {
-        let text = fs::read_to_string(&case).unwrap();
-        let run = run("check % --output sarif", &input(&text).unwrap()).unwrap();
-        if run.out.is_empty() {
-            assert_eq!(run.status, 2, "{}", case.display());
-            continue;
-        }
-        // A sign for percent alone is no reference.
-        let out = run.out.replace("\"uri\":\"%\"", "\"uri\":\"input.yaml\"");
-        let log: Value = serde_json::from_str(&out).unwrap();
-        let errors: Vec<String> = validator
-            .iter_errors(&log)
-            .map(|error| format!("{error} at {}", error.instance_path()))
-            .collect();
-        assert!(errors.is_empty(), "{}: {errors:?}", case.display());
-        for result in log["runs"][0]["results"].as_array().unwrap() {
-            let location = &result["locations"][0];
-            if ["SG101", "SG102", "SG103", "SG201"]
-                .iter()
-                .any(|code| result["ruleId"] == *code)
-            {
-                let place = &location["physicalLocation"];
-                assert_eq!(
-                    place["artifactLocation"]["uri"],
-                    "input.yaml",
-                    "{}",
-                    case.display()
-                );
-                assert!(place["region"]["startLine"].as_u64().unwrap() > 0);
-            }
-            results += 1;
-        }
-    }
-    assert!(results > 30, "{results}");
-    assert!(!validator.is_valid(&serde_json::json!({ "version": "2.1.0", "runs": [{}] })));
-}
-
-/// What is being done is told on a terminal alone, and is gone when the report comes.
+/// Progress is printed on a terminal only, and removed before the report.
 #[test]
 fn progress_is_for_terminals() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("input.yaml");
-    let text = fs::read_to_string("check/04-distinct-certificates.yaml").unwrap();
-    fs::write(&file, input(&text).unwrap()).unwrap();
+    let input = Case::read("check/04-distinct-certificates.yaml")
+        .unwrap()
+        .input()
+        .unwrap();
+    fs::write(&file, input).unwrap();
     let arguments = ["check", file.to_str().unwrap()];
-    let told = packager_program_on_terminal(&arguments).unwrap();
+    let watched = packager_program_on_terminal(&arguments).unwrap();
     let steps = "\rreading the resources\x1b[K\r\x1b[K\
                  \rcomputing what the gateways serve\x1b[K\
                  \rcomparing connections and hosts\x1b[K\r\x1b[K";
-    let rest = told.out.strip_prefix(steps);
+    let rest = watched.out.strip_prefix(steps);
     assert!(
         rest.is_some_and(|rest| !rest.contains("\x1b[K")),
         "{:?}",
-        told.out
+        watched.out
     );
     let quiet = packager_program(&arguments, &[], "").unwrap();
     assert!(
@@ -115,8 +62,10 @@ fn rows(input: &str) -> BTreeSet<String> {
         name.replace(" servers[0]", "")
             .replace("shop/public listener ", "")
     };
-    let findings = report["findings"].as_array().unwrap().iter();
-    findings
+    report["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
         .map(|finding| {
             let [code, connection, owner] =
                 ["code", "connection", "owner"].map(|key| text(finding, key));
@@ -125,7 +74,7 @@ fn rows(input: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// All that is found in the shared inputs, and nothing else.
+/// The findings of the cases that share their input with the model, each with its servers.
 #[test]
 fn each_scenario_has_just_these_findings() {
     let both = ["SG101 gw-a -> gw-b", "SG101 gw-b -> gw-a"];
@@ -178,16 +127,22 @@ fn each_scenario_has_just_these_findings() {
         ("20-plain-text", &[]),
     ];
     for (case, expected) in expected {
-        let text = fs::read_to_string(format!("check/{case}.yaml")).unwrap();
+        let input = Case::read(format!("check/{case}.yaml"))
+            .unwrap()
+            .input()
+            .unwrap();
         let expected: BTreeSet<String> = expected.iter().map(ToString::to_string).collect();
-        assert_eq!(rows(&input(&text).unwrap()), expected, "{case}");
+        assert_eq!(rows(&input), expected, "{case}");
     }
 }
 
 #[test]
 fn json_has_every_key() {
-    let text = fs::read_to_string("check/01-one-secret.yaml").unwrap();
-    let run = run("check % --output json", &input(&text).unwrap()).unwrap();
+    let input = Case::read("check/01-one-secret.yaml")
+        .unwrap()
+        .input()
+        .unwrap();
+    let run = run("check % --output json", &input).unwrap();
     let expected = concat!(
         r#"{"findings":[{"code":"SG101","name":"coalesce-not-found","severity":"error","#,
         r#""workload":"istio-system/istio=ingressgateway","listener":"0.0.0.0_8443","#,
@@ -258,19 +213,13 @@ fn many_servers_on_one_certificate() {
     };
     let (report, took) = timed(&(many(5_000, half) + &secrets));
     let findings = report["findings"].as_array().unwrap();
-    let pairs = findings
+    let pairs: u64 = findings
         .iter()
-        .map(|finding| finding["group"]["pairs"].as_u64().unwrap_or(1));
-    // From each of the half with the wildcard to everyone else, and from the other half to h1.
-    assert_eq!(
-        findings
-            .iter()
-            .zip(pairs)
-            .filter(|(f, _)| f["code"] == "SG101")
-            .map(|(_, n)| n)
-            .sum::<u64>(),
-        2_500 * 4_999 + 2_499
-    );
+        .filter(|finding| finding["code"] == "SG101")
+        .map(|finding| finding["group"]["pairs"].as_u64().unwrap_or(1))
+        .sum();
+    // From each of the half with the wildcard to all others, and from the other half to h1.
+    assert_eq!(pairs, 2_500 * 4_999 + 2_499);
     assert!(took < Duration::from_secs(20), "{took:?}");
     println!("half of them: {took:?}");
 }
@@ -338,9 +287,9 @@ fn many_hosts_in_one_virtual_service() {
     assert!(took < Duration::from_secs(20), "{took:?}");
 }
 
-/// At twenty, each pair is told; above, one finding stands for all.
+/// Up to twenty servers each pair is a finding; for more, one finding stands for all pairs.
 #[test]
-fn few_servers_are_told_one_by_one() {
+fn few_servers_have_a_finding_for_each_pair() {
     let wildcard = Pair::generate(&["*.example.com"], 2100).unwrap();
     let secret = wildcard.secret("istio-system/w").unwrap();
     for (servers, findings) in [(2, 2), (20, 20 * 19), (21, 1)] {
@@ -353,12 +302,15 @@ fn few_servers_are_told_one_by_one() {
     }
 }
 
-/// A Secret that is not in the input is not there when the input is all of a cluster.
+/// A Secret that is not in the input does not exist only if the input is a whole cluster.
 #[test]
-fn missing_secrets_are_told_where_that_is_certain() {
-    let text = fs::read_to_string("check/19-no-secrets.yaml").unwrap();
+fn missing_secrets_are_reported_for_whole_clusters_only() {
+    let input = Case::read("check/19-no-secrets.yaml")
+        .unwrap()
+        .input()
+        .unwrap();
     let mut resources = Resources::default();
-    assert!(read("input.yaml", input(&text).unwrap(), &mut resources).is_empty());
+    assert!(read("input.yaml", input, &mut resources).is_empty());
     let model = Model::new(&resources);
     let missing = |has_all_secrets| {
         let report = findings::check(&Input {
@@ -368,16 +320,15 @@ fn missing_secrets_are_told_where_that_is_certain() {
             now: "2026-01-01T00:00:00Z".parse().unwrap(),
             has_all_secrets,
         });
-        let found = report
+        report
             .findings
             .into_iter()
-            .filter(|found| found.code == Code::SecretMissing);
-        found
+            .filter(|finding| finding.code == Code::SecretMissing)
             .map(|finding| finding.advice.message)
             .collect::<Vec<_>>()
     };
     assert!(missing(false).is_empty());
-    let expected = "Secret istio-system/w, used by Gateway istio-system/gw-a servers[0] and one more, does \
-                    not exist: connections fail";
+    let expected = "there is no Secret istio-system/w, used by Gateway istio-system/gw-a servers[0] and one \
+                    more: connections fail";
     assert_eq!(missing(true), [expected]);
 }

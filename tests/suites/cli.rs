@@ -1,12 +1,8 @@
-//! The command line, by cases that are files: each YAML in `cli/` is an input whose lines `# RUN:` are
-//! commands, with `%` for the file, and what they print is in the file beside it. `BLESS=1` writes
-//! those files anew.
+//! The command line: what its cases in `cli/`, which the suite `cases` runs, do not show.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
 
 use rule::{Config, Document, Gateway};
 use serde::Deserialize as _;
@@ -15,55 +11,7 @@ use tests::decisions::{Answer, Method, Origin, Protocol, Route, Row, rows};
 use tests::process::{packager, packager_with_input};
 use tests::tools::checkout;
 
-#[test]
-fn cases() {
-    let mut cases: Vec<_> = fs::read_dir("cli")
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    cases.retain(|path| {
-        path.extension()
-            .is_some_and(|extension| extension == "yaml")
-    });
-    cases.sort();
-    assert!(cases.len() > 5, "{cases:?}");
-    for case in cases {
-        check_case(&case);
-    }
-}
-
-#[track_caller]
-fn check_case(case: &Path) {
-    let input = fs::read_to_string(case).unwrap();
-    let mut transcript = String::new();
-    for command in input
-        .lines()
-        .filter_map(|line| line.strip_prefix("# RUN: "))
-    {
-        let command = command.replace('%', case.to_str().unwrap());
-        let arguments: Vec<&str> = command.split(' ').collect();
-        let run = packager(&arguments);
-        writeln!(
-            transcript,
-            "$ packager {command}\n{}{}[{}]\n",
-            run.out, run.talk, run.status
-        )
-        .unwrap();
-    }
-    assert_ne!(transcript, "", "{} runs nothing", case.display());
-    let golden = case.with_extension("stdout");
-    if std::env::var_os("BLESS").is_some() {
-        fs::write(&golden, &transcript).unwrap();
-    }
-    let expected = fs::read_to_string(&golden).unwrap_or_default();
-    assert!(
-        transcript == expected,
-        "{}: now\n{transcript}",
-        case.display()
-    );
-}
-
-/// `explain` tells what the table says, for every row that a valid configuration decides.
+/// `explain` decides as the table, for every row that a valid configuration decides.
 #[test]
 fn explain_decides_as_the_table_says() {
     let rows = rows().unwrap();

@@ -109,8 +109,10 @@ fn check_all(what: &str, server: SocketAddr, protocol: Version, authorities: &[V
             .count();
         assert!(count >= EACH_ODDITY, "{what}: {count} with {oddity}");
     }
-    let is_odd = |authority: &&&[u8]| ODDITIES.iter().any(|(_, is_odd)| is_odd(authority));
-    let odd = compared.iter().filter(is_odd).count();
+    let odd = compared
+        .iter()
+        .filter(|authority| ODDITIES.iter().any(|(_, is_odd)| is_odd(authority)))
+        .count();
     assert!(odd >= ALL_ODDITIES, "{what}: {odd} of {}", compared.len());
 }
 

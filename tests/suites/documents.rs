@@ -148,9 +148,11 @@ fn shell<'s>(folder: &'s Path, words: Vec<(String, &'s str)>) -> Shell<'s> {
 /// README and `docs`, by their paths.
 fn documents() -> Vec<(String, String)> {
     let folder = fs::read_dir(checkout().join("docs")).unwrap();
-    let names = folder.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let names = names.filter(|name| Path::new(name).extension().is_some_and(|it| it == "md"));
-    let mut paths: Vec<String> = names.map(|name| format!("docs/{name}")).collect();
+    let mut paths: Vec<String> = folder
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| Path::new(name).extension().is_some_and(|it| it == "md"))
+        .map(|name| format!("docs/{name}"))
+        .collect();
     paths.push("README.md".into());
     paths.sort();
     let read = |path: String| {
@@ -160,7 +162,7 @@ fn documents() -> Vec<(String, String)> {
     paths.into_iter().map(read).collect()
 }
 
-/// Every block is of a known kind; what is not run says why, and is listed.
+/// Every block is of a known kind; a block that is not run has a reason, and is listed.
 #[test]
 fn blocks_are_run_or_say_why_not() {
     let mut not_run = Vec::new();
@@ -194,7 +196,7 @@ fn blocks_are_run_or_say_why_not() {
     assert_eq!(not_run, expected);
 }
 
-/// What runs documents: this file, and those of the Istio suite.
+/// The sources that run documents: this file, and the files of the Istio suite.
 const RUNNERS: [(&str, &str); 3] = [
     ("console", include_str!("documents.rs")),
     ("console istio", include_str!("istio/merge.rs")),
@@ -213,7 +215,7 @@ fn every_document_with_commands_is_run() {
                 let calls = ["check(", "run("].map(|call| format!("{call}\"{path}\""));
                 *kind == block.info && calls.iter().any(|call| source.contains(call))
             });
-            assert!(is_run, "{path}: nobody runs `{}`", block.info);
+            assert!(is_run, "{path}: no suite runs `{}`", block.info);
         }
     }
 }

@@ -33,7 +33,7 @@ fn guard(config: GuardConfig) -> Guard {
     }
 }
 
-/// The defect and its cure, on one connection each.
+/// The defect without the filter, and the 421 with it, on one connection each.
 #[test]
 fn a_reused_connection_is_answered_421_and_a_new_one_200() {
     let guarded = guard(GuardConfig::Inline(Some(servers())));
@@ -160,7 +160,7 @@ fn an_upgrade_to_websocket_is_a_request_like_others() {
         response.unwrap().status
     };
     assert_eq!(status("guarded", B), 421);
-    // This gateway does not speak WebSocket, and says so with the filter and without.
+    // This gateway does not speak WebSocket, and refuses it with the filter and without.
     assert_eq!(status("guarded", A), status("plain", A));
 }
 
@@ -218,7 +218,7 @@ fn check_invalid(invalid: &Value, faults: usize) {
         "{invalid}"
     );
 
-    // The words are those of the command line.
+    // The command line prints the same words.
     let run = packager_with_input(
         &["explain", "--config", "-", "--sni", A, "--authority", B],
         &invalid.to_string(),
@@ -283,13 +283,13 @@ fn the_gauge_counts_invalid_configurations() {
         metrics.get("sni_guard.config_invalid").copied()
     };
     eventually("two invalid configurations", || gauge() == Some(2));
-    // It stays so, whoever ticks.
+    // It stays so: each worker has a timer, and none reports the other configurations as gone.
     for _ in 0..30 {
         sleep(Duration::from_millis(100));
         assert_eq!(gauge(), Some(2));
     }
     deliver("one", &valid);
-    eventually("one is mended", || gauge() == Some(1));
+    eventually("one is valid", || gauge() == Some(1));
     deliver("two", &invalid);
     eventually("another is broken", || gauge() == Some(2));
     deliver("two", &json!({ "other": 1 }));
@@ -297,7 +297,7 @@ fn the_gauge_counts_invalid_configurations() {
     assert_eq!(gauge(), Some(2), "replaced by another invalid one");
     deliver("two", &valid);
     deliver("three", &valid);
-    eventually("all are mended", || gauge() == Some(0));
+    eventually("all are valid", || gauge() == Some(0));
     sleep(Duration::from_secs(4));
     assert_eq!(gauge(), Some(0));
 }

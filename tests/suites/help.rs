@@ -1,4 +1,4 @@
-//! What the command line says about itself: its help, its manual pages, what shells complete.
+//! The documentation of the command line: help, manual pages and completions of shells.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -62,12 +62,11 @@ fn after_help(command: &Command) -> String {
 /// The packager's part in each example: lines joined, and what goes to other programs cut off.
 fn examples(help: &str) -> Vec<String> {
     let examples = help.split("\n\n").next().unwrap().replace("\\\n", " ");
-    let commands = examples
+    examples
         .lines()
         .flat_map(|line| line.split("&&"))
-        .flat_map(|line| line.split('|'));
-    let commands = commands.map(|command| command.split(['<', '>']).next().unwrap().trim());
-    commands
+        .flat_map(|line| line.split('|'))
+        .map(|command| command.split(['<', '>']).next().unwrap().trim())
         .filter(|command| command.starts_with("packager "))
         .map(str::to_owned)
         .collect()
@@ -126,18 +125,19 @@ fn check_page(page: &Path, command: &Command) {
         assert!(lines.contains(&heading), "no {heading} in {shown}");
     }
     let help = after_help(command);
-    let examples = help.split("\n\n").next().unwrap().lines().skip(1);
-    for example in examples {
+    for example in help.split("\n\n").next().unwrap().lines().skip(1) {
         let line = format!("     {}", example.replace('…', "..."));
         assert!(
             lines.contains(&line.as_str()),
             "{line:?} is no line of {shown}"
         );
     }
-    let status = lines.iter().skip_while(|line| **line != "EXIT STATUS");
-    let statuses =
-        status.filter(|line| line.starts_with("       0 ") || line.starts_with("       2 "));
-    assert_eq!(statuses.count(), 2, "{shown}");
+    let statuses = lines
+        .iter()
+        .skip_while(|line| **line != "EXIT STATUS")
+        .filter(|line| line.starts_with("       0 ") || line.starts_with("       2 "))
+        .count();
+    assert_eq!(statuses, 2, "{shown}");
 }
 
 /// `make archive` packs a release build in the same way.

@@ -73,11 +73,11 @@ fn calls_of_a_request() {
     let own = request("a.example.com", "a.example.com", Some(""));
     check_calls(&disjoint, &own, &[(ROUTE, false)]);
     check_calls(&json!({}), &own, &[(ROUTE, false)]);
-    // A named route cannot be told from an unnamed one without its name.
+    // Only its name distinguishes a named route from an unnamed one.
     let named = request("a.example.com", "a.example.com", Some("shop.route.0"));
     check_calls(&disjoint, &named, &[(ROUTE, true)]);
 
-    // Where servers overlap, the authority says whether its host is one of two servers.
+    // Where servers overlap, the authority shows whether two servers have its host.
     let authority = (":authority", true);
     let reused = request("b.example.com", "c.example.com", Some(""));
     check_calls(&overlapping, &own, &[authority, (ROUTE, false)]);
@@ -190,8 +190,11 @@ fn warnings_are_rare_and_say_how_many_were_kept_back() {
         }
     }
     let level = |wanted| {
-        let lines = host.log().iter().filter(move |(level, _)| *level == wanted);
-        lines.map(|(_, line)| line.as_str()).collect::<Vec<_>>()
+        host.log()
+            .iter()
+            .filter(|(level, _)| *level == wanted)
+            .map(|(_, line)| line.as_str())
+            .collect::<Vec<_>>()
     };
     let line = "sni-guard: misdirected request: sni a.example.com of server a, \
                 authority b.example.com of server b, reason other_server, answered 421";
@@ -271,8 +274,9 @@ fn check_refused(module: &Module, call: &str, status: u32) {
         let failures = host
             .log()
             .iter()
-            .filter(|(_, line)| line.contains("a call into Envoy failed"));
-        assert!(failures.count() <= 1, "{call} {status}: {:?}", host.log());
+            .filter(|(_, line)| line.contains("a call into Envoy failed"))
+            .count();
+        assert!(failures <= 1, "{call} {status}: {:?}", host.log());
     }
 }
 

@@ -206,7 +206,7 @@ fn fifty_mebibytes() {
     );
 }
 
-/// What is in a folder and cannot be read is told, and the rest is checked.
+/// Files of a folder that cannot be read are reported, and the rest is checked.
 #[test]
 fn unreadable_files() {
     let folder = TempDir::new().unwrap();

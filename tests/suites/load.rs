@@ -216,7 +216,7 @@ fn a_new_configuration_loses_no_request() {
 }
 
 /// The listener, and with it the configuration, is replaced again and again while requests are
-/// served. Envoy drains the connections of the chains that were replaced: it says GOAWAY, answers
+/// served. Envoy drains the connections of the chains that were replaced: it sends GOAWAY, answers
 /// what it took, and the client goes on with a new connection.
 #[test]
 fn a_new_listener_loses_no_request() {
@@ -259,7 +259,7 @@ fn a_new_listener_loses_no_request() {
 }
 
 /// Sends requests one after the other and wants a 200 for each. A client goes on with a new
-/// connection, and repeats the request that it was about to send, where the server says GOAWAY
+/// connection, and repeats the request that it was about to send, where the server sends GOAWAY
 /// without an error: what it did not take it did not touch (RFC 9113 §6.8). Returns the requests
 /// and the connections.
 fn ask_until(stop: &AtomicBool, address: SocketAddr) -> Result<(usize, usize)> {

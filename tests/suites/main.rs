@@ -1,15 +1,13 @@
-//! Every test that needs no cluster.
+//! The tests that need no cluster, but the cases, which are files or rows: `cases` has a test for each.
 
 mod browsers;
 mod check;
 mod cli;
 mod cluster;
-mod decisions;
 mod difference;
 mod documents;
 mod findings_page;
 mod gateway;
-mod gateways_envoy;
 mod help;
 mod host_calls;
 mod hostile;
@@ -22,6 +20,7 @@ mod memory;
 mod merge;
 mod model;
 mod module;
+mod odd_authorities;
 mod page;
 mod probe;
 mod registry;

@@ -88,8 +88,8 @@ fn check_overlay((name, arguments, actions): Overlay) {
     assert_eq!(result, expected, "{name}");
     let document = Document::deserialize(&result["spec"]["pluginConfig"]).unwrap();
     let config = Config::parse(&document).unwrap();
-    let action = |host: &str| config.action_for(Host::from_authority(host.as_bytes()));
-    assert_eq!(HOSTS.map(action), actions, "{name}");
+    let found = HOSTS.map(|host| config.action_for(Host::from_authority(host.as_bytes())));
+    assert_eq!(found, actions, "{name}");
 }
 
 /// What `packager check --cluster` lists, by API group.

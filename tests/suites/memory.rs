@@ -1,4 +1,4 @@
-//! The memory that `packager manifest` says a configuration takes, for many Gateways on one workload.
+//! The memory of a configuration, as `packager manifest` estimates it, for many Gateways on one workload.
 //! `make bench-memory` measures it.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -10,8 +10,10 @@ const WILDCARD: &str = "*.example.com";
 /// Runs `manifest` for so many hosts and the wildcard, where that is given, and compares the warning.
 #[track_caller]
 fn check(hosts: usize, wildcard: Option<&str>, arguments: &[&str], expected: Option<&str>) {
-    let hosts = (0..hosts).map(|number| format!("host-{number}.example.com"));
-    let hosts = hosts.chain(wildcard.map(str::to_owned));
+    let hosts: Vec<String> = (0..hosts)
+        .map(|number| format!("host-{number}.example.com"))
+        .chain(wildcard.map(str::to_owned))
+        .collect();
     let run = manifest(hosts, arguments).unwrap();
     assert_eq!(run.status, 0, "{}", run.talk);
     let warnings: Vec<&str> = run

@@ -1,4 +1,5 @@
-//! `packager merge`: cases that are files, and its plans on a real Envoy, step by step.
+//! `packager merge`: what its plans avoid, and the folder of a plan. The cases of `merge/` are in the
+//! suite `cases`.
 
 #![expect(
     clippy::panic,
@@ -6,309 +7,19 @@
     reason = "a test fails by panicking"
 )]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use chrono::{DateTime, Utc};
-use gateway::documents::read;
-use gateway::findings::{self, Code};
-use gateway::merge::{
-    Edit, Input, Outlook, ProofError, State, Step, StepKind, StepNumber, Strategy, Strictness,
-    Write, merge, prove, without_status,
-};
+use gateway::Outcome;
+use gateway::merge::{Edit, ProofError, StepKind, StepNumber, Strategy, Strictness, Write, prove};
 use gateway::resources::{Kind, ResourceName};
-use gateway::{Certificates, Model, Outcome, Resources};
-use serde_json::{Value, json};
+use serde_json::json;
 use tempfile::TempDir;
-use tests::cases::{check_case, files, input, run};
-use tests::certificate::Certificate;
-use tests::client::{Connection, GET, Transport, block_on};
-use tests::envoy::Envoy;
-use tests::gateways::{Listening, bootstrap, free_backends};
-use tests::process::packager;
-
-#[test]
-fn plans_by_case() {
-    let cases = files("merge").unwrap();
-    assert!(cases.len() > 25, "{}", cases.len());
-    for case in cases {
-        check_case(&case).unwrap();
-    }
-}
-
-/// A case with what there is to do.
-struct Planned {
-    name: String,
-    start: State,
-    certificates: Certificates,
-    outlook: Outlook,
-}
-
-impl Planned {
-    fn of(path: &Path, strategy: Strategy) -> Self {
-        let text = fs::read_to_string(path).unwrap();
-        let is_model = path.starts_with("gateways");
-        let text = if is_model {
-            without_secrets(&text)
-        } else {
-            input(&text).unwrap()
-        };
-        let mut resources = Resources::with_manifests();
-        // The cases of commands have broken documents too.
-        let _ = read("input.yaml", &text, &mut resources);
-        let certificates = Certificates::new(&resources);
-        let start = State::new(resources);
-        let may_assume_certificates = is_model;
-        let outlook = merge(&Input {
-            start: &start,
-            certificates: &certificates,
-            strategy,
-            may_assume_certificates,
-        });
-        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
-        Self {
-            name: format!("{name} {strategy:?}"),
-            start,
-            certificates,
-            outlook,
-        }
-    }
-
-    fn writes(&self) -> Vec<&Write> {
-        let steps = self.outlook.plans.iter().flat_map(|plan| &plan.steps);
-        steps.flat_map(|step| &step.writes).collect()
-    }
-
-    /// The state after each write, that before the first included.
-    fn states(&self) -> Vec<State> {
-        let mut states = vec![self.start.clone()];
-        for write in self.writes() {
-            let mut state = states.last().unwrap().clone();
-            state.apply(write).unwrap();
-            states.push(state);
-        }
-        states
-    }
-}
-
-/// The Secrets of the model's cases hold no certificates.
-fn without_secrets(text: &str) -> String {
-    let documents = text
-        .split("\n---\n")
-        .filter(|text| !text.contains("kind: Secret\n"));
-    documents.collect::<Vec<_>>().join("\n---\n")
-}
-
-/// Every plan of every case, both ways.
-fn all() -> Vec<Planned> {
-    let paths = files("gateways")
-        .unwrap()
-        .into_iter()
-        .chain(files("merge").unwrap());
-    let both = [Strategy::Seamless, Strategy::Short];
-    let planned = paths.flat_map(|path| both.map(|strategy| Planned::of(&path, strategy)));
-    planned
-        .filter(|planned| !planned.outlook.plans.is_empty())
-        .collect()
-}
-
-/// By host, the status and the routes of the answer on a connection of its own.
-type Answers = BTreeMap<String, Option<(u16, Vec<u8>)>>;
-
-fn fresh(address: SocketAddr, hosts: &[String], client: &Certificate) -> Answers {
-    let answer = |host: &String| {
-        let transport = Transport::MutualTls(Some(host), client);
-        let response = block_on(async {
-            Connection::h2(address, transport)
-                .await?
-                .send(&GET, host)
-                .await
-        });
-        (
-            host.clone(),
-            response
-                .ok()
-                .map(|response| (response.status, response.body)),
-        )
-    };
-    hosts.iter().map(answer).collect()
-}
-
-#[test]
-fn envoy_answers_every_host_alike_after_every_write() {
-    let folder = TempDir::new().unwrap();
-    let all = all();
-    let plans = all.iter().flat_map(|planned| &planned.outlook.plans);
-    let hosts: BTreeSet<&str> = plans
-        .flat_map(|plan| &plan.hosts)
-        .map(String::as_str)
-        .collect();
-    let hosts: Vec<&str> = hosts.into_iter().collect();
-    let certificate = Certificate::generate(folder.path(), &hosts).unwrap();
-    let (mut plans, mut states, mut asked) = (0, 0, 0);
-    // Not more listeners at once than Envoy starts with in a moment.
-    for planned in all.chunks(12) {
-        let models: Vec<Vec<Model>> = planned
-            .iter()
-            .map(|planned| planned.states().iter().map(State::model).collect())
-            .collect();
-        let mut listening = Vec::new();
-        let mut questions = Vec::new();
-        for (planned, models) in planned.iter().zip(&models) {
-            for plan in &planned.outlook.plans {
-                plans += 1;
-                let mut names = Vec::new();
-                for (at, model) in models.iter().enumerate() {
-                    let (_, found) = plan.listener.find(model).unwrap();
-                    let name = format!("{} {} {at}", planned.name, plan.target);
-                    let backends = free_backends(found).unwrap();
-                    names.push(name.clone());
-                    listening.push(Listening {
-                        name,
-                        listener: found,
-                        filter: None,
-                        backends,
-                    });
-                }
-                questions.push((names, &plan.hosts));
-            }
-        }
-        let envoy = Envoy::start_with(bootstrap(&listening, &certificate).unwrap()).unwrap();
-        for (names, hosts) in questions {
-            let mut first = None;
-            let last = names.last().unwrap().clone();
-            for name in names {
-                let answers = fresh(envoy.listener(&name).unwrap(), hosts, &certificate);
-                let first = first.get_or_insert_with(|| answers.clone());
-                let is_served = |answer: &Option<(u16, Vec<u8>)>| {
-                    answer.as_ref().is_some_and(|(status, _)| *status == 200)
-                };
-                assert!(first.values().all(is_served), "{name}: {first:?}");
-                assert_eq!(answers, *first, "{name}");
-                states += 1;
-                asked += hosts.len();
-            }
-            probe(envoy.listener(&last).unwrap(), hosts, &certificate);
-        }
-    }
-    println!("{plans} plans, {states} states, {asked} requests");
-    assert!(plans > 30 && states > 150, "{plans} plans, {states} states");
-}
-
-/// In the end `probe` says that a connection for one host is good for all.
-#[track_caller]
-fn probe(address: SocketAddr, hosts: &[String], certificate: &Certificate) {
-    let [certificate, key] = [&certificate.certificate, &certificate.key];
-    let (address, sni) = (address.to_string(), hosts.first().unwrap());
-    let mut arguments = vec![
-        "probe",
-        "--connect",
-        &address,
-        "--sni",
-        sni,
-        "--output",
-        "json",
-    ];
-    arguments.extend([
-        "--insecure-skip-tls-verify",
-        "--client-cert",
-        certificate.to_str().unwrap(),
-    ]);
-    arguments.extend(["--client-key", key.to_str().unwrap(), "--authority"]);
-    arguments.extend(hosts.iter().map(String::as_str));
-    let run = packager(&arguments);
-    assert_eq!(run.status, 0, "{}{}", run.out, run.talk);
-    let report: Value = serde_json::from_str(&run.out).unwrap();
-    let results = report.get("results").unwrap().as_array().unwrap();
-    let is_fixed = |result: &Value| result.get("verdict").unwrap() == "fixed-by-merge";
-    assert!(
-        results.len() == hosts.len() && results.iter().all(is_fixed),
-        "{report}"
-    );
-}
-
-#[test]
-fn nothing_breaks_any_more_in_the_end() {
-    for planned in all() {
-        let states = planned.states();
-        let last = states.last().unwrap();
-        let model = last.model();
-        let report = findings::check(&findings::Input {
-            resources: last.resources(),
-            model: &model,
-            certificates: &planned.certificates,
-            now: "2026-06-01T00:00:00Z".parse::<DateTime<Utc>>().unwrap(),
-            has_all_secrets: false,
-        });
-        let is_about = |code| {
-            [
-                Code::CoalesceNotFound,
-                Code::CoalesceWrongRoute,
-                Code::CoalesceTlsPolicy,
-                Code::CoalescePresumed,
-                Code::ServerDropped,
-                Code::ListenerRejected,
-            ]
-            .contains(&code)
-        };
-        let refused: Vec<&String> = planned
-            .outlook
-            .refusals
-            .iter()
-            .flat_map(|refusal| &refusal.servers)
-            .collect();
-        let left: Vec<_> = report
-            .findings
-            .iter()
-            .filter(|finding| is_about(finding.code))
-            .filter(|finding| {
-                !finding
-                    .owner
-                    .as_ref()
-                    .is_some_and(|own| refused.contains(&&own.to_string()))
-            })
-            .collect();
-        assert!(left.is_empty(), "{}: {left:#?}", planned.name);
-    }
-}
-
-/// The manifests of a state, without what the API server writes.
-fn manifests(state: &State) -> BTreeMap<ResourceName, Value> {
-    let all = state.resources().manifests.iter();
-    all.map(|(name, manifest)| (name.clone(), without_status(manifest)))
-        .collect()
-}
-
-/// In reverse, and without an outage either: a Gateway that is made again is the youngest then.
-#[test]
-fn what_takes_the_steps_back_restores_the_first_state() {
-    for planned in all() {
-        let states = planned.states();
-        let mut state = states.last().unwrap().clone();
-        let undo: Vec<Write> = planned
-            .writes()
-            .iter()
-            .rev()
-            .map(|write| write.undo())
-            .collect();
-        let steps: Vec<Step> = undo.iter().map(|write| step(vec![write.clone()])).collect();
-        let proved = prove(&state, &steps, &planned.certificates, Strictness::Steady);
-        assert_eq!(proved, Ok(()), "{}", planned.name);
-        for write in &undo {
-            state.apply(write).unwrap();
-        }
-        assert_eq!(
-            manifests(&state),
-            manifests(&planned.start),
-            "{}",
-            planned.name
-        );
-    }
-}
+use tests::cases::{Case, Golden, run};
+use tests::merge_plans::PlannedCase;
 
 fn gateway(name: &str) -> ResourceName {
     ResourceName {
@@ -337,22 +48,13 @@ fn replace(resource: ResourceName, path: &str, old: &[&str], new: &[&str]) -> Wr
     }
 }
 
-/// A step that no plan has, of a kind that does not matter here.
-fn step(writes: Vec<Write>) -> Step {
-    Step {
-        kind: StepKind::BindRoutes,
-        purpose: String::new(),
-        writes,
-    }
-}
-
 /// The step at which a plan is an outage, with the host.
 #[track_caller]
 fn outage(steps: [Vec<Write>; 2]) -> (StepNumber, String, Outcome) {
-    let planned = Planned::of(Path::new("merge/seamless.yaml"), Strategy::Seamless);
+    let planned = PlannedCase::read(Path::new("merge/seamless.yaml"), Strategy::Seamless).unwrap();
     match prove(
         &planned.start,
-        &steps.map(step),
+        &steps.map(PlannedCase::step),
         &planned.certificates,
         Strictness::Steady,
     ) {
@@ -407,7 +109,7 @@ fn to_grow_the_younger_gateway_is_an_outage() {
 /// The short plan has a moment in which a route table is empty already and its chain still there.
 #[test]
 fn a_short_plan_does_not_hold_while_envoy_changes() {
-    let planned = Planned::of(Path::new("merge/short.yaml"), Strategy::Short);
+    let planned = PlannedCase::read(Path::new("merge/short.yaml"), Strategy::Short).unwrap();
     let plan = planned.outlook.plans.first().unwrap();
     let proved = prove(
         &planned.start,
@@ -445,7 +147,7 @@ fn too_many_servers_are_refused() {
     }
     let run = run("merge % --assume-same-certificate", &text).unwrap();
     assert_eq!(run.status, 1, "{}", run.talk);
-    let told = "refused: 301 servers break each other, but a plan can merge at most 300\n";
+    let told = "refused: 301 servers break each other, and a plan is for 300 at most\n";
     assert!(
         run.out.starts_with(told),
         "{}",
@@ -484,7 +186,7 @@ fn tree(folder: &Path) -> BTreeMap<String, String> {
 
 #[test]
 fn a_folder_for_each_step() {
-    let case = input(&fs::read_to_string("merge/seamless.yaml").unwrap()).unwrap();
+    let case = Case::read("merge/seamless.yaml").unwrap().input().unwrap();
     for (form, golden) in [
         ("", "patches"),
         (" --full", "full"),
@@ -498,19 +200,14 @@ fn a_folder_for_each_step() {
         for (name, content) in tree(&into).iter().filter(|(name, _)| *name != "plan.json") {
             write!(text, "== {name}\n{content}").unwrap();
         }
-        let golden = format!("merge/folder-{golden}.txt");
-        if std::env::var_os("BLESS").is_some() {
-            fs::write(&golden, &text).unwrap();
-        }
-        assert!(
-            text == fs::read_to_string(&golden).unwrap_or_default(),
-            "{golden}: now\n{text}"
-        );
+        Golden::new(format!("merge/folder-{golden}.txt"), text)
+            .check()
+            .unwrap();
 
         let again = run(&command, &case).unwrap();
         assert_eq!(again.status, 2);
         assert!(
-            again.talk.contains("the folder is not empty"),
+            again.talk.contains("there is something in it"),
             "{}",
             again.talk
         );
@@ -524,7 +221,7 @@ fn a_folder_for_each_step() {
 
 #[test]
 fn a_dry_run_writes_nothing() {
-    let case = input(&fs::read_to_string("merge/seamless.yaml").unwrap()).unwrap();
+    let case = Case::read("merge/seamless.yaml").unwrap().input().unwrap();
     let folder = TempDir::new().unwrap();
     let into = folder.path().join("plan");
     let dry = run(
@@ -533,46 +230,4 @@ fn a_dry_run_writes_nothing() {
     )
     .unwrap();
     assert_eq!((dry.status, into.exists()), (0, false), "{}", dry.talk);
-}
-
-/// Where `check` recommends a merge, there is a plan for the two servers; elsewhere there is none.
-#[test]
-fn check_recommends_the_merges_that_are_planned() {
-    let (mut recommended, mut refused) = (0, 0);
-    for path in ["check", "merge"]
-        .into_iter()
-        .flat_map(|folder| files(folder).unwrap())
-    {
-        let planned = Planned::of(&path, Strategy::Seamless);
-        let report = findings::check(&findings::Input {
-            resources: planned.start.resources(),
-            model: &planned.start.model(),
-            certificates: &planned.certificates,
-            now: "2026-06-01T00:00:00Z".parse::<DateTime<Utc>>().unwrap(),
-            has_all_secrets: false,
-        });
-        for finding in report.findings {
-            let is_recommended = finding.hint.contains(": packager merge PATH");
-            let is_refused = finding
-                .hint
-                .starts_with("packager merge refuses these servers");
-            let servers = [finding.connection, finding.owner].map(Option::unwrap_or_default);
-            let is_planned = planned.outlook.plans.iter().any(|plan| {
-                servers.iter().all(|server| {
-                    std::iter::once(&plan.target)
-                        .chain(&plan.absorbed)
-                        .any(|merged| merged.to_string() == *server)
-                })
-            });
-            assert!(
-                !is_recommended || is_planned,
-                "{}: {servers:?}",
-                planned.name
-            );
-            assert!(!is_refused || !is_planned, "{}: {servers:?}", planned.name);
-            recommended += usize::from(is_recommended);
-            refused += usize::from(is_refused);
-        }
-    }
-    assert!(recommended > 10 && refused > 10, "{recommended} {refused}");
 }

@@ -1,4 +1,4 @@
-//! What `inspect` says of a module is what Envoy does with it.
+//! `packager inspect` accepts a module if Envoy does.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

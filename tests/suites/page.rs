@@ -7,6 +7,7 @@ use std::fs;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use gateway::Entry;
 use gateway::ServerId;
 use gateway::advice::Advice;
 use gateway::findings::{
@@ -14,13 +15,12 @@ use gateway::findings::{
     WorkloadName,
 };
 use gateway::resources::{Kind, ResourceName};
-use gateway::server::Entry;
 use packager::render::{Format, render};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 use tests::browser::rendered;
-use tests::cases::{input, run};
+use tests::cases::{Case, Golden, run};
 use tests::process::packager_with_input;
 use tests::secrets::Pair;
 
@@ -40,8 +40,8 @@ fn page_of(report: &Report) -> String {
 
 /// The page of a case of `check`, and the exit status.
 fn page_of_case(case: &str) -> (String, u8) {
-    let text = fs::read_to_string(format!("check/{case}.yaml")).unwrap();
-    let run = run("check % --output html", &input(&text).unwrap()).unwrap();
+    let case = Case::read(format!("check/{case}.yaml")).unwrap();
+    let run = run("check % --output html", &case.input().unwrap()).unwrap();
     (run.out, run.status)
 }
 
@@ -61,13 +61,9 @@ fn a_page_as_expected() {
     for digest in between(&page, "'sha256-", "'") {
         shown = shown.replace(digest, "…");
     }
-    if std::env::var_os("BLESS").is_some() {
-        fs::write("check/07-wildcard-route.html", &shown).unwrap();
-    }
-    assert_eq!(
-        shown,
-        fs::read_to_string("check/07-wildcard-route.html").unwrap()
-    );
+    Golden::new("check/07-wildcard-route.html", shown)
+        .check()
+        .unwrap();
 }
 
 /// The policy permits the page's own style and script by their digests, and nothing else.
@@ -135,8 +131,8 @@ fn each_finding_is_a_row_and_each_pair_an_edge() {
 
 #[test]
 fn the_same_input_gives_the_same_bytes() {
-    let text = fs::read_to_string("check/07-wildcard-route.yaml").unwrap();
-    let input = input(&text).unwrap();
+    let case = Case::read("check/07-wildcard-route.yaml").unwrap();
+    let input = case.input().unwrap();
     let pages = [(); 2].map(|()| run("check % --output html", &input).unwrap().out);
     assert_eq!(pages[0], pages[1]);
 }

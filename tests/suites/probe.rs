@@ -47,13 +47,11 @@ fn report(connect: &str, sni: &str, authorities: &[&str], more: &[&str]) -> (Run
 
 /// The authorities with their verdicts, in order.
 fn verdicts(report: &Value) -> Vec<(&str, &str)> {
-    let results = report
-        .get("results")
-        .and_then(Value::as_array)
-        .unwrap()
-        .iter();
     let text = |value: &'_ Value| value.as_str().unwrap_or("unknown").to_owned().leak() as &str;
-    results
+    report["results"]
+        .as_array()
+        .unwrap()
+        .iter()
         .map(|result| (text(&result["authority"]), text(&result["verdict"])))
         .collect()
 }

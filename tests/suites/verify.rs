@@ -133,6 +133,20 @@ fn layer_refused(media_type: &str, layer: &[u8], words: &str) {
     refused(layout.path(), words);
 }
 
+/// Pushes a module, and returns the reference with its digest.
+#[track_caller]
+fn push(reference: &str, module: &Path, format: &str) -> String {
+    let arguments = [
+        "push",
+        reference,
+        "--module",
+        text(module),
+        "--format",
+        format,
+    ];
+    succeed(&arguments).out.trim().to_owned()
+}
+
 #[test]
 fn every_format_loads_from_everywhere() {
     let module = module::build().unwrap();
@@ -143,20 +157,12 @@ fn every_format_loads_from_everywhere() {
         ("artifact", "artifact"),
     ] {
         let reference = format!("{}/{format}:1", registry.host());
-        let push = [
-            "push",
-            &reference,
-            "--module",
-            text(&module),
-            "--format",
-            format,
-        ];
-        let pinned = succeed(&push).out;
-        let run = succeed(&["verify", pinned.trim(), "--output", "json"]);
+        let pinned = push(&reference, &module, format);
+        let run = succeed(&["verify", &pinned, "--output", "json"]);
         let report: Value = serde_json::from_str(&run.out).unwrap();
         assert_eq!(report["variant"], variant);
         assert_eq!(report["sha256"], sha256(&fs::read(&module).unwrap()));
-        assert!(pinned.trim().ends_with(report["digest"].as_str().unwrap()));
+        assert!(pinned.ends_with(report["digest"].as_str().unwrap()));
         for consumer in ["istio@1.24", "istio@1.28.4", "envoy-gateway"] {
             let run = succeed(&["verify", &reference, "--for", consumer]);
             assert!(
@@ -194,21 +200,8 @@ fn other_tools_copy_both_image_formats() {
     let folder = TempDir::new().unwrap();
     for format in ["oci", "docker"] {
         let reference = format!("{}/{format}:1", registry.host());
-        let push = [
-            "push",
-            &reference,
-            "--module",
-            text(&module),
-            "--format",
-            format,
-        ];
-        let digest = succeed(&push)
-            .out
-            .trim()
-            .rsplit_once('@')
-            .unwrap()
-            .1
-            .to_owned();
+        let pinned = push(&reference, &module, format);
+        let (_, digest) = pinned.rsplit_once('@').unwrap();
         let pushed = format!("docker://{reference}");
         let digest_of = |image: &str| {
             let inspected = run("skopeo", &["inspect", "--tls-verify=false", image]).unwrap();

@@ -9,7 +9,6 @@ use rule::request::is_grpc;
 use rule::{Facts, Gateway};
 use serde_json::{Map, Value};
 
-/// The table.
 pub const TABLE: &str = include_str!("../../decisions.md");
 
 /// One row, with one gateway and one configuration.
@@ -21,9 +20,7 @@ pub struct Row {
     pub sni: Option<String>,
     /// The authority that Envoy routes by.
     pub authority: String,
-    /// The gateway.
     pub gateway: Gateway,
-    /// The plugin's configuration.
     pub config: Value,
     /// What else is true of the request.
     pub request: Request,
@@ -38,7 +35,6 @@ pub struct Request {
     pub protocol: Protocol,
     /// Whether the connection uses TLS.
     pub tls: bool,
-    /// The method.
     pub method: Method,
     /// The content type, if the request has one.
     pub content_type: Option<String>,
@@ -51,22 +47,15 @@ pub struct Request {
 /// A version of HTTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
-    /// HTTP/1.1.
     H1,
-    /// HTTP/2.
     H2,
-    /// HTTP/3.
     H3,
 }
 
-/// A method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
-    /// GET.
     Get,
-    /// HEAD.
     Head,
-    /// POST.
     Post,
     /// CONNECT, without `:protocol`.
     Connect,
@@ -81,9 +70,7 @@ pub enum Route {
     Matched,
     /// A virtual host for its host, with a route for another path.
     NoPath,
-    /// Nothing.
     Unmatched,
-    /// Istio's placeholder.
     Blackhole,
     /// A virtual host with this domain, with a route.
     Domain(String),
@@ -94,11 +81,9 @@ pub enum Route {
 /// Where the authority of a request comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// The client.
     Client,
     /// A redirect that Envoy followed.
     Redirect,
-    /// An earlier filter.
     Filter,
 }
 
@@ -136,7 +121,7 @@ impl fmt::Display for Row {
     }
 }
 
-/// The rows of the table: those without a gateway once for each, those of `any` once for each
+/// The rows of the table: a row without a gateway once for each gateway, a row of `any` once for each
 /// configuration.
 ///
 /// # Errors
@@ -182,8 +167,9 @@ fn gateways(cell: &str) -> Result<&[Gateway]> {
 type Configurations = BTreeMap<String, Map<String, Value>>;
 
 fn configurations() -> Result<Configurations> {
-    let sections = TABLE.split("\n### ").skip(1);
-    sections
+    TABLE
+        .split("\n### ")
+        .skip(1)
         .map(|section| {
             let (name, rest) = section
                 .split_once('\n')

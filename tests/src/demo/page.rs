@@ -1,4 +1,4 @@
-//! The page: nothing in it comes from elsewhere, and it says all of it in a table too.
+//! The page. It loads nothing from other hosts, and has all results of the diagram in a table too.
 
 use std::fmt::{self, Write as _};
 
@@ -119,8 +119,8 @@ fn head(state: &State, rows: usize) -> String {
 
 fn capitalised(text: &str) -> String {
     let mut letters = text.chars();
-    let first = letters
-        .next()
-        .map(|letter| letter.to_uppercase().to_string());
-    first.unwrap_or_default() + letters.as_str()
+    let Some(first) = letters.next() else {
+        return String::new();
+    };
+    format!("{}{}", first.to_uppercase(), letters.as_str())
 }

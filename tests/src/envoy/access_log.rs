@@ -8,7 +8,6 @@ pub(super) const FORMAT: &str = "%REQ(:AUTHORITY)% %RESPONSE_CODE% %RESPONSE_COD
                                  %REQ(:METHOD)% %REQ(:PATH)% %BYTES_RECEIVED% \
                                  %FILTER_STATE(wasm.sni_guard_reported:PLAIN)%\n";
 
-/// A request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Logged {
     /// Its authority, as it came.
@@ -23,7 +22,6 @@ pub struct Logged {
     pub sni: String,
     /// The version of HTTP, as Envoy writes it.
     pub protocol: String,
-    /// The method.
     pub method: String,
     /// The path with its query.
     pub path: String,

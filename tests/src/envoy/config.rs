@@ -19,9 +19,7 @@ use crate::certificate::Certificate;
 /// A listener on a port of its own.
 #[derive(Clone, Debug)]
 pub struct Listener {
-    /// Its name.
     pub name: String,
-    /// What it speaks.
     pub transport: Transport,
     /// Its filter chains. One whose `server_names` hold `*` takes every SNI that no other has.
     pub chains: Vec<Chain>,
@@ -29,12 +27,9 @@ pub struct Listener {
     pub filters: Vec<Filter>,
 }
 
-/// An HTTP filter.
 #[derive(Clone, Debug)]
 pub enum Filter {
-    /// Ours.
     Guard(Guard),
-    /// A Lua script.
     Lua(String),
     /// Any, as Envoy reads it: what an EnvoyFilter inserts.
     Inserted(Value),
@@ -43,11 +38,9 @@ pub enum Filter {
 /// What a listener speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
-    /// HTTP/1.1 and HTTP/2.
     Plaintext,
     /// The same with TLS.
     Tls,
-    /// HTTP/3.
     Quic,
 }
 
@@ -56,14 +49,12 @@ pub enum Transport {
 pub struct Chain {
     /// The SNIs it is for.
     pub server_names: Vec<String>,
-    /// Its route table.
     pub virtual_hosts: Vec<VirtualHost>,
 }
 
 /// A virtual host, which answers 200 with its name, or has a backend answer.
 #[derive(Clone, Debug)]
 pub struct VirtualHost {
-    /// Its name.
     pub name: String,
     /// The authorities it is for.
     pub domains: Vec<String>,
@@ -77,7 +68,6 @@ pub struct VirtualHost {
     pub follows_redirects: bool,
 }
 
-/// Our filter.
 #[derive(Clone, Debug)]
 pub struct Guard {
     /// The file of the module.
@@ -107,11 +97,13 @@ impl Listener {
     /// A listener with one TLS server for each host.
     #[must_use]
     pub fn with_servers(name: &str, hosts: &[&str], filter: Option<Filter>) -> Self {
-        let chain = |host: &&str| Chain {
-            server_names: vec![(*host).into()],
-            virtual_hosts: vec![VirtualHost::of(host)],
-        };
-        let chains = hosts.iter().map(chain).collect();
+        let chains = hosts
+            .iter()
+            .map(|host| Chain {
+                server_names: vec![(*host).into()],
+                virtual_hosts: vec![VirtualHost::of(host)],
+            })
+            .collect();
         Self {
             name: name.into(),
             transport: Transport::Tls,
@@ -264,11 +256,10 @@ impl VirtualHost {
 
 /// The backends of listeners, as Envoy reads them: clusters under the names of their addresses.
 pub(super) fn clusters(listeners: &[Listener]) -> Vec<Value> {
-    let virtual_hosts = listeners
+    let backends: BTreeSet<SocketAddr> = listeners
         .iter()
         .flat_map(|listener| &listener.chains)
-        .flat_map(|chain| &chain.virtual_hosts);
-    let backends: BTreeSet<SocketAddr> = virtual_hosts
+        .flat_map(|chain| &chain.virtual_hosts)
         .filter_map(|virtual_host| virtual_host.backend)
         .collect();
     backends.into_iter().map(cluster).collect()
@@ -300,7 +291,6 @@ impl Listener {
             .chains
             .iter()
             .partition(|chain| chain.server_names.iter().any(|name| name == "*"));
-        let chain = |chain: &Chain| self.chain(chain, certificate, access_log);
         let inspector = json!({
             "name": "envoy.filters.listener.tls_inspector",
             "typed_config": {
@@ -316,7 +306,7 @@ impl Listener {
             } },
             "listener_filters": if quic { vec![] } else { vec![inspector] },
             "filter_chains": named.iter().map(|named| {
-                let mut config = chain(named);
+                let mut config = self.chain(named, certificate, access_log);
                 config["filter_chain_match"] = json!({ "server_names": named.server_names });
                 config
             }).collect::<Vec<_>>(),
@@ -325,7 +315,7 @@ impl Listener {
             config["udp_listener_config"] = json!({ "quic_options": {} });
         }
         if let Some(rest) = rest.first() {
-            config["default_filter_chain"] = chain(rest);
+            config["default_filter_chain"] = self.chain(rest, certificate, access_log);
         }
         config
     }
@@ -384,7 +374,7 @@ impl Listener {
             "codec_type": if self.transport == Transport::Quic { "HTTP3" } else { "AUTO" },
             "http_filters": filters,
             "upgrade_configs": [{ "upgrade_type": "websocket" }],
-            // Without it Envoy tells clients to open no WebSockets over HTTP/2 (RFC 8441 §3).
+            // Without it Envoy does not announce WebSockets over HTTP/2 to clients (RFC 8441 §3).
             "http2_protocol_options": { "allow_connect": true },
             "route_config": {
                 "virtual_hosts": virtual_hosts,

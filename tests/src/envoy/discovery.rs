@@ -19,7 +19,6 @@ use crate::certificate::Certificate;
 pub(super) struct Files {
     /// The certificate that every TLS server shows.
     pub(super) certificate: Certificate,
-    /// Who issued it.
     pub(super) authority: PathBuf,
     /// Where every listener logs its requests.
     pub(super) access_log: PathBuf,
@@ -38,7 +37,7 @@ pub fn bootstrap(listeners: &[Listener], certificate: &Certificate, access_log: 
     bootstrap
 }
 
-/// Puts into a bootstrap what Istio's agent puts into that of every proxy.
+/// Adds the metadata that Istio's agent adds to the bootstrap of every proxy.
 pub fn add_istio_metadata(bootstrap: &mut Value) {
     bootstrap["node"]["metadata"] = json!({ "ISTIO_VERSION": "1.31.0" });
 }

@@ -56,17 +56,16 @@ impl Applied {
         Ok(Self(by_age))
     }
 
-    /// Deletes everything but the namespaces: nobody here would end those.
+    /// Deletes everything but the namespaces: without a controller they would stay in deletion for ever.
     ///
     /// # Errors
     /// The API server refuses.
     pub fn delete(self, kubectl: &Kubectl) -> Result<()> {
-        let kept = |document: &String| document.contains("kind: Namespace");
         let all: Vec<String> = self
             .0
             .into_values()
             .flatten()
-            .filter(|document| !kept(document))
+            .filter(|document| !document.contains("kind: Namespace"))
             .collect();
         let folder = TempDir::new()?;
         let file = folder.path().join("resources.yaml");
@@ -151,24 +150,28 @@ fn surroundings(case: &Case) -> Result<Vec<String>> {
 }
 
 fn namespaces(case: &Case) -> BTreeSet<&str> {
-    let is_end = |c: char| !c.is_ascii_alphanumeric() && c != '-';
-    let named = case.text.split("namespace: ").skip(1);
-    let named = named.filter_map(|rest| rest.split(is_end).next());
-    let of_model = case
-        .model
-        .workloads
-        .iter()
-        .map(|workload| workload.namespace.as_str());
-    named
-        .chain(of_model)
-        .filter(|name| !name.is_empty())
-        .collect()
+    let mut namespaces: BTreeSet<&str> = case
+        .text
+        .split("namespace: ")
+        .skip(1)
+        .filter_map(|rest| {
+            rest.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '-')
+                .next()
+        })
+        .collect();
+    for workload in &case.model.workloads {
+        namespaces.insert(&workload.namespace);
+    }
+    namespaces.remove("");
+    namespaces
 }
 
 /// The Secrets of the case, by namespace and name; one in every namespace when it has none.
 fn secrets<'c>(case: &'c Case, namespaces: &BTreeSet<&'c str>) -> Vec<(&'c str, &'c str)> {
-    let metadata = case.text.split("kind: Secret\nmetadata: ").skip(1);
-    let secrets: Vec<_> = metadata
+    let secrets: Vec<_> = case
+        .text
+        .split("kind: Secret\nmetadata: ")
+        .skip(1)
         .filter_map(|text| {
             Some((
                 between(text, "namespace: ", "}")?,

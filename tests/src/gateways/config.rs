@@ -16,9 +16,7 @@ const TYPE: &str = "type.googleapis.com/envoy.extensions";
 /// A listener of the model, to be run.
 #[derive(Debug)]
 pub struct Listening<'m> {
-    /// Its name.
     pub name: String,
-    /// The listener.
     pub listener: &'m Listener,
     /// The filter before the router, where it has one.
     pub filter: Option<Filter>,
@@ -43,13 +41,18 @@ pub fn body(virtual_host: &VirtualHost) -> String {
 /// Ports for the backends of a listener's chains: those that forward connections have one.
 ///
 /// # Errors
-/// The machine has none to give.
+/// Too few ports are free.
 pub fn free_backends(listener: &Listener) -> Result<Vec<Option<u16>>> {
     let ports = free_ports(listener.chains.len())?;
-    let needed =
-        |chain: &FilterChain| matches!(chain.kind, ChainKind::Tcp | ChainKind::Passthrough);
-    let port = |(chain, port)| needed(chain).then_some(port);
-    Ok(listener.chains.iter().zip(ports).map(port).collect())
+    Ok(listener
+        .chains
+        .iter()
+        .zip(ports)
+        .map(|(chain, port)| match chain.kind {
+            ChainKind::Tcp | ChainKind::Passthrough => Some(port),
+            ChainKind::Https(_) | ChainKind::Plain => None,
+        })
+        .collect())
 }
 
 /// Envoy's bootstrap for listeners and the backends of their chains.
@@ -110,22 +113,24 @@ fn listener_config(name: &str, port: u16, chains: &[Value]) -> Value {
     })
 }
 
-/// Like istiod: no condition for the chain that takes what no other does, and names in the case in
-/// which the server has them.
+/// A server name in the case in which the server of the chain has it, as istiod copies it.
+fn as_written(chain: &FilterChain, name: &str) -> String {
+    chain
+        .server
+        .hosts
+        .iter()
+        .map(NamespacedHost::host)
+        .find(|host| host.eq_ignore_ascii_case(name))
+        .unwrap_or(name)
+        .to_owned()
+}
+
+/// A filter chain as istiod writes it: the chain for `*` has no condition.
 fn chain_config(chain: &FilterChain, filter: &Value, certificate: &Certificate) -> Value {
-    let written = |name: String| {
-        chain
-            .server
-            .hosts
-            .iter()
-            .map(NamespacedHost::host)
-            .find(|host| host.eq_ignore_ascii_case(&name))
-            .map_or(name.clone(), str::to_owned)
-    };
     let names: Vec<String> = chain
         .server_names
         .iter()
-        .map(|name| written(name.to_string()))
+        .map(|name| as_written(chain, &name.to_string()))
         .collect();
     let condition = if names == ["*"] {
         json!({})
@@ -192,8 +197,11 @@ fn manager(chain: &FilterChain, filter: Option<&Filter>, virtual_hosts: &[Value]
 
 fn virtual_host(host: &VirtualHost) -> Value {
     let domains: Vec<String> = host.domains.iter().map(ToString::to_string).collect();
-    let route = || route(&body(host));
-    let routes: Vec<Value> = (!host.routes.is_empty()).then(route).into_iter().collect();
+    let routes = if host.routes.is_empty() {
+        vec![]
+    } else {
+        vec![route(&body(host))]
+    };
     json!({ "name": host.name, "domains": domains, "routes": routes })
 }
 

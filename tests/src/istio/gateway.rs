@@ -88,7 +88,6 @@ impl Gateway {
             .with_context(|| self.pod.last_lines())
     }
 
-    /// Where it serves.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.port))
@@ -100,7 +99,6 @@ impl Gateway {
         &self.name
     }
 
-    /// Its pod.
     #[must_use]
     pub fn pod(&self) -> &Pod {
         &self.pod

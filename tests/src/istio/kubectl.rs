@@ -30,7 +30,6 @@ impl Kubectl {
         })
     }
 
-    /// Its kubeconfig.
     #[must_use]
     pub fn kubeconfig(&self) -> &Path {
         &self.kubeconfig

@@ -1,6 +1,6 @@
 //! Clients that ask for hosts all the time, while something is changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +18,6 @@ pub struct Traffic {
     clients: Vec<JoinHandle<Tally>>,
 }
 
-/// What clients saw.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
     /// Answers as they should be, on new connections.
@@ -33,7 +32,6 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// All answers.
     #[must_use]
     pub fn requests(&self) -> usize {
         self.fresh + self.kept + self.failures.len()
@@ -46,11 +44,11 @@ impl Tally {
         for (_, _, what) in &self.failures {
             *kinds.entry(what.as_str()).or_default() += 1;
         }
-        let times = || self.failures.iter().map(|(time, ..)| *time);
-        let between = times()
-            .max()
-            .unwrap_or_default()
-            .saturating_sub(times().min().unwrap_or_default());
+        let times: BTreeSet<Duration> = self.failures.iter().map(|(time, ..)| *time).collect();
+        let between = match (times.first(), times.last()) {
+            (Some(first), Some(last)) => last.saturating_sub(*first),
+            _ => Duration::ZERO,
+        };
         (kinds, between)
     }
 

@@ -39,9 +39,7 @@ impl RawConnection {
             return Ok(None);
         };
         let (status, headers) = parse_head(&head)?;
-        let length = headers.get("content-length");
-        let length = length.map_or(Ok("0"), |value| value.to_str())?.parse()?;
-        let Some(body) = self.read(length)? else {
+        let Some(body) = self.read(content_length(&headers)?)? else {
             return Ok(None);
         };
         let closed = headers
@@ -73,7 +71,16 @@ impl RawConnection {
     }
 }
 
-fn parse_head(head: &str) -> Result<(u16, HeaderMap)> {
+/// The length of the body; 0 without the header.
+pub(crate) fn content_length(headers: &HeaderMap) -> Result<usize> {
+    match headers.get("content-length") {
+        Some(length) => Ok(length.to_str()?.parse()?),
+        None => Ok(0),
+    }
+}
+
+/// The status and the headers, from the text before the empty line.
+pub(crate) fn parse_head(head: &str) -> Result<(u16, HeaderMap)> {
     let mut lines = head.lines();
     let status = lines
         .next()

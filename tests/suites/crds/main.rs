@@ -19,7 +19,7 @@ use definition::{Definition, definitions};
 use rows::{FIELDS, ROWS};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tests::cases::input;
+use tests::cases::Case;
 use tests::istio::kubernetes_program;
 use tests::process::{Run, packager};
 use tests::tools::{self, checkout};
@@ -54,10 +54,10 @@ fn folders_are_rendered() {
 #[test]
 fn components_of_a_plan_are_rendered() {
     let kubectl = kubernetes_program("kubectl").unwrap();
-    let case = fs::read_to_string("merge/seamless.yaml").unwrap();
+    let case = Case::read("merge/seamless.yaml").unwrap();
     let folder = TempDir::new().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    fs::write(path("base.yaml"), input(&case).unwrap()).unwrap();
+    fs::write(path("base.yaml"), case.input().unwrap()).unwrap();
     let run = packager(&[
         "merge",
         &path("base.yaml"),

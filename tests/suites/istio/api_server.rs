@@ -5,6 +5,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tests::cases::{Case, run};
 use tests::istio::release::{manifest, push};
 use tests::istio::{Gateway, Stack, istio_file};
 use tests::process::packager;
@@ -32,20 +33,10 @@ fn what_the_packager_writes_is_accepted() {
 /// The commands of `cli/`, and what they write, but for Envoy Gateway's kind, which no Istio knows.
 fn written() -> Vec<(String, String)> {
     let mut written = Vec::new();
-    for case in fs::read_dir("cli")
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-    {
-        if case.extension().is_none_or(|extension| extension != "yaml") {
-            continue;
-        }
-        let input = fs::read_to_string(&case).unwrap();
-        for command in input
-            .lines()
-            .filter_map(|line| line.strip_prefix("# RUN: "))
-        {
-            let command = command.replace('%', case.to_str().unwrap());
-            let run = packager(&command.split(' ').collect::<Vec<_>>());
+    for case in Case::all("cli").unwrap() {
+        let input = case.input().unwrap();
+        for command in case.commands() {
+            let run = run(command, &input).unwrap();
             // A policy that the resources do not need is not written.
             let is_resource =
                 command.starts_with("manifest ") && run.status == 0 && !run.out.is_empty();
@@ -53,7 +44,7 @@ fn written() -> Vec<(String, String)> {
                 && !command.contains("EnvoyExtensionPolicy")
                 && !command.contains("--check")
             {
-                written.push((command, run.out));
+                written.push((command.to_owned(), run.out));
             }
         }
     }

@@ -1,12 +1,12 @@
-//! What `explain --from` tells of a gateway.
+//! `packager explain --from`: what a gateway does with a request.
 
 use std::fs;
 
-use super::*;
+use tests::process::{packager, packager_with_input};
 
-/// `explain --from` says what becomes of each case at each TLS listener, and what the filter does.
+/// `explain --from` prints the outcome of each case at each TLS listener, and the decision of the filter.
 #[test]
-fn explain_tells_for_each_listener() {
+fn explain_prints_each_listener() {
     for (case, sni, authority, expected) in [
         (
             "01-one-secret",
@@ -109,7 +109,7 @@ fn explain_has_every_key() {
     );
 }
 
-/// Folders, several paths, and standard input; what does not parse is told, and the rest is read.
+/// Folders, several paths and standard input. Files that do not parse are reported, the others are read.
 #[test]
 fn explain_reads_files_folders_and_standard_input() {
     let folder = tempfile::tempdir().unwrap();

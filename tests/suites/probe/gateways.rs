@@ -61,7 +61,6 @@ const LISTENERS: [(&str, &str, Option<&str>); 12] = [
     ("unattached", "14-not-exported", None),
 ];
 
-/// The Envoy.
 pub(super) struct Gateways {
     envoy: Envoy,
     pub(super) certificate: Certificate,
@@ -76,8 +75,11 @@ impl Gateways {
         let certificate = Certificate::generate(folder.path(), &certified).unwrap();
         let cases = cases().unwrap();
         let mut listening = Vec::new();
-        let wanted = |name| names.is_empty() || names.contains(&name);
-        for (name, case, filter) in LISTENERS.into_iter().filter(|(name, _, _)| wanted(name)) {
+        for (name, case, filter) in LISTENERS {
+            // Without names, all are wanted.
+            if !names.is_empty() && !names.contains(&name) {
+                continue;
+            }
             let listener = listener(&cases, case);
             let filter = filter.map(|text| match text {
                 GUARD => guard(listener),
@@ -125,10 +127,11 @@ fn speak_http_1_1(config: &mut Value) {
     let listeners = config["static_resources"]["listeners"]
         .as_array_mut()
         .unwrap();
-    let old = listeners
+    let chains = listeners
         .iter_mut()
-        .filter(|listener| listener["name"] == "old");
-    for chain in old.flat_map(|listener| listener["filter_chains"].as_array_mut().unwrap()) {
+        .find(|listener| listener["name"] == "old")
+        .and_then(|listener| listener["filter_chains"].as_array_mut());
+    for chain in chains.into_iter().flatten() {
         let context = &mut chain["transport_socket"]["typed_config"]["common_tls_context"];
         context["alpn_protocols"] = json!(["http/1.1"]);
     }

@@ -241,7 +241,7 @@ reset: ended without an answer: no TLS server has the name, or it has no certifi
     );
 }
 
-/// Resources in which the server name is on several listeners: the certificate tells, then the port.
+/// Resources in which the server name is on several listeners: the certificate decides, then the port.
 #[test]
 fn the_listener_is_found() {
     let gateways = Gateways::start(&["strict"]);
@@ -359,7 +359,7 @@ fn certificates_are_verified() {
 fn client_certificates() {
     let gateways = Gateways::start(&["mutual"]);
     let connect = gateways.connect("mutual");
-    // The server closes while the client writes: what it says must not get lost, whoever is faster.
+    // The server closes while the client writes: its answer must not get lost, whichever is first.
     for _ in 0..20 {
         let refused = probe(&connect, B, &[B], &[]);
         assert_eq!(
@@ -595,7 +595,7 @@ fn rounds_are_told_once_where_nothing_changes() {
     assert_eq!((run.status, run.out.lines().count()), (0, 6), "{}", run.out);
 }
 
-/// A merge that is watched: the change is told, and the last round says how it ends.
+/// `probe` watches a merge: it prints the change, and the last round decides the exit status.
 #[test]
 fn a_merge_is_watched() {
     let apart = Listener::with_servers("gateway", &[A, B], None);

@@ -8,7 +8,6 @@ use tests::tools::{ENVOY_VERSION, run};
 use crate::Memory;
 use crate::variants::Variant;
 
-/// One Envoy.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Row {
     pub(crate) chains: usize,

@@ -20,7 +20,6 @@ pub(crate) enum Variant {
     Readable,
 }
 
-/// The filter's configuration.
 #[derive(Clone, Debug)]
 pub(crate) struct PluginConfig {
     pub(crate) value: Value,
