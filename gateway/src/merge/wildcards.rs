@@ -55,7 +55,7 @@ impl WildcardAllocation {
         for chain in &group.listener.chains {
             if !group.has(&chain.server.id) {
                 for host in &chain.server.hosts {
-                    allocation.others.insert(host.host.to_string());
+                    allocation.others.insert(host.host.clone());
                 }
                 for name in &chain.server_names {
                     allocation.others.insert(name.to_string());
