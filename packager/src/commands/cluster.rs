@@ -57,7 +57,7 @@ async fn read_all(
         has_all_secrets: scope.namespaces.is_empty(),
         ..Inputs::default()
     };
-    // Only plans keep manifests, and only plans need these kinds.
+    // Plans of a merge, which `check` makes too for its hints, depend on more kinds.
     let for_plans: &[Kind] = if empty.manifests.are_kept() {
         &FOR_PLANS
     } else {

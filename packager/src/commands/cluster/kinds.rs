@@ -162,7 +162,7 @@ pub(super) const KINDS: [Kind; 18] = [
     ),
 ];
 
-/// More kinds that plans of `merge` need.
+/// More kinds that plans of `merge` need. Their API groups are in [`KINDS`] too, so discovery finds them.
 pub(super) const FOR_PLANS: [Kind; 1] = [Kind::useful(
     ISTIO,
     "envoyfilters",
