@@ -142,6 +142,7 @@ fn plain_server(ingress: &Ingress, entry: Entry, mut hosts: Vec<NamespacedHost>)
         bind: String::new(),
         hosts,
         tls: None,
+        https_redirect: false,
         credentials: Vec::new(),
     }
 }
