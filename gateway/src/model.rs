@@ -7,9 +7,9 @@ use super::attached::{Proxy, attach};
 use super::chains::{self, ClaimedNames};
 use super::generated::{Generated, Ignored, Unprogrammed, generate};
 use super::istio::GATEWAY_NAME_LABEL;
-use super::listener::{FilterChain, Listener};
+use super::listener::{ChainKind, FilterChain, Listener};
 use super::mesh::MeshSettings;
-use super::resources::{Labels, ResourceName, Resources};
+use super::resources::{Kind, Labels, ResourceName, Resources};
 use super::revisions::{PodRevisions, World, worlds};
 use super::routes::{self, Delegates, RouteIndex};
 use super::server::{Attachment, GatewayConfig, Server};
@@ -84,8 +84,10 @@ impl Model {
             unselected: Vec::new(),
             settings: Vec::new(),
         };
+        // Of two resources with one name, the cluster has the last one.
+        let resources = resources.without_replaced();
         // Each istiod configures the pods of its revision from the resources of its revision.
-        let (worlds, revisions) = worlds(resources);
+        let (worlds, revisions) = worlds(&resources);
         let mut selected = HashSet::new();
         for world in &worlds {
             let part = Part::new(world, &revisions);
@@ -112,6 +114,46 @@ impl Model {
         model.unselected.sort_by(|a, b| a.resource.cmp(&b.resource));
         model.unselected.dedup();
         model
+    }
+}
+
+impl Model {
+    /// Whether the gateways serve a VirtualService of another namespace only because the default of istiod for
+    /// `exportTo` is assumed.
+    #[must_use]
+    pub fn assumes_export_to(&self, resources: &Resources) -> bool {
+        if self
+            .settings
+            .iter()
+            .all(|settings| settings.has_mesh_config)
+        {
+            return false;
+        }
+        let by_default: HashSet<(&str, &str)> = resources
+            .virtual_services
+            .iter()
+            .filter(|service| service.spec.export_to.is_empty())
+            .map(|service| {
+                let metadata = &service.metadata;
+                (metadata.namespace.as_str(), metadata.name.as_str())
+            })
+            .collect();
+        self.workloads.iter().any(|workload| {
+            workload
+                .listeners
+                .iter()
+                .flat_map(|listener| &listener.chains)
+                .filter_map(|chain| match &chain.kind {
+                    ChainKind::Https(table) => Some(&table.virtual_hosts),
+                    ChainKind::Tcp | ChainKind::Passthrough | ChainKind::Plain => None,
+                })
+                .flatten()
+                .flat_map(|host| &host.routes)
+                .map(|route| &route.resource)
+                .filter(|resource| resource.kind == Kind::VirtualService)
+                .filter(|resource| resource.namespace != workload.namespace)
+                .any(|resource| by_default.contains(&(&*resource.namespace, &*resource.name)))
+        })
     }
 }
 

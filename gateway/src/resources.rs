@@ -10,6 +10,7 @@ pub(crate) mod kind;
 pub(crate) mod kubernetes;
 mod manifests;
 pub mod mesh;
+pub mod replaced;
 pub(crate) mod secret;
 
 use std::collections::BTreeMap;

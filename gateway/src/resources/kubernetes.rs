@@ -27,7 +27,7 @@ pub struct Pods {
 }
 
 /// The kind of a resource with pods.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PodsKind {
     DaemonSet,
     Deployment,
