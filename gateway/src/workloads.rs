@@ -5,7 +5,7 @@ mod finder;
 mod ports;
 mod selectors;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::mesh::REVISION_LABEL;
 use super::resources::Labels;
@@ -144,27 +144,18 @@ fn real_pods<'r>(
     revisions: &PodRevisions<'_>,
 ) -> Vec<ProxyPods<'r>> {
     let deployments = Deployments::new(pods);
-    // Pods that exist show the labels that Istio sees, so a Deployment with pods is only their name.
+    // Pods that exist have the labels that Istio sees, so a Deployment with pods does not stand for others.
     let with_pods: HashSet<(&str, &str)> = pods
         .iter()
         .filter_map(|pods| deployments.find(pods))
+        .map(full_name)
         .collect();
     let mut sorted: Vec<&Pods> = pods
         .iter()
-        .filter(|pods| {
-            let metadata = &pods.metadata;
-            pods.kind == PodsKind::Pod
-                || !with_pods.contains(&(metadata.namespace.as_str(), metadata.name.as_str()))
-        })
+        .filter(|pods| pods.kind == PodsKind::Pod || !with_pods.contains(&full_name(pods)))
         .filter(|pods| !pods.is_istiod() && world.has_pods(pods, revisions))
         .collect();
-    sorted.sort_by_key(|pods| {
-        (
-            pods.kind == PodsKind::Pod,
-            &pods.metadata.namespace,
-            &pods.metadata.name,
-        )
-    });
+    sorted.sort_by_key(|pods| (pods.kind == PodsKind::Pod, full_name(pods)));
 
     let mut seen = BTreeSet::new();
     let mut found = Vec::new();
@@ -173,55 +164,64 @@ fn real_pods<'r>(
         let namespace = &pods.metadata.namespace;
         let mut labels = pods.labels.clone();
         labels.retain(|key, _| !PER_POD.contains(&key.as_str()));
-        if seen.insert((namespace.clone(), labels.clone())) {
-            let deployment = deployments.find(pods);
-            found.push(ProxyPods {
-                name: deployment
-                    .map_or_else(|| workload_name(pods), |(_, name)| name)
-                    .to_owned(),
-                named_ports: pods.named_ports.clone(),
-                runs_gateway: pods.runs_gateway,
-                is_assumed: false,
-                ..assumed_pods(namespace.clone(), labels)
-            });
+        if !seen.insert((namespace.clone(), labels.clone())) {
+            continue;
         }
+        // The Deployment has the name of the workload, and all ports.
+        let deployment = deployments.find(pods);
+        let mut named_ports = deployment.map_or_else(BTreeMap::new, |own| own.named_ports.clone());
+        named_ports.extend(pods.named_ports.clone());
+        found.push(ProxyPods {
+            name: deployment
+                .map_or_else(|| workload_name(pods), |own| &own.metadata.name)
+                .to_owned(),
+            named_ports,
+            runs_gateway: pods.runs_gateway || deployment.is_some_and(|own| own.runs_gateway),
+            is_assumed: false,
+            ..assumed_pods(namespace.clone(), labels)
+        });
     }
     found
+}
+
+fn full_name(pods: &Pods) -> (&str, &str) {
+    (&pods.metadata.namespace, &pods.metadata.name)
 }
 
 /// The Deployments and similar resources of the input, to find those of pods.
 struct Deployments<'r> {
     /// By namespace and name.
-    names: HashSet<(&'r str, &'r str)>,
-    /// The first name for each namespace and labels.
-    by_labels: BTreeMap<(&'r str, BTreeMap<&'r str, &'r str>), &'r str>,
+    by_name: HashMap<(&'r str, &'r str), &'r Pods>,
+    /// The first one by name for each namespace and labels.
+    by_labels: BTreeMap<(&'r str, BTreeMap<&'r str, &'r str>), &'r Pods>,
 }
 
 impl<'r> Deployments<'r> {
     fn new(pods: &'r [Pods]) -> Self {
-        let mut names = HashSet::new();
-        let mut by_labels = BTreeMap::new();
+        let mut by_name = HashMap::new();
+        let mut by_labels: BTreeMap<_, &'r Pods> = BTreeMap::new();
         for pods in pods.iter().filter(|pods| pods.kind != PodsKind::Pod) {
-            let namespace = pods.metadata.namespace.as_str();
-            let name = pods.metadata.name.as_str();
-            names.insert((namespace, name));
+            by_name.insert(full_name(pods), pods);
             by_labels
-                .entry((namespace, own_labels(&pods.labels)))
-                .and_modify(|first: &mut &str| *first = name.min(*first))
-                .or_insert(name);
+                .entry((pods.metadata.namespace.as_str(), own_labels(&pods.labels)))
+                .and_modify(|first| {
+                    if pods.metadata.name < first.metadata.name {
+                        *first = pods;
+                    }
+                })
+                .or_insert(pods);
         }
-        Self { names, by_labels }
+        Self { by_name, by_labels }
     }
 
-    /// The namespace and name of the Deployment of a pod, if the input has it.
-    fn find(&self, pods: &'r Pods) -> Option<(&'r str, &'r str)> {
+    /// The Deployment of a pod, if the input has it.
+    fn find(&self, pods: &Pods) -> Option<&'r Pods> {
         if pods.kind != PodsKind::Pod {
             return None;
         }
         let namespace = pods.metadata.namespace.as_str();
-        let owner = workload_name(pods);
-        if let Some(found) = self.names.get(&(namespace, owner)) {
-            return Some(*found);
+        if let Some(found) = self.by_name.get(&(namespace, workload_name(pods))) {
+            return Some(found);
         }
         // A pod that names an owner is of that owner only.
         if !pods.metadata.owner_references.is_empty() {
@@ -229,7 +229,7 @@ impl<'r> Deployments<'r> {
         }
         self.by_labels
             .get(&(namespace, own_labels(&pods.labels)))
-            .map(|name| (namespace, *name))
+            .copied()
     }
 }
 

@@ -201,54 +201,50 @@ fn differ<T: Named>(resource: &T, other: &T) -> bool {
     moved != *resource
 }
 
-/// Replaced resources, for output: those between two folders are one overlay.
+/// Replaced resources, for output.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Replacement {
-    /// A resource that is twice in a folder or file.
+    /// One of few resources of a folder that a resource of the same folder replaces.
     Resource(Replaced),
-    /// Folders with resources of the same names, such as the overlays of kustomize.
-    Overlay {
+    /// All resources that those of a folder replace in it or in another one, as overlays of kustomize do.
+    Folder {
         lost: String,
         kept: String,
-        /// How many resources the second folder replaces.
         count: usize,
         example: Replaced,
     },
 }
 
-/// The replaced resources of files, those between two folders together. A file that replaces a resource of a
+/// The most resources of one folder that are named one by one.
+const MAX_SINGLE: usize = 3;
+
+/// The replaced resources of files, those of two folders together. A file that replaces a resource of a
 /// cluster does so on purpose.
 #[must_use]
 pub fn replacements(replaced: &[Replaced]) -> Vec<Replacement> {
-    let mut within = Vec::new();
-    let mut between: BTreeMap<(&str, &str), (usize, &Replaced)> = BTreeMap::new();
+    let mut by_folders: BTreeMap<(&str, &str), Vec<&Replaced>> = BTreeMap::new();
     for each in replaced {
-        let (lost, kept) = (folder(&each.lost), folder(&each.kept));
-        if each.lost.file.is_empty() {
-            continue;
-        }
-        if lost == kept {
-            within.push(Replacement::Resource(each.clone()));
-        } else {
-            between
-                .entry((lost, kept))
-                .and_modify(|(count, _)| *count += 1)
-                .or_insert((1, each));
+        if !each.lost.file.is_empty() {
+            by_folders
+                .entry((folder(&each.lost), folder(&each.kept)))
+                .or_default()
+                .push(each);
         }
     }
-    within
-        .into_iter()
-        .chain(
-            between
-                .into_iter()
-                .map(|((lost, kept), (count, example))| Replacement::Overlay {
-                    lost: lost.to_owned(),
-                    kept: kept.to_owned(),
-                    count,
-                    example: example.clone(),
-                }),
-        )
-        .collect()
+    let mut found = Vec::new();
+    for ((lost, kept), resources) in by_folders {
+        if lost == kept && resources.len() <= MAX_SINGLE {
+            found.extend(resources.into_iter().cloned().map(Replacement::Resource));
+        } else if let Some(example) = resources.first() {
+            found.push(Replacement::Folder {
+                lost: lost.to_owned(),
+                kept: kept.to_owned(),
+                count: resources.len(),
+                example: (*example).clone(),
+            });
+        }
+    }
+    found
 }
 
 /// The folder of a file, as it is written; `.` for a file without one.
@@ -316,6 +312,19 @@ mod tests {
         assert_eq!(found.gateways.len(), 2);
     }
 
+    /// The folders and the number of resources of each replacement; no folders for a single resource.
+    fn summary(resources: &mut Resources) -> Vec<(String, String, usize)> {
+        replacements(&resources.remove_replaced())
+            .into_iter()
+            .map(|replacement| match replacement {
+                Replacement::Resource(_) => (String::new(), String::new(), 1),
+                Replacement::Folder {
+                    lost, kept, count, ..
+                } => (lost, kept, count),
+            })
+            .collect()
+    }
+
     #[test]
     fn overlays_are_one_replacement() {
         let both = |host: &str| gateway("a", host) + &gateway("b", host);
@@ -325,21 +334,30 @@ mod tests {
             ("overlays/test/more.yaml", gateway("c", "c.example.com")),
             ("overlays/test/more.yaml", gateway("c", "d.example.com")),
         ]);
-        let replacements = replacements(&found.remove_replaced());
-        match replacements.as_slice() {
+        assert_eq!(
+            summary(&mut found),
             [
-                Replacement::Resource(single),
-                Replacement::Overlay {
-                    lost, kept, count, ..
-                },
-            ] => {
-                assert_eq!(single.resource.name, "c");
-                assert_eq!(
-                    (lost.as_str(), kept.as_str(), *count),
-                    ("base", "overlays/test", 2)
-                );
-            }
-            other => panic!("{other:?}"),
-        }
+                ("base".to_owned(), "overlays/test".to_owned(), 2),
+                (String::new(), String::new(), 1),
+            ]
+        );
+    }
+
+    #[test]
+    fn many_resources_of_a_folder_are_one_replacement() {
+        let hosts = ["a", "b", "c", "d", "e"];
+        let files: Vec<(&str, String)> = hosts
+            .iter()
+            .map(|host| {
+                (
+                    "all.yaml",
+                    gateway("public", &format!("{host}.example.com")),
+                )
+            })
+            .collect();
+        assert_eq!(
+            summary(&mut resources(&files)),
+            [(".".to_owned(), ".".to_owned(), 4)]
+        );
     }
 }

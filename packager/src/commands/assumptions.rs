@@ -8,8 +8,8 @@ use crate::console::Console;
 pub(crate) fn note_settings(model: &Model, resources: &Resources, console: &mut Console<'_>) {
     if model.assumes_export_to(resources) {
         console.message(
-            "note: VirtualServices without exportTo are assumed to apply to gateways of all namespaces; add the \
-             ConfigMap istio of istio-system to the input, or give its mesh configuration with --mesh-config",
+            "note: VirtualServices without exportTo are assumed to apply in all namespaces, which \
+             --mesh-config or the ConfigMap istio can change",
         );
     }
 }

@@ -97,17 +97,23 @@ fn description(replacement: &Replacement) -> String {
         }) => {
             format!("{resource} in {lost} has no effect: {kept} has the same name and comes later")
         }
-        Replacement::Overlay {
+        Replacement::Folder {
             lost,
             kept,
             count,
-            example,
+            example: Replaced {
+                resource, kept: by, ..
+            },
         } => {
             let ending = if *count == 1 { "" } else { "s" };
+            let advice = if lost == kept {
+                ""
+            } else {
+                "; check one of the two folders at a time"
+            };
             format!(
-                "{kept} replaces {count} resource{ending} of {lost}, such as {}: check each of the two \
-                 folders alone",
-                example.resource
+                "{count} resource{ending} of {lost} have no effect, because later ones in {kept} have the same \
+                 names, such as {resource} in {by}{advice}"
             )
         }
     }
