@@ -98,7 +98,7 @@ pub(crate) fn generate(resources: &Resources, settings: &MeshSettings) -> Genera
     generated
         .bindings
         .extend(attachments::bindings(&resources.routes, &parents));
-    ingress::convert(resources, &mut generated);
+    ingress::convert(resources, settings, &mut generated);
 
     // The order of the input has no meaning and must not show in the output.
     generated

@@ -1,9 +1,9 @@
 //! The settings of istiod that change what it makes of resources.
 
-use super::istio::{DEFAULT_CLASS, ROOT_NAMESPACE};
+use super::istio::{DEFAULT_CLASS, DEFAULT_SELECTOR, ROOT_NAMESPACE};
 use super::resources::Resources;
 use super::resources::kubernetes::Pods;
-use super::resources::mesh::MeshConfig;
+use super::resources::mesh::{IngressControllerMode, MeshConfig};
 
 /// The revision of an istiod that is installed without a name.
 pub(crate) const DEFAULT_REVISION: &str = "default";
@@ -25,6 +25,13 @@ pub struct MeshSettings {
     pub gateway_controller: String,
     /// The class of istiod that needs no GatewayClass (`PILOT_GATEWAY_API_DEFAULT_GATEWAYCLASS_NAME`).
     pub gateway_class: String,
+    /// Which Ingresses istiod handles (`meshConfig.ingressControllerMode`).
+    pub ingress_controller_mode: IngressControllerMode,
+    /// The class of Ingresses that istiod handles (`meshConfig.ingressClass`).
+    pub ingress_class: String,
+    /// The value of the label `istio` of the pods that serve Ingresses (`meshConfig.ingressSelector` and
+    /// `ingressService`).
+    pub ingress_selector: String,
     /// Whether the mesh configuration is known: from a ConfigMap, or given by the caller.
     pub has_mesh_config: bool,
     /// Whether the environment of istiod is known, from its Deployment or Pod.
@@ -39,6 +46,9 @@ impl Default for MeshSettings {
             scopes_gateways_to_namespace: false,
             gateway_controller: CONTROLLER.into(),
             gateway_class: DEFAULT_CLASS.into(),
+            ingress_controller_mode: IngressControllerMode::default(),
+            ingress_class: DEFAULT_CLASS.into(),
+            ingress_selector: DEFAULT_SELECTOR.1.into(),
             has_mesh_config: false,
             has_environment: false,
         }
@@ -79,6 +89,22 @@ impl MeshSettings {
             && !export_to.is_empty()
         {
             self.virtual_service_export_to.clone_from(export_to);
+        }
+        if let Some(mode) = mesh.ingress_controller_mode {
+            self.ingress_controller_mode = mode;
+        }
+        if let Some(class) = &mesh.ingress_class {
+            self.ingress_class.clone_from(class);
+        }
+        // The Service replaces a missing selector, except for the one of a default installation (Istio
+        // `pilot/pkg/config/kube/ingress/gateways.go`, `getIngressGatewaySelector`).
+        let selector = mesh.ingress_selector.iter();
+        let service = mesh
+            .ingress_service
+            .iter()
+            .filter(|service| *service != "istio-ingressgateway");
+        if let Some(value) = selector.chain(service).find(|value| !value.is_empty()) {
+            self.ingress_selector.clone_from(value);
         }
     }
 
@@ -155,4 +181,95 @@ fn find_mesh_config<'r>(
             )
         })
         .map(|map| &map.mesh)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::MeshSettings;
+    use crate::Resources;
+    use crate::documents::read;
+    use crate::resources::mesh::MeshConfig;
+
+    fn config_map(name: &str, namespace: &str, root: &str) -> String {
+        format!(
+            "{{apiVersion: v1, kind: ConfigMap, metadata: {{name: {name}, namespace: {namespace}}}, \
+             data: {{mesh: 'rootNamespace: {root}'}}}}\n---\n"
+        )
+    }
+
+    fn istiod(namespace: &str, revision: &str, environment: &str) -> String {
+        format!(
+            "{{apiVersion: apps/v1, kind: Deployment, metadata: {{name: istiod-{revision}, \
+             namespace: {namespace}}}, spec: {{template: {{metadata: {{labels: {{app: istiod, \
+             istio.io/rev: {revision}}}}}, spec: {{containers: [{{name: discovery, env: \
+             [{environment}]}}]}}}}}}}}\n---\n"
+        )
+    }
+
+    fn resources(text: &str) -> Resources {
+        let mut resources = Resources::default();
+        assert_eq!(read("input.yaml", text, &mut resources), []);
+        resources
+    }
+
+    #[track_caller]
+    fn check_root(text: &str, revision: Option<&str>, expected: &str) {
+        let settings = MeshSettings::read(&resources(text), revision);
+        assert_eq!(settings.root_namespace, expected, "{revision:?} {text}");
+    }
+
+    #[test]
+    fn each_revision_has_a_config_map() {
+        let both = config_map("istio", "istio-system", "a")
+            + &config_map("istio-canary", "istio-system", "b");
+        check_root(&both, None, "a");
+        check_root(&both, Some("default"), "a");
+        check_root(&both, Some("canary"), "b");
+        // The settings of another revision are more likely than istiod's defaults.
+        check_root(&both, Some("stable"), "a");
+        check_root("", None, "istio-system");
+        // Other ConfigMaps of Istio have no mesh configuration.
+        check_root(
+            &config_map("mesh-istio", "istio-system", "c"),
+            None,
+            "istio-system",
+        );
+    }
+
+    #[test]
+    fn istiod_reads_the_config_map_of_its_namespace() {
+        let maps = config_map("istio", "istio-system", "a") + &config_map("istio", "control", "b");
+        check_root(&maps, None, "a");
+        check_root(&(maps + &istiod("control", "default", "")), None, "b");
+    }
+
+    #[test]
+    fn a_given_configuration_wins() {
+        let mut resources = resources(&config_map("istio", "istio-system", "a"));
+        resources.given_mesh_config = Some(MeshConfig {
+            root_namespace: Some("given".into()),
+            ..MeshConfig::default()
+        });
+        assert_eq!(MeshSettings::read(&resources, None).root_namespace, "given");
+    }
+
+    #[test]
+    fn variables_of_istiod() {
+        for (value, expected) in [
+            ("true", true),
+            ("1", true),
+            ("false", false),
+            ("yes", false),
+        ] {
+            let variable = format!("{{name: PILOT_SCOPE_GATEWAY_TO_NAMESPACE, value: '{value}'}}");
+            let settings = MeshSettings::read(
+                &resources(&istiod("istio-system", "default", &variable)),
+                None,
+            );
+            assert_eq!(settings.scopes_gateways_to_namespace, expected, "{value}");
+            assert!(settings.has_environment && !settings.has_mesh_config);
+        }
+        let without = MeshSettings::read(&Resources::default(), None);
+        assert_eq!(without, MeshSettings::default());
+    }
 }

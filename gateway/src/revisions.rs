@@ -159,3 +159,115 @@ fn seen_by(resources: &Resources, revision: &str) -> Resources {
     seen.gateway_classes.retain(|own| is_seen(&own.metadata));
     seen
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::documents::read;
+    use crate::{Model, Resources};
+
+    fn gateway(name: &str, labels: &str) -> String {
+        format!(
+            "{{apiVersion: networking.istio.io/v1, kind: Gateway, metadata: {{name: {name}, \
+             namespace: istio-system, labels: {{{labels}}}}}, spec: {{selector: {{istio: ingress}}, \
+             servers: [{{port: {{number: 443, name: https, protocol: HTTPS}}, \
+             hosts: [{name}.example.com], tls: {{mode: SIMPLE}}}}]}}}}\n---\n"
+        )
+    }
+
+    fn pod(name: &str, labels: &str) -> String {
+        format!(
+            "{{apiVersion: v1, kind: Pod, metadata: {{name: {name}, namespace: istio-system, \
+             labels: {{istio: ingress{labels}}}}}}}\n---\n"
+        )
+    }
+
+    fn model(text: &str, has_all_pods: bool) -> Model {
+        let mut resources = Resources::default();
+        assert_eq!(read("input.yaml", text, &mut resources), []);
+        resources.has_all_pods = has_all_pods;
+        Model::new(&resources)
+    }
+
+    /// The workloads with the Gateways that they run, then the Gateways without pods.
+    #[track_caller]
+    fn check(text: &str, has_all_pods: bool, expected: &[&str]) {
+        let model = model(text, has_all_pods);
+        let mut found: Vec<String> = model
+            .workloads
+            .iter()
+            .map(|workload| {
+                let names: Vec<&str> = workload
+                    .listeners
+                    .iter()
+                    .flat_map(|listener| &listener.chains)
+                    .map(|chain| chain.server.gateway.name.as_str())
+                    .collect();
+                format!("{}: {}", workload.name, names.join(" "))
+            })
+            .collect();
+        found.extend(
+            model
+                .unselected
+                .iter()
+                .map(|unselected| format!("no pods: {}", unselected.resource.name)),
+        );
+        assert_eq!(found, expected, "{text}");
+    }
+
+    const CANARY: &str = "istio.io/rev: canary";
+    const STABLE: &str = "istio.io/rev: stable";
+
+    #[test]
+    fn each_revision_has_assumed_pods() {
+        let text = gateway("a", CANARY) + &gateway("b", STABLE) + &gateway("c", "");
+        check(
+            &text,
+            false,
+            &[
+                "istio=ingress,istio.io/rev=canary: a c",
+                "istio=ingress,istio.io/rev=stable: b c",
+            ],
+        );
+        check(&gateway("c", ""), false, &["istio=ingress: c"]);
+    }
+
+    #[test]
+    fn pods_see_the_resources_of_their_revision() {
+        let pods = pod("one", ", istio.io/rev: canary") + &pod("two", ", istio.io/rev: default");
+        let gateways = gateway("a", CANARY) + &gateway("c", "");
+        check(&(pods + &gateways), false, &["one: a c", "two: c"]);
+        // Without labels on resources, the revision of a pod has no effect.
+        let pods = pod("one", ", istio.io/rev: canary");
+        check(&(pods + &gateway("c", "")), false, &["one: c"]);
+    }
+
+    #[test]
+    fn a_gateway_of_a_revision_without_pods_runs_nowhere() {
+        let pods = pod("one", ", istio.io/rev: canary");
+        let gateways = gateway("a", CANARY) + &gateway("b", STABLE);
+        check(&(pods + &gateways), false, &["one: a", "no pods: b"]);
+        // A pod without a revision can belong to any.
+        check(&(pod("one", "") + &gateways), false, &["one: a", "one: b"]);
+    }
+
+    #[test]
+    fn no_pods_are_assumed_where_all_are_known() {
+        check(&gateway("a", ""), false, &["istio=ingress: a"]);
+        check(&gateway("a", ""), true, &["no pods: a"]);
+        let managed = "{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: {name: m, \
+            namespace: istio-system}, spec: {gatewayClassName: istio, listeners: [{name: l, port: 443, \
+            protocol: TLS, tls: {mode: Passthrough}}]}}\n---\n";
+        check(managed, true, &["no pods: m"]);
+        // Files do not contain the pods that istiod creates.
+        let elsewhere = pod("one", "") + managed;
+        assert_eq!(model(&elsewhere, false).unselected, []);
+        // A Service that selects none of the pods does not show others.
+        let service = "{apiVersion: v1, kind: Service, metadata: {name: s, namespace: istio-system}, \
+            spec: {selector: {istio: ingress}, ports: [{port: 443}]}}\n---\n";
+        check(
+            &(service.to_owned() + &gateway("a", "")),
+            true,
+            &["no pods: a"],
+        );
+    }
+}

@@ -121,7 +121,7 @@ fn add_config_map(resources: &mut Resources, document: &Document<'_>) -> Result<
         return Ok(());
     };
     let mesh = MeshConfig::parse(&mesh)
-        .map_err(|problem| document.problem(&format!("data.mesh: {problem}")))?;
+        .map_err(|error| document.problem(&format!("data.mesh: {}", error.problem)))?;
     document.locate(&mut metadata);
     resources
         .mesh_config_maps

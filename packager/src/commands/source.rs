@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow};
 use gateway::Resources;
 use gateway::advice::Advice;
-use gateway::resources::mesh::MeshConfig;
+use gateway::resources::mesh::{InvalidMeshConfig, MeshConfig};
 
 use super::cluster::{self, Scope};
 use super::files;
@@ -72,9 +72,9 @@ impl InputArgs {
 fn mesh_config(file: &Path) -> Result<MeshConfig> {
     let text = String::from_utf8(files::read(file)?)
         .with_context(|| format!("reading {}", file.display()))?;
-    MeshConfig::parse(&text).map_err(|problem| {
+    MeshConfig::parse(&text).map_err(|InvalidMeshConfig { line, problem }| {
         anyhow!(Advice::new(
-            format!("reading {}: {problem}", file.display()),
+            format!("reading {}:{line}: {problem}", file.display()),
             "give the value of the key mesh of the ConfigMap istio in istio-system"
         ))
     })
