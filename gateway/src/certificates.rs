@@ -3,18 +3,23 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use rule::HostPattern;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::certificate::Certificate;
 use super::credential::Credential;
-use super::resources::Resources;
-use super::resources::kubernetes::Secret;
+use super::resources::secret::Secret;
+use super::resources::{Metadata, Resources};
 
 /// The certificates of all Secrets of the input.
 #[derive(Clone, Debug, Default)]
-pub struct Certificates(HashMap<Credential, Contents>);
+pub struct Certificates {
+    contents: HashMap<Credential, Contents>,
+    /// The DNS names of the certificates that cert-manager issues, by the Secret that it writes.
+    issued: HashMap<Credential, Vec<HostPattern>>,
+}
 
 /// The content of a Secret.
 #[derive(Clone, Debug)]
@@ -51,31 +56,46 @@ fn is_whole(pem: &[u8]) -> bool {
         .all(|found| found.is_ok_and(|der| X509Certificate::from_der(&der).is_ok()))
 }
 
-/// Whether this is a text instead of a certificate, such as `REDACTED`.
+/// Whether this is anything else than PEM, such as `REDACTED`, or what `REDACTED` is in base64.
 fn is_placeholder(pem: &[u8]) -> bool {
-    std::str::from_utf8(pem).is_ok_and(|text| !text.contains("-----BEGIN"))
+    const BEGIN: &[u8] = b"-----BEGIN";
+    !pem.windows(BEGIN.len()).any(|window| window == BEGIN)
 }
 
 impl Certificates {
     /// Reads the certificates of all Secrets.
     #[must_use]
     pub fn new(resources: &Resources) -> Self {
-        let mut contents = HashMap::new();
+        let mut found = Self::default();
         for secret in &resources.secrets {
             // Servers refer to a Secret by name, in the form to which their credentials are resolved.
-            let credential = Credential::Secret {
-                namespace: secret.metadata.namespace.clone(),
-                name: secret.metadata.name.clone(),
-            };
-            contents.insert(credential, Contents::from_secret(secret));
+            let credential = credential(&secret.metadata, &secret.metadata.name);
+            found
+                .contents
+                .insert(credential, Contents::from_secret(secret));
         }
-        Self(contents)
+        for certificate in &resources.issued_certificates {
+            let credential = credential(&certificate.metadata, &certificate.spec.secret_name);
+            found.issued.insert(credential, certificate.names());
+        }
+        found
     }
 
     /// The content of a credential; `None` if the input does not contain its Secret.
     #[must_use]
     pub fn get(&self, credential: &Credential) -> Option<&Contents> {
-        self.0.get(credential)
+        self.contents.get(credential)
+    }
+
+    /// The DNS names that cert-manager requests for a credential whose certificate the input does not show;
+    /// `None` if no `Certificate` of the input describes it. The certificate is presumed to have them.
+    #[must_use]
+    pub fn presumed_names(&self, credential: &Credential) -> Option<&[HostPattern]> {
+        match self.get(credential) {
+            // A certificate that can be read is better evidence than the request for it.
+            Some(Contents::Known(..) | Contents::Broken) => None,
+            Some(Contents::Unreadable) | None => self.issued.get(credential).map(Vec::as_slice),
+        }
     }
 
     /// The certificate of a credential, if it can be read.
@@ -85,5 +105,12 @@ impl Certificates {
             Contents::Known(certificate, _) => Some(certificate),
             Contents::Unreadable | Contents::Broken => None,
         }
+    }
+}
+
+fn credential(metadata: &Metadata, secret: &str) -> Credential {
+    Credential::Secret {
+        namespace: metadata.namespace.clone(),
+        name: secret.to_owned(),
     }
 }

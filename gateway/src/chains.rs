@@ -64,16 +64,21 @@ pub(crate) fn chains(
 
 /// A chain for every server name, which forwards TCP.
 fn chain_for_all(server: &Arc<Server>, prefix: &str, proxy: Proxy<'_>) -> FilterChain {
+    let mut credentials = Vec::new();
+    let mut refused_secrets = Vec::new();
+    for credential in &server.credentials {
+        match credential.resolve(proxy.namespace) {
+            Ok(credential) => credentials.push(credential),
+            Err(secret) => refused_secrets.push(secret),
+        }
+    }
     FilterChain {
         name: server.chain_name(prefix),
         server: Arc::clone(server),
         server_names: vec![HostPattern::Any],
         tls: server.tls,
-        credentials: server
-            .credentials
-            .iter()
-            .map(|credential| credential.resolve(proxy.namespace))
-            .collect(),
+        credentials,
+        refused_secrets,
         kind: ChainKind::Tcp,
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::resources::istio::Tls;
+use super::resources::{Kind, ResourceName};
 
 /// The source of a certificate.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -70,22 +71,35 @@ impl CredentialText {
 
     /// The credential for a workload of a namespace (Istio `pilot/pkg/model/credentials/resource.go`,
     /// `ToResourceName` and `ParseResourceName`).
-    pub(crate) fn resolve(&self, workload_namespace: &str) -> Credential {
+    ///
+    /// # Errors
+    /// istiod does not give the Secret to the workload; the error is the Secret.
+    pub(crate) fn resolve(&self, workload_namespace: &str) -> Result<Credential, ResourceName> {
         let name = match self {
-            Self::File(file) => return Credential::File(file.clone()),
-            Self::Secret { namespace, name } => return secret(namespace, name),
+            Self::File(file) => return Ok(Credential::File(file.clone())),
+            // Secrets of the Gateway API are checked against ReferenceGrants before.
+            Self::Secret { namespace, name } => return Ok(secret(namespace, name)),
             Self::Name(name) => name,
         };
         // A name without a scheme is a Secret, by default of the namespace of the workload.
         let (scheme, rest) = name.split_once("://").unwrap_or(("kubernetes", name));
         match (scheme, rest.split_once('/')) {
-            ("builtin", _) => Credential::Workload,
+            ("builtin", _) => Ok(Credential::Workload),
+            // istiod gives a workload no Secret of another namespace, whatever the namespace of the Gateway is
+            // (Istio `pilot/pkg/xds/sds.go`, `filterAuthorizedResources`).
+            ("kubernetes", Some((namespace, name))) if namespace != workload_namespace => {
+                Err(ResourceName {
+                    kind: Kind::Secret,
+                    namespace: namespace.into(),
+                    name: name.into(),
+                })
+            }
             ("kubernetes" | "kubernetes-gateway", Some((namespace, name))) => {
-                secret(namespace, name)
+                Ok(secret(namespace, name))
             }
             // istiod reads the Secret in the namespace of the gateway pods, not of the Gateway.
-            ("kubernetes", None) => secret(workload_namespace, rest),
-            _ => Credential::Unknown(name.clone()),
+            ("kubernetes", None) => Ok(secret(workload_namespace, rest)),
+            _ => Ok(Credential::Unknown(name.clone())),
         }
     }
 }

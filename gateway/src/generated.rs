@@ -6,6 +6,7 @@ mod ingress;
 
 use std::fmt;
 
+use super::mesh::MeshSettings;
 use super::resources::{ResourceName, Resources};
 use super::routes::Binding;
 use super::server::{GatewayConfig, ServerId};
@@ -32,6 +33,8 @@ pub enum UnprogrammedReason {
     NoSecret { secret: ResourceName },
     /// The certificate of the Secret is damaged, or the private key does not match it.
     BadSecret { secret: ResourceName },
+    /// istiod accepts two certificates for a listener.
+    TooManyCertificates { count: usize },
     /// The Gateway does not allow listeners of the namespace of the ListenerSet.
     NotAllowed { gateway: ResourceName },
 }
@@ -50,6 +53,9 @@ impl fmt::Display for Unprogrammed {
                     f,
                     "{secret} has a damaged certificate, or a private key that does not match it"
                 )
+            }
+            UnprogrammedReason::TooManyCertificates { count } => {
+                write!(f, "it has {count} certificateRefs, istiod accepts 2")
             }
             UnprogrammedReason::NotAllowed { gateway } => {
                 write!(f, "{gateway} allows no listeners of the namespace")
@@ -85,14 +91,14 @@ pub(crate) struct Generated {
     pub(crate) ignored: Vec<Ignored>,
 }
 
-pub(crate) fn generate(resources: &Resources) -> Generated {
+pub(crate) fn generate(resources: &Resources, settings: &MeshSettings) -> Generated {
     let mut generated = Generated::default();
     // Routes attach to listeners, so the listeners come first.
-    let parents = gateway_api::listeners(resources, &mut generated);
+    let parents = gateway_api::listeners(resources, settings, &mut generated);
     generated
         .bindings
         .extend(attachments::bindings(&resources.routes, &parents));
-    ingress::convert(resources, &mut generated);
+    ingress::convert(resources, settings, &mut generated);
 
     // The order of the input has no meaning and must not show in the output.
     generated

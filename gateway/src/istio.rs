@@ -45,7 +45,9 @@ pub fn reaches(namespace: &str, target: &PluginTarget, workload: &Workload) -> R
             Some(gateway) if is_same_namespace && names.contains(gateway) => Reach::Yes,
             Some(_) | None => Reach::No,
         },
-        PluginTarget::Selector(_) if !is_same_namespace && namespace != ROOT_NAMESPACE => Reach::No,
+        PluginTarget::Selector(_) if !is_same_namespace && namespace != workload.root_namespace => {
+            Reach::No
+        }
         PluginTarget::Selector(labels) => selects(labels, workload),
     }
 }
@@ -82,6 +84,7 @@ mod tests {
             namespace: "shop".into(),
             name: "gateway".into(),
             labels: labels(&[("app", "gateway"), (GATEWAY_NAME_LABEL, "public")]),
+            root_namespace: super::ROOT_NAMESPACE.into(),
             is_assumed,
             listeners: Vec::new(),
             dropped: Vec::new(),

@@ -54,6 +54,9 @@ pub struct FilterChain {
     pub tls: Option<TlsMode>,
     /// The sources of its certificates.
     pub credentials: Vec<Credential>,
+    /// The Secrets that the server refers to and that istiod does not give to the workload: they are in
+    /// another namespace. A chain without any other credential has no certificate.
+    pub refused_secrets: Vec<ResourceName>,
     pub kind: ChainKind,
 }
 

@@ -6,10 +6,13 @@ use std::sync::Arc;
 use super::attached::{Proxy, attach};
 use super::chains::{self, ClaimedNames};
 use super::generated::{Generated, Ignored, Unprogrammed, generate};
-use super::listener::{FilterChain, Listener};
-use super::resources::{Labels, Resources};
+use super::istio::GATEWAY_NAME_LABEL;
+use super::listener::{ChainKind, FilterChain, Listener};
+use super::mesh::MeshSettings;
+use super::resources::{Kind, Labels, ResourceName, Resources};
+use super::revisions::{PodRevisions, World, worlds};
 use super::routes::{self, Delegates, RouteIndex};
-use super::server::{GatewayConfig, Server};
+use super::server::{Attachment, GatewayConfig, Server};
 use super::server_merge::{Dropped, ListenerAddress, merge};
 use super::workloads::{self, ProxyPods};
 
@@ -22,6 +25,27 @@ pub struct Model {
     pub unprogrammed: Vec<Unprogrammed>,
     /// The resources whose class belongs to another controller.
     pub ignored: Vec<Ignored>,
+    /// The resources whose servers run on no pods, where the input has the pods.
+    pub unselected: Vec<Unselected>,
+    /// The settings of each istiod: one, or one for each revision of the input.
+    pub settings: Vec<MeshSettings>,
+}
+
+/// A resource with servers that run on no pods. The input has all pods, or pods of the namespace in which
+/// those of the resource would be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unselected {
+    pub resource: ResourceName,
+    pub selection: Selection,
+}
+
+/// How a resource selects its pods.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selection {
+    /// Pods with these labels; without labels, every gateway.
+    Labels(Labels),
+    /// The pods of a Service.
+    Service { namespace: String, name: String },
 }
 
 /// Pods with the same labels that run a gateway.
@@ -31,6 +55,8 @@ pub struct Workload {
     /// The name of their Deployment, or the labels of assumed pods.
     pub name: String,
     pub labels: Labels,
+    /// The namespace whose plugins apply to all namespaces, for the istiod of these pods.
+    pub root_namespace: String,
     /// Whether the input does not contain the pods: the model assumes them from a selector.
     pub is_assumed: bool,
     /// Their listeners, sorted by port and address.
@@ -51,18 +77,114 @@ impl Model {
     /// Computes the model. The time is near-linear in the number of resources.
     #[must_use]
     pub fn new(resources: &Resources) -> Self {
+        let mut model = Self {
+            workloads: Vec::new(),
+            unprogrammed: Vec::new(),
+            ignored: Vec::new(),
+            unselected: Vec::new(),
+            settings: Vec::new(),
+        };
+        // Of two resources with one name, the cluster has the last one.
+        let resources = resources.without_replaced();
+        // Each istiod configures the pods of its revision from the resources of its revision.
+        let (worlds, revisions) = worlds(&resources);
+        let mut selected = HashSet::new();
+        for world in &worlds {
+            let part = Part::new(world, &revisions);
+            model.workloads.extend(part.workloads);
+            model.unprogrammed.extend(part.unprogrammed);
+            model.ignored.extend(part.ignored);
+            model.unselected.extend(part.unselected);
+            model.settings.push(world.settings.clone());
+            selected.extend(part.selected);
+        }
+
+        // The order of revisions must not show, and several of them see the resources without a label.
+        model
+            .workloads
+            .sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
+        model.unprogrammed.sort_by(|a, b| a.server.cmp(&b.server));
+        model.unprogrammed.dedup();
+        model.ignored.sort_by(|a, b| a.resource.cmp(&b.resource));
+        model.ignored.dedup();
+        // A Gateway that one revision runs has pods.
+        model
+            .unselected
+            .retain(|unselected| !selected.contains(&unselected.resource));
+        model.unselected.sort_by(|a, b| a.resource.cmp(&b.resource));
+        model.unselected.dedup();
+        model
+    }
+}
+
+impl Model {
+    /// Whether the gateways serve a VirtualService of another namespace only because the default of istiod for
+    /// `exportTo` is assumed.
+    #[must_use]
+    pub fn assumes_export_to(&self, resources: &Resources) -> bool {
+        if self
+            .settings
+            .iter()
+            .all(|settings| settings.has_mesh_config)
+        {
+            return false;
+        }
+        let by_default: HashSet<(&str, &str)> = resources
+            .virtual_services
+            .iter()
+            .filter(|service| service.spec.export_to.is_empty())
+            .map(|service| {
+                let metadata = &service.metadata;
+                (metadata.namespace.as_str(), metadata.name.as_str())
+            })
+            .collect();
+        self.workloads.iter().any(|workload| {
+            workload
+                .listeners
+                .iter()
+                .flat_map(|listener| &listener.chains)
+                .filter_map(|chain| match &chain.kind {
+                    ChainKind::Https(table) => Some(&table.virtual_hosts),
+                    ChainKind::Tcp | ChainKind::Passthrough | ChainKind::Plain => None,
+                })
+                .flatten()
+                .flat_map(|host| &host.routes)
+                .map(|route| &route.resource)
+                .filter(|resource| resource.kind == Kind::VirtualService)
+                .filter(|resource| resource.namespace != workload.namespace)
+                .any(|resource| by_default.contains(&(&*resource.namespace, &*resource.name)))
+        })
+    }
+}
+
+/// The part of the model that one istiod computes.
+struct Part {
+    workloads: Vec<Workload>,
+    unprogrammed: Vec<Unprogrammed>,
+    ignored: Vec<Ignored>,
+    unselected: Vec<Unselected>,
+    /// The resources whose servers run on pods.
+    selected: HashSet<ResourceName>,
+}
+
+impl Part {
+    fn new(world: &World<'_>, revisions: &PodRevisions<'_>) -> Self {
+        let resources = &world.resources;
         // The Gateway API and Ingresses first: istiod translates them to Gateways and VirtualServices.
         let Generated {
             mut gateways,
             mut bindings,
             unprogrammed,
             ignored,
-        } = generate(resources);
+        } = generate(resources, &world.settings);
         gateways.extend(resources.gateways.iter().map(GatewayConfig::from_gateway));
         // istiod merges Gateways in the order of their age.
         gateways.sort_by(|a, b| a.age().cmp(&b.age()));
 
-        let delegates = Delegates::new(&resources.virtual_services);
+        let delegates = Delegates::new(
+            &resources.virtual_services,
+            &world.settings.virtual_service_export_to,
+        );
         bindings.extend(
             resources
                 .virtual_services
@@ -72,20 +194,60 @@ impl Model {
         let routes = RouteIndex::new(bindings);
 
         // Each workload has its own merge: a server can be dropped on one and kept on another.
-        let mut workloads: Vec<Workload> = workloads::proxies(resources, &gateways)
-            .into_iter()
-            .map(|pods| workload(pods, &gateways, &routes))
-            .collect();
-        workloads.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
+        let proxies = workloads::proxies(world, revisions, &gateways);
         Self {
-            workloads,
+            selected: proxies
+                .pods
+                .iter()
+                .flat_map(|pods| &pods.gateways)
+                .filter_map(|index| resource(index.config(&gateways)?))
+                .collect(),
+            unselected: proxies
+                .unselected
+                .iter()
+                .filter_map(|index| Unselected::new(index.config(&gateways)?))
+                .collect(),
+            workloads: proxies
+                .pods
+                .into_iter()
+                .map(|pods| workload(pods, &gateways, &routes, &world.settings))
+                .collect(),
             unprogrammed,
             ignored,
         }
     }
 }
 
-fn workload(pods: ProxyPods<'_>, gateways: &[GatewayConfig], routes: &RouteIndex) -> Workload {
+/// The resource that a Gateway is written in; `None` for one without servers, which has no effect.
+fn resource(config: &GatewayConfig) -> Option<ResourceName> {
+    let server = config.servers.first()?;
+    Some(server.id.resource.clone())
+}
+
+impl Unselected {
+    fn new(config: &GatewayConfig) -> Option<Self> {
+        Some(Self {
+            resource: resource(config)?,
+            selection: match &config.attachment {
+                Attachment::Selector(labels) => Selection::Labels(labels.clone()),
+                Attachment::Managed { gateway, .. } => {
+                    Selection::Labels(Labels::from([(GATEWAY_NAME_LABEL.into(), gateway.clone())]))
+                }
+                Attachment::Service { namespace, name } => Selection::Service {
+                    namespace: namespace.clone(),
+                    name: name.clone(),
+                },
+            },
+        })
+    }
+}
+
+fn workload(
+    pods: ProxyPods<'_>,
+    gateways: &[GatewayConfig],
+    routes: &RouteIndex,
+    settings: &MeshSettings,
+) -> Workload {
     // The servers of the pods with the ports that Envoy listens on, the oldest first.
     let mut servers = Vec::new();
     let mut uncertain_ports = HashSet::new();
@@ -115,6 +277,7 @@ fn workload(pods: ProxyPods<'_>, gateways: &[GatewayConfig], routes: &RouteIndex
         namespace: pods.namespace,
         name: pods.name,
         labels: pods.labels,
+        root_namespace: settings.root_namespace.clone(),
         is_assumed: pods.is_assumed,
         dropped: merged.dropped,
     }

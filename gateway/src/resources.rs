@@ -9,6 +9,9 @@ pub mod istio;
 pub(crate) mod kind;
 pub(crate) mod kubernetes;
 mod manifests;
+pub mod mesh;
+pub mod replaced;
+pub(crate) mod secret;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -24,8 +27,10 @@ pub(crate) use host::pattern;
 pub use host::{HostText, InvalidHost, NamespacedHost};
 use istio::{Gateway, VirtualService};
 pub use kind::Kind;
-use kubernetes::{Ingress, IngressClass, Namespace, Pods, Secret, Service};
+use kubernetes::{Ingress, IngressClass, Namespace, Pods, Service};
 pub use manifests::Manifests;
+use mesh::{MeshConfig, MeshConfigMap};
+use secret::{IssuedCertificate, Secret};
 
 /// All resources that were read. The order within a kind has no meaning.
 #[derive(Clone, Debug, Default)]
@@ -49,8 +54,16 @@ pub struct Resources {
     pub services: Vec<Service>,
     /// Pods, and the Deployments and other workloads that create pods.
     pub pods: Vec<Pods>,
+    /// Whether these are all pods of the cluster, so that a selector that matches none has no effect.
+    pub has_all_pods: bool,
     pub secrets: Vec<Secret>,
+    /// `Certificates` of cert-manager, which describe Secrets that the input may not contain.
+    pub issued_certificates: Vec<IssuedCertificate>,
     pub namespaces: Vec<Namespace>,
+    /// `ConfigMaps` with the mesh configuration of an istiod.
+    pub mesh_config_maps: Vec<MeshConfigMap>,
+    /// A mesh configuration that the user gave. It takes precedence over all `ConfigMaps`.
+    pub given_mesh_config: Option<MeshConfig>,
     /// `WasmPlugins` and `TrafficExtensions`, which install modules in gateways.
     pub extensions: Vec<Extension>,
     /// The manifests of resources that a plan can change.
@@ -101,8 +114,12 @@ impl Resources {
             ingress_classes,
             services,
             pods,
+            has_all_pods,
             secrets,
+            issued_certificates,
             namespaces,
+            mesh_config_maps,
+            given_mesh_config,
             extensions,
             manifests,
         } = other;
@@ -118,7 +135,11 @@ impl Resources {
         self.services.extend(services);
         self.pods.extend(pods);
         self.secrets.extend(secrets);
+        self.issued_certificates.extend(issued_certificates);
+        self.has_all_pods |= has_all_pods;
         self.namespaces.extend(namespaces);
+        self.mesh_config_maps.extend(mesh_config_maps);
+        self.given_mesh_config = given_mesh_config.or(self.given_mesh_config.take());
         self.extensions.extend(extensions);
         self.manifests.append(manifests);
     }

@@ -49,10 +49,20 @@ pub(crate) enum Visibility {
 }
 
 impl Visibility {
-    /// Reads `exportTo` (Istio `pilot/pkg/model/push_context.go`, `initVirtualServices`).
-    pub(crate) fn from_export_to(export_to: &[String], namespace: &str) -> Self {
+    /// Reads `exportTo`, or the default of the mesh where it is empty (Istio
+    /// `pilot/pkg/model/push_context.go`, `initVirtualServices`, and `virtualservice_controller.go`).
+    pub(crate) fn from_export_to(
+        export_to: &[String],
+        namespace: &str,
+        default: &[String],
+    ) -> Self {
+        let export_to = if export_to.is_empty() {
+            default
+        } else {
+            export_to
+        };
         // `*` takes precedence over every other entry, and `~` over names.
-        if export_to.is_empty() || export_to.iter().any(|entry| entry == "*") {
+        if export_to.iter().any(|entry| entry == "*") {
             return Self::Everywhere;
         }
         if export_to.iter().any(|entry| entry == "~") {
@@ -101,7 +111,11 @@ pub(crate) fn binding(service: &VirtualService, delegates: &Delegates<'_>) -> Op
         name: metadata.name.clone(),
         namespace: namespace.clone(),
         gateways: resolved(&spec.gateways, namespace),
-        visibility: Visibility::from_export_to(&spec.export_to, namespace),
+        visibility: Visibility::from_export_to(
+            &spec.export_to,
+            namespace,
+            delegates.default_export_to,
+        ),
         origin: BindingOrigin::Istio,
         hosts: spec
             .hosts
@@ -321,9 +335,29 @@ mod tests {
             (&["other", "~"], false, false),
         ] {
             let export_to: Vec<String> = export_to.iter().map(ToString::to_string).collect();
-            let visibility = Visibility::from_export_to(&export_to, "shop");
+            let visibility = Visibility::from_export_to(&export_to, "shop", &["*".into()]);
             assert_eq!(visibility.includes("shop"), shop, "{export_to:?}");
             assert_eq!(visibility.includes("other"), other, "{export_to:?}");
+        }
+    }
+
+    #[test]
+    fn the_mesh_has_a_default_for_export_to() {
+        for (export_to, default, shop, other) in [
+            (&[][..], ".", true, false),
+            (&["*"], ".", true, true),
+            (&[], "other", false, true),
+            (&[], "~", false, false),
+            (&["."], "*", true, false),
+        ] {
+            let export_to: Vec<String> = export_to.iter().map(ToString::to_string).collect();
+            let visibility = Visibility::from_export_to(&export_to, "shop", &[default.into()]);
+            assert_eq!(visibility.includes("shop"), shop, "{export_to:?} {default}");
+            assert_eq!(
+                visibility.includes("other"),
+                other,
+                "{export_to:?} {default}"
+            );
         }
     }
 

@@ -88,6 +88,8 @@ pub struct Server {
     pub hosts: Vec<NamespacedHost>,
     /// Its TLS mode; `None` for plain text.
     pub tls: Option<TlsMode>,
+    /// Whether it redirects all requests to HTTPS, if it is an HTTP server.
+    pub(crate) https_redirect: bool,
     /// The sources of its certificates.
     pub(crate) credentials: Vec<CredentialText>,
 }
@@ -197,6 +199,7 @@ impl Server {
             bind: server.bind.clone(),
             hosts: NamespacedHost::sanitized(&server.hosts, &gateway.namespace),
             tls: server.tls.as_ref().map(|tls| tls.mode),
+            https_redirect: server.tls.as_ref().is_some_and(|tls| tls.https_redirect),
             credentials: server
                 .tls
                 .as_ref()
@@ -225,6 +228,12 @@ impl Server {
     #[must_use]
     pub fn is_tls(&self) -> bool {
         !matches!(self.handling(), Handling::PlainHttp | Handling::PlainTcp)
+    }
+
+    /// Whether it answers every HTTP request with a redirect to HTTPS.
+    #[must_use]
+    pub(crate) fn redirects(&self) -> bool {
+        self.https_redirect && self.handling() == Handling::PlainHttp
     }
 
     /// The name of its route table; `None` if it does not handle HTTP (Istio `pilot/pkg/model/gateway.go`,
@@ -295,6 +304,7 @@ impl Server {
                 .map(|host| NamespacedHost::of_any_namespace(*host))
                 .collect(),
             tls: Some(TlsMode::Simple),
+            https_redirect: false,
             credentials: Vec::new(),
         }
     }

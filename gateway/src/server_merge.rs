@@ -5,6 +5,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use rule::host::istio::IstioHost;
+
 use super::resources::NamespacedHost;
 use super::server::{Handling, Protocol, Server, ServerId};
 
@@ -18,6 +20,9 @@ pub struct Dropped {
     /// The port that Envoy would listen on.
     pub port: u16,
     pub reason: DropReason,
+    /// Whether the gateway serves the hosts as it would with this server: a server in plain text only
+    /// repeats the redirect of an older one.
+    pub changes_nothing: bool,
 }
 
 /// The reason why istiod drops a server, with the server that it conflicts with.
@@ -56,6 +61,7 @@ pub(crate) fn merge(servers: impl IntoIterator<Item = (Arc<Server>, u16)>) -> Me
     for (server, port) in servers {
         if let Err(reason) = admitted.admit(&server, port) {
             merged.dropped.push(Dropped {
+                changes_nothing: admitted.has_redirects_of(&server, port),
                 server,
                 port,
                 reason,
@@ -84,6 +90,8 @@ struct Admitted {
     ports: HashSet<u16>,
     /// The server in plain text on a port that later servers are compared with.
     plain: HashMap<u16, Arc<Server>>,
+    /// The servers on a port that only redirect.
+    redirects: HashMap<u16, Vec<Arc<Server>>>,
     /// The combinations of port, protocol and address that have a server.
     addresses: HashSet<(u16, Protocol, String)>,
     route_tables: HashMap<String, ServerId>,
@@ -108,13 +116,13 @@ impl Admitted {
             // plain text is dropped.
             Some(plain) if plain.bind == server.bind => {
                 let are_http = [plain.protocol, server.protocol] == [Protocol::Http; 2];
-                return if are_http {
-                    Ok(())
-                } else {
-                    Err(DropReason::PlainText {
+                if !are_http {
+                    return Err(DropReason::PlainText {
                         winner: plain.id.clone(),
-                    })
-                };
+                    });
+                }
+                self.note_redirect(server, port);
+                return Ok(());
             }
             // On a port with servers, istiod drops an HTTPS server whose route table has the name of an
             // existing one.
@@ -150,12 +158,37 @@ impl Admitted {
         Ok(())
     }
 
+    /// Whether older servers redirect every request that a server would redirect. The route table of a port
+    /// in plain text is shared, and each host of a server that redirects has a virtual host in it (Istio
+    /// `buildGatewayHTTPRouteConfig`).
+    fn has_redirects_of(&self, server: &Server, port: u16) -> bool {
+        server.redirects()
+            && server.hosts.iter().all(|host| {
+                self.redirects
+                    .get(&port)
+                    .into_iter()
+                    .flatten()
+                    .filter(|older| older.bind == server.bind)
+                    .flat_map(|older| &older.hosts)
+                    .any(|older| IstioHost(&host.host).is_subset_of(IstioHost(&older.host)))
+            })
+    }
+
     fn check_port_name(&self, route_table: Option<&str>) -> Result<(), DropReason> {
         match route_table.and_then(|table| self.route_tables.get(table)) {
             Some(winner) => Err(DropReason::SamePortName {
                 winner: winner.clone(),
             }),
             None => Ok(()),
+        }
+    }
+
+    fn note_redirect(&mut self, server: &Arc<Server>, port: u16) {
+        if server.redirects() {
+            self.redirects
+                .entry(port)
+                .or_default()
+                .push(Arc::clone(server));
         }
     }
 
@@ -167,6 +200,7 @@ impl Admitted {
         if self.addresses.insert(address) && !server.is_tls() {
             self.plain.insert(port, Arc::clone(server));
         }
+        self.note_redirect(server, port);
         if let Some(table) = route_table {
             self.route_tables
                 .entry(table)
@@ -181,6 +215,7 @@ mod tests {
 
     use super::{DropReason, merge};
     use crate::resources::NamespacedHost;
+    use crate::resources::istio::TlsMode;
     use crate::server::{Protocol, Server};
 
     fn plain(name: &str, protocol: Protocol) -> Server {
@@ -243,6 +278,68 @@ mod tests {
             vec![http("a"), Server::example("b", &["b.example.com"])],
             &[("plain", "a")],
         );
+    }
+
+    #[test]
+    fn a_repeated_redirect_changes_nothing() {
+        let redirect = |name, host: &str| Server {
+            tls: Some(TlsMode::Passthrough),
+            https_redirect: true,
+            protocol: Protocol::Http,
+            ..Server::example(name, &[host])
+        };
+        let without = Server {
+            https_redirect: false,
+            ..redirect("b", "*")
+        };
+        for (older, younger, expected) in [
+            (redirect("a", "*"), redirect("b", "*"), true),
+            (
+                redirect("a", "*"),
+                Server {
+                    hosts: redirect("b", "*")
+                        .hosts
+                        .into_iter()
+                        .chain(redirect("b", "a.example.com").hosts)
+                        .collect(),
+                    ..redirect("b", "*")
+                },
+                true,
+            ),
+            // One of the two serves the host in plain text.
+            (redirect("a", "*"), without.clone(), false),
+            (without, redirect("c", "*"), false),
+            // The younger one has a host that the older one does not redirect.
+            (
+                redirect("a", "a.example.com"),
+                Server {
+                    hosts: redirect("b", "a.example.com")
+                        .hosts
+                        .into_iter()
+                        .chain(redirect("b", "b.example.com").hosts)
+                        .collect(),
+                    ..redirect("b", "*")
+                },
+                false,
+            ),
+            // TLS servers do not redirect.
+            (
+                Server::example("a", &["a.example.com"]),
+                Server {
+                    https_redirect: true,
+                    ..Server::example("b", &["a.example.com"])
+                },
+                false,
+            ),
+        ] {
+            let servers = [older, younger].map(|server| (Arc::new(server), 8080));
+            let found: Vec<bool> = merge(servers)
+                .dropped
+                .iter()
+                .map(|dropped| dropped.changes_nothing)
+                .collect();
+            assert_eq!(found, [expected]);
+        }
     }
 
     #[test]

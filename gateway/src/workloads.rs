@@ -1,14 +1,16 @@
-//! The pods that run each Gateway (Istio `pilot/pkg/model/push_context.go`, `mergeGateways`). Pods that the
-//! input does not contain are assumed, so that every Gateway has some.
+//! The pods that run each Gateway (Istio `pilot/pkg/model/push_context.go`, `mergeGateways`). Where the input
+//! has no pods, some are assumed.
 
 mod finder;
 mod ports;
 mod selectors;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use super::resources::kubernetes::{Pods, Service};
-use super::resources::{Labels, Resources};
+use super::mesh::REVISION_LABEL;
+use super::resources::Labels;
+use super::resources::kubernetes::{Pods, PodsKind, Service};
+use super::revisions::{PodRevisions, World};
 use super::server::GatewayConfig;
 use finder::Finder;
 pub(crate) use ports::resolve;
@@ -20,6 +22,15 @@ const PER_POD: [&str; 5] = [
     "pod-template-generation",
     "statefulset.kubernetes.io/pod-name",
     "apps.kubernetes.io/pod-index",
+];
+
+/// The beginnings of labels that Istio's injector adds to pods (Istio
+/// `manifests/charts/istio-control/istio-discovery/files/gateway-injection-template.yaml`).
+const INJECTED: [&str; 4] = [
+    REVISION_LABEL,
+    "service.istio.io/",
+    "security.istio.io/",
+    "topology.istio.io/",
 ];
 
 /// The position of a [`GatewayConfig`] in the list of all, which is sorted by age.
@@ -40,6 +51,8 @@ pub(crate) struct ProxyPods<'r> {
     pub(crate) labels: Labels,
     /// The numbers of the container ports that have names.
     pub(crate) named_ports: BTreeMap<String, u16>,
+    /// Whether their containers or annotations show that they run a gateway.
+    pub(crate) runs_gateway: bool,
     /// Whether the input does not contain the pods: their labels are those that a Gateway or Service
     /// selects.
     pub(crate) is_assumed: bool,
@@ -49,13 +62,22 @@ pub(crate) struct ProxyPods<'r> {
     pub(crate) gateways: BTreeSet<GatewayIndex>,
 }
 
-/// The pods of all Gateways. `gateways` are sorted by age, the oldest first.
+/// The pods of Gateways, and the Gateways that have none.
+pub(crate) struct Proxies<'r> {
+    pub(crate) pods: Vec<ProxyPods<'r>>,
+    /// The Gateways that run on no pods, where the input has the pods.
+    pub(crate) unselected: Vec<GatewayIndex>,
+}
+
+/// The pods of all Gateways that one istiod sees. `gateways` are sorted by age, the oldest first.
 pub(crate) fn proxies<'r>(
-    resources: &'r Resources,
+    world: &'r World<'_>,
+    revisions: &PodRevisions<'_>,
     gateways: &[GatewayConfig],
-) -> Vec<ProxyPods<'r>> {
-    let finder = Finder::new(resources, gateways);
-    let mut proxies: Vec<ProxyPods<'r>> = real_pods(&resources.pods)
+) -> Proxies<'r> {
+    let resources = &world.resources;
+    let finder = Finder::new(world, gateways);
+    let mut proxies: Vec<ProxyPods<'r>> = real_pods(&resources.pods, world, revisions)
         .into_iter()
         .filter_map(|pods| finder.match_pods(pods))
         .collect();
@@ -66,14 +88,30 @@ pub(crate) fn proxies<'r>(
     // assumed workload.
     let unselective = finder.unselective();
     if proxies.is_empty()
+        && !resources.has_all_pods
         && let Some(oldest) = unselective.first().and_then(|index| index.config(gateways))
     {
-        proxies.push(assumed_pods(oldest.namespace.clone(), Labels::new()));
+        proxies.push(assumed_pods(
+            oldest.namespace.clone(),
+            finder.assumed_labels(Labels::new()),
+        ));
     }
     for pods in &mut proxies {
-        pods.gateways.extend(&unselective);
+        finder.add_unselective(pods);
     }
-    proxies
+
+    let selected: BTreeSet<GatewayIndex> = proxies
+        .iter()
+        .flat_map(|pods| &pods.gateways)
+        .copied()
+        .collect();
+    Proxies {
+        pods: proxies,
+        unselected: (0..gateways.len())
+            .map(GatewayIndex)
+            .filter(|index| !selected.contains(index))
+            .collect(),
+    }
 }
 
 /// Assumed pods with labels, named after the labels.
@@ -92,23 +130,33 @@ fn assumed_pods<'r>(namespace: String, labels: Labels) -> ProxyPods<'r> {
         name,
         labels,
         named_ports: BTreeMap::new(),
+        runs_gateway: true,
         is_assumed: true,
         services: Vec::new(),
         gateways: BTreeSet::new(),
     }
 }
 
-/// The pods of the input, once for each workload.
-fn real_pods<'r>(pods: &[Pods]) -> Vec<ProxyPods<'r>> {
-    // A Deployment precedes its pods, so that the workload has its name.
-    let mut sorted: Vec<&Pods> = pods.iter().collect();
-    sorted.sort_by_key(|pods| {
-        (
-            pods.kind == "Pod",
-            &pods.metadata.namespace,
-            &pods.metadata.name,
-        )
-    });
+/// The pods of the input that an istiod configures, once for each workload.
+fn real_pods<'r>(
+    pods: &[Pods],
+    world: &World<'_>,
+    revisions: &PodRevisions<'_>,
+) -> Vec<ProxyPods<'r>> {
+    let deployments = Deployments::new(pods);
+    // Pods that exist have the labels that Istio sees, so a Deployment with pods does not stand for others.
+    let with_pods: HashSet<(&str, &str)> = pods
+        .iter()
+        .filter_map(|pods| deployments.find(pods))
+        .map(full_name)
+        .collect();
+    let mut sorted: Vec<&Pods> = pods
+        .iter()
+        .filter(|pods| pods.kind == PodsKind::Pod || !with_pods.contains(&full_name(pods)))
+        .filter(|pods| !pods.is_istiod() && world.has_pods(pods, revisions))
+        .collect();
+    sorted.sort_by_key(|pods| (pods.kind == PodsKind::Pod, full_name(pods)));
+
     let mut seen = BTreeSet::new();
     let mut found = Vec::new();
     for pods in sorted {
@@ -116,29 +164,96 @@ fn real_pods<'r>(pods: &[Pods]) -> Vec<ProxyPods<'r>> {
         let namespace = &pods.metadata.namespace;
         let mut labels = pods.labels.clone();
         labels.retain(|key, _| !PER_POD.contains(&key.as_str()));
-        if seen.insert((namespace.clone(), labels.clone())) {
-            found.push(ProxyPods {
-                name: workload_name(pods),
-                named_ports: pods.named_ports.clone(),
-                is_assumed: false,
-                ..assumed_pods(namespace.clone(), labels)
-            });
+        if !seen.insert((namespace.clone(), labels.clone())) {
+            continue;
         }
+        // The Deployment has the name of the workload, and all ports.
+        let deployment = deployments.find(pods);
+        let mut named_ports = deployment.map_or_else(BTreeMap::new, |own| own.named_ports.clone());
+        named_ports.extend(pods.named_ports.clone());
+        found.push(ProxyPods {
+            name: deployment
+                .map_or_else(|| workload_name(pods), |own| &own.metadata.name)
+                .to_owned(),
+            named_ports,
+            runs_gateway: pods.runs_gateway || deployment.is_some_and(|own| own.runs_gateway),
+            is_assumed: false,
+            ..assumed_pods(namespace.clone(), labels)
+        });
     }
     found
 }
 
+fn full_name(pods: &Pods) -> (&str, &str) {
+    (&pods.metadata.namespace, &pods.metadata.name)
+}
+
+/// The Deployments and similar resources of the input, to find those of pods.
+struct Deployments<'r> {
+    /// By namespace and name.
+    by_name: HashMap<(&'r str, &'r str), &'r Pods>,
+    /// The first one by name for each namespace and labels.
+    by_labels: BTreeMap<(&'r str, BTreeMap<&'r str, &'r str>), &'r Pods>,
+}
+
+impl<'r> Deployments<'r> {
+    fn new(pods: &'r [Pods]) -> Self {
+        let mut by_name = HashMap::new();
+        let mut by_labels: BTreeMap<_, &'r Pods> = BTreeMap::new();
+        for pods in pods.iter().filter(|pods| pods.kind != PodsKind::Pod) {
+            by_name.insert(full_name(pods), pods);
+            by_labels
+                .entry((pods.metadata.namespace.as_str(), own_labels(&pods.labels)))
+                .and_modify(|first| {
+                    if pods.metadata.name < first.metadata.name {
+                        *first = pods;
+                    }
+                })
+                .or_insert(pods);
+        }
+        Self { by_name, by_labels }
+    }
+
+    /// The Deployment of a pod, if the input has it.
+    fn find(&self, pods: &Pods) -> Option<&'r Pods> {
+        if pods.kind != PodsKind::Pod {
+            return None;
+        }
+        let namespace = pods.metadata.namespace.as_str();
+        if let Some(found) = self.by_name.get(&(namespace, workload_name(pods))) {
+            return Some(found);
+        }
+        // A pod that names an owner is of that owner only.
+        if !pods.metadata.owner_references.is_empty() {
+            return None;
+        }
+        self.by_labels
+            .get(&(namespace, own_labels(&pods.labels)))
+            .copied()
+    }
+}
+
+/// The labels of pods without those that Kubernetes and Istio's injector add.
+fn own_labels(labels: &Labels) -> BTreeMap<&str, &str> {
+    labels
+        .iter()
+        .filter(|(key, _)| !PER_POD.contains(&key.as_str()))
+        .filter(|(key, _)| !INJECTED.iter().any(|start| key.starts_with(start)))
+        .map(|(key, value)| (key.as_str(), value.as_str()))
+        .collect()
+}
+
 /// The name of the Deployment, if there is one. The owner of a pod is a `ReplicaSet`, whose name is the name
 /// of the Deployment and the hash of the template.
-fn workload_name(pods: &Pods) -> String {
+fn workload_name(pods: &Pods) -> &str {
     let Some(owner) = pods.metadata.owner_references.first() else {
-        return pods.metadata.name.clone();
+        return &pods.metadata.name;
     };
     let deployment = pods
         .labels
         .get("pod-template-hash")
         .and_then(|hash| owner.name.strip_suffix(hash)?.strip_suffix('-'));
-    deployment.unwrap_or(&owner.name).to_owned()
+    deployment.unwrap_or(&owner.name)
 }
 
 #[cfg(test)]
@@ -164,7 +279,6 @@ mod tests {
                 .into_iter()
                 .collect();
             let pods = Pods {
-                kind: "Pod",
                 metadata: Metadata {
                     name: "gateway-6d4f-x2x".into(),
                     owner_references,
@@ -174,7 +288,7 @@ mod tests {
                     .map(|hash: &str| ("pod-template-hash".to_owned(), hash.to_owned()))
                     .into_iter()
                     .collect::<Labels>(),
-                named_ports: std::collections::BTreeMap::new(),
+                ..Pods::default()
             };
             assert_eq!(workload_name(&pods), expected, "{owner:?} {hash:?}");
         }

@@ -93,8 +93,9 @@ fn check_overlay((name, arguments, actions): Overlay) {
 }
 
 /// What `packager check --cluster` lists, by API group.
-const LISTED: [(&str, &[&str]); 6] = [
-    ("", &["namespaces", "pods", "services"]),
+const LISTED: [(&str, &[&str]); 7] = [
+    ("", &["configmaps", "namespaces", "pods", "services"]),
+    ("cert-manager.io", &["certificates"]),
     ("extensions.istio.io", &["trafficextensions", "wasmplugins"]),
     (
         "gateway.networking.k8s.io",

@@ -87,8 +87,18 @@ fn presumed_scopes<'h>(
         }
     }
     users
-        .into_values()
-        .map(|users| presumed_scope(hosts, &users))
+        .into_iter()
+        .map(|(credential, users)| {
+            // The `Certificate` of cert-manager says more than the hosts of the servers.
+            match certificates.presumed_names(credential) {
+                Some(names) => CertificateScope {
+                    known: Known::Presumed,
+                    connections: connections(hosts, &users),
+                    hosts: hosts.covered_by(names),
+                },
+                None => presumed_scope(hosts, &users),
+            }
+        })
         .filter(|scope| !scope.connections.is_empty() && !scope.hosts.is_empty())
         .collect()
 }
@@ -120,10 +130,15 @@ fn presumed_scope<'h>(hosts: &'h ListenerHosts<'h>, users: &Users<'h>) -> Certif
         .collect();
     CertificateScope {
         known: Known::Presumed,
-        connections: users
-            .values()
-            .filter_map(|user| hosts.connection(*user))
-            .collect(),
+        connections: connections(hosts, users),
         hosts: hosts_of_users,
     }
+}
+
+/// The connections to the filter chains that use a credential.
+fn connections<'h>(hosts: &'h ListenerHosts<'h>, users: &Users<'h>) -> Vec<Connection<'h>> {
+    users
+        .values()
+        .filter_map(|user| hosts.connection(*user))
+        .collect()
 }

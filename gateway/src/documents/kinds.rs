@@ -7,9 +7,12 @@ use serde_json::Value;
 use crate::resources::extensions::{Extension, ExtensionText};
 use crate::resources::gateway_api::{Route, RouteKind, RouteText};
 use crate::resources::kind::{GATEWAY_API, ISTIO, ISTIO_EXTENSIONS, KUBERNETES};
-use crate::resources::kubernetes::{PodText, Pods, Secret, SecretText, WorkloadText};
+use crate::resources::kubernetes::{PodText, Pods, PodsKind, WorkloadText};
+use crate::resources::mesh::{ConfigMapText, MeshConfig, MeshConfigMap};
+use crate::resources::secret::{Secret, SecretText};
 use crate::resources::{Kind, Metadata, Origin, Resources};
 
+const CERT_MANAGER: &str = "cert-manager.io";
 const GATEWAY_API_EXPERIMENTAL: &str = "gateway.networking.x-k8s.io";
 
 #[derive(Deserialize)]
@@ -55,9 +58,12 @@ pub(super) fn add(resources: &mut Resources, origin: &Origin, value: Value) -> R
             add_extension(resources, &document, Kind::TrafficExtension)
         }
         ("", _) => add_core(resources, &document),
-        ("apps", "Deployment") => add_workload(resources, &document, "Deployment"),
-        ("apps", "DaemonSet") => add_workload(resources, &document, "DaemonSet"),
-        ("apps", "StatefulSet") => add_workload(resources, &document, "StatefulSet"),
+        (CERT_MANAGER, "Certificate") => {
+            document.push(&mut resources.issued_certificates, |r| &mut r.metadata)
+        }
+        ("apps", "Deployment") => add_workload(resources, &document, PodsKind::Deployment),
+        ("apps", "DaemonSet") => add_workload(resources, &document, PodsKind::DaemonSet),
+        ("apps", "StatefulSet") => add_workload(resources, &document, PodsKind::StatefulSet),
         // Users pass whole folders and clusters: other kinds are not faults.
         _ => Ok(()),
     }
@@ -90,6 +96,7 @@ fn add_core(resources: &mut Resources, document: &Document<'_>) -> Result<(), St
             resources.pods.push(pods);
             Ok(())
         }
+        "ConfigMap" => add_config_map(resources, document),
         "Secret" => {
             let text: SecretText = document.parse()?;
             let mut secret =
@@ -102,10 +109,30 @@ fn add_core(resources: &mut Resources, document: &Document<'_>) -> Result<(), St
     }
 }
 
+/// Adds a ConfigMap of istiod. Other `ConfigMaps` are not for gateways.
+fn add_config_map(resources: &mut Resources, document: &Document<'_>) -> Result<(), String> {
+    let text: ConfigMapText = document.parse()?;
+    if !text.is_of_istiod() {
+        return Ok(());
+    }
+    let ConfigMapText { mut metadata, data } = text;
+    // Istio has more ConfigMaps with such names, such as the templates of the injector.
+    let Some(mesh) = data.mesh else {
+        return Ok(());
+    };
+    let mesh = MeshConfig::parse(&mesh)
+        .map_err(|error| document.problem(&format!("data.mesh: {}", error.problem)))?;
+    document.locate(&mut metadata);
+    resources
+        .mesh_config_maps
+        .push(MeshConfigMap { metadata, mesh });
+    Ok(())
+}
+
 fn add_workload(
     resources: &mut Resources,
     document: &Document<'_>,
-    kind: &'static str,
+    kind: PodsKind,
 ) -> Result<(), String> {
     let mut pods = document.parse::<WorkloadText>()?.into_pods(kind);
     // A Deployment stands for its pods where the input has none of them.

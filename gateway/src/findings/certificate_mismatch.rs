@@ -51,6 +51,7 @@ pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
             )),
             UnprogrammedReason::SameHost { .. }
             | UnprogrammedReason::NotAllowed { .. }
+            | UnprogrammedReason::TooManyCertificates { .. }
             | UnprogrammedReason::NotGranted { .. }
             | UnprogrammedReason::NoSecret { .. } => {}
         }

@@ -23,6 +23,7 @@ pub(super) const INFO: Info = Info {
 };
 
 pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
+    find_refused(context, findings);
     // Files are rarely all of a cluster: a Secret that they do not contain may exist.
     if context.input.has_all_secrets {
         find_referenced(context, findings);
@@ -38,6 +39,7 @@ pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
             }
             UnprogrammedReason::SameHost { .. }
             | UnprogrammedReason::NotAllowed { .. }
+            | UnprogrammedReason::TooManyCertificates { .. }
             | UnprogrammedReason::BadSecret { .. } => continue,
         };
         findings.add(Finding::of_unprogrammed(
@@ -45,6 +47,30 @@ pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
             listener,
             hint,
         ));
+    }
+}
+
+/// Secrets that istiod does not give to the workload, whether they exist or not.
+fn find_refused(context: &Context<'_>, findings: &mut Findings<'_>) {
+    for (workload, listener) in context.accepted_tls_listeners() {
+        for chain in &listener.chains {
+            for secret in &chain.refused_secrets {
+                let server = &chain.server.id;
+                let namespace = &workload.namespace;
+                let message = format!(
+                    "{server} refers to {secret}, but istiod gives the pods of {} only Secrets of their \
+                     namespace {namespace}: connections fail",
+                    workload.full_name(),
+                );
+                let hint =
+                    format!("copy the Secret to namespace {namespace}, and refer to it by name");
+                findings.add(
+                    Finding::new(Code::SecretMissing, message, hint)
+                        .at(workload, listener)
+                        .with_owner(server),
+                );
+            }
+        }
     }
 }
 

@@ -26,7 +26,12 @@ pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
     // istiod merges the servers of a workload by age, and drops those that conflict with an older one
     // (Istio `pilot/pkg/model/gateway.go`, `mergeGateways`).
     for workload in &context.input.model.workloads {
-        for dropped in &workload.dropped {
+        // A server that changes nothing is not a defect: users see the same redirect.
+        for dropped in workload
+            .dropped
+            .iter()
+            .filter(|dropped| !dropped.changes_nothing)
+        {
             findings.add(dropped_finding(workload, dropped));
         }
     }
@@ -39,6 +44,9 @@ pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
             ),
             UnprogrammedReason::NotAllowed { .. } => {
                 (None, "set spec.allowedListeners of the Gateway")
+            }
+            UnprogrammedReason::TooManyCertificates { .. } => {
+                (None, "remove certificateRefs until two are left")
             }
             // SG302 and SG303 report a listener without a usable certificate.
             UnprogrammedReason::NotGranted { .. }
@@ -58,6 +66,7 @@ fn dropped_finding(workload: &Workload, dropped: &Dropped) -> Finding {
         server,
         port,
         reason,
+        changes_nothing: _,
     } = dropped;
     let Explanation { winner, why, hint } = Explanation::new(reason);
     // All hosts are listed: a host that the winner does not have is served by no server.

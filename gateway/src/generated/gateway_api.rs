@@ -3,20 +3,18 @@
 
 mod admission;
 mod certificates;
+mod classes;
 mod listener;
 
 use std::collections::HashMap;
 
-use super::{Generated, Ignored, Unprogrammed, UnprogrammedReason};
-use crate::istio::DEFAULT_CLASS;
+use super::{Generated, Unprogrammed, UnprogrammedReason};
+use crate::mesh::MeshSettings;
 use crate::resources::gateway_api::{Address, ApiGateway, Listener, ListenerSet, RouteKind};
 use crate::resources::{GatewayName, Kind, Metadata, NamespacedHost, ResourceName, Resources};
 use crate::server::{Attachment, Entry, ServerId};
 use admission::{Admission, allows_listeners};
 use certificates::Certificates;
-
-/// The controller of `GatewayClasses` that istiod handles for gateways. Waypoints have another one.
-const CONTROLLER: &str = "istio.io/gateway-controller";
 
 /// A resource that routes can refer to as their parent.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -80,12 +78,16 @@ impl GatewayListener<'_> {
 }
 
 /// Generates a Gateway for each listener, and returns the listeners that routes can attach to.
-pub(super) fn listeners(resources: &Resources, generated: &mut Generated) -> Parents {
+pub(super) fn listeners(
+    resources: &Resources,
+    settings: &MeshSettings,
+    generated: &mut Generated,
+) -> Parents {
     let certificates = Certificates::new(resources);
     let admission = Admission::new(resources);
     let mut sets = sets_by_gateway(&resources.listener_sets);
     let mut parents = Parents::new();
-    for gateway in istio_gateways(resources, generated) {
+    for gateway in classes::istio_gateways(resources, settings, generated) {
         let metadata = &gateway.metadata;
         let sets = sets
             .remove(&(metadata.namespace.as_str(), metadata.name.as_str()))
@@ -125,39 +127,6 @@ fn sets_by_gateway(sets: &[ListenerSet]) -> HashMap<(&str, &str), Vec<&ListenerS
             .push(set);
     }
     by_gateway
-}
-
-/// The Gateways whose class istiod handles. The others are added to the ignored resources.
-fn istio_gateways<'r>(resources: &'r Resources, generated: &mut Generated) -> Vec<&'r ApiGateway> {
-    let controllers: HashMap<&str, &str> = resources
-        .gateway_classes
-        .iter()
-        .map(|class| {
-            (
-                class.metadata.name.as_str(),
-                class.spec.controller_name.as_str(),
-            )
-        })
-        .collect();
-    let mut gateways = Vec::new();
-    for gateway in &resources.api_gateways {
-        let class = gateway.spec.gateway_class_name.as_str();
-        // istiod creates its own GatewayClass, so the input need not contain it.
-        let is_istio = controllers
-            .get(class)
-            .map_or(class == DEFAULT_CLASS, |controller| {
-                *controller == CONTROLLER
-            });
-        if is_istio {
-            gateways.push(gateway);
-        } else {
-            generated.ignored.push(Ignored {
-                resource: gateway.metadata.resource(Kind::ApiGateway),
-                class: class.to_owned(),
-            });
-        }
-    }
-    gateways
 }
 
 /// The listeners of a Gateway, then the listeners of the ListenerSets that it allows. istiod does not program the

@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use super::{Generated, Ignored};
 use crate::credential::CredentialText;
-use crate::istio::{DEFAULT_CLASS, DEFAULT_SELECTOR, ROOT_NAMESPACE};
+use crate::istio::{DEFAULT_SELECTOR, ROOT_NAMESPACE};
+use crate::mesh::MeshSettings;
 use crate::resources::istio::{HttpRoute, TlsMode};
 use crate::resources::kubernetes::{Ingress, IngressTls};
+use crate::resources::mesh::IngressControllerMode;
 use crate::resources::{
     GatewayName, GatewayReference, HostText, Kind, Labels, NamespacedHost, Resources,
 };
@@ -18,7 +20,7 @@ use crate::server::{Attachment, Entry, GatewayConfig, Protocol, Server, ServerId
 const CONTROLLER: &str = "istio.io/ingress-controller";
 const CLASS_ANNOTATION: &str = "kubernetes.io/ingress.class";
 
-pub(super) fn convert(resources: &Resources, generated: &mut Generated) {
+pub(super) fn convert(resources: &Resources, settings: &MeshSettings, generated: &mut Generated) {
     let istio_classes: HashSet<&str> = resources
         .ingress_classes
         .iter()
@@ -27,13 +29,12 @@ pub(super) fn convert(resources: &Resources, generated: &mut Generated) {
         .collect();
     let mut ingresses: Vec<&Ingress> = Vec::new();
     for ingress in &resources.ingresses {
-        let class = class(ingress);
-        if class == DEFAULT_CLASS || istio_classes.contains(class) {
+        if is_handled(ingress, &istio_classes, settings) {
             ingresses.push(ingress);
         } else {
             generated.ignored.push(Ignored {
                 resource: ingress.metadata.resource(Kind::Ingress),
-                class: class.into(),
+                class: class(ingress).unwrap_or_default().into(),
             });
         }
     }
@@ -46,22 +47,42 @@ pub(super) fn convert(resources: &Resources, generated: &mut Generated) {
             &metadata.namespace,
         )
     });
-    generated
-        .gateways
-        .extend(ingresses.iter().map(|ingress| gateway_config(ingress)));
+    generated.gateways.extend(
+        ingresses
+            .iter()
+            .map(|ingress| gateway_config(ingress, settings)),
+    );
     generated.bindings.extend(bindings(&ingresses));
 }
 
-/// The class of an Ingress: the annotation takes precedence over the field. In its default mode `STRICT`
-/// istiod ignores an Ingress that has neither.
-fn class(ingress: &Ingress) -> &str {
+/// Whether istiod handles an Ingress (Istio `pilot/pkg/config/kube/ingress/virtualservices.go`,
+/// `shouldProcessIngressWithClass`).
+fn is_handled(ingress: &Ingress, istio_classes: &HashSet<&str>, settings: &MeshSettings) -> bool {
+    let mode = settings.ingress_controller_mode;
+    // istiod then does not start the controller of Ingresses (Istio
+    // `pilot/pkg/bootstrap/configcontroller.go`, `initConfigSources`).
+    if mode == IngressControllerMode::Off {
+        return false;
+    }
+    // The annotation takes precedence over the class.
+    if let Some(class) = ingress.metadata.annotations.get(CLASS_ANNOTATION) {
+        return *class == settings.ingress_class;
+    }
+    match ingress.spec.ingress_class_name.as_deref() {
+        // The input need not contain the IngressClass with istiod's own name.
+        Some(class) => class == settings.ingress_class || istio_classes.contains(class),
+        None => mode == IngressControllerMode::Default,
+    }
+}
+
+/// The class of an Ingress: the annotation takes precedence over the field.
+fn class(ingress: &Ingress) -> Option<&str> {
     ingress
         .metadata
         .annotations
         .get(CLASS_ANNOTATION)
         .map(String::as_str)
         .or(ingress.spec.ingress_class_name.as_deref())
-        .unwrap_or_default()
 }
 
 /// The name of the Gateway that istiod generates for an Ingress.
@@ -76,7 +97,7 @@ fn gateway_name(ingress: &Ingress) -> GatewayName {
     )
 }
 
-fn gateway_config(ingress: &Ingress) -> GatewayConfig {
+fn gateway_config(ingress: &Ingress, settings: &MeshSettings) -> GatewayConfig {
     let GatewayName { namespace, name } = gateway_name(ingress);
     // istiod skips an entry without a Secret.
     let mut servers: Vec<Arc<Server>> = ingress
@@ -92,13 +113,13 @@ fn gateway_config(ingress: &Ingress) -> GatewayConfig {
         Entry::IngressPlain,
         Vec::new(),
     )));
-    let (key, value) = DEFAULT_SELECTOR;
+    let selector = (DEFAULT_SELECTOR.0.into(), settings.ingress_selector.clone());
     GatewayConfig {
         // istiod sets no time, so the Gateway precedes all Gateways of the cluster.
         created: None,
         namespace,
         name,
-        attachment: Attachment::Selector(Labels::from([(key.into(), value.into())])),
+        attachment: Attachment::Selector(Labels::from([selector])),
         servers,
     }
 }
@@ -142,6 +163,7 @@ fn plain_server(ingress: &Ingress, entry: Entry, mut hosts: Vec<NamespacedHost>)
         bind: String::new(),
         hosts,
         tls: None,
+        https_redirect: false,
         credentials: Vec::new(),
     }
 }

@@ -16,6 +16,28 @@ use super::{HostText, Labels, Metadata, nullable};
 pub struct ApiGateway {
     pub metadata: Metadata,
     pub spec: ApiGatewaySpec,
+    #[serde(default, deserialize_with = "nullable")]
+    pub status: Status,
+}
+
+/// The status of a Gateway or GatewayClass, which its controller writes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Status {
+    #[serde(default, deserialize_with = "nullable")]
+    pub conditions: Vec<Condition>,
+}
+
+/// A condition of a [`Status`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Condition {
+    #[serde(default, rename = "type", deserialize_with = "nullable")]
+    pub kind: String,
+    /// `True`, `False` or `Unknown`.
+    #[serde(default, deserialize_with = "nullable")]
+    pub status: String,
+    /// The explanation for people, which shows the controller.
+    #[serde(default, deserialize_with = "nullable")]
+    pub message: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -206,6 +228,8 @@ pub struct GrantTo {
 pub struct GatewayClass {
     pub metadata: Metadata,
     pub spec: GatewayClassSpec,
+    #[serde(default, deserialize_with = "nullable")]
+    pub status: Status,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

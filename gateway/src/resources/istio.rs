@@ -56,6 +56,9 @@ pub struct Port {
 pub struct Tls {
     #[serde(default)]
     pub mode: TlsMode,
+    /// Whether an HTTP server redirects all requests to HTTPS.
+    #[serde(default, deserialize_with = "nullable")]
+    pub https_redirect: bool,
     /// The Secret with the certificate.
     #[serde(default, deserialize_with = "nullable")]
     pub credential_name: String,

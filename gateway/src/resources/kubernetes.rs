@@ -1,13 +1,10 @@
-//! Resources of Kubernetes itself: pods, Services, Secrets, Ingresses.
+//! Resources of Kubernetes itself: pods, Services, Ingresses.
 
 use std::collections::BTreeMap;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer};
 
 use super::{HostText, Labels, Metadata, nullable};
-use crate::certificate::key_fits;
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Namespace {
@@ -15,15 +12,41 @@ pub struct Namespace {
 }
 
 /// A pod, or a workload that creates pods.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Pods {
-    /// The kind of the resource: `Pod`, `Deployment`, `DaemonSet` or `StatefulSet`.
-    pub kind: &'static str,
+    pub kind: PodsKind,
     pub metadata: Metadata,
     /// The labels of the pods, which differ from the labels of a Deployment.
     pub labels: Labels,
     /// The numbers of the container ports that have names.
     pub named_ports: BTreeMap<String, u16>,
+    /// Whether the pods run a gateway, as far as their containers and annotations show it.
+    pub runs_gateway: bool,
+    /// The environment variables of the pods, if they run istiod.
+    pub istiod_environment: BTreeMap<String, String>,
+}
+
+/// The kind of a resource with pods.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PodsKind {
+    DaemonSet,
+    Deployment,
+    StatefulSet,
+    /// A pod that exists. It sorts last, so that a workload has the name of its Deployment.
+    #[default]
+    Pod,
+}
+
+impl Pods {
+    /// Whether the pods run istiod.
+    pub(crate) fn is_istiod(&self) -> bool {
+        is_istiod(&self.labels)
+    }
+}
+
+/// Whether labels are those of the pods of istiod, which its chart sets for every revision.
+fn is_istiod(labels: &Labels) -> bool {
+    labels.get("app").is_some_and(|app| app == "istiod")
 }
 
 /// The text form of a Pod.
@@ -58,6 +81,8 @@ struct Template {
 struct TemplateMetadata {
     #[serde(default, deserialize_with = "nullable")]
     labels: Labels,
+    #[serde(default, deserialize_with = "nullable")]
+    annotations: Labels,
 }
 
 #[derive(Default, Deserialize)]
@@ -69,7 +94,22 @@ struct PodSpec {
 #[derive(Deserialize)]
 struct Container {
     #[serde(default, deserialize_with = "nullable")]
+    name: String,
+    #[serde(default, deserialize_with = "nullable")]
+    args: Vec<String>,
+    #[serde(default, deserialize_with = "nullable")]
+    env: Vec<Variable>,
+    #[serde(default, deserialize_with = "nullable")]
     ports: Vec<ContainerPort>,
+}
+
+/// An environment variable of a container.
+#[derive(Deserialize)]
+struct Variable {
+    name: String,
+    /// `None` for a variable that Kubernetes computes.
+    #[serde(default)]
+    value: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -80,6 +120,9 @@ struct ContainerPort {
     container_port: u16,
 }
 
+/// The annotation that selects the templates of Istio's injector.
+const TEMPLATES_ANNOTATION: &str = "inject.istio.io/templates";
+
 impl PodSpec {
     fn named_ports(&self) -> BTreeMap<String, u16> {
         self.containers
@@ -89,29 +132,69 @@ impl PodSpec {
             .map(|port| (port.name.clone(), port.container_port))
             .collect()
     }
+
+    /// Whether the proxy runs as a gateway, not as a sidecar: the agent has the arguments `proxy router`.
+    fn has_router(&self) -> bool {
+        self.containers.iter().any(|container| {
+            container
+                .args
+                .starts_with(&["proxy".into(), "router".into()])
+        })
+    }
+
+    /// Whether a container has the name of the proxy. A template has one only for a gateway, since the
+    /// injector adds sidecars to pods.
+    fn names_proxy(&self) -> bool {
+        self.containers
+            .iter()
+            .any(|container| container.name == "istio-proxy")
+    }
+
+    /// The variables of the pods of istiod. Those of other pods can be secret, and are not stored.
+    fn istiod_environment(&self, labels: &Labels) -> BTreeMap<String, String> {
+        if !is_istiod(labels) {
+            return BTreeMap::new();
+        }
+        self.containers
+            .iter()
+            .flat_map(|container| &container.env)
+            .filter_map(|variable| Some((variable.name.clone(), variable.value.clone()?)))
+            .collect()
+    }
+}
+
+/// Whether the injector makes the pods a gateway.
+fn has_gateway_template(annotations: &Labels) -> bool {
+    annotations
+        .get(TEMPLATES_ANNOTATION)
+        .is_some_and(|templates| templates.split(',').any(|name| name.trim() == "gateway"))
 }
 
 impl From<PodText> for Pods {
     fn from(pod: PodText) -> Self {
-        let labels = pod.metadata.labels.clone();
+        let PodText { metadata, spec } = pod;
+        let labels = metadata.labels.clone();
         Self {
-            kind: "Pod",
-            metadata: pod.metadata,
+            kind: PodsKind::Pod,
+            runs_gateway: spec.has_router() || has_gateway_template(&metadata.annotations),
+            istiod_environment: spec.istiod_environment(&labels),
+            named_ports: spec.named_ports(),
             labels,
-            named_ports: pod.spec.named_ports(),
+            metadata,
         }
     }
 }
 
 impl WorkloadText {
-    pub(crate) fn into_pods(self, kind: &'static str) -> Pods {
+    pub(crate) fn into_pods(self, kind: PodsKind) -> Pods {
         let Template { metadata, spec } = self.spec.template;
-        let named_ports = spec.named_ports();
         Pods {
             kind,
+            runs_gateway: spec.names_proxy() || has_gateway_template(&metadata.annotations),
+            istiod_environment: spec.istiod_environment(&metadata.labels),
+            named_ports: spec.named_ports(),
             metadata: self.metadata,
             labels: metadata.labels,
-            named_ports,
         }
     }
 }
@@ -162,88 +245,6 @@ impl<'de> Deserialize<'de> for TargetPort {
                 .map_err(|_| D::Error::custom("expected a port number or the name of a port")),
         }
     }
-}
-
-/// A Secret. Its private key is compared with the certificate and not stored.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Secret {
-    pub metadata: Metadata,
-    /// The certificate chain in PEM: `tls.crt`, or `cert`.
-    pub certificate: Option<Vec<u8>>,
-    /// Whether the Secret has a private key: `tls.key`, or `key`.
-    pub has_key: bool,
-    /// Whether the private key matches the certificate; `None` if either cannot be read.
-    pub key_fits: Option<bool>,
-}
-
-/// The text form of a Secret.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct SecretText {
-    metadata: Metadata,
-    #[serde(default, deserialize_with = "nullable")]
-    data: SecretData,
-    #[serde(default, deserialize_with = "nullable")]
-    string_data: SecretData,
-}
-
-#[derive(Default, Deserialize)]
-struct SecretData {
-    #[serde(default, rename = "tls.crt")]
-    tls_crt: Option<String>,
-    #[serde(default)]
-    cert: Option<String>,
-    #[serde(default, rename = "tls.key")]
-    tls_key: Option<String>,
-    #[serde(default)]
-    key: Option<String>,
-}
-
-/// The error for a value of a Secret that is not base64.
-#[derive(Debug)]
-pub(crate) struct NotBase64;
-
-impl TryFrom<SecretText> for Secret {
-    type Error = NotBase64;
-
-    fn try_from(text: SecretText) -> Result<Self, NotBase64> {
-        let SecretText {
-            metadata,
-            data,
-            string_data,
-        } = text;
-        // Istio reads `tls.crt` and `tls.key`, and otherwise the older keys `cert` and `key`.
-        let certificate = value(
-            string_data.tls_crt.or(string_data.cert),
-            data.tls_crt.or(data.cert),
-        )?;
-        let key = value(
-            string_data.tls_key.or(string_data.key),
-            data.tls_key.or(data.key),
-        )?;
-        // The key is dropped at the end of this function: the model never contains private keys.
-        let key_fits = match (&certificate, &key) {
-            (Some(certificate), Some(key)) => key_fits(certificate, key),
-            (Some(_) | None, _) => None,
-        };
-        Ok(Self {
-            metadata,
-            certificate,
-            has_key: key.is_some(),
-            key_fits,
-        })
-    }
-}
-
-/// The value of a key of a Secret. `stringData` takes precedence over `data`, which is in base64 (Kubernetes
-/// `Secret.stringData`).
-fn value(plain: Option<String>, encoded: Option<String>) -> Result<Option<Vec<u8>>, NotBase64> {
-    // An invalid value is an error even if `stringData` replaces it, as in Kubernetes.
-    let decoded = match encoded {
-        Some(text) => Some(STANDARD.decode(text).map_err(|_| NotBase64)?),
-        None => None,
-    };
-    Ok(plain.map(String::into_bytes).or(decoded))
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]

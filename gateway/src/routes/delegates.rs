@@ -10,10 +10,12 @@ use crate::resources::{GatewayReference, Labels};
 /// The VirtualServices without hosts, by namespace and name.
 pub(crate) struct Delegates<'r> {
     by_name: HashMap<(&'r str, &'r str), &'r VirtualService>,
+    /// The namespaces that see a VirtualService without `exportTo`.
+    pub(super) default_export_to: &'r [String],
 }
 
 impl<'r> Delegates<'r> {
-    pub(crate) fn new(services: &'r [VirtualService]) -> Self {
+    pub(crate) fn new(services: &'r [VirtualService], default_export_to: &'r [String]) -> Self {
         let mut by_name = HashMap::new();
         for service in services {
             if service.spec.hosts.is_empty() {
@@ -24,7 +26,10 @@ impl<'r> Delegates<'r> {
                 );
             }
         }
-        Self { by_name }
+        Self {
+            by_name,
+            default_export_to,
+        }
     }
 
     /// The rules of a VirtualService. Each rule with a delegate is replaced by the rules of the delegate,
@@ -46,7 +51,11 @@ impl<'r> Delegates<'r> {
             let Some(delegate) = self.by_name.get(&(namespace, reference.name.as_str())) else {
                 continue;
             };
-            let visibility = Visibility::from_export_to(&delegate.spec.export_to, namespace);
+            let visibility = Visibility::from_export_to(
+                &delegate.spec.export_to,
+                namespace,
+                self.default_export_to,
+            );
             if !visibility.includes(root_namespace) {
                 continue;
             }
@@ -259,7 +268,7 @@ mod tests {
             namespace: "other".into(),
         });
         let services = [delegate];
-        Delegates::new(&services)
+        Delegates::new(&services, &["*".to_owned()])
             .merge(&service("shop", &[], vec![rule]))
             .iter()
             .flat_map(|rule| &rule.matches)

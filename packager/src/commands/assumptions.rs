@@ -1,8 +1,18 @@
 //! Notes on what the model assumes where the input has no Pods and no Services.
 
-use gateway::Workload;
+use gateway::{Model, Resources, Workload};
 
 use crate::console::Console;
+
+/// Notes that the visibility of routes depends on a setting of the mesh that the input does not have.
+pub(crate) fn note_settings(model: &Model, resources: &Resources, console: &mut Console<'_>) {
+    if model.assumes_export_to(resources) {
+        console.message(
+            "note: VirtualServices without exportTo are assumed to apply in all namespaces, which \
+             --mesh-config or the ConfigMap istio can change",
+        );
+    }
+}
 
 /// Notes everything that is assumed about workloads.
 pub(crate) fn note_all<'m>(

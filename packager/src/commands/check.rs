@@ -64,7 +64,7 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
         return explain(code, console);
     }
     let source = args.input.source();
-    let inputs = source.read_with_manifests(console)?;
+    let inputs = args.input.read_with_manifests(console)?;
     let readable = inputs.finish(console);
 
     console.step("computing what the gateways serve");
@@ -119,6 +119,7 @@ fn print_notes(inputs: &Inputs, model: &Model, console: &mut Console<'_>) {
     for ignored in &model.ignored {
         console.message(format_args!("note: ignored {ignored}"));
     }
+    assumptions::note_settings(model, &inputs.resources, console);
     assumptions::note_all(&model.workloads, console);
     for unknown in findings::unknown_codes(&inputs.resources) {
         console.message(format_args!("note: {unknown}; this has no effect"));

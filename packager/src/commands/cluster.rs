@@ -70,6 +70,10 @@ async fn read_all(
         for namespace in namespaces(scope, kind) {
             match listing::list(&server, kind, version, namespace, empty).await {
                 Ok(listed) => {
+                    // Every cluster has pods; an API server without any runs no cluster.
+                    inputs.resources.has_all_pods |= kind.plural == "pods"
+                        && namespace.is_none()
+                        && !listed.resources.pods.is_empty();
                     inputs.resources.append(listed.resources);
                     inputs.faults.extend(listed.faults);
                 }

@@ -9,6 +9,7 @@ use gateway::Resources;
 use gateway::advice::Advice;
 use gateway::documents::{self, DocumentFault, MAX_TEXT};
 use gateway::resources::Origin;
+use gateway::resources::replaced::{Replaced, Replacement, replacements};
 
 use crate::console::{Console, ExitStatus};
 
@@ -20,6 +21,8 @@ pub(crate) struct Inputs {
     pub(crate) faults: Vec<DocumentFault>,
     /// Whether the input has every Secret of the cluster, so that a missing Secret does not exist.
     pub(crate) has_all_secrets: bool,
+    /// The resources that a later one of the same name replaced.
+    pub(crate) replaced: Vec<Replaced>,
 }
 
 impl Inputs {
@@ -28,6 +31,9 @@ impl Inputs {
     pub(crate) fn finish(&self, console: &mut Console<'_>) -> ExitStatus {
         for fault in &self.faults {
             console.message(format_args!("error: reading {fault}"));
+        }
+        for replacement in replacements(&self.replaced) {
+            console.message(format_args!("note: {}", description(&replacement)));
         }
         if self.faults.is_empty() {
             ExitStatus::Success
@@ -77,7 +83,40 @@ pub(crate) fn read_to(
             }
         }
     }
+    inputs.replaced = inputs.resources.remove_replaced();
     Ok(inputs)
+}
+
+/// Which of several resources with one name counts.
+fn description(replacement: &Replacement) -> String {
+    match replacement {
+        Replacement::Resource(Replaced {
+            resource,
+            lost,
+            kept,
+        }) => {
+            format!("{resource} in {lost} has no effect: {kept} has the same name and comes later")
+        }
+        Replacement::Folder {
+            lost,
+            kept,
+            count,
+            example: Replaced {
+                resource, kept: by, ..
+            },
+        } => {
+            let ending = if *count == 1 { "" } else { "s" };
+            let advice = if lost == kept {
+                ""
+            } else {
+                "; check one of the two folders at a time"
+            };
+            format!(
+                "{count} resource{ending} of {lost} have no effect, because later ones in {kept} have the same \
+                 names, such as {resource} in {by}{advice}"
+            )
+        }
+    }
 }
 
 fn add(inputs: &mut Inputs, file: &str, text: &[u8]) {

@@ -89,7 +89,7 @@ struct Files {
 
 pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> {
     let source = args.input.source();
-    let inputs = source.read_with_manifests(console)?;
+    let inputs = args.input.read_with_manifests(console)?;
     if inputs.finish(console) != ExitStatus::Success {
         // A plan for some of the resources may be an outage for the others.
         return Ok(ExitStatus::Error);
@@ -103,7 +103,9 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
     }
     let certificates = Certificates::new(&inputs.resources);
     let start = State::new(inputs.resources);
-    assumptions::note_all(&start.model().workloads, console);
+    let model = start.model();
+    assumptions::note_settings(&model, start.resources(), console);
+    assumptions::note_all(&model.workloads, console);
     let outlook = merge(&Input {
         start: &start,
         certificates: &certificates,

@@ -1,12 +1,14 @@
 //! The arguments that name the source of resources: files, or a cluster.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result, anyhow};
 use gateway::Resources;
 use gateway::advice::Advice;
+use gateway::resources::mesh::{InvalidMeshConfig, MeshConfig};
 
 use super::cluster::{self, Scope};
+use super::files;
 use super::inputs::{self, Inputs};
 use crate::console::Console;
 use crate::resource::names::Namespace;
@@ -23,6 +25,9 @@ pub(crate) struct InputArgs {
     /// Read only this namespace of the cluster; repeat it for more
     #[arg(long, value_name = "NAMESPACE", value_parser = namespace)]
     namespace: Vec<String>,
+    /// Use this mesh configuration of istiod, a YAML file, instead of the ConfigMap istio of the input
+    #[arg(long, value_name = "FILE")]
+    mesh_config: Option<PathBuf>,
 }
 
 /// The flags for a cluster.
@@ -52,6 +57,27 @@ impl InputArgs {
         }
         Source::Paths(&self.paths)
     }
+
+    /// Reads the resources, with the manifests that plans of `merge` change, and the mesh configuration.
+    pub(crate) fn read_with_manifests(&self, console: &mut Console<'_>) -> Result<Inputs> {
+        let mut inputs = self.source().read_with_manifests(console)?;
+        if let Some(file) = &self.mesh_config {
+            inputs.resources.given_mesh_config = Some(mesh_config(file)?);
+        }
+        Ok(inputs)
+    }
+}
+
+/// Reads a mesh configuration, as istiod reads it.
+fn mesh_config(file: &Path) -> Result<MeshConfig> {
+    let text = String::from_utf8(files::read(file)?)
+        .with_context(|| format!("reading {}", file.display()))?;
+    MeshConfig::parse(&text).map_err(|InvalidMeshConfig { line, problem }| {
+        anyhow!(Advice::new(
+            format!("reading {}:{line}: {problem}", file.display()),
+            "give the value of the key mesh of the ConfigMap istio in istio-system"
+        ))
+    })
 }
 
 impl ClusterArgs {

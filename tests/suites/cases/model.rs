@@ -6,7 +6,8 @@
 //! - `chain NAME = SERVER NAMES`, with the TLS mode where it is not `SIMPLE`;
 //! - `rejected SERVER NAMES`: Envoy rejects the listener for these duplicates;
 //! - `SNI AUTHORITY OUTCOME CHAIN VIRTUAL-HOST`, with `-` for none: a request;
-//! - `dropped SERVER: REASON`, `unprogrammed SERVER: REASON`, `ignored RESOURCE: REASON`.
+//! - `dropped SERVER: REASON`, `unprogrammed SERVER: REASON`, `ignored RESOURCE: REASON`;
+//! - `unselected RESOURCE`: none of the pods of the input run it.
 
 use anyhow::{Context, Result, bail, ensure};
 use gateway::documents::read;
@@ -46,7 +47,7 @@ fn check_expectations(case: &Case) -> Result<()> {
     {
         match line.split(' ').collect::<Vec<_>>().as_slice() {
             [
-                "chain" | "rejected" | "dropped" | "unprogrammed" | "ignored",
+                "chain" | "rejected" | "dropped" | "unprogrammed" | "ignored" | "unselected",
                 ..,
             ] => {
                 expected.push(line.to_owned());
@@ -170,6 +171,12 @@ fn describe(model: &Model) -> Vec<String> {
             .ignored
             .iter()
             .map(|resource| format!("ignored {resource}")),
+    );
+    lines.extend(
+        model
+            .unselected
+            .iter()
+            .map(|unselected| format!("unselected {}", unselected.resource)),
     );
     lines.sort_unstable();
     lines

@@ -6,8 +6,11 @@ use super::{UnprogrammedReason, secret_name};
 use crate::certificates::Contents;
 use crate::credential::CredentialText;
 use crate::resources::gateway_api::{Reference, ReferenceGrant};
-use crate::resources::kubernetes::Secret;
+use crate::resources::secret::Secret;
 use crate::resources::{Kind, Resources};
+
+/// The number of certificates that istiod accepts in one listener (Istio `buildTLS`).
+const MAX_CERTIFICATES: usize = 2;
 
 /// The Secrets and `ReferenceGrants` of the input.
 pub(super) struct Certificates<'r> {
@@ -23,7 +26,7 @@ pub(super) struct Certificates<'r> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Usable,
-    /// The certificate or the key is missing.
+    /// There is no certificate.
     Incomplete,
     /// The certificate is damaged or the key does not match: Go's `tls.X509KeyPair` refuses the pair.
     Malformed,
@@ -31,7 +34,8 @@ enum State {
 
 impl State {
     fn from_secret(secret: &Secret) -> Self {
-        if secret.certificate.is_none() || !secret.has_key {
+        // A Secret without a key counts: the key was removed from the input, as it should be.
+        if secret.certificate.is_none() {
             return Self::Incomplete;
         }
         // istiod checks the pair before it sends it to Envoy, and does not program the listener.
@@ -79,6 +83,12 @@ impl<'r> Certificates<'r> {
         kind: Kind,
         namespace: &str,
     ) -> Result<Vec<CredentialText>, UnprogrammedReason> {
+        // istiod rejects the listener before it looks for the Secrets.
+        if references.len() > MAX_CERTIFICATES {
+            return Err(UnprogrammedReason::TooManyCertificates {
+                count: references.len(),
+            });
+        }
         let mut usable = Vec::new();
         let mut first_error = None;
         for reference in references {

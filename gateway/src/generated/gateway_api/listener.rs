@@ -130,6 +130,7 @@ fn server(listener: &GatewayListener<'_>, hosts: Vec<NamespacedHost>, tls: TlsSe
         bind: String::new(),
         hosts,
         tls: tls.mode,
+        https_redirect: false,
         credentials: tls.credentials,
     }
 }

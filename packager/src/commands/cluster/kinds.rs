@@ -13,6 +13,8 @@ pub(super) struct Kind {
     pub(super) is_namespaced: bool,
     /// The field selector for the list; empty for all resources.
     pub(super) fields: &'static str,
+    /// The label selector for the list; empty for all resources.
+    pub(super) labels: &'static str,
     /// What a missing permission to list the kind means.
     pub(super) need: Need,
 }
@@ -45,6 +47,7 @@ impl Kind {
             name,
             is_namespaced: true,
             fields: "",
+            labels: "",
             need: Need::Essential,
         }
     }
@@ -71,12 +74,17 @@ impl Kind {
     const fn only(self, fields: &'static str) -> Self {
         Self { fields, ..self }
     }
+
+    const fn labelled(self, labels: &'static str) -> Self {
+        Self { labels, ..self }
+    }
 }
 
 const ISTIO: &str = "networking.istio.io";
 const GATEWAY_API: &str = "gateway.networking.k8s.io";
 const GATEWAY_API_EXPERIMENTAL: &str = "gateway.networking.x-k8s.io";
 const ISTIO_EXTENSIONS: &str = "extensions.istio.io";
+const CERT_MANAGER: &str = "cert-manager.io";
 const KUBERNETES: &str = "networking.k8s.io";
 
 const NO_GATEWAY_API: &str = "resources of the Gateway API are ignored";
@@ -91,7 +99,7 @@ const OTHER_SECRETS: &str = "type!=helm.sh/release.v1,type!=kubernetes.io/servic
 const ENDED_PODS: &str = "status.phase!=Failed,status.phase!=Succeeded";
 
 /// The kinds that every command reads. Deployments are not among them: Pods have the same labels.
-pub(super) const KINDS: [Kind; 18] = [
+pub(super) const KINDS: [Kind; 20] = [
     // Without Istio's own kinds a result would be wrong, not only incomplete.
     Kind::essential(ISTIO, "gateways", "Gateway"),
     Kind::essential(ISTIO, "virtualservices", "VirtualService"),
@@ -152,6 +160,22 @@ pub(super) const KINDS: [Kind; 18] = [
         "selectors of namespaces match no namespace",
     )
     .of_cluster(),
+    // The chart of istiod labels its ConfigMap with the revision; a cluster can have many other ConfigMaps
+    // (Istio `manifests/charts/istio-control/istio-discovery/templates/configmap.yaml`).
+    Kind::useful(
+        "",
+        "configmaps",
+        "ConfigMap",
+        "the mesh configuration of istiod is assumed to be the default",
+    )
+    .labelled("istio.io/rev"),
+    // A Certificate has the names of a Secret that the user may not read.
+    Kind::useful(
+        CERT_MANAGER,
+        "certificates",
+        "Certificate",
+        "certificates are assumed from the names of Secrets",
+    ),
     // The kinds that install the filter.
     Kind::useful(ISTIO_EXTENSIONS, "wasmplugins", "WasmPlugin", NO_EXTENSIONS),
     Kind::useful(

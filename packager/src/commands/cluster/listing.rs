@@ -57,6 +57,9 @@ pub(super) async fn list(
     if !kind.fields.is_empty() {
         parameters.field_selector = Some(kind.fields.to_owned());
     }
+    if !kind.labels.is_empty() {
+        parameters.label_selector = Some(kind.labels.to_owned());
+    }
     let mut may_restart = true;
     loop {
         let page = match page(server, &request, &parameters).await {
