@@ -11,7 +11,7 @@ use super::resources::kubernetes::{Pods, Service};
 use super::resources::{Labels, Resources};
 use super::server::GatewayConfig;
 use finder::Finder;
-pub(crate) use ports::resolve;
+pub(crate) use ports::{ServicePorts, resolve};
 
 /// Labels in which the pods of one workload differ.
 const PER_POD: [&str; 5] = [

@@ -20,6 +20,10 @@ pub(crate) struct Inputs {
     pub(crate) faults: Vec<DocumentFault>,
     /// Whether the input has every Secret of the cluster, so that a missing Secret does not exist.
     pub(crate) has_all_secrets: bool,
+    /// Whether the input has every pod of the cluster.
+    pub(crate) has_all_pods: bool,
+    /// Whether the input has every Gateway of the cluster.
+    pub(crate) has_all_gateways: bool,
 }
 
 impl Inputs {
