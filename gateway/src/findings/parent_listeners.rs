@@ -1,6 +1,6 @@
 //! The listeners of the Gateway API that a route refers to, and why one does not accept a host of it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use rule::host::istio::IstioHost;
 
@@ -17,6 +17,8 @@ pub(super) struct Parent<'r> {
 /// The parents of all routes, and what the input has of their namespaces.
 pub(super) struct Parents<'r> {
     by_name: HashMap<ResourceName, Parent<'r>>,
+    /// The namespaces with Gateways of the Gateway API.
+    namespaces: HashSet<&'r str>,
     /// The labels of the namespaces of the input.
     labels: HashMap<&'r str, &'r Labels>,
 }
@@ -51,6 +53,11 @@ impl<'r> Parents<'r> {
                 .chain(sets)
                 .map(|parent| (parent.resource.clone(), parent))
                 .collect(),
+            namespaces: resources
+                .api_gateways
+                .iter()
+                .map(|gateway| gateway.metadata.namespace.as_str())
+                .collect(),
             labels: resources
                 .namespaces
                 .iter()
@@ -65,9 +72,7 @@ impl<'r> Parents<'r> {
 
     /// Whether the input has a Gateway of the Gateway API in a namespace.
     pub(super) fn has_gateway_in(&self, namespace: &str) -> bool {
-        self.by_name
-            .keys()
-            .any(|name| name.kind == Kind::ApiGateway && name.namespace == namespace)
+        self.namespaces.contains(namespace)
     }
 
     /// Why no listener of a parent accepts a host of a route, for the listener that fits most nearly; `None` if

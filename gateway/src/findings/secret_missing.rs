@@ -8,8 +8,10 @@ use super::finding::Findings;
 use super::info::{Info, Severity};
 use super::{Code, Finding, Known, kubectl};
 use crate::Credential;
+use crate::credential::CredentialText;
 use crate::generated::UnprogrammedReason;
 use crate::resources::{Kind, Resources};
+use crate::server::Server;
 
 pub(super) const INFO: Info = Info {
     id: "SG303",
@@ -36,7 +38,7 @@ pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
         let (foreign, own): (Vec<CredentialUse<'_>>, Vec<CredentialUse<'_>>) = uses
             .iter()
             .copied()
-            .partition(|found| is_withheld(namespace, found));
+            .partition(|found| is_withheld(namespace, found, context.input.resources));
         add_withheld(credential, &foreign, findings);
 
         let is_in_input = context.input.certificates.get(credential).is_some();
@@ -61,9 +63,47 @@ fn namespaces_with_certificates(resources: &Resources) -> HashSet<&str> {
 
 /// Whether istiod withholds a Secret of a namespace from the pods: a Gateway of Istio can only use Secrets of the
 /// namespace of the pods (Istio `pilot/pkg/xds/sds.go`, `filterAuthorizedResources`). For the Gateway API, istiod
-/// checks ReferenceGrants before it makes the filter chain.
-fn is_withheld(namespace: &str, found: &CredentialUse<'_>) -> bool {
-    found.chain.server.id.resource.kind == Kind::Gateway && found.workload.namespace != namespace
+/// checks each `ReferenceGrant` before it makes the filter chain.
+fn is_withheld(namespace: &str, found: &CredentialUse<'_>, resources: &Resources) -> bool {
+    let pods = &found.workload.namespace;
+    let is_foreign = found.chain.server.id.resource.kind == Kind::Gateway && pods != namespace;
+    is_foreign
+        && !(has_scheme_of_gateway_api(&found.chain.server)
+            && has_grant(namespace, pods, resources))
+}
+
+/// Whether a server names its Secret in the form that istiod generates for the Gateway API. For this form a
+/// `ReferenceGrant` is enough.
+fn has_scheme_of_gateway_api(server: &Server) -> bool {
+    server
+        .credentials
+        .iter()
+        .any(|credential| match credential {
+            CredentialText::Name(name) => name.starts_with("kubernetes-gateway://"),
+            CredentialText::Secret { .. } | CredentialText::File(_) => false,
+        })
+}
+
+/// Whether a `ReferenceGrant` in a namespace lets Gateways of the namespace of the pods use Secrets (Istio
+/// `pilot/pkg/model/push_context.go`, `SecretAllowed`).
+fn has_grant(namespace: &str, pods: &str, resources: &Resources) -> bool {
+    resources
+        .reference_grants
+        .iter()
+        .filter(|grant| grant.metadata.namespace == namespace)
+        .any(|grant| {
+            let is_from = grant
+                .spec
+                .from
+                .iter()
+                .any(|from| from.kind == Kind::Gateway.name() && from.namespace == pods);
+            let is_to = grant
+                .spec
+                .to
+                .iter()
+                .any(|to| to.kind == Kind::Secret.name());
+            is_from && is_to
+        })
 }
 
 fn add_withheld(credential: &Credential, uses: &[CredentialUse<'_>], findings: &mut Findings<'_>) {

@@ -16,7 +16,7 @@ use crate::routes::{Binding, ProxyContext, Visibility, l4_applies};
 use crate::server::{Handling, Server};
 
 /// How many VirtualServices with similar hosts are compared, so that thousands of them on one Gateway cost little.
-const MAX_COMPARED: usize = 1_000;
+const MAX_COMPARED: usize = 500;
 
 /// The VirtualServices, by the Gateways that they are bound to and by their hosts.
 pub(super) struct NearVirtualServices<'i> {
@@ -79,7 +79,6 @@ impl<'i> NearVirtualServices<'i> {
         let own = self.hosts.get(&server.gateway);
         let (binding, index, similar) = bound
             .iter()
-            .take(MAX_COMPARED)
             .flat_map(|binding| {
                 binding
                     .hosts
@@ -87,6 +86,7 @@ impl<'i> NearVirtualServices<'i> {
                     .enumerate()
                     .map(move |(index, similar)| (*binding, index, similar))
             })
+            .take(MAX_COMPARED)
             .filter(|(_, _, similar)| is_similar(similar, host))
             // A host that is attached is no typing error: hosts of one domain are often similar.
             .find(|(_, _, similar)| {

@@ -138,10 +138,8 @@ fn what_differs_in_a_virtual_service_for_passthrough() {
     check(
         PASSTHROUGH,
         "[b.example.com, d.example.com]",
-        &format!(
-            "hosts: [b.example.com, d.example.com], gateways: [shop/gw], \
-             tls: [{{match: [{{sniHosts: [b.example.com]}}], route: [{{}}]}}]"
-        ),
+        "hosts: [b.example.com, d.example.com], gateways: [shop/gw], \
+         tls: [{match: [{sniHosts: [b.example.com]}], route: [{}]}]",
         Some("has the host, but its tls rules match the SNI b.example.com"),
     );
     // The hosts of a wildcard that clients use.

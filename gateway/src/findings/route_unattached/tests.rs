@@ -38,6 +38,15 @@ fn a_host_that_the_gateway_does_not_have() {
              similar host a.example.com): its routes for the host have no effect"
         ]
     );
+    // A similar host that has routes was not meant.
+    let other = "[b.example.com, a.example.com]";
+    assert_eq!(
+        found(&(public.clone() + &virtual_service(other, "[public]"))),
+        [
+            "no server of Gateway shop/public has b.example.com of VirtualService shop/v: its routes for the host \
+             have no effect"
+        ]
+    );
     let of_team = gateway("shop", "public", "[team-a/a.example.com]");
     assert_eq!(
         found(&(of_team + &virtual_service("[a.example.com]", "[public]"))),

@@ -13,8 +13,17 @@ use crate::findings::{Code, Finding, kubectl};
 use crate::resources::{GatewayName, GatewayReference, Kind, NamespacedHost, ResourceName};
 use crate::routes::Binding;
 
-/// The hosts of the servers of one Gateway.
-type ServerHosts = IstioHosts<NamespacedHost>;
+/// How many hosts of a Gateway are compared, so that thousands of hosts and of VirtualServices cost little.
+const MAX_COMPARED: usize = 500;
+
+/// The hosts of one Gateway.
+#[derive(Default)]
+struct GatewayHosts {
+    /// The hosts of its servers.
+    servers: IstioHosts<NamespacedHost>,
+    /// The hosts of the VirtualServices that are bound to it.
+    routes: IstioHosts<()>,
+}
 
 pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
     let gateways = gateways(context);
@@ -37,7 +46,7 @@ pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
             }
         }
         // A Gateway that is not in the input may have the hosts.
-        let known: Option<Vec<(&GatewayName, &ServerHosts)>> = named
+        let known: Option<Vec<(&GatewayName, &GatewayHosts)>> = named
             .iter()
             .map(|gateway| Some((*gateway, gateways.get(*gateway)?)))
             .collect();
@@ -51,8 +60,8 @@ pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
 }
 
 /// The hosts of each Gateway of Istio.
-fn gateways(context: &Context<'_>) -> HashMap<GatewayName, ServerHosts> {
-    let mut gateways: HashMap<GatewayName, ServerHosts> = HashMap::new();
+fn gateways(context: &Context<'_>) -> HashMap<GatewayName, GatewayHosts> {
+    let mut gateways: HashMap<GatewayName, GatewayHosts> = HashMap::new();
     for gateway in &context.input.resources.gateways {
         let metadata = &gateway.metadata;
         let hosts = gateways
@@ -61,7 +70,16 @@ fn gateways(context: &Context<'_>) -> HashMap<GatewayName, ServerHosts> {
         for server in &gateway.spec.servers {
             for host in NamespacedHost::sanitized(&server.hosts, &metadata.namespace) {
                 let text = host.host.clone();
-                hosts.insert(&text, host);
+                hosts.servers.insert(&text, host);
+            }
+        }
+    }
+    for binding in &context.bindings {
+        for gateway in named_gateways(binding) {
+            if let Some(hosts) = gateways.get_mut(gateway) {
+                for host in &binding.hosts {
+                    hosts.routes.insert(host, ());
+                }
             }
         }
     }
@@ -86,7 +104,7 @@ fn is_generated(gateway: &GatewayName) -> bool {
 /// Reports the hosts of a VirtualService that no server of its Gateways has.
 fn find_hosts(
     binding: &Binding,
-    gateways: &[(&GatewayName, &ServerHosts)],
+    gateways: &[(&GatewayName, &GatewayHosts)],
     findings: &mut Findings<'_>,
 ) {
     let unattached: Vec<(usize, &str)> = binding
@@ -136,8 +154,9 @@ fn find_hosts(
 
 /// Whether a server has a host that overlaps with the host of a VirtualService and that its namespace may use (Istio
 /// `pkg/config/host/names.go`, `NamesForNamespace` and `Intersection`).
-fn attaches(binding: &Binding, host: &str, servers: &ServerHosts) -> bool {
-    servers
+fn attaches(binding: &Binding, host: &str, gateway: &GatewayHosts) -> bool {
+    gateway
+        .servers
         .intersections(IstioHost(host))
         .any(|(_, own)| own.admits(&binding.namespace))
 }
@@ -148,10 +167,10 @@ fn advice(
     resource: &ResourceName,
     (index, host): (usize, &str),
     gateway: &GatewayName,
-    servers: &ServerHosts,
+    hosts: &GatewayHosts,
 ) -> (String, String) {
     // The host is there, for another namespace.
-    if let Some((_, own)) = servers.intersections(IstioHost(host)).next() {
+    if let Some((_, own)) = hosts.servers.intersections(IstioHost(host)).next() {
         return (
             format!(
                 " (the server has {own}, which VirtualServices of namespace {} cannot use)",
@@ -163,10 +182,14 @@ fn advice(
             ),
         );
     }
-    let similar = servers
+    let similar = hosts
+        .servers
         .intersections(IstioHost("*"))
         .map(|(own, _)| own)
+        .take(MAX_COMPARED)
         .filter(|own| is_similar(own, host))
+        // A host with routes is no typing error: hosts of one domain are often similar.
+        .filter(|own| hosts.routes.intersections(IstioHost(own)).next().is_none())
         .min_by_key(|own| (osa_distance(own, host), *own));
     match similar {
         Some(own) => (
@@ -204,7 +227,7 @@ fn gateway_resource(gateway: &GatewayName) -> ResourceName {
 fn add_missing(
     gateway: &GatewayName,
     bindings: &[&Binding],
-    gateways: &HashMap<GatewayName, ServerHosts>,
+    gateways: &HashMap<GatewayName, GatewayHosts>,
     findings: &mut Findings<'_>,
 ) {
     let named: Vec<(&Binding, &ResourceName)> = bindings
@@ -250,7 +273,7 @@ fn add_missing(
 /// namespace.
 fn nearest_gateway<'g>(
     missing: &GatewayName,
-    gateways: &'g HashMap<GatewayName, ServerHosts>,
+    gateways: &'g HashMap<GatewayName, GatewayHosts>,
 ) -> Option<&'g GatewayName> {
     let same_name = gateways
         .keys()
