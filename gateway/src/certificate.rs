@@ -1,6 +1,7 @@
 //! Certificates: their names and dates, and whether a private key matches.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use chrono::{DateTime, Utc};
 use rule::{Host, HostPattern};
@@ -18,6 +19,8 @@ pub struct Certificate {
     /// The DNS names in its subject alternative name (RFC 5280 §4.2.1.6), sorted. The common name is not
     /// one of them, and neither are names that clients ignore, such as `a*.example.com`.
     pub names: Vec<HostPattern>,
+    /// The IP addresses in its subject alternative name, for clients that connect to an address.
+    pub addresses: Vec<IpAddr>,
     /// The first moment it is valid.
     pub not_before: DateTime<Utc>,
     /// The last moment it is valid.
@@ -55,6 +58,7 @@ impl Certificate {
         Ok(Self {
             fingerprint: hex::encode(Sha256::digest(der)),
             names: names(&found)?,
+            addresses: addresses(&found)?,
             not_before: time(validity.not_before)?,
             not_after: time(validity.not_after)?,
         })
@@ -67,10 +71,24 @@ impl Certificate {
         self.names.iter().find(|name| name.certifies(host))
     }
 
-    /// Whether the certificate matches some host of a pattern.
+    /// Whether the certificate matches some host of a pattern, or an IP address that the pattern includes.
     #[must_use]
     pub(crate) fn suits(&self, pattern: &HostPattern) -> bool {
         self.names.iter().any(|name| pattern.is_certified_by(name))
+            || self
+                .addresses
+                .iter()
+                .any(|address| includes(pattern, *address))
+    }
+}
+
+/// Whether a server with the pattern as its host answers clients that connect to an IP address. Such clients
+/// send no SNI (RFC 6066 §3), so only a server for all hosts has their connections.
+fn includes(pattern: &HostPattern, address: IpAddr) -> bool {
+    match pattern {
+        HostPattern::Any => true,
+        HostPattern::Exact(_) => pattern.to_string() == address.to_string(),
+        HostPattern::Suffix(_) => false,
     }
 }
 
@@ -95,6 +113,28 @@ fn names(found: &X509Certificate<'_>) -> Result<Vec<HostPattern>, NotACertificat
     names.sort_by_cached_key(ToString::to_string);
     names.dedup();
     Ok(names)
+}
+
+/// The IP addresses of a certificate. An address has 4 or 16 octets (RFC 5280 §4.2.1.6).
+fn addresses(found: &X509Certificate<'_>) -> Result<Vec<IpAddr>, NotACertificate> {
+    let extension = found
+        .subject_alternative_name()
+        .map_err(|_| NotACertificate)?;
+    Ok(extension
+        .into_iter()
+        .flat_map(|extension| &extension.value.general_names)
+        .filter_map(|name| match name {
+            GeneralName::IPAddress(octets) => address(octets),
+            _ => None,
+        })
+        .collect())
+}
+
+fn address(octets: &[u8]) -> Option<IpAddr> {
+    if let Ok(octets) = <[u8; 4]>::try_from(octets) {
+        return Some(octets.into());
+    }
+    <[u8; 16]>::try_from(octets).ok().map(IpAddr::from)
 }
 
 /// Whether a private key matches a certificate, by their public keys; `None` if either cannot be read. The

@@ -5,6 +5,8 @@
 //! `coalesce`, since one pass over the pairs of servers finds them all.
 
 mod certificate_expired;
+mod certificate_expires_soon;
+mod certificate_incomplete;
 mod certificate_mismatch;
 mod certificate_shared;
 mod coalesce;
@@ -16,20 +18,29 @@ mod code;
 mod context;
 mod credential_use;
 mod finding;
+mod gateway_selects_nothing;
 mod guard_detached;
 mod guard_stale;
+mod host_routed_twice;
 mod host_unattached;
 mod ignores;
 mod info;
 mod installed_filter;
+mod kubectl;
 mod listener_rejected;
 mod location;
 mod overview;
+mod parent_listeners;
+mod port_unexposed;
 mod report;
+mod route_unattached;
 mod secret_missing;
 mod server_dropped;
+mod similar_host;
+#[cfg(test)]
+mod tests;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::coalescing;
 pub use crate::coalescing::Known;
@@ -45,6 +56,10 @@ pub use location::{ListenerAddress, WorkloadName};
 pub use overview::{CheckedListener, CheckedServer};
 pub use report::{Report, Summary};
 
+/// How long before its end a certificate is reported, unless the user chooses another duration: Let's Encrypt
+/// and cert-manager renew earlier than that.
+pub const EXPIRES_WITHIN: TimeDelta = TimeDelta::days(21);
+
 /// What [`check`] looks at.
 #[derive(Clone, Copy, Debug)]
 pub struct Input<'i> {
@@ -57,6 +72,12 @@ pub struct Input<'i> {
     pub now: DateTime<Utc>,
     /// Whether the input contains every Secret of the cluster, so that a missing one does not exist.
     pub has_all_secrets: bool,
+    /// Whether the input contains every pod of the cluster, so that labels without a pod select nothing.
+    pub has_all_pods: bool,
+    /// Whether the input contains every Gateway of the cluster, of Istio and of the Gateway API.
+    pub has_all_gateways: bool,
+    /// A certificate that ends within this duration is reported; by default [`EXPIRES_WITHIN`].
+    pub expires_within: TimeDelta,
 }
 
 /// The searches: one for each kind of finding, and one for the four kinds about connection coalescing.
@@ -65,10 +86,16 @@ const SEARCHES: &[fn(&Context<'_>, &mut Findings<'_>)] = &[
     server_dropped::find,
     listener_rejected::find,
     host_unattached::find,
+    gateway_selects_nothing::find,
+    route_unattached::find,
+    host_routed_twice::find,
+    port_unexposed::find,
     certificate_expired::find,
     certificate_mismatch::find,
     secret_missing::find,
     certificate_shared::find,
+    certificate_expires_soon::find,
+    certificate_incomplete::find,
     guard_stale::find,
     guard_detached::find,
 ];

@@ -88,6 +88,8 @@ mod tests {
             is_assumed,
             listeners: Vec::new(),
             dropped: Vec::new(),
+            without_chains: Vec::new(),
+            services: Vec::new(),
         }
     }
 

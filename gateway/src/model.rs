@@ -14,7 +14,7 @@ use super::revisions::{PodRevisions, World, worlds};
 use super::routes::{self, Delegates, RouteIndex};
 use super::server::{Attachment, GatewayConfig, Server};
 use super::server_merge::{Dropped, ListenerAddress, merge};
-use super::workloads::{self, ProxyPods};
+use super::workloads::{self, ProxyPods, ServicePorts};
 
 /// The configuration that istiod computes from resources.
 #[derive(Clone, Debug)]
@@ -63,6 +63,20 @@ pub struct Workload {
     pub listeners: Vec<Listener>,
     /// The servers that istiod drops here.
     pub dropped: Vec<Dropped>,
+    /// The servers that istiod keeps and builds no filter chain for, because no route gives them a
+    /// destination.
+    pub(crate) without_chains: Vec<WithoutChain>,
+    /// The Services of the input that select the pods.
+    pub(crate) services: Vec<ServicePorts>,
+}
+
+/// A server without a filter chain, for example for passthrough without a TLS route.
+#[derive(Clone, Debug)]
+pub(crate) struct WithoutChain {
+    pub(crate) server: Arc<Server>,
+    /// The port that Envoy would listen on.
+    pub(crate) port: u16,
+    pub(crate) bind: String,
 }
 
 impl Workload {
@@ -272,8 +286,15 @@ fn workload(
     }
 
     let merged = merge(servers);
+    let (listeners, without_chains) = listeners(&merged.servers, &pods, routes, &uncertain_ports);
     Workload {
-        listeners: listeners(&merged.servers, &pods, routes, &uncertain_ports),
+        listeners,
+        without_chains,
+        services: pods
+            .services
+            .iter()
+            .map(|service| ServicePorts::new(service, &pods))
+            .collect(),
         namespace: pods.namespace,
         name: pods.name,
         labels: pods.labels,
@@ -288,7 +309,7 @@ fn listeners(
     pods: &ProxyPods<'_>,
     routes: &RouteIndex,
     uncertain_ports: &HashSet<u16>,
-) -> Vec<Listener> {
+) -> (Vec<Listener>, Vec<WithoutChain>) {
     // Routes are attached for all listeners together, so that the hosts of routes are indexed once.
     let all: Vec<&Server> = servers.values().flatten().map(Arc::as_ref).collect();
     let attached = attach(&all, routes, &pods.namespace);
@@ -301,16 +322,24 @@ fn listeners(
     };
     let mut claimed = ClaimedNames::default();
     let mut chains: BTreeMap<&ListenerAddress, Vec<FilterChain>> = BTreeMap::new();
+    let mut without_chains = Vec::new();
     for ((address, server), attached) in servers
         .iter()
         .flat_map(|(address, servers)| servers.iter().map(move |server| (address, server)))
         .zip(&attached)
     {
         let built = chains::chains(server, address.port, attached, proxy, &mut claimed);
+        if built.is_empty() {
+            without_chains.push(WithoutChain {
+                server: Arc::clone(server),
+                port: address.port,
+                bind: address.bind.clone(),
+            });
+        }
         chains.entry(address).or_default().extend(built);
     }
 
-    chains
+    let listeners = chains
         .into_iter()
         .map(|(address, chains)| (address, chains::with_one_plain_chain(chains)))
         // istiod does not create a listener without filter chains (`MutableGatewayListener.build`).
@@ -326,5 +355,6 @@ fn listeners(
                 by_server_name,
             }
         })
-        .collect()
+        .collect();
+    (listeners, without_chains)
 }

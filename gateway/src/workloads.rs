@@ -13,7 +13,7 @@ use super::resources::kubernetes::{Pods, PodsKind, Service};
 use super::revisions::{PodRevisions, World};
 use super::server::GatewayConfig;
 use finder::Finder;
-pub(crate) use ports::resolve;
+pub(crate) use ports::{ServicePorts, resolve};
 
 /// Labels in which the pods of one workload differ.
 const PER_POD: [&str; 5] = [

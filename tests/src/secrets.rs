@@ -1,5 +1,7 @@
 //! Secrets with certificates that are made anew for each test.
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use anyhow::{Context, Result};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -18,10 +20,25 @@ impl Pair {
     /// # Errors
     /// A name is none.
     pub fn generate(names: &[&str], until: i32) -> Result<Self> {
-        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let mut params = CertificateParams::new(names)?;
-        params.not_before = date_time_ymd(2020, 1, 1);
+        let mut params = params(names)?;
         params.not_after = date_time_ymd(until, 1, 1);
+        Self::sign(&params)
+    }
+
+    /// Makes a certificate for these names, valid from 2020 until some days and some hours after now.
+    ///
+    /// # Errors
+    /// A name is none.
+    pub fn generate_for_days(names: &[&str], days: u64) -> Result<Self> {
+        let mut params = params(names)?;
+        // Half a day more, so that the number of whole days is the same while a test runs.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
+        let left = Duration::from_hours(days * 24 + 12);
+        params.not_after = date_time_ymd(1970, 1, 1) + now + left;
+        Self::sign(&params)
+    }
+
+    fn sign(params: &CertificateParams) -> Result<Self> {
         let key = KeyPair::generate()?;
         let certificate = params.self_signed(&key)?.pem();
         Ok(Self {
@@ -45,4 +62,11 @@ impl Pair {
             STANDARD.encode(&self.key)
         ))
     }
+}
+
+fn params(names: &[&str]) -> Result<CertificateParams> {
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let mut params = CertificateParams::new(names)?;
+    params.not_before = date_time_ymd(2020, 1, 1);
+    Ok(params)
 }

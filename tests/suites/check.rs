@@ -13,7 +13,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use gateway::documents::read;
-use gateway::findings::{self, Code, Input};
+use gateway::findings::{self, Code, EXPIRES_WITHIN, Input};
 use gateway::{Certificates, Model, Resources};
 use serde_json::Value;
 use tests::cases::{Case, run};
@@ -319,6 +319,9 @@ fn missing_secrets_are_reported_for_whole_clusters_only() {
             certificates: &Certificates::new(&resources),
             now: "2026-01-01T00:00:00Z".parse().unwrap(),
             has_all_secrets,
+            has_all_pods: false,
+            has_all_gateways: false,
+            expires_within: EXPIRES_WITHIN,
         });
         report
             .findings

@@ -135,3 +135,27 @@ fn add_broken(credential: &Credential, uses: &[CredentialUse<'_>], findings: &mu
     }
     .add(uses, findings);
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::findings::Code;
+    use crate::findings::tests::{Pki, messages_of};
+
+    #[track_caller]
+    fn check(names: &[&str], host: &str, expected: bool) {
+        let input = Pki::for_names(names).server(&[host]);
+        let found = messages_of(&input, Code::CertificateMismatch);
+        assert_eq!(!found.is_empty(), expected, "{names:?} {host} {found:?}");
+    }
+
+    #[test]
+    fn a_certificate_for_an_address_is_for_a_server_of_all_hosts() {
+        check(&["192.0.2.1"], "*", false);
+        check(&["2001:db8::1"], "*", false);
+        check(&["192.0.2.1"], "192.0.2.1", false);
+        check(&["192.0.2.1"], "192.0.2.2", true);
+        check(&["192.0.2.1"], "a.example.com", true);
+        check(&["192.0.2.1"], "*.example.com", true);
+        check(&["a.example.com"], "a.example.com", false);
+    }
+}

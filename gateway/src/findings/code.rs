@@ -38,10 +38,16 @@ codes! {
     ServerDropped: server_dropped,
     ListenerRejected: listener_rejected,
     HostUnattached: host_unattached,
+    GatewaySelectsNothing: gateway_selects_nothing,
+    RouteUnattached: route_unattached,
+    HostRoutedTwice: host_routed_twice,
+    PortUnexposed: port_unexposed,
     CertificateExpired: certificate_expired,
     CertificateMismatch: certificate_mismatch,
     SecretMissing: secret_missing,
     CertificateShared: certificate_shared,
+    CertificateExpiresSoon: certificate_expires_soon,
+    CertificateIncomplete: certificate_incomplete,
     GuardStale: guard_stale,
     GuardDetached: guard_detached,
 }
@@ -70,13 +76,12 @@ impl Code {
         self.info().coalesced_answer.is_some()
     }
 
-    /// Reads a code, in upper or lower case.
+    /// Reads a code such as `SG101`, or its name such as `coalesce-not-found`, in upper or lower case.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL
-            .iter()
-            .copied()
-            .find(|code| code.id().eq_ignore_ascii_case(text))
+        Self::ALL.iter().copied().find(|code| {
+            code.id().eq_ignore_ascii_case(text) || code.name().eq_ignore_ascii_case(text)
+        })
     }
 }
 
@@ -110,10 +115,14 @@ mod tests {
     }
 
     #[test]
-    fn codes_are_read_in_any_case() {
+    fn codes_and_names_are_read_in_any_case() {
         assert_eq!(Code::parse("SG101"), Some(Code::CoalesceNotFound));
         assert_eq!(Code::parse("sg101"), Some(Code::CoalesceNotFound));
         assert_eq!(Code::parse("SG10"), None);
-        assert_eq!(Code::parse("coalesce-not-found"), None);
+        assert_eq!(
+            Code::parse("Coalesce-Not-Found"),
+            Some(Code::CoalesceNotFound)
+        );
+        assert_eq!(Code::parse("coalesce"), None);
     }
 }

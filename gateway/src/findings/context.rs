@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use super::Input;
 use super::credential_use::{CredentialUse, credential_uses};
+use crate::mesh::MeshSettings;
 use crate::resources::{Kind, Metadata, Resources};
+use crate::routes::{self, Binding, Delegates};
 use crate::{Credential, Listener, Workload};
 
 /// The input of [`check`](super::check), with what several searches compute from it.
@@ -12,6 +14,8 @@ pub(super) struct Context<'i> {
     pub(super) input: &'i Input<'i>,
     /// The credentials of all filter chains, each with the filter chains that use it.
     pub(super) credential_uses: BTreeMap<&'i Credential, Vec<CredentialUse<'i>>>,
+    /// The VirtualServices as istiod binds them to Gateways. Delegates are part of their roots.
+    pub(super) bindings: Vec<Binding>,
 }
 
 impl<'i> Context<'i> {
@@ -19,6 +23,7 @@ impl<'i> Context<'i> {
         Self {
             input,
             credential_uses: credential_uses(input.model),
+            bindings: bindings(input),
         }
     }
 
@@ -46,14 +51,41 @@ impl<'i> Context<'i> {
     }
 }
 
+fn bindings(input: &Input<'_>) -> Vec<Binding> {
+    // Revisions with different defaults are rare, so the first istiod decides for all.
+    let defaults = MeshSettings::default();
+    let settings = input.model.settings.first().unwrap_or(&defaults);
+    let delegates = Delegates::new(
+        &input.resources.virtual_services,
+        &settings.virtual_service_export_to,
+    );
+    input
+        .resources
+        .virtual_services
+        .iter()
+        .filter_map(|service| routes::binding(service, &delegates))
+        .collect()
+}
+
 /// The resources that findings can be about, by kind and metadata.
 pub(super) fn resources_of_findings(
     resources: &Resources,
 ) -> impl Iterator<Item = (Kind, &Metadata)> {
-    resources.with_servers().chain(
-        resources
-            .extensions
-            .iter()
-            .map(|extension| (extension.kind, &extension.metadata)),
-    )
+    let extensions = resources
+        .extensions
+        .iter()
+        .map(|extension| (extension.kind, &extension.metadata));
+    let virtual_services = resources
+        .virtual_services
+        .iter()
+        .map(|service| (Kind::VirtualService, &service.metadata));
+    let routes = resources
+        .routes
+        .iter()
+        .map(|route| (route.kind.resource_kind(), &route.metadata));
+    resources
+        .with_servers()
+        .chain(extensions)
+        .chain(virtual_services)
+        .chain(routes)
 }

@@ -159,6 +159,11 @@ impl<'i> Findings<'i> {
         self.ignores.has(&server.resource, code)
     }
 
+    /// Whether a resource hides findings with a code.
+    pub(super) fn ignores_resource(&self, resource: &ResourceName, code: Code) -> bool {
+        self.ignores.has(resource, code)
+    }
+
     /// Counts what a search left out before it made findings.
     pub(super) fn suppress(&mut self, count: usize) {
         self.suppressed += count;

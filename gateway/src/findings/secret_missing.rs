@@ -1,18 +1,22 @@
 //! SG303: a Secret that does not exist, or that a server is not allowed to use.
 
+use std::collections::HashSet;
+
 use super::context::Context;
-use super::credential_use::CredentialFinding;
+use super::credential_use::{CredentialFinding, CredentialUse};
 use super::finding::Findings;
 use super::info::{Info, Severity};
-use super::{Code, Finding, Known};
+use super::{Code, Finding, Known, kubectl};
 use crate::Credential;
 use crate::generated::UnprogrammedReason;
+use crate::resources::Resources;
 
 pub(super) const INFO: Info = Info {
     id: "SG303",
     name: "secret-missing",
     severity: Severity::Warning,
-    what: "A server refers to a Secret that does not exist, or that it is not allowed to use.",
+    what: "A server refers to a Secret that does not exist, or that it is not allowed to use. In files, a Secret \
+           is missing if they contain other certificates of its namespace.",
     why: "Connections to the server fail. A listener of the Gateway API without a certificate has no \
           filter chain.",
     example: "A Gateway in namespace shop runs on pods in istio-system, and its Secret is in shop. \
@@ -24,11 +28,46 @@ pub(super) const INFO: Info = Info {
 
 pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
     find_refused(context, findings);
-    // Files are rarely all of a cluster: a Secret that they do not contain may exist.
-    if context.input.has_all_secrets {
-        find_referenced(context, findings);
+    let namespaces = namespaces_with_certificates(context.input.resources);
+    for (credential, uses) in &context.credential_uses {
+        // Files in the pod and other providers of certificates are not resources.
+        let Credential::Secret { namespace, .. } = credential else {
+            continue;
+        };
+        let is_in_input = context.input.certificates.get(credential).is_some();
+        // Files are rarely all of a cluster: a Secret is missing where they have others of the namespace.
+        let is_known = context.input.has_all_secrets || namespaces.contains(namespace.as_str());
+        if is_known && !is_in_input {
+            add_missing(credential, uses, findings);
+        }
     }
-    // For listeners of the Gateway API the model knows what istiod found.
+    find_unprogrammed(context, findings);
+}
+
+/// The namespaces of the Secrets with certificates. Other Secrets of a namespace say nothing about these.
+fn namespaces_with_certificates(resources: &Resources) -> HashSet<&str> {
+    resources
+        .secrets
+        .iter()
+        .filter(|secret| secret.certificate.is_some())
+        .map(|secret| secret.metadata.namespace.as_str())
+        .collect()
+}
+
+fn add_missing(credential: &Credential, uses: &[CredentialUse<'_>], findings: &mut Findings<'_>) {
+    CredentialFinding {
+        code: Code::SecretMissing,
+        certificate: Known::Unknown,
+        message: &|servers| {
+            format!("there is no {credential}, used by {servers}: connections fail")
+        },
+        hint: "create the Secret in the namespace of the gateway's pods, or correct its name",
+    }
+    .add(uses, findings);
+}
+
+/// Reports the listeners of the Gateway API without a usable Secret, about which the model knows what istiod found.
+fn find_unprogrammed(context: &Context<'_>, findings: &mut Findings<'_>) {
     for listener in &context.input.model.unprogrammed {
         let hint = match listener.reason {
             UnprogrammedReason::NotGranted { .. } => {
@@ -62,8 +101,12 @@ fn find_refused(context: &Context<'_>, findings: &mut Findings<'_>) {
                      namespace {namespace}: connections fail",
                     workload.full_name(),
                 );
-                let hint =
-                    format!("copy the Secret to namespace {namespace}, and refer to it by name");
+                let hint = format!(
+                    "create the certificate in namespace {namespace}, and refer to it without a namespace; look \
+                     up the Secrets there: kubectl get secrets --namespace {} --field-selector \
+                     type=kubernetes.io/tls",
+                    kubectl::word(namespace)
+                );
                 findings.add(
                     Finding::new(Code::SecretMissing, message, hint)
                         .at(workload, listener)
@@ -74,21 +117,70 @@ fn find_refused(context: &Context<'_>, findings: &mut Findings<'_>) {
     }
 }
 
-fn find_referenced(context: &Context<'_>, findings: &mut Findings<'_>) {
-    for (credential, uses) in &context.credential_uses {
-        // Files in the pod and other providers of certificates are not resources.
-        let is_known = context.input.certificates.get(credential).is_some();
-        if is_known || !matches!(credential, Credential::Secret { .. }) {
-            continue;
+#[cfg(test)]
+mod tests {
+    use crate::findings::Code;
+    use crate::findings::tests::{Pki, messages_of};
+
+    /// The message about a Gateway on pods of `istio-system` with a credential, beside another Gateway whose
+    /// Secret is in the input.
+    fn message(credential: &str) -> Option<String> {
+        let input = Pki::for_names(&["a.example.com"]).server(&["a.example.com"]);
+        let other = input
+            .split("---\n")
+            .next()
+            .unwrap()
+            .replace("name: gw,", "name: gw-b,")
+            .replace("a.example.com", "b.example.com")
+            .replace(
+                "credentialName: w",
+                &format!("credentialName: \"{credential}\""),
+            );
+        messages_of(&format!("{input}---\n{other}"), Code::SecretMissing).pop()
+    }
+
+    #[test]
+    fn a_secret_of_another_namespace_is_withheld() {
+        for credential in ["shop/w", "kubernetes://shop/w"] {
+            assert_eq!(
+                message(credential).as_deref(),
+                Some(
+                    "Gateway istio-system/gw-b servers[0] refers to Secret shop/w, but istiod gives the pods of \
+                     istio-system/istio=ingressgateway only Secrets of their namespace istio-system: \
+                     connections fail"
+                )
+            );
         }
-        CredentialFinding {
-            code: Code::SecretMissing,
-            certificate: Known::Unknown,
-            message: &|servers| {
-                format!("{credential}, used by {servers}, does not exist: connections fail")
-            },
-            hint: "create the Secret in the namespace of the gateway's pods, or correct its name",
+    }
+
+    #[test]
+    fn a_secret_is_missing_beside_others_of_its_namespace() {
+        assert_eq!(
+            message("typo").as_deref(),
+            Some(
+                "there is no Secret istio-system/typo, used by Gateway istio-system/gw-b servers[0]: \
+                 connections fail"
+            )
+        );
+        for credential in [
+            "w",
+            "kubernetes://w",
+            "istio-system/w",
+            "sds://typo",
+            "builtin://",
+        ] {
+            assert_eq!(message(credential), None, "{credential}");
         }
-        .add(uses, findings);
+    }
+
+    #[test]
+    fn without_other_secrets_of_the_namespace_nothing_is_known() {
+        let input = Pki::for_names(&["a.example.com"]).server(&["a.example.com"]);
+        let elsewhere = input.replace(
+            "name: w, namespace: istio-system",
+            "name: w, namespace: shop",
+        );
+        assert_ne!(elsewhere, input);
+        assert_eq!(messages_of(&elsewhere, Code::SecretMissing), [""; 0]);
     }
 }

@@ -1,6 +1,7 @@
 //! Resources of Kubernetes itself: pods, Services, Ingresses.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Deserializer};
 
@@ -35,6 +36,17 @@ pub enum PodsKind {
     /// A pod that exists. It sorts last, so that a workload has the name of its Deployment.
     #[default]
     Pod,
+}
+
+impl fmt::Display for PodsKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::DaemonSet => "DaemonSet",
+            Self::Deployment => "Deployment",
+            Self::StatefulSet => "StatefulSet",
+            Self::Pod => "Pod",
+        })
+    }
 }
 
 impl Pods {

@@ -10,6 +10,30 @@ use crate::server::Attachment;
 /// The label of Services whose ports istiod does not translate.
 const UNTRANSLATED: &str = "experimental.istio.io/disable-gateway-port-translation";
 
+/// A Service that selects pods, with the ports of the pods that it leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ServicePorts {
+    pub(crate) name: String,
+    /// `None` if a port has a name that the input does not resolve.
+    pub(crate) targets: Option<BTreeSet<u16>>,
+}
+
+impl ServicePorts {
+    pub(crate) fn new(service: &Service, pods: &ProxyPods<'_>) -> Self {
+        let targets: Vec<ListenerPort> = service
+            .spec
+            .ports
+            .iter()
+            .map(|port| target_port(port, pods))
+            .collect();
+        let are_certain = targets.iter().all(|target| target.is_certain);
+        Self {
+            name: service.metadata.name.clone(),
+            targets: are_certain.then(|| targets.iter().map(|target| target.port).collect()),
+        }
+    }
+}
+
 /// A port that Envoy listens on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ListenerPort {

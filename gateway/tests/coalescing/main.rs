@@ -9,7 +9,7 @@ mod merges;
 use std::collections::BTreeSet;
 
 use gateway::documents::read;
-use gateway::findings::{self, Code, Input};
+use gateway::findings::{self, Code, EXPIRES_WITHIN, Input};
 use gateway::listener::{ChainKind, Listener};
 use gateway::resources::istio::TlsMode;
 use gateway::{Answer, Certificates, Credential, FilterChain, Model, Outcome, Resources};
@@ -125,6 +125,9 @@ fn found(resources: &Resources, model: &Model) -> Found {
         certificates: &Certificates::new(resources),
         now: "2026-01-01T00:00:00Z".parse().unwrap(),
         has_all_secrets: false,
+        has_all_pods: false,
+        has_all_gateways: false,
+        expires_within: EXPIRES_WITHIN,
     });
     let codes = [
         Code::CoalesceNotFound,

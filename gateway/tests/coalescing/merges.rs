@@ -1,7 +1,7 @@
 //! `check` recommends the merges that `merge` plans, and names the obstacle of all others.
 
 use gateway::documents::read;
-use gateway::findings::{self, Finding};
+use gateway::findings::{self, EXPIRES_WITHIN, Finding};
 use gateway::merge::{self, Outlook, State, Strategy};
 use gateway::{Certificates, Model, Resources, ServerId};
 use proptest::prelude::*;
@@ -81,6 +81,9 @@ proptest! {
             certificates: &certificates,
             now: "2026-01-01T00:00:00Z".parse().unwrap(),
             has_all_secrets: false,
+            has_all_pods: false,
+            has_all_gateways: false,
+            expires_within: EXPIRES_WITHIN,
         });
         let merges = Merges::new(&resources, &certificates);
         for finding in &report.findings {

@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 use chrono::{DateTime, Utc};
 use clap::ValueEnum;
 use gateway::advice::Advice;
-use gateway::findings::{self, Code, Info, Input, Report};
+use gateway::findings::{self, Code, EXPIRES_WITHIN, Info, Input, Report};
 use gateway::{Certificates, Model};
 
 use super::assumptions;
@@ -30,11 +30,11 @@ use crate::spelling;
   packager check gateways/ --output html > gateways.html
   packager check --explain SG101
 
-Each finding has a code: SG101 to SG104 connection coalescing, SG201 to SG203 servers and routes, SG301 to
-SG304 certificates, SG401 and SG402 installed filters.
+Each finding has a code: SG101 to SG104 connection coalescing, SG201 to SG207 servers and routes, SG301 to
+SG306 certificates, SG401 and SG402 installed filters.
 
-The annotation sni-guard/ignore: \"SG101,SG203\" on a Gateway, ListenerSet, Ingress, WasmPlugin or
-TrafficExtension hides findings with these codes about it.
+The annotation sni-guard/ignore: \"SG101,host-unattached\" on a Gateway, ListenerSet, Ingress, VirtualService,
+route, WasmPlugin or TrafficExtension hides findings with these codes or names about it.
 
 From a cluster it reads Istio and Gateway API Gateways, their routes, Services, Pods and Secrets. If it
 lacks permission to list a kind, it continues without it and prints a note.")]
@@ -98,6 +98,9 @@ fn report(inputs: &Inputs, model: &Model) -> Report {
         certificates: &Certificates::new(&inputs.resources),
         now: DateTime::<Utc>::from(std::time::SystemTime::now()),
         has_all_secrets: inputs.has_all_secrets,
+        has_all_pods: inputs.has_all_pods,
+        has_all_gateways: inputs.has_all_gateways,
+        expires_within: EXPIRES_WITHIN,
     })
 }
 

@@ -55,6 +55,8 @@ async fn read_all(
     let mut inputs = Inputs {
         resources: empty.clone(),
         has_all_secrets: scope.namespaces.is_empty(),
+        has_all_pods: scope.namespaces.is_empty(),
+        has_all_gateways: scope.namespaces.is_empty(),
         ..Inputs::default()
     };
     // Plans of a merge, which `check` makes too for its hints, depend on more kinds.
@@ -81,6 +83,8 @@ async fn read_all(
                 Err(Failure::Absent) => {}
                 Err(Failure::Forbidden(problem)) => {
                     inputs.has_all_secrets &= kind.plural != "secrets";
+                    inputs.has_all_pods &= kind.plural != "pods";
+                    inputs.has_all_gateways &= kind.plural != "gateways";
                     continue_without(kind, &server, &problem, console)?;
                 }
                 Err(failure) => return Err(server.failed(&step(kind), failure)),

@@ -23,6 +23,10 @@ pub(crate) struct Inputs {
     pub(crate) has_all_secrets: bool,
     /// The resources that a later one of the same name replaced.
     pub(crate) replaced: Vec<Replaced>,
+    /// Whether the input has every pod of the cluster.
+    pub(crate) has_all_pods: bool,
+    /// Whether the input has every Gateway of the cluster.
+    pub(crate) has_all_gateways: bool,
 }
 
 impl Inputs {

@@ -1,5 +1,5 @@
 //! The directive `# SECRET:`. Its value is `NAMESPACE/NAME = HOSTS`, with the options `until YEAR`,
-//! `with another key` and `cut in half`, or `NAMESPACE/NAME is NAMESPACE/NAME` for a copy.
+//! `for NUMBER days`, `with another key` and `cut in half`, or `NAMESPACE/NAME is NAMESPACE/NAME` for a copy.
 
 use std::collections::HashMap;
 
@@ -44,6 +44,13 @@ fn pair(description: &str) -> Result<Pair> {
             key: other.key,
             ..pair(certified)?
         });
+    }
+    if let Some((hosts, days)) = description
+        .strip_suffix(" days")
+        .and_then(|rest| rest.split_once(" for "))
+    {
+        let hosts: Vec<&str> = hosts.split(' ').collect();
+        return Pair::generate_for_days(&hosts, days.parse()?);
     }
     let (hosts, year) = description
         .split_once(" until ")

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use chrono::{DateTime, Utc};
-use gateway::findings::{self, Code, Finding};
+use gateway::findings::{self, Code, EXPIRES_WITHIN, Finding};
 use gateway::merge::{State, Step, Strategy, Strictness, Write, prove, without_status};
 use gateway::resources::ResourceName;
 use libtest_mimic::Trial;
@@ -63,6 +63,9 @@ fn check_end(planned: &PlannedCase) -> Result<()> {
         certificates: &planned.certificates,
         now: "2026-06-01T00:00:00Z".parse::<DateTime<Utc>>()?,
         has_all_secrets: false,
+        has_all_pods: false,
+        has_all_gateways: false,
+        expires_within: EXPIRES_WITHIN,
     });
     let is_refused = |finding: &Finding| {
         planned
@@ -167,6 +170,9 @@ fn check_recommendations() -> Result<()> {
             certificates: &planned.certificates,
             now: "2026-06-01T00:00:00Z".parse::<DateTime<Utc>>()?,
             has_all_secrets: false,
+            has_all_pods: false,
+            has_all_gateways: false,
+            expires_within: EXPIRES_WITHIN,
         });
         for finding in report.findings {
             let hint = &finding.advice.hint;
