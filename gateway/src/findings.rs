@@ -17,15 +17,27 @@ mod context;
 mod credential_use;
 mod finding;
 mod guard_detached;
+mod guard_foreign;
+mod guard_invalid;
 mod guard_stale;
 mod host_unattached;
 mod ignores;
 mod info;
+mod installation;
 mod installed_filter;
 mod listener_rejected;
 mod location;
 mod overview;
+#[cfg_attr(
+    not(test),
+    expect(
+        dead_code,
+        reason = "the findings about connection coalescing do not use it yet"
+    )
+)]
+mod protection;
 mod report;
+mod script;
 mod secret_missing;
 mod server_dropped;
 
@@ -41,8 +53,10 @@ pub use finding::{Finding, Group};
 use ignores::Ignores;
 pub use ignores::{UnknownCode, unknown_codes};
 pub use info::{Info, Severity};
+pub use installed_filter::{InstalledFilter, installed_filters, possible_filters};
 pub use location::{ListenerAddress, WorkloadName};
 pub use overview::{CheckedListener, CheckedServer};
+pub use protection::Protection;
 pub use report::{Report, Summary};
 
 /// What [`check`] looks at.
@@ -71,6 +85,8 @@ const SEARCHES: &[fn(&Context<'_>, &mut Findings<'_>)] = &[
     certificate_shared::find,
     guard_stale::find,
     guard_detached::find,
+    guard_invalid::find,
+    guard_foreign::find,
 ];
 
 /// Finds what is wrong. The time is near-linear in the number of resources.

@@ -109,7 +109,10 @@ const LISTED: [(&str, &[&str]); 6] = [
         ],
     ),
     ("gateway.networking.x-k8s.io", &["xlistenersets"]),
-    ("networking.istio.io", &["gateways", "virtualservices"]),
+    (
+        "networking.istio.io",
+        &["envoyfilters", "gateways", "virtualservices"],
+    ),
     ("networking.k8s.io", &["ingressclasses", "ingresses"]),
 ];
 

@@ -44,6 +44,8 @@ codes! {
     CertificateShared: certificate_shared,
     GuardStale: guard_stale,
     GuardDetached: guard_detached,
+    GuardInvalid: guard_invalid,
+    GuardForeign: guard_foreign,
 }
 
 impl Code {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Input;
 use super::credential_use::{CredentialUse, credential_uses};
+use super::installed_filter::{InstalledFilter, installed_filters};
 use crate::resources::{Kind, Metadata, Resources};
 use crate::{Credential, Listener, Workload};
 
@@ -12,6 +13,8 @@ pub(super) struct Context<'i> {
     pub(super) input: &'i Input<'i>,
     /// The credentials of all filter chains, each with the filter chains that use it.
     pub(super) credential_uses: BTreeMap<&'i Credential, Vec<CredentialUse<'i>>>,
+    /// The resources that install our filter.
+    pub(super) installed_filters: Vec<InstalledFilter<'i>>,
 }
 
 impl<'i> Context<'i> {
@@ -19,6 +22,7 @@ impl<'i> Context<'i> {
         Self {
             input,
             credential_uses: credential_uses(input.model),
+            installed_filters: installed_filters(input.resources),
         }
     }
 
@@ -50,10 +54,16 @@ impl<'i> Context<'i> {
 pub(super) fn resources_of_findings(
     resources: &Resources,
 ) -> impl Iterator<Item = (Kind, &Metadata)> {
-    resources.with_servers().chain(
-        resources
-            .extensions
-            .iter()
-            .map(|extension| (extension.kind, &extension.metadata)),
-    )
+    let extensions = resources
+        .extensions
+        .iter()
+        .map(|extension| (extension.kind, &extension.metadata));
+    let envoy_filters = resources
+        .envoy_filters
+        .iter()
+        .map(|filter| (Kind::EnvoyFilter, &filter.metadata));
+    resources
+        .with_servers()
+        .chain(extensions)
+        .chain(envoy_filters)
 }

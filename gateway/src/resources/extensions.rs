@@ -30,12 +30,18 @@ pub struct ExtensionSpec {
     /// The Gateways of the Gateway API; they replace the selector.
     #[serde(default, deserialize_with = "nullable")]
     pub target_refs: Vec<Target>,
+    /// The old form of `target_refs` in a WasmPlugin. Istio reads it only if `target_refs` is empty.
+    #[serde(default)]
+    pub target_ref: Option<Target>,
     /// The listeners; an empty list means all.
     #[serde(default, rename = "match", deserialize_with = "nullable")]
     pub matches: Vec<TrafficMatch>,
     /// The module of a TrafficExtension.
     #[serde(default)]
     pub wasm: Option<Module>,
+    /// The Lua script of a TrafficExtension.
+    #[serde(default)]
+    pub lua: Option<Script>,
     /// The address of the module of a WasmPlugin.
     #[serde(default, deserialize_with = "nullable")]
     pub url: String,
@@ -52,13 +58,19 @@ pub struct ExtensionSelector {
     pub match_labels: Labels,
 }
 
-/// A reference to a resource of the same namespace.
+/// A reference to a resource (Istio API `type/v1beta1/selector.proto`, `PolicyTargetReference`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct Target {
+    /// The API group: both Istio and the Gateway API have a kind `Gateway`. Empty for Kubernetes' core.
+    #[serde(default, deserialize_with = "nullable")]
+    pub group: String,
     #[serde(default, deserialize_with = "nullable")]
     pub kind: String,
     #[serde(default, deserialize_with = "nullable")]
     pub name: String,
+    /// The namespace; empty for the namespace of the resource that refers. Istio supports no other.
+    #[serde(default, deserialize_with = "nullable")]
+    pub namespace: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -86,7 +98,36 @@ pub struct Module {
     pub plugin_config: Option<Value>,
 }
 
+/// A Lua script (Istio API `extensions/v1alpha1/traffic_extension.proto`, `LuaConfig`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Script {
+    #[serde(default, deserialize_with = "nullable")]
+    pub inline_code: String,
+}
+
 impl Extension {
+    /// The references that replace the selector (Istio `pilot/pkg/model/policyattachment.go`,
+    /// `GetTargetRefs`).
+    #[must_use]
+    pub fn targets(&self) -> &[Target] {
+        if self.spec.target_refs.is_empty() {
+            self.spec.target_ref.as_slice()
+        } else {
+            &self.spec.target_refs
+        }
+    }
+
+    /// The Lua script of a TrafficExtension, if it has one instead of a module.
+    #[must_use]
+    pub fn script(&self) -> Option<&str> {
+        // Istio ignores `lua` beside `wasm` (`convertToTrafficExtensionWrapper` in
+        // `pilot/pkg/model/extensions.go`), and the kind WasmPlugin has no such field.
+        let is_module = self.spec.wasm.is_some() || self.kind == Kind::WasmPlugin;
+        let script = self.spec.lua.as_ref().filter(|_| !is_module)?;
+        Some(&script.inline_code)
+    }
+
     /// The address of the module.
     #[must_use]
     pub fn url(&self) -> &str {

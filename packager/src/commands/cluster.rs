@@ -14,7 +14,7 @@ use tokio::runtime::Builder;
 use self::connection::Server;
 use self::discovery::Served;
 use self::failure::Failure;
-use self::kinds::{FOR_PLANS, KINDS, Kind, Need};
+use self::kinds::{KINDS, Kind, Need};
 use super::inputs::Inputs;
 use crate::console::Console;
 
@@ -57,13 +57,7 @@ async fn read_all(
         has_all_secrets: scope.namespaces.is_empty(),
         ..Inputs::default()
     };
-    // Only plans keep manifests, and only plans need these kinds.
-    let for_plans: &[Kind] = if empty.manifests.are_kept() {
-        &FOR_PLANS
-    } else {
-        &[]
-    };
-    for kind in KINDS.iter().chain(for_plans) {
+    for kind in &KINDS {
         let Some(version) = found.version(kind) else {
             continue;
         };

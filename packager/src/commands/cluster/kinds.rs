@@ -91,7 +91,7 @@ const OTHER_SECRETS: &str = "type!=helm.sh/release.v1,type!=kubernetes.io/servic
 const ENDED_PODS: &str = "status.phase!=Failed,status.phase!=Succeeded";
 
 /// The kinds that every command reads. Deployments are not among them: Pods have the same labels.
-pub(super) const KINDS: [Kind; 18] = [
+pub(super) const KINDS: [Kind; 19] = [
     // Without Istio's own kinds a result would be wrong, not only incomplete.
     Kind::essential(ISTIO, "gateways", "Gateway"),
     Kind::essential(ISTIO, "virtualservices", "VirtualService"),
@@ -160,12 +160,11 @@ pub(super) const KINDS: [Kind; 18] = [
         "TrafficExtension",
         NO_EXTENSIONS,
     ),
+    // Lua scripts can answer 421 too, and plans of `merge` search EnvoyFilters for names that they change.
+    Kind::useful(
+        ISTIO,
+        "envoyfilters",
+        "EnvoyFilter",
+        "EnvoyFilters are not checked for Lua scripts and for names that a plan changes",
+    ),
 ];
-
-/// More kinds that plans of `merge` need.
-pub(super) const FOR_PLANS: [Kind; 1] = [Kind::useful(
-    ISTIO,
-    "envoyfilters",
-    "EnvoyFilter",
-    "EnvoyFilters are not checked for names that a plan changes",
-)];
