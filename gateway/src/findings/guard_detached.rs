@@ -33,8 +33,13 @@ pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
         };
         let name = filter.resource();
         let message = format!("{name} runs on no gateway: {reason}");
-        let hint = "write the resource again with packager manifest, for the namespace and the labels \
-                    of the gateway's pods";
+        let hint = if filter.installation.script().is_some() {
+            "correct the namespace, the selector and the match of the resource: they must select the \
+             gateway's pods and the ports that Envoy listens on"
+        } else {
+            "write the resource again with packager manifest, for the namespace and the labels of the \
+             gateway's pods"
+        };
         findings.add(Finding::new(Code::GuardDetached, message, hint).about(name));
     }
 }
@@ -59,6 +64,10 @@ pub(super) fn reason(installation: Installation<'_>, context: &Context<'_>) -> O
 /// The reason if a filter is for listeners that gateways do not have.
 fn class_reason(installation: Installation<'_>) -> Option<String> {
     match installation {
+        Installation::Extension(extension) if extension.is_network_filter() => Some(
+            "its type is NETWORK, but the filter reads HTTP requests, so the type must be HTTP"
+                .into(),
+        ),
         // Istio's mode CLIENT includes gateways, SERVER does not (Istio API `WorkloadMode`).
         Installation::Extension(extension) => {
             let matches = &extension.spec.matches;

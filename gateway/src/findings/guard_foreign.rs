@@ -47,8 +47,8 @@ pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
         };
         let broken = broken_servers(&listeners, context);
         let message = format!(
-            "{resource} has a Lua script that answers 421 if the authority of a request is not the SNI, on \
-             {}. {}. {}",
+            "{resource} has a Lua script that compares the SNI with the authority and answers 421, on {}. {}. \
+             {}",
             listener_names(&listeners),
             effect_on_pairs(broken),
             needless_answers(installation, comparison, &listeners)
@@ -125,7 +125,7 @@ fn needless_answers(
         .find_map(|(_, listener)| reused_chain(installation, listener));
     if let Some(chain) = reused.filter(|_| !lists_hosts) {
         answers.push(format!(
-            "for one host of {} on a connection for another of its hosts ({})",
+            "requests for one host of {} on a connection for another of its hosts ({})",
             chain.server.id,
             host_names(chain)
         ));
@@ -138,7 +138,7 @@ fn needless_answers(
             .push("requests whose authority has a port, also on a connection of their own".into());
     }
     let mut text = if answers.is_empty() {
-        "No legitimate requests are known that it answers 421".to_owned()
+        "check knows no legitimate requests that it answers 421".to_owned()
     } else {
         format!(
             "It also answers 421 to legitimate requests: {}",

@@ -5,6 +5,7 @@ use rule::Policy;
 use super::context::Context;
 use super::finding::Findings;
 use super::info::{Info, Severity};
+use super::installed_filter::InstalledFilter;
 use super::{Code, Finding};
 
 pub(super) const INFO: Info = Info {
@@ -39,8 +40,63 @@ pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
         let name = filter.resource();
         let message =
             format!("the configuration of {name} is invalid, so it passes every request: {list}");
-        let hint =
-            "correct these fields; packager explain --config FILE --servers checks the resource";
+        let hint = format!(
+            "correct these fields, and check the resource again: {}",
+            command(filter, context)
+        );
         findings.add(Finding::new(Code::GuardInvalid, message, hint).about(name));
+    }
+}
+
+/// A command that prints the faults of the resource: of its file, or of the resource in the cluster.
+fn command(filter: &InstalledFilter<'_>, context: &Context<'_>) -> String {
+    let origin = &filter.installation.metadata().origin;
+    let in_same_file = context
+        .installed_filters
+        .iter()
+        .filter(|other| other.installation.metadata().origin.file == origin.file)
+        .count();
+    match &*origin.file {
+        "" | "-" => {
+            let name = filter.resource();
+            let kind = format!("{}.{}", name.kind, name.kind.group()).to_lowercase();
+            format!(
+                "kubectl get {kind} -n {} {} -o yaml | packager explain --config - --servers",
+                shell_word(&name.namespace),
+                shell_word(&name.name)
+            )
+        }
+        // explain reads one resource only.
+        file if in_same_file > 1 => format!("packager check {}", shell_word(file)),
+        file => format!("packager explain --config {} --servers", shell_word(file)),
+    }
+}
+
+/// A text as one word of a shell. Names and paths come from the input, so they may have any characters.
+fn shell_word(text: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./%".contains(&byte);
+    if !text.is_empty() && !text.starts_with('-') && text.bytes().all(is_plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shell_word;
+
+    #[test]
+    fn a_word_is_one_word() {
+        for (text, expected) in [
+            ("sni-guard", "sni-guard"),
+            ("a/b_c.yaml", "a/b_c.yaml"),
+            ("", "''"),
+            ("-f", "'-f'"),
+            ("a b", "'a b'"),
+            ("$(reboot)", "'$(reboot)'"),
+            ("it's", "'it'\\''s'"),
+        ] {
+            assert_eq!(shell_word(text), expected);
+        }
     }
 }

@@ -149,7 +149,8 @@ fn matches_listener(extension: &Extension, listener: &Listener) -> bool {
         .any(|found| {
             found.ports.is_empty() || found.ports.iter().any(|port| port.number == listener.port)
         });
-    matches.is_empty() || is_matched
+    // A network filter never sees a request (`MatchType` there).
+    !extension.is_network_filter() && (matches.is_empty() || is_matched)
 }
 
 /// Whether istiod applies a patch to a filter chain of a gateway (Istio

@@ -42,6 +42,9 @@ pub struct ExtensionSpec {
     /// The Lua script of a TrafficExtension.
     #[serde(default)]
     pub lua: Option<Script>,
+    /// The type of a WasmPlugin: `HTTP`, which is the default, or `NETWORK`.
+    #[serde(default, rename = "type", deserialize_with = "nullable")]
+    pub plugin_type: String,
     /// The address of the module of a WasmPlugin.
     #[serde(default, deserialize_with = "nullable")]
     pub url: String,
@@ -92,6 +95,9 @@ pub struct ExtensionPort {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Module {
+    /// `HTTP`, which is the default, or `NETWORK`.
+    #[serde(default, rename = "type", deserialize_with = "nullable")]
+    pub plugin_type: String,
     #[serde(default, deserialize_with = "nullable")]
     pub url: String,
     #[serde(default)]
@@ -111,7 +117,8 @@ impl Extension {
     /// `GetTargetRefs`).
     #[must_use]
     pub fn targets(&self) -> &[Target] {
-        if self.spec.target_refs.is_empty() {
+        // The kind TrafficExtension does not have the old field.
+        if self.spec.target_refs.is_empty() && self.kind == Kind::WasmPlugin {
             self.spec.target_ref.as_slice()
         } else {
             &self.spec.target_refs
@@ -136,6 +143,16 @@ impl Extension {
             .wasm
             .as_ref()
             .map_or(&self.spec.url, |module| &module.url)
+    }
+
+    /// Whether the module is a network filter, which reads no HTTP requests.
+    #[must_use]
+    pub fn is_network_filter(&self) -> bool {
+        let plugin_type = match &self.spec.wasm {
+            Some(module) => &module.plugin_type,
+            None => &self.spec.plugin_type,
+        };
+        plugin_type == "NETWORK"
     }
 
     /// The configuration of the module.
