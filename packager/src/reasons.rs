@@ -5,16 +5,16 @@ use serde::Serialize;
 
 use crate::spelling;
 
-/// A reason, with its meaning for each answer of the filter that can have it.
+/// A reason, with an explanation for each answer of the filter that can have it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Reason {
     pub(crate) name: &'static str,
-    pub(crate) meanings: Vec<Meaning>,
+    pub(crate) explanations: Vec<Explanation>,
 }
 
-/// The meaning of a reason.
+/// What a reason means for one answer of the filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Meaning {
+pub(crate) struct Explanation {
     pub(crate) answer: Answer,
     pub(crate) meaning: &'static str,
     /// What to do about it.
@@ -60,16 +60,16 @@ pub(crate) fn parse(text: &str) -> Result<Reason, String> {
     } else {
         name.as_str()
     };
-    let meanings: Vec<(&'static str, Meaning)> = all()
+    let found: Vec<(&'static str, Explanation)> = all()
         .into_iter()
-        .filter(|(known, meaning)| {
-            *known == name && answer.is_none_or(|answer| meaning.answer == answer)
+        .filter(|(known, explanation)| {
+            *known == name && answer.is_none_or(|answer| explanation.answer == answer)
         })
         .collect();
-    match meanings.first() {
+    match found.first() {
         Some((name, _)) => Ok(Reason {
             name,
-            meanings: meanings.iter().map(|(_, meaning)| *meaning).collect(),
+            explanations: found.iter().map(|(_, explanation)| *explanation).collect(),
         }),
         None => Err(unknown(name)),
     }
@@ -103,8 +103,8 @@ fn unknown(name: &str) -> String {
     }
 }
 
-/// Every meaning, with the name of its reason.
-fn all() -> Vec<(&'static str, Meaning)> {
+/// Every explanation, with the name of its reason.
+fn all() -> Vec<(&'static str, Explanation)> {
     let mut all = Vec::new();
     for misdirection in Misdirection::ALL {
         all.push((misdirection.name(), misdirected(misdirection)));
@@ -114,7 +114,7 @@ fn all() -> Vec<(&'static str, Meaning)> {
     }
     all.push((
         REPORTED,
-        Meaning {
+        Explanation {
             answer: Answer::Pass,
             meaning: "The request is misdirected, and the action for its host is report.",
             action: "Read the reason in the metric sni_guard_reported_REASON or in the log. Set action: \
@@ -124,7 +124,7 @@ fn all() -> Vec<(&'static str, Meaning)> {
     all
 }
 
-fn misdirected(reason: Misdirection) -> Meaning {
+fn misdirected(reason: Misdirection) -> Explanation {
     let (meaning, action) = match reason {
         Misdirection::NoSni => (
             "The TLS connection has no SNI, and the configuration has missingSni: reject.",
@@ -157,14 +157,14 @@ fn misdirected(reason: Misdirection) -> Meaning {
              one server for both hosts, so that no request is misdirected.",
         ),
     };
-    Meaning {
+    Explanation {
         answer: Answer::Misdirected,
         meaning,
         action,
     }
 }
 
-fn passed(reason: Pass) -> Meaning {
+fn passed(reason: Pass) -> Explanation {
     let (meaning, action) = match reason {
         Pass::InvalidConfig => (
             "The configuration of the filter is invalid, so every request passes.",
@@ -217,7 +217,7 @@ fn passed(reason: Pass) -> Meaning {
             "Give the client one channel for each host. With grpc: reject the call fails with UNAVAILABLE.",
         ),
     };
-    Meaning {
+    Explanation {
         answer: Answer::Pass,
         meaning,
         action,
@@ -231,7 +231,11 @@ mod tests {
     #[track_caller]
     fn check(text: &str, name: &str, answers: &[Answer]) {
         let reason = parse(text).unwrap();
-        let found: Vec<Answer> = reason.meanings.iter().map(|found| found.answer).collect();
+        let found: Vec<Answer> = reason
+            .explanations
+            .iter()
+            .map(|found| found.answer)
+            .collect();
         assert_eq!((reason.name, found.as_slice()), (name, answers), "{text}");
     }
 

@@ -54,16 +54,18 @@ impl<'i> Context<'i> {
 pub(super) fn resources_of_findings(
     resources: &Resources,
 ) -> impl Iterator<Item = (Kind, &Metadata)> {
-    let extensions = resources
-        .extensions
-        .iter()
-        .map(|extension| (extension.kind, &extension.metadata));
-    let envoy_filters = resources
-        .envoy_filters
-        .iter()
-        .map(|filter| (Kind::EnvoyFilter, &filter.metadata));
     resources
         .with_servers()
-        .chain(extensions)
-        .chain(envoy_filters)
+        .chain(
+            resources
+                .extensions
+                .iter()
+                .map(|extension| (extension.kind, &extension.metadata)),
+        )
+        .chain(
+            resources
+                .envoy_filters
+                .iter()
+                .map(|filter| (Kind::EnvoyFilter, &filter.metadata)),
+        )
 }

@@ -179,11 +179,11 @@ fn pods_have_label(gateway: &Metadata, key: &str, value: &str) -> bool {
 /// Gateway of Istio has the name.
 fn target_reason(installation: Installation<'_>, resources: &Resources) -> Option<String> {
     let namespace = &installation.metadata().namespace;
-    let gateways = installation
-        .targets()
-        .iter()
-        .filter(|target| target.kind == "Gateway");
-    for target in gateways {
+    for target in installation.targets() {
+        // Other kinds, such as Service, are for waypoints.
+        if target.kind != "Gateway" {
+            continue;
+        }
         let name = &target.name;
         match target.group.as_str() {
             ISTIO => return Some(classic_gateway_reason(namespace, name)),

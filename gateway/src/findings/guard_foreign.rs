@@ -20,7 +20,7 @@ pub(super) const INFO: Info = Info {
           that the gateway can serve: for another host of the same server, for gRPC calls, whose clients do \
           not repeat them, or for authorities with a port, for which a new connection does not help.",
     example: "An EnvoyFilter inserts a script that answers 421 if requestedServerName() is not the header \
-              :authority, and a Gateway has the host \\*.example.com.",
+              :authority, and a Gateway has the host *.example.com.",
     fix: "Replace the script by the filter (packager manifest writes its resource), which passes these \
           requests. Do not apply both.",
     coalesced_answer: None,
@@ -36,8 +36,11 @@ pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
         };
         // A script of ours decides as the filter does, and counts as protection.
         let resource = installation.resource();
-        let mut ours = context.installed_filters.iter();
-        if ours.any(|filter| filter.resource() == resource) {
+        let is_ours = context
+            .installed_filters
+            .iter()
+            .any(|filter| filter.resource() == resource);
+        if is_ours {
             continue;
         }
         // A script that runs nowhere has no effect.

@@ -1,6 +1,6 @@
 //! SG403: an installed filter with an invalid configuration.
 
-use rule::Policy;
+use rule::{Faults, Policy};
 
 use super::context::Context;
 use super::finding::Findings;
@@ -30,22 +30,31 @@ pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
             Policy::Invalid(faults) => faults,
             Policy::Active(_) => continue,
         };
-        // The words are those of the filter's own log.
-        let all: Vec<String> = faults.iter().map(ToString::to_string).collect();
-        let shown: Vec<&str> = all.iter().take(MAX_FAULTS).map(String::as_str).collect();
-        let mut list = shown.join("; ");
-        if all.len() > shown.len() {
-            list += &format!("; and {} more", all.len() - shown.len());
-        }
         let name = filter.resource();
-        let message =
-            format!("the configuration of {name} is invalid, so it passes every request: {list}");
+        let message = format!(
+            "the configuration of {name} is invalid, so it passes every request: {}",
+            fault_list(faults)
+        );
         let hint = format!(
             "correct these fields, and check the resource again: {}",
             command(filter, context)
         );
         findings.add(Finding::new(Code::GuardInvalid, message, hint).about(name));
     }
+}
+
+/// The faults in one line, in the words of the filter's own log.
+fn fault_list(faults: &Faults) -> String {
+    let mut texts: Vec<String> = faults
+        .iter()
+        .take(MAX_FAULTS)
+        .map(ToString::to_string)
+        .collect();
+    let others = faults.iter().count() - texts.len();
+    if others > 0 {
+        texts.push(format!("and {others} more"));
+    }
+    texts.join("; ")
 }
 
 /// A command that prints the faults of the resource: of its file, or of the resource in the cluster.
@@ -74,8 +83,10 @@ fn command(filter: &InstalledFilter<'_>, context: &Context<'_>) -> String {
 
 /// A text as one word of a shell. Names and paths come from the input, so they may have any characters.
 fn shell_word(text: &str) -> String {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./%".contains(&byte);
-    if !text.is_empty() && !text.starts_with('-') && text.bytes().all(is_plain) {
+    let is_plain = text
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte));
+    if is_plain && !text.is_empty() && !text.starts_with('-') {
         return text.to_owned();
     }
     format!("'{}'", text.replace('\'', "'\\''"))
@@ -84,6 +95,44 @@ fn shell_word(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::shell_word;
+    use crate::documents::read;
+    use crate::findings::{Code, Input, check};
+    use crate::{Certificates, Model, Resources};
+
+    /// The hint for a plugin with an invalid configuration, read from a file.
+    fn hint(file: &str, name: &str) -> String {
+        let plugin = format!(
+            "{{apiVersion: extensions.istio.io/v1alpha1, kind: WasmPlugin, \
+             metadata: {{name: \"{name}\", namespace: istio-system}}, \
+             spec: {{url: 'oci://example.com/sni-guard:1', pluginConfig: {{action: maybe}}}}}}"
+        );
+        let mut resources = Resources::default();
+        assert_eq!(read(file, plugin, &mut resources), []);
+        let report = check(&Input {
+            resources: &resources,
+            model: &Model::new(&resources),
+            certificates: &Certificates::new(&resources),
+            now: chrono::DateTime::UNIX_EPOCH,
+            has_all_secrets: false,
+        });
+        let finding = report.findings.into_iter().next().unwrap();
+        assert_eq!(finding.code, Code::GuardInvalid);
+        let (_, command) = finding.advice.hint.split_once("again: ").unwrap();
+        command.to_owned()
+    }
+
+    #[test]
+    fn the_hint_is_a_command_for_the_source() {
+        assert_eq!(
+            hint("my plugins/guard.yaml", "sni-guard"),
+            "packager explain --config 'my plugins/guard.yaml' --servers"
+        );
+        let of_cluster = "kubectl get wasmplugin.extensions.istio.io -n istio-system sni-guard -o yaml | \
+                          packager explain --config - --servers";
+        assert_eq!(hint("", "sni-guard"), of_cluster);
+        assert_eq!(hint("-", "sni-guard"), of_cluster);
+        assert!(hint("", "a; reboot").contains(" 'a; reboot' "));
+    }
 
     #[test]
     fn a_word_is_one_word() {

@@ -145,6 +145,7 @@ mod tests {
     const TWO_GATEWAYS: &str = include_str!("../../../tests/gateways/01-one-secret.yaml");
     const WILDCARD: &str = include_str!("../../../tests/gateways/07-wildcard-route.yaml");
     const PASSTHROUGH: &str = include_str!("../../../tests/gateways/10-passthrough.yaml");
+    const GATEWAY_API: &str = include_str!("../../../tests/gateways/17-gateway-api.yaml");
     const OUR_SCRIPT: &str = include_str!("../../../manifests/lua/envoyfilter.yaml");
 
     /// A WasmPlugin for the ingress gateway with some fields of `spec`.
@@ -243,6 +244,72 @@ mod tests {
         // Neither the image nor the name is ours.
         let foreign = plugin("").replace("sni-guard", "waf");
         check(&foreign, Protection::None);
+    }
+
+    #[test]
+    fn references_need_the_group_and_the_namespace_of_the_gateway() {
+        let right = "group: gateway.networking.k8s.io, kind: Gateway, name: public";
+        let extension = |kind: &str, spec: &str| {
+            format!(
+                "---\n{{apiVersion: extensions.istio.io/v1alpha1, kind: {kind}, \
+                 metadata: {{name: sni-guard, namespace: shop}}, spec: {{{spec}}}}}"
+            )
+        };
+        let script = OUR_SCRIPT
+            .replace("namespace: istio-system", "namespace: shop")
+            .replace("workloadSelector:\n    labels:", "targetRefs:\n    -")
+            .replace("istio: ingressgateway", &format!("{{{right}}}"));
+        let wasm = "wasm: {url: 'oci://example.com/sni-guard:1'}";
+        for (filter, expected) in [
+            (
+                extension("WasmPlugin", &format!("targetRefs: [{{{right}}}]")),
+                Protection::Enforced,
+            ),
+            (
+                extension("WasmPlugin", &format!("targetRef: {{{right}}}")),
+                Protection::Enforced,
+            ),
+            (
+                extension(
+                    "WasmPlugin",
+                    &format!("targetRefs: [{{{right}, namespace: shop}}]"),
+                ),
+                Protection::Enforced,
+            ),
+            (
+                extension(
+                    "WasmPlugin",
+                    &format!("targetRefs: [{{{right}, namespace: other}}]"),
+                ),
+                Protection::None,
+            ),
+            (
+                extension("WasmPlugin", "targetRefs: [{kind: Gateway, name: public}]"),
+                Protection::None,
+            ),
+            (
+                extension(
+                    "WasmPlugin",
+                    "targetRefs: [{group: networking.istio.io, kind: Gateway, name: public}]",
+                ),
+                Protection::None,
+            ),
+            (
+                extension(
+                    "TrafficExtension",
+                    &format!("{wasm}, targetRefs: [{{{right}}}]"),
+                ),
+                Protection::Enforced,
+            ),
+            (format!("---\n{script}"), Protection::Enforced),
+            (
+                format!("---\n{}", script.replace("name: public", "name: other")),
+                Protection::None,
+            ),
+        ] {
+            let found = found(GATEWAY_API, &filter, "a.example.com", "b.example.com");
+            assert_eq!(found, expected, "{filter}");
+        }
     }
 
     #[test]

@@ -200,9 +200,9 @@ mod tests {
     }
 
     #[track_caller]
-    fn check_hosts(off: &str, expected: Option<Value>) {
+    fn check_hosts(off: &str, expected: Option<&Value>) {
         let found = configuration(&ours(off)).map(|configuration| configuration["hosts"].clone());
-        assert_eq!(found, expected, "{off}");
+        assert_eq!(found.as_ref(), expected, "{off}");
     }
 
     #[test]
@@ -215,22 +215,22 @@ mod tests {
 
     #[test]
     fn the_hosts_that_always_pass_are_read() {
-        let b = || Some(json!({ "b.example.com": "off" }));
-        check_hosts(r#"{ ["b.example.com"] = true }"#, b());
-        check_hosts("{ ['b.example.com'] = true; }", b());
+        let b = json!({ "b.example.com": "off" });
+        check_hosts(r#"{ ["b.example.com"] = true }"#, Some(&b));
+        check_hosts("{ ['b.example.com'] = true; }", Some(&b));
         check_hosts(
             "{\n  [\"b.example.com\"] = true, -- as long as it is moved\n}",
-            b(),
+            Some(&b),
         );
         // The script never finds these names.
         check_hosts(
             r#"{ ["*.example.com"] = true, ["B.example.com"] = true }"#,
-            Some(json!({})),
+            Some(&json!({})),
         );
         for other in [
             r#"{ ["b.example.com"] = false }"#,
             r#"{ "b.example.com" }"#,
-            r#"{ [name] = true }"#,
+            "{ [name] = true }",
             r#"{ ["b\x2eexample.com"] = true }"#,
             "require('hosts')",
             "{ ",

@@ -145,10 +145,10 @@ fn write_reason(reason: &Reason, format: ReportFormat, out: &mut dyn Write) -> R
     match format {
         ReportFormat::Json => writeln!(out, "{}", serde_json::to_string(reason)?)?,
         ReportFormat::Text => {
-            for meaning in &reason.meanings {
-                writeln!(out, "{}: {}", reason.name, meaning.answer.text())?;
-                writeln!(out, "  meaning: {}", meaning.meaning)?;
-                writeln!(out, "  what to do: {}", meaning.action)?;
+            for explanation in &reason.explanations {
+                writeln!(out, "{}: {}", reason.name, explanation.answer.text())?;
+                writeln!(out, "  meaning: {}", explanation.meaning)?;
+                writeln!(out, "  what to do: {}", explanation.action)?;
             }
         }
     }
