@@ -13,11 +13,21 @@ const PROTOCOLS: [(&str, &str); 4] = [
     ("HTTP/3", "h3"),
 ];
 
+/// The parts of our script that make the decision. Without one of them it decides something else.
+const OUR_PARTS: [&str; 5] = [
+    "host == sni or name == sni or off[name]",
+    "protocols[stream:protocol()]",
+    "if is_grpc(",
+    "if is_connect and",
+    "handle:respond({",
+];
+
 /// The configuration with the same decisions as a script of the form of `manifests/lua`. `None` for any other
 /// script.
 pub(super) fn configuration(script: &str) -> Option<Value> {
     let code = Code::new(script);
-    if !code.compares() || code.has_block_comments {
+    let is_ours = OUR_PARTS.iter().all(|part| code.text.contains(part));
+    if !code.compares() || code.has_block_comments || !is_ours {
         return None;
     }
     // A host in this table always passes. The script looks up lower-case names, so others have no effect.
@@ -211,6 +221,13 @@ mod tests {
         assert_eq!(configuration(OURS), Some(expected));
         assert_eq!(configuration(STRICT), None);
         assert_eq!(configuration(""), None);
+        for (old, new) in [
+            ("handle:respond", "-- handle:respond"),
+            ("if is_grpc(", "if false and is_grpc("),
+            ("or off[name]", ""),
+        ] {
+            assert_eq!(configuration(&OURS.replace(old, new)), None, "{old}");
+        }
     }
 
     #[test]

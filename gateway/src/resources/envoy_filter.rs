@@ -155,3 +155,87 @@ impl ConfigPatch {
 fn field<'v>(value: &'v Value, name: &str, camel_case: &str) -> Option<&'v Value> {
     value.get(name).or_else(|| value.get(camel_case))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::ConfigPatch;
+    use crate::Resources;
+    use crate::documents::read;
+
+    fn patch(operation: &str, config: &Value) -> Value {
+        json!({
+            "applyTo": "HTTP_FILTER",
+            "match": { "context": "GATEWAY" },
+            "patch": { "operation": operation, "value": { "name": "lua", "typed_config": config } },
+        })
+    }
+
+    #[track_caller]
+    fn check(patch: Value, expected: Option<&str>) {
+        let patch: ConfigPatch = serde_json::from_value(patch).unwrap();
+        assert_eq!(patch.script(), expected, "{patch:?}");
+    }
+
+    #[test]
+    fn every_form_of_a_script_is_read() {
+        let current = json!({ "default_source_code": { "inline_string": "code" } });
+        for operation in ["ADD", "INSERT_FIRST", "INSERT_BEFORE", "INSERT_AFTER"] {
+            check(patch(operation, &current), Some("code"));
+        }
+        let camel_case = json!({ "defaultSourceCode": { "inlineString": "code" } });
+        check(patch("ADD", &camel_case), Some("code"));
+        check(
+            patch("ADD", &json!({ "inline_code": "code" })),
+            Some("code"),
+        );
+        check(patch("ADD", &json!({ "inlineCode": "code" })), Some("code"));
+    }
+
+    #[test]
+    fn other_patches_have_no_script() {
+        let current = json!({ "default_source_code": { "inline_string": "code" } });
+        check(patch("REMOVE", &current), None);
+        check(patch("MERGE", &current), None);
+        check(
+            patch(
+                "ADD",
+                &json!({ "default_source_code": { "filename": "a.lua" } }),
+            ),
+            None,
+        );
+        check(patch("ADD", &json!(null)), None);
+        check(
+            json!({ "applyTo": "CLUSTER", "match": null, "patch": null }),
+            None,
+        );
+        check(json!({}), None);
+    }
+
+    /// The number of `EnvoyFilters` and of faults.
+    fn count(spec: &Value) -> (usize, usize) {
+        let filter = json!({
+            "apiVersion": "networking.istio.io/v1alpha3",
+            "kind": "EnvoyFilter",
+            "metadata": { "name": "lua", "namespace": "istio-system" },
+            "spec": spec,
+        });
+        let mut resources = Resources::default();
+        let faults = read("input.yaml", filter.to_string(), &mut resources);
+        (resources.envoy_filters.len(), faults.len())
+    }
+
+    #[test]
+    fn only_filters_with_scripts_are_kept() {
+        let script = patch("ADD", &json!({ "inline_code": "code" }));
+        assert_eq!(count(&json!({ "configPatches": [script] })), (1, 0));
+        assert_eq!(
+            count(&json!({ "configPatches": [patch("ADD", &json!({}))] })),
+            (0, 0)
+        );
+        assert_eq!(count(&json!({})), (0, 0));
+        assert_eq!(count(&json!(null)), (0, 0));
+        assert_eq!(count(&json!({ "configPatches": {} })), (0, 1));
+    }
+}
