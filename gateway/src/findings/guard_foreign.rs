@@ -52,7 +52,7 @@ pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
         let message = format!(
             "{resource} has a Lua script that compares the SNI with the authority and answers 421, on {}. {}. \
              {}",
-            listener_names(&listeners),
+            listener_names(installation, &listeners),
             effect_on_pairs(broken),
             needless_answers(installation, comparison, &listeners)
         );
@@ -66,7 +66,7 @@ pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
     }
 }
 
-/// The TLS listeners that a filter runs on for certain.
+/// The TLS listeners that a filter runs on, also where its conditions cannot be compared with the input.
 fn affected_listeners<'i>(
     installation: Installation<'_>,
     context: &Context<'i>,
@@ -75,15 +75,24 @@ fn affected_listeners<'i>(
         .accepted_tls_listeners()
         .filter(|(workload, listener)| {
             installation.reach(workload) == Reach::Yes
-                && installation.runs_on(listener) == Reach::Yes
+                && installation.runs_on(listener) != Reach::No
         })
         .collect()
 }
 
-fn listener_names(listeners: &[(&Workload, &Listener)]) -> String {
-    match listeners {
+fn listener_names(installation: Installation<'_>, listeners: &[(&Workload, &Listener)]) -> String {
+    let names = match listeners {
         [(workload, listener)] => format!("{} of {}", listener.name(), workload.full_name()),
         several => format!("{} listeners", several.len()),
+    };
+    let is_certain = listeners
+        .iter()
+        .all(|(_, listener)| installation.runs_on(listener) == Reach::Yes);
+    if is_certain {
+        names
+    } else {
+        // For example, the versions of the proxies.
+        format!("{names} if the other conditions of its match hold")
     }
 }
 
@@ -128,25 +137,23 @@ fn needless_answers(
         .find_map(|(_, listener)| reused_chain(installation, listener));
     if let Some(chain) = reused.filter(|_| !lists_hosts) {
         answers.push(format!(
-            "requests for one host of {} on a connection for another of its hosts ({})",
+            "to requests for one host of {} on a connection for another of its hosts ({})",
             chain.server.id,
             host_names(chain)
         ));
     }
     if !exempts_grpc {
-        answers.push("gRPC calls, whose clients do not repeat them".into());
+        answers.push("to gRPC calls, whose clients do not repeat them".into());
     }
     if !reads_ports {
-        answers
-            .push("requests whose authority has a port, also on a connection of their own".into());
+        answers.push(
+            "to requests whose authority has a port, also on a connection of their own".into(),
+        );
     }
     let mut text = if answers.is_empty() {
-        "check knows no legitimate requests that it answers 421".to_owned()
+        "check knows no requests that it answers 421 without need".to_owned()
     } else {
-        format!(
-            "It also answers 421 to legitimate requests: {}",
-            answers.join("; ")
-        )
+        format!("It also answers 421 without need: {}", answers.join("; "))
     };
     if lists_hosts {
         text += ". It names hosts of its own, which check does not compare with the servers";
@@ -171,7 +178,7 @@ fn reused_chain<'l>(
                 .server_names
                 .iter()
                 .any(|name| !matches!(name, rule::HostPattern::Exact(_)));
-        has_requests && has_several && installation.runs_in(listener, chain) == Reach::Yes
+        has_requests && has_several && installation.runs_in(listener, chain) != Reach::No
     })
 }
 
