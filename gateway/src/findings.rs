@@ -20,11 +20,14 @@ mod credential_use;
 mod finding;
 mod gateway_selects_nothing;
 mod guard_detached;
+mod guard_foreign;
+mod guard_invalid;
 mod guard_stale;
 mod host_routed_twice;
 mod host_unattached;
 mod ignores;
 mod info;
+mod installation;
 mod installed_filter;
 mod kubectl;
 mod listener_rejected;
@@ -32,8 +35,17 @@ mod location;
 mod overview;
 mod parent_listeners;
 mod port_unexposed;
+#[cfg_attr(
+    not(test),
+    expect(
+        dead_code,
+        reason = "the findings about connection coalescing do not use it yet"
+    )
+)]
+mod protection;
 mod report;
 mod route_unattached;
+mod script;
 mod secret_missing;
 mod server_dropped;
 mod similar_host;
@@ -52,8 +64,10 @@ pub use finding::{Finding, Group};
 use ignores::Ignores;
 pub use ignores::{UnknownCode, unknown_codes};
 pub use info::{Info, Severity};
+pub use installed_filter::{InstalledFilter, installed_filters, possible_filters};
 pub use location::{ListenerAddress, WorkloadName};
 pub use overview::{CheckedListener, CheckedServer};
+pub use protection::Protection;
 pub use report::{Report, Summary};
 
 /// How long before its end a certificate is reported, unless the user chooses another duration: Let's Encrypt
@@ -98,6 +112,8 @@ const SEARCHES: &[fn(&Context<'_>, &mut Findings<'_>)] = &[
     certificate_incomplete::find,
     guard_stale::find,
     guard_detached::find,
+    guard_invalid::find,
+    guard_foreign::find,
 ];
 
 /// Finds what is wrong. The time is near-linear in the number of resources.

@@ -1,6 +1,7 @@
 //! The resources that decide what a gateway serves, as they are written. [`Resources`] is a plain value:
 //! a caller can change it and compute the model again.
 
+pub(crate) mod envoy_filter;
 pub(crate) mod extensions;
 pub(crate) mod gateway_api;
 mod gateway_name;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
+use envoy_filter::EnvoyFilter;
 use extensions::Extension;
 use gateway_api::{ApiGateway, GatewayClass, ListenerSet, ReferenceGrant, Route};
 pub use gateway_name::{GatewayName, GatewayReference};
@@ -66,6 +68,8 @@ pub struct Resources {
     pub given_mesh_config: Option<MeshConfig>,
     /// `WasmPlugins` and `TrafficExtensions`, which install modules in gateways.
     pub extensions: Vec<Extension>,
+    /// The `EnvoyFilters` that insert a Lua script.
+    pub envoy_filters: Vec<EnvoyFilter>,
     /// The manifests of resources that a plan can change.
     pub manifests: Manifests,
 }
@@ -121,6 +125,7 @@ impl Resources {
             mesh_config_maps,
             given_mesh_config,
             extensions,
+            envoy_filters,
             manifests,
         } = other;
         self.gateways.extend(gateways);
@@ -141,6 +146,7 @@ impl Resources {
         self.mesh_config_maps.extend(mesh_config_maps);
         self.given_mesh_config = given_mesh_config.or(self.given_mesh_config.take());
         self.extensions.extend(extensions);
+        self.envoy_filters.extend(envoy_filters);
         self.manifests.append(manifests);
     }
 }

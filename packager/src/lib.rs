@@ -5,7 +5,7 @@
 //! are pure: [`module`] inspects and trims WebAssembly for Envoy, [`image`] makes and reads OCI images,
 //! [`resource`] writes Kubernetes resources, and `settings` reads the filter's configuration as people write
 //! it. [`render`] writes reports and plans in several formats, `exit_meanings` and `manual` write help and
-//! manual pages, `spelling` finds the word that a typing error stands for, and `text` shortens texts of other
+//! manual pages, `reasons` explains the filter's reasons, `spelling` finds the word that a typing error stands for, and `text` shortens texts of other
 //! programs. The crate [`gateway`] computes what gateways do with resources. The crate [`rule`] makes the
 //! decisions, with the same code that the filter runs.
 
@@ -16,6 +16,7 @@ mod exit_meanings;
 pub mod image;
 mod manual;
 pub mod module;
+mod reasons;
 pub mod render;
 pub mod resource;
 mod settings;

@@ -22,8 +22,8 @@ The exit status is 1 if there is an error. With `packager check --fail-on warnin
 
 ## Hide a finding
 
-The annotation `sni-guard/ignore` on a Gateway, ListenerSet, Ingress, WasmPlugin or TrafficExtension hides findings
-about this resource. Its value is a list of codes:
+The annotation `sni-guard/ignore` on a Gateway, ListenerSet, Ingress, WasmPlugin, TrafficExtension or EnvoyFilter
+hides findings about this resource. Its value is a list of codes:
 
 ```yaml
 metadata:

@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::resources::envoy_filter::{ConfigPatch, EnvoyFilter};
 use crate::resources::extensions::{Extension, ExtensionText};
 use crate::resources::gateway_api::{Route, RouteKind, RouteText};
 use crate::resources::kind::{GATEWAY_API, ISTIO, ISTIO_EXTENSIONS, KUBERNETES};
@@ -46,8 +47,11 @@ pub(super) fn add(resources: &mut Resources, origin: &Origin, value: Value) -> R
             document.push(&mut resources.virtual_services, |r| &mut r.metadata)?;
             document.keep(Kind::VirtualService, resources)
         }
-        // Plans only search EnvoyFilters for names, so the manifest is enough.
-        (ISTIO, "EnvoyFilter") => document.keep(Kind::EnvoyFilter, resources),
+        (ISTIO, "EnvoyFilter") => {
+            add_envoy_filter(resources, &document)?;
+            // Plans search all EnvoyFilters for names.
+            document.keep(Kind::EnvoyFilter, resources)
+        }
         (GATEWAY_API | GATEWAY_API_EXPERIMENTAL, _) => add_gateway_api(resources, &document),
         (KUBERNETES, "Ingress") => document.push(&mut resources.ingresses, |r| &mut r.metadata),
         (KUBERNETES, "IngressClass") => {
@@ -168,6 +172,18 @@ fn add_extension(
         spec,
         kind,
     });
+    Ok(())
+}
+
+fn add_envoy_filter(resources: &mut Resources, document: &Document<'_>) -> Result<(), String> {
+    let mut filter: EnvoyFilter = document.parse()?;
+    // Only Lua scripts can answer 421. The other patches of a cluster may be many and large.
+    let patches = &mut filter.spec.config_patches;
+    patches.retain(|patch| ConfigPatch::script(patch).is_some());
+    if !patches.is_empty() {
+        document.locate(&mut filter.metadata);
+        resources.envoy_filters.push(filter);
+    }
     Ok(())
 }
 

@@ -50,6 +50,8 @@ codes! {
     CertificateIncomplete: certificate_incomplete,
     GuardStale: guard_stale,
     GuardDetached: guard_detached,
+    GuardInvalid: guard_invalid,
+    GuardForeign: guard_foreign,
 }
 
 impl Code {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Input;
 use super::credential_use::{CredentialUse, credential_uses};
+use super::installed_filter::{InstalledFilter, installed_filters};
 use crate::mesh::MeshSettings;
 use crate::resources::{Kind, Metadata, Resources};
 use crate::routes::{self, Binding, Delegates};
@@ -16,6 +17,8 @@ pub(super) struct Context<'i> {
     pub(super) credential_uses: BTreeMap<&'i Credential, Vec<CredentialUse<'i>>>,
     /// The VirtualServices as istiod binds them to Gateways. Delegates are part of their roots.
     pub(super) bindings: Vec<Binding>,
+    /// The resources that install our filter.
+    pub(super) installed_filters: Vec<InstalledFilter<'i>>,
 }
 
 impl<'i> Context<'i> {
@@ -24,6 +27,7 @@ impl<'i> Context<'i> {
             input,
             credential_uses: credential_uses(input.model),
             bindings: bindings(input),
+            installed_filters: installed_filters(input.resources),
         }
     }
 
@@ -83,9 +87,14 @@ pub(super) fn resources_of_findings(
         .routes
         .iter()
         .map(|route| (route.kind.resource_kind(), &route.metadata));
+    let envoy_filters = resources
+        .envoy_filters
+        .iter()
+        .map(|filter| (Kind::EnvoyFilter, &filter.metadata));
     resources
         .with_servers()
         .chain(extensions)
         .chain(virtual_services)
         .chain(routes)
+        .chain(envoy_filters)
 }

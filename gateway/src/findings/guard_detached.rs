@@ -3,10 +3,10 @@
 use super::context::Context;
 use super::finding::Findings;
 use super::info::{Info, Severity};
-use super::installed_filter::{self, gateway_targets, reach};
+use super::installation::Installation;
 use super::{Code, Finding};
 use crate::istio::{GATEWAY_NAME_LABEL, ROOT_NAMESPACE, Reach};
-use crate::resources::extensions::Extension;
+use crate::resources::kind::{GATEWAY_API, ISTIO};
 use crate::resources::{Kind, Metadata, ResourceName, Resources};
 use crate::{Model, Workload};
 
@@ -18,7 +18,8 @@ pub(super) const INFO: Info = Info {
     why: "The gateways look protected, but they are not.",
     example: "A WasmPlugin in namespace shop selects pods that run in istio-system.",
     fix: "Create the resource in the namespace of the gateway's pods, select these pods, and list ports \
-          that Envoy listens on. These are the ports of the pods, not of the Service.",
+          that Envoy listens on. These are the ports of the pods, not of the Service. Use targetRefs only \
+          for Gateways of the Gateway API.",
     coalesced_answer: None,
 };
 
@@ -26,63 +27,86 @@ pub(super) const INFO: Info = Info {
 const WAYPOINT_CLASS: &str = "istio-waypoint";
 
 pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
-    for plugin in installed_filter::installed(context.input.resources) {
-        let Some(reason) = reason(plugin, context) else {
+    for filter in &context.installed_filters {
+        let Some(reason) = reason(filter.installation, context) else {
             continue;
         };
-        let name = plugin.metadata.resource(plugin.kind);
+        let name = filter.resource();
         let message = format!("{name} runs on no gateway: {reason}");
-        let hint = "write the resource again with packager manifest, for the namespace and the labels \
-                    of the gateway's pods";
+        let hint = if filter.installation.script().is_some() {
+            "correct the namespace, the selector and the match of the resource: they must select the \
+             gateway's pods and the ports that Envoy listens on"
+        } else {
+            "write the resource again with packager manifest, for the namespace and the labels of the \
+             gateway's pods"
+        };
         findings.add(Finding::new(Code::GuardDetached, message, hint).about(name));
     }
 }
 
-/// Why a plugin runs on no gateway. `None` also where the input leaves a doubt.
-pub(super) fn reason(plugin: &Extension, context: &Context<'_>) -> Option<String> {
+/// Why a filter runs on no gateway. `None` also where the input leaves a doubt.
+pub(super) fn reason(installation: Installation<'_>, context: &Context<'_>) -> Option<String> {
     let resources = context.input.resources;
-    // Istio 1.31 looks up targetRefs among the Gateways of the Gateway API only
-    // (`ShouldAttachPolicy` in `pilot/pkg/model/policyattachment.go`).
-    if let Some(name) = istio_gateway_target(plugin, resources) {
-        return Some(format!(
-            "its targetRefs refer to {name}, which is not a Gateway of the Gateway API; select its \
-             pods instead"
-        ));
-    }
-    // Istio's mode CLIENT includes gateways, SERVER does not (Istio API `WorkloadMode`).
-    let matches = &plugin.spec.matches;
-    if !matches.is_empty() && matches.iter().all(|found| found.mode == "SERVER") {
-        return Some("its mode is SERVER, but listeners of gateways have mode CLIENT".into());
+    if let Some(reason) = class_reason(installation) {
+        return Some(reason);
     }
     // The selector: wrong labels or a wrong namespace are the most common mistakes.
-    let attached = installed_filter::attached_workloads(plugin, context.input.model);
+    let attached = installation.attached_workloads(context.input.model);
     if attached.is_empty() {
-        return waypoint_reason(plugin, resources)
-            .or_else(|| unselected_reason(plugin, context.input.model));
+        return target_reason(installation, resources)
+            .or_else(|| waypoint_reason(installation, resources))
+            .or_else(|| unselected_reason(installation, context.input.model));
     }
-    // The ports: a plugin lists the ports that Envoy listens on, not the ports of the Service.
-    missed_ports_reason(plugin, &attached)
+    // The ports: a filter lists the ports that Envoy listens on, not the ports of the Service.
+    missed_ports_reason(installation, &attached)
 }
 
-fn waypoint_reason(plugin: &Extension, resources: &Resources) -> Option<String> {
-    let name = selected_waypoint(plugin, resources)?;
+/// The reason if a filter is for listeners that gateways do not have.
+fn class_reason(installation: Installation<'_>) -> Option<String> {
+    match installation {
+        Installation::Extension(extension) if extension.is_network_filter() => Some(
+            "its type is NETWORK, but the filter reads HTTP requests, so the type must be HTTP"
+                .into(),
+        ),
+        // Istio's mode CLIENT includes gateways, SERVER does not (Istio API `WorkloadMode`).
+        Installation::Extension(extension) => {
+            let matches = &extension.spec.matches;
+            let is_for_servers =
+                !matches.is_empty() && matches.iter().all(|found| found.mode == "SERVER");
+            is_for_servers.then(|| {
+                "its mode is SERVER, but listeners of gateways have mode CLIENT".to_owned()
+            })
+        }
+        // istiod compares the context of a patch with the kind of the listener (Istio
+        // `pilot/pkg/networking/core/envoyfilter/listener_patch.go`, `patchContextMatch`).
+        Installation::Patch(_, patch) => {
+            let context = patch.matched.context.as_str();
+            matches!(context, "SIDECAR_INBOUND" | "SIDECAR_OUTBOUND" | "WAYPOINT").then(|| {
+                format!("the context of its patch is {context}, but gateways have GATEWAY")
+            })
+        }
+    }
+}
+
+fn waypoint_reason(installation: Installation<'_>, resources: &Resources) -> Option<String> {
+    let name = selected_waypoint(installation, resources)?;
     Some(format!(
         "its selector matches the pods of {name}, a waypoint, which only targetRefs can select"
     ))
 }
 
 /// The reason if the selector matches no gateway, and no gateway can have further labels.
-fn unselected_reason(plugin: &Extension, model: &Model) -> Option<String> {
+fn unselected_reason(installation: Installation<'_>, model: &Model) -> Option<String> {
     // Without any gateway in the input there is nothing to compare with.
-    if model.workloads.is_empty() || !plugin.spec.target_refs.is_empty() {
+    if model.workloads.is_empty() || !installation.targets().is_empty() {
         return None;
     }
-    let namespace = &plugin.metadata.namespace;
+    let namespace = &installation.metadata().namespace;
     // An uncertain attachment is not reported: the pods may have the labels.
     model
         .workloads
         .iter()
-        .all(|workload| reach(plugin, workload) == Reach::No)
+        .all(|workload| installation.reach(workload) == Reach::No)
         .then(|| {
             format!(
                 "no pods of a gateway that a resource in namespace {namespace} can select have the \
@@ -91,35 +115,45 @@ fn unselected_reason(plugin: &Extension, model: &Model) -> Option<String> {
         })
 }
 
-/// The reason if a plugin lists ports, and all TLS listeners of its workloads have others.
-fn missed_ports_reason(plugin: &Extension, attached: &[&Workload]) -> Option<String> {
+/// The reason if a filter is for some ports, and all TLS listeners of its workloads have others.
+fn missed_ports_reason(installation: Installation<'_>, attached: &[&Workload]) -> Option<String> {
     let mut ports = Vec::new();
     for listener in attached.iter().flat_map(|workload| &workload.listeners) {
         if !listener.is_tls() {
             continue;
         }
         // Without the Service in the input, Envoy may listen on another port.
-        if !listener.port_is_certain || installed_filter::applies_to(plugin, listener) {
+        if !listener.port_is_certain || installation.runs_on(listener) != Reach::No {
             return None;
         }
         ports.push(listener.port.to_string());
     }
-    (!ports.is_empty()).then(|| {
-        format!(
-            "its ports include none of the ports that Envoy listens on with TLS ({})",
-            ports.join(", ")
-        )
+    if ports.is_empty() {
+        return None;
+    }
+    let ports = ports.join(", ");
+    Some(match installation {
+        Installation::Extension(_) => {
+            format!("its ports include none of the ports that Envoy listens on with TLS ({ports})")
+        }
+        // A patch can also select a listener by its name, and a filter chain by its server name.
+        Installation::Patch(..) => format!(
+            "its match selects none of the listeners with TLS, which have the ports {ports}"
+        ),
     })
 }
 
-/// The waypoint whose pods a plugin selects (Istio `pilot/pkg/model/policyattachment.go`).
-fn selected_waypoint(plugin: &Extension, resources: &Resources) -> Option<ResourceName> {
+/// The waypoint whose pods a filter selects (Istio `pilot/pkg/model/policyattachment.go`).
+fn selected_waypoint(
+    installation: Installation<'_>,
+    resources: &Resources,
+) -> Option<ResourceName> {
     // Without labels the resource selects all pods of the namespace, not a waypoint in particular.
-    let wanted = &plugin.spec.selector.as_ref()?.match_labels;
-    if wanted.is_empty() || !plugin.spec.target_refs.is_empty() {
+    let wanted = installation.selector()?;
+    if wanted.is_empty() || !installation.targets().is_empty() {
         return None;
     }
-    let namespace = &plugin.metadata.namespace;
+    let namespace = &installation.metadata().namespace;
     resources
         .api_gateways
         .iter()
@@ -141,27 +175,70 @@ fn pods_have_label(gateway: &Metadata, key: &str, value: &str) -> bool {
         || gateway.labels.get(key).is_some_and(|found| found == value)
 }
 
-/// Istio's own Gateway that `targetRefs` refer to as if it were a Gateway of the Gateway API.
-fn istio_gateway_target(plugin: &Extension, resources: &Resources) -> Option<ResourceName> {
-    let namespace = &plugin.metadata.namespace;
-    for name in gateway_targets(plugin) {
-        // Both kinds may have the name; then Istio attaches the plugin to the right one.
-        let is_api_gateway = resources
-            .api_gateways
-            .iter()
-            .any(|gateway| has_name(&gateway.metadata, namespace, name));
-        if is_api_gateway {
+/// The reason if a reference can name no Gateway of the Gateway API: it is the group of another API, or a
+/// Gateway of Istio has the name.
+fn target_reason(installation: Installation<'_>, resources: &Resources) -> Option<String> {
+    let namespace = &installation.metadata().namespace;
+    for target in installation.targets() {
+        // Other kinds, such as Service, are for waypoints.
+        if target.kind != "Gateway" {
             continue;
         }
-        let istio_gateway = resources
-            .gateways
-            .iter()
-            .find(|gateway| has_name(&gateway.metadata, namespace, name));
-        if let Some(gateway) = istio_gateway {
-            return Some(gateway.metadata.resource(Kind::Gateway));
+        let name = &target.name;
+        match target.group.as_str() {
+            ISTIO => return Some(classic_gateway_reason(namespace, name)),
+            GATEWAY_API => {
+                // Without a Gateway of either API, the input may be incomplete.
+                if !has_api_gateway(resources, namespace, name)
+                    && has_istio_gateway(resources, namespace, name)
+                {
+                    return Some(misnamed_gateway_reason(namespace, name));
+                }
+            }
+            // Istio compares the group, and an empty one is the core of Kubernetes (`CanonicalGroup` in
+            // `pkg/config/schema/gvk`).
+            group => {
+                return Some(format!(
+                    "its targetRefs have the group {group:?} for the kind Gateway, which has the group \
+                     {GATEWAY_API}"
+                ));
+            }
         }
     }
     None
+}
+
+/// The reason for a reference to Istio's own kind Gateway.
+fn classic_gateway_reason(namespace: &str, name: &str) -> String {
+    // Istio 1.31 compares the group with that of the Gateway API only (`ShouldAttachPolicy` in
+    // `pilot/pkg/model/policyattachment.go`). A later release can attach to the pods of such a Gateway, so
+    // the message names the release; a selector works with all.
+    format!(
+        "its targetRefs refer to Gateway {namespace}/{name} of {ISTIO}, to which Istio 1.31 and earlier \
+         attach no plugin; select the pods of the gateway instead, which all releases understand"
+    )
+}
+
+/// The reason for a reference to a Gateway of the Gateway API where only Istio has one of that name.
+fn misnamed_gateway_reason(namespace: &str, name: &str) -> String {
+    format!(
+        "its targetRefs refer to Gateway {namespace}/{name} of {GATEWAY_API}, but this Gateway is one of \
+         {ISTIO}; select the pods of the gateway instead"
+    )
+}
+
+fn has_api_gateway(resources: &Resources, namespace: &str, name: &str) -> bool {
+    resources
+        .api_gateways
+        .iter()
+        .any(|gateway| has_name(&gateway.metadata, namespace, name))
+}
+
+fn has_istio_gateway(resources: &Resources, namespace: &str, name: &str) -> bool {
+    resources
+        .gateways
+        .iter()
+        .any(|gateway| has_name(&gateway.metadata, namespace, name))
 }
 
 fn has_name(metadata: &Metadata, namespace: &str, name: &str) -> bool {

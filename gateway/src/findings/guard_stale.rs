@@ -2,15 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rule::{Config, Document, Rule};
-use serde::Deserialize as _;
+use rule::{Policy, Rule};
 
 use super::context::Context;
 use super::finding::Findings;
 use super::info::{Info, Severity};
-use super::{Code, Finding, guard_detached, installed_filter};
+use super::{Code, Finding, guard_detached};
 use crate::Listener;
-use crate::resources::extensions::Extension;
+use crate::istio::Reach;
 
 pub(super) const INFO: Info = Info {
     id: "SG401",
@@ -24,22 +23,26 @@ pub(super) const INFO: Info = Info {
 };
 
 pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
-    for plugin in installed_filter::installed(context.input.resources) {
+    for filter in &context.installed_filters {
+        let installation = filter.installation;
         // SG402 reports a filter that runs nowhere; its table does not matter.
-        if guard_detached::reason(plugin, context).is_some() {
+        if guard_detached::reason(installation, context).is_some() {
             continue;
         }
-        for workload in installed_filter::attached_workloads(plugin, context.input.model) {
+        let Some(listed) = listed_hosts(&filter.policy) else {
+            continue;
+        };
+        for workload in installation.attached_workloads(context.input.model) {
             // A resource for some ports has the table of these ports only.
             let listeners: Vec<&Listener> = workload
                 .listeners
                 .iter()
-                .filter(|listener| installed_filter::applies_to(plugin, listener))
+                .filter(|listener| installation.runs_on(listener) == Reach::Yes)
                 .collect();
-            let Some(difference) = stale(plugin, &listeners) else {
+            let Some(difference) = stale(&listed, &listeners) else {
                 continue;
             };
-            let name = plugin.metadata.resource(plugin.kind);
+            let name = filter.resource();
             let message = format!(
                 "the servers of {name} do not match the servers of the gateway: {difference}"
             );
@@ -53,10 +56,9 @@ pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
     }
 }
 
-/// How the servers that a plugin lists differ from the servers of its listeners. Labels are free: only
-/// which hosts are in one server counts, and only servers whose hosts overlap have to be listed.
-fn stale(plugin: &Extension, listeners: &[&Listener]) -> Option<String> {
-    let listed = listed_hosts(plugin)?;
+/// How the listed servers differ from the servers of the listeners. Labels are free: only which hosts are in
+/// one server counts, and only servers whose hosts overlap have to be listed.
+fn stale(listed: &BTreeMap<String, String>, listeners: &[&Listener]) -> Option<String> {
     let mut current = BTreeSet::new();
     for listener in listeners {
         // Envoy has routes for these hosts on several servers, so only the table distinguishes them.
@@ -66,7 +68,7 @@ fn stale(plugin: &Extension, listeners: &[&Listener]) -> Option<String> {
             }
         }
         let servers = listener.servers();
-        if let Some(difference) = grouping_difference(&listed, &servers) {
+        if let Some(difference) = grouping_difference(listed, &servers) {
             return Some(difference);
         }
         current.extend(servers.into_values().flatten());
@@ -76,17 +78,15 @@ fn stale(plugin: &Extension, listeners: &[&Listener]) -> Option<String> {
     Some(format!("no server has {removed} any more"))
 }
 
-/// The hosts that a plugin lists, each with the label of its server. `None` for a plugin without a table:
-/// its rule is `exact`, or its configuration is invalid.
-fn listed_hosts(plugin: &Extension) -> Option<BTreeMap<String, String>> {
-    // The filter itself passes every request where its configuration is invalid, and logs the error.
-    let document = match plugin.config() {
-        Some(config) => Document::deserialize(config).ok()?,
-        None => Document::Null,
-    };
-    let config = Config::parse(&document).ok()?;
-    let Rule::Servers(servers) = config.rule() else {
-        return None;
+/// The hosts that a configuration lists, each with the label of its server. `None` for a configuration
+/// without a table: its rule is `exact`, or it is invalid, which SG403 reports.
+fn listed_hosts(policy: &Policy) -> Option<BTreeMap<String, String>> {
+    let servers = match policy {
+        Policy::Active(config) => match config.rule() {
+            Rule::Servers(servers) => servers,
+            Rule::Exact => return None,
+        },
+        Policy::Invalid(_) => return None,
     };
     // The rule accepts a host in one server only, so a host has one label.
     let mut labels = BTreeMap::new();

@@ -1,67 +1,93 @@
-//! Installed filters of ours, and the gateways that Istio attaches them to.
+//! Installed filters of ours, with their configurations.
 
-use crate::istio::{PluginTarget, Reach, reaches};
-use crate::resources::Resources;
-use crate::resources::extensions::Extension;
-use crate::{Listener, Model, Workload};
+use rule::{Document, Policy};
+use serde::Deserialize as _;
+use serde_json::Value;
 
-/// A part of the name of our images and resources.
+use super::installation::Installation;
+use super::script;
+use crate::resources::{ResourceName, Resources};
+
+/// A part of the name of our images, resources and scripts.
 const OUR_NAME: &str = "sni-guard";
 
-/// The plugins that load an image of ours, or have our name.
-pub(super) fn installed(resources: &Resources) -> impl Iterator<Item = &Extension> {
-    resources.extensions.iter().filter(|plugin| {
-        // Only the last part of the image: a registry or a folder may have any name.
-        let image = plugin.url().rsplit('/').next().unwrap_or_default();
-        image.contains(OUR_NAME) || plugin.metadata.name.contains(OUR_NAME)
-    })
+/// A resource that installs the filter, as a module or as a Lua script.
+#[derive(Clone, Debug)]
+pub struct InstalledFilter<'r> {
+    pub(super) installation: Installation<'r>,
+    /// The configuration of the module, or the configuration with the same decisions as the script.
+    configuration: Value,
+    /// The filter's own reading of the configuration.
+    pub(super) policy: Policy,
 }
 
-/// Whether a plugin applies to the pods of a workload. With `targetRefs` Istio ignores the selector.
-pub(super) fn reach(plugin: &Extension, workload: &Workload) -> Reach {
-    let target = if plugin.spec.target_refs.is_empty() {
-        let selector = plugin.spec.selector.as_ref();
-        PluginTarget::Selector(
-            selector
-                .map(|selector| selector.match_labels.clone())
-                .unwrap_or_default(),
-        )
-    } else {
-        PluginTarget::Gateways(gateway_targets(plugin).cloned().collect())
-    };
-    reaches(&plugin.metadata.namespace, &target, workload)
-}
-
-/// The workloads that Istio attaches a plugin to for certain.
-pub(super) fn attached_workloads<'m>(plugin: &Extension, model: &'m Model) -> Vec<&'m Workload> {
-    model
-        .workloads
-        .iter()
-        .filter(|workload| reach(plugin, workload) == Reach::Yes)
+/// The resources that install our filter: they load an image of ours, have our name, or have our script.
+#[must_use]
+pub fn installed_filters(resources: &Resources) -> Vec<InstalledFilter<'_>> {
+    Installation::all(resources)
+        .into_iter()
+        .filter(|installation| is_ours(*installation))
+        .filter_map(InstalledFilter::new)
         .collect()
 }
 
-/// The names of the Gateways that the `targetRefs` of a plugin list.
-pub(super) fn gateway_targets(plugin: &Extension) -> impl Iterator<Item = &String> {
-    plugin
-        .spec
-        .target_refs
-        .iter()
-        .filter(|target| target.kind == "Gateway")
-        .map(|target| &target.name)
+/// The resources that can have a configuration of the filter, under any name and with any image.
+#[must_use]
+pub fn possible_filters(resources: &Resources) -> Vec<InstalledFilter<'_>> {
+    Installation::all(resources)
+        .into_iter()
+        .filter_map(InstalledFilter::new)
+        .collect()
 }
 
-/// Whether a plugin that is attached to a workload runs on a TLS listener of it: without any `match` on
-/// every listener, else if the mode and the port match (Istio `pilot/pkg/model/extensions.go`,
-/// `MatchListener`).
-pub(super) fn applies_to(plugin: &Extension, listener: &Listener) -> bool {
-    let matches = &plugin.spec.matches;
-    // Istio treats a listener of a gateway as CLIENT, and an empty mode as both.
-    let is_matched = matches
-        .iter()
-        .filter(|found| found.mode != "SERVER")
-        .any(|found| {
-            found.ports.is_empty() || found.ports.iter().any(|port| port.number == listener.port)
-        });
-    listener.is_tls() && (matches.is_empty() || is_matched)
+/// Whether a resource is ours by its name or by the name of its image. A script must also have the form of
+/// ours, since it can be changed.
+fn is_ours(installation: Installation<'_>) -> bool {
+    let has_name = installation.metadata().name.contains(OUR_NAME);
+    match installation {
+        Installation::Extension(extension) => {
+            // Only the last part of the image: a registry or a folder may have any name.
+            let image = extension.url().rsplit('/').next().unwrap_or_default();
+            has_name || image.contains(OUR_NAME)
+        }
+        Installation::Patch(_, patch) => has_name || patch.filter_name().contains(OUR_NAME),
+    }
+}
+
+impl<'r> InstalledFilter<'r> {
+    /// `None` for a script that does not have the form of ours.
+    fn new(installation: Installation<'r>) -> Option<Self> {
+        let configuration = match (installation, installation.script()) {
+            (_, Some(script)) => script::configuration(script)?,
+            (Installation::Extension(extension), None) => {
+                extension.config().cloned().unwrap_or_default()
+            }
+            (Installation::Patch(..), None) => return None,
+        };
+        // JSON has no value that a document cannot have.
+        let document = Document::deserialize(&configuration).ok()?;
+        Some(Self {
+            installation,
+            policy: Policy::from(rule::Config::parse(&document)),
+            configuration,
+        })
+    }
+
+    /// The resource that installs the filter.
+    #[must_use]
+    pub fn resource(&self) -> ResourceName {
+        self.installation.resource()
+    }
+
+    /// Whether the resource has our name or our image.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        is_ours(self.installation)
+    }
+
+    /// The configuration, valid or not; null if the resource has none.
+    #[must_use]
+    pub fn configuration(&self) -> &Value {
+        &self.configuration
+    }
 }

@@ -14,7 +14,7 @@ use tokio::runtime::Builder;
 use self::connection::Server;
 use self::discovery::Served;
 use self::failure::Failure;
-use self::kinds::{FOR_PLANS, KINDS, Kind, Need};
+use self::kinds::{KINDS, Kind, Need};
 use super::inputs::Inputs;
 use crate::console::Console;
 
@@ -59,13 +59,7 @@ async fn read_all(
         has_all_gateways: scope.namespaces.is_empty(),
         ..Inputs::default()
     };
-    // Plans of a merge, which `check` makes too for its hints, depend on more kinds.
-    let for_plans: &[Kind] = if empty.manifests.are_kept() {
-        &FOR_PLANS
-    } else {
-        &[]
-    };
-    for kind in KINDS.iter().chain(for_plans) {
+    for kind in &KINDS {
         let Some(version) = found.version(kind) else {
             continue;
         };

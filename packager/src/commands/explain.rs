@@ -1,6 +1,7 @@
 //! `packager explain`: the decision of the filter for a request, and its reason.
 
 mod case;
+mod configuration;
 mod simulate;
 
 use std::io::Write;
@@ -15,8 +16,9 @@ use self::case::{Case, CaseGateway, CaseProtocol, CaseRoute, parse_cases};
 use super::source::{self, ClusterArgs};
 use super::{ReportFormat, files, settings_file};
 use crate::console::{Console, ExitStatus};
+use crate::reasons::{self, Reason};
 
-/// Print what the filter decides for a request, and why
+/// Print what the filter decides for a request, and why; or what a reason means
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   # What the filter answers to a request for b on a connection for a
@@ -28,14 +30,24 @@ use crate::console::{Console, ExitStatus};
   packager explain --cluster --sni a.example.com --authority b.example.com
   # The servers that a configuration lists, one on each line
   packager explain --config plugin.yaml --servers
+  # The decision of an installed filter
+  kubectl get wasmplugin -n istio-system sni-guard -o yaml |
+    packager explain --config - --sni a.example.com --authority b.example.com
+  # What a reason in a metric, a log or an access log means, and what to do
+  packager explain sni_guard_other_server
 
 A case is one line: {\"sni\": \"a.example.com\", \"authority\": \"b.example.com\"}, with sni null
 for a TLS connection without one, and optionally protocol, grpc, method, routed and gateway. With
 --from or --cluster the answers are JSON, one line for each TLS listener, and the resources determine
 what is routed.")]
-#[command(group = ArgGroup::new("requests").args(["cases", "authority", "servers"]).required(true))]
+#[command(group = ArgGroup::new("requests").args(["reason", "cases", "authority", "servers"]).required(true))]
 pub(crate) struct Args {
-    /// The filter's configuration, YAML or JSON; - for standard input
+    /// A reason, as in metrics, logs and access logs: print what it means, and what to do
+    #[arg(value_name = "REASON", value_parser = reasons::parse)]
+    #[arg(conflicts_with_all = ["config", "from", "cluster", "context", "namespace", "sni"])]
+    reason: Option<Reason>,
+    /// The filter's configuration in YAML or JSON, or a WasmPlugin, TrafficExtension or EnvoyFilter with
+    /// it, as kubectl prints it; - for standard input
     #[arg(long, value_name = "FILE", conflicts_with_all = ["from", "cluster", "context", "namespace"])]
     config: Option<PathBuf>,
     /// Files and folders with the resources of gateways, to print what these gateways do and what the
@@ -104,13 +116,18 @@ struct Explanation<'c> {
 }
 
 pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> {
+    if let Some(reason) = &args.reason {
+        write_reason(reason, args.output, console.out)?;
+        return Ok(ExitStatus::Success);
+    }
+
     // With resources, the gateway itself decides what is routed.
     if let Some(source) = args.cluster.source(&args.namespace, &args.from) {
         return simulate::run(source, &all_cases(args, console)?, console);
     }
 
     let path = args.config.as_deref();
-    let settings = settings_file::read(path, console)?;
+    let settings = configuration::read(path, console)?;
     let config = settings
         .check()
         .with_context(|| settings_file::name(path))?;
@@ -122,6 +139,20 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
         explain_one(&config, args, console)?;
     }
     Ok(ExitStatus::Success)
+}
+
+fn write_reason(reason: &Reason, format: ReportFormat, out: &mut dyn Write) -> Result<()> {
+    match format {
+        ReportFormat::Json => writeln!(out, "{}", serde_json::to_string(reason)?)?,
+        ReportFormat::Text => {
+            for explanation in &reason.explanations {
+                writeln!(out, "{}: {}", reason.name, explanation.answer.text())?;
+                writeln!(out, "  meaning: {}", explanation.meaning)?;
+                writeln!(out, "  what to do: {}", explanation.action)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn all_cases(args: &Args, console: &mut Console<'_>) -> Result<Vec<Case>> {

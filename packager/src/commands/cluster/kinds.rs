@@ -99,7 +99,7 @@ const OTHER_SECRETS: &str = "type!=helm.sh/release.v1,type!=kubernetes.io/servic
 const ENDED_PODS: &str = "status.phase!=Failed,status.phase!=Succeeded";
 
 /// The kinds that every command reads. Deployments are not among them: Pods have the same labels.
-pub(super) const KINDS: [Kind; 20] = [
+pub(super) const KINDS: [Kind; 21] = [
     // Without Istio's own kinds a result would be wrong, not only incomplete.
     Kind::essential(ISTIO, "gateways", "Gateway"),
     Kind::essential(ISTIO, "virtualservices", "VirtualService"),
@@ -184,12 +184,11 @@ pub(super) const KINDS: [Kind; 20] = [
         "TrafficExtension",
         NO_EXTENSIONS,
     ),
+    // Lua scripts can answer 421 too, and plans of `merge` search EnvoyFilters for names that they change.
+    Kind::useful(
+        ISTIO,
+        "envoyfilters",
+        "EnvoyFilter",
+        "EnvoyFilters are not checked for Lua scripts and for names that a plan changes",
+    ),
 ];
-
-/// More kinds that plans of `merge` need. Their API groups are in [`KINDS`] too, so discovery finds them.
-pub(super) const FOR_PLANS: [Kind; 1] = [Kind::useful(
-    ISTIO,
-    "envoyfilters",
-    "EnvoyFilter",
-    "EnvoyFilters are not checked for names that a plan changes",
-)];
