@@ -15,9 +15,65 @@ pub struct Console<'w> {
     pub out: &'w mut dyn Write,
     /// Standard error, for messages.
     pub stderr: &'w mut dyn Write,
-    /// Whether standard error is a terminal.
-    pub is_terminal: bool,
+    /// What the streams are connected to.
+    pub terminal: Terminal,
+    /// The flags that every command has.
+    pub options: Options,
 }
+
+/// Which streams are terminals.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Terminal {
+    /// Whether standard error is a terminal.
+    pub stderr: bool,
+    /// Whether standard output is a terminal.
+    pub stdout: bool,
+    /// The columns of standard output, if it is a terminal whose width is known.
+    pub width: Option<usize>,
+    /// Whether the environment asks for no color (`NO_COLOR`, no-color.org).
+    pub no_color: bool,
+}
+
+/// The flags that every command has.
+#[derive(Clone, Copy, Debug, Default, clap::Args)]
+#[command(next_help_heading = "Output")]
+pub struct Options {
+    /// Print more: every step, and in reports every detail
+    #[arg(short, long, global = true, conflicts_with = "quiet")]
+    pub verbose: bool,
+    /// Print only errors and the result, without notes and progress
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// When to color text; auto colors it on a terminal, unless `NO_COLOR` is set
+    #[arg(long, value_name = "WHEN", global = true, value_enum, default_value_t)]
+    pub color: ColorChoice,
+}
+
+/// When to color text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum ColorChoice {
+    /// On a terminal, unless the environment has `NO_COLOR`
+    #[default]
+    Auto,
+    /// Always, for pagers and CI logs that show colors
+    Always,
+    /// Never
+    Never,
+}
+
+/// The form of a text for people, for renderers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TextForm {
+    /// The columns to wrap at.
+    pub width: usize,
+    /// Whether to color the text.
+    pub color: bool,
+    /// Whether to print every detail.
+    pub verbose: bool,
+}
+
+/// The width of text that does not go to a terminal, and the largest width on one.
+const WIDTH: usize = 100;
 
 /// The result of a command as an exit status, with the same meaning for every command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,16 +102,43 @@ impl Console<'_> {
         let _ = writeln!(self.stderr, "{line}");
     }
 
-    /// Prints progress, on a terminal only.
+    /// Prints a note: what was assumed, or left out. `--quiet` hides it.
+    pub(crate) fn note(&mut self, line: impl fmt::Display) {
+        if !self.options.quiet {
+            self.message(format_args!("note: {line}"));
+        }
+    }
+
+    /// Prints progress, on a terminal or with `--verbose`.
     pub(crate) fn progress(&mut self, line: impl fmt::Display) {
-        if self.is_terminal {
+        if self.shows_steps() || self.options.verbose {
             self.message(line);
         }
     }
 
+    /// The form of text on standard output.
+    #[must_use]
+    pub fn text_form(&self) -> TextForm {
+        let color = match self.options.color {
+            ColorChoice::Always => true,
+            ColorChoice::Never => false,
+            ColorChoice::Auto => self.terminal.stdout && !self.terminal.no_color,
+        };
+        TextForm {
+            // A narrower text breaks names, and a wider one is hard to read.
+            width: self.terminal.width.unwrap_or(WIDTH).clamp(40, WIDTH),
+            color,
+            verbose: self.options.verbose,
+        }
+    }
+
+    fn shows_steps(&self) -> bool {
+        self.terminal.stderr && !self.options.quiet
+    }
+
     /// Prints progress in a line that the next step overwrites, on a terminal only.
     pub(crate) fn step(&mut self, line: impl fmt::Display) {
-        if self.is_terminal {
+        if self.shows_steps() {
             let _ = write!(self.stderr, "\r{line}\x1b[K");
             let _ = self.stderr.flush();
         }
@@ -63,7 +146,7 @@ impl Console<'_> {
 
     /// Erases the line of the last step.
     pub(crate) fn end_steps(&mut self) {
-        if self.is_terminal {
+        if self.shows_steps() {
             let _ = write!(self.stderr, "\r\x1b[K");
             let _ = self.stderr.flush();
         }
@@ -109,6 +192,15 @@ fn advice(error: &anyhow::Error) -> Option<&Advice> {
     error
         .downcast_ref()
         .or_else(|| error.chain().find_map(|cause| cause.downcast_ref()))
+}
+
+/// The result of writing to standard output, if a reader that closes it is no error: `head` has the lines that it
+/// wanted, and the exit status must be the same as for a reader of all lines.
+pub(crate) fn unless_closed(written: io::Result<()>) -> io::Result<()> {
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
 }
 
 /// Whether the reader of the output has closed it, as `head` does.

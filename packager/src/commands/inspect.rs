@@ -16,15 +16,17 @@ use crate::module::loading::NEWEST;
 /// Print the contents of a module or an image, and whether Envoy would load it
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
+  # A module, or an OCI layout
   packager inspect dist/sni-guard.wasm
   packager inspect dist/oci
+  # An image in a registry, for a script
   packager inspect registry.example.com/sni-guard:1 --output json")]
 pub(crate) struct Args {
     /// The file of a module, a folder with an OCI layout, or an image in a registry
     #[arg(value_name = "MODULE|IMAGE", value_hint = clap::ValueHint::AnyPath)]
     subject: String,
     /// The output format
-    #[arg(long, value_enum, default_value = "text")]
+    #[arg(short, long, value_enum, default_value = "text")]
     output: ReportFormat,
     #[command(flatten)]
     connection: ConnectionArgs,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use gateway::Certificates;
-use gateway::advice::Advice;
+use gateway::advice::{Advice, KUBECTL_GET};
 use gateway::merge::{Input, Outlook, State, Strategy, merge};
 use tempfile::TempDir;
 
@@ -19,7 +19,6 @@ use crate::render::plan::{self, File, Form};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   # Plan from files, and print the commands
-  kubectl get gateways.networking.istio.io,virtualservices,services,pods,secrets -A -o yaml > all.yaml
   packager merge all.yaml
   # Write a folder for each step, and apply the first step
   packager merge all.yaml --into merge/
@@ -54,7 +53,7 @@ pub(crate) struct Args {
     #[arg(long)]
     dry_run: bool,
     /// The output format
-    #[arg(long, visible_alias = "format", value_enum, default_value = "text")]
+    #[arg(short, long, visible_alias = "format", value_enum, default_value = "text")]
     output: ReportFormat,
 }
 
@@ -88,7 +87,7 @@ struct Files {
 }
 
 pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> {
-    let source = args.input.source();
+    let source = args.input.source()?;
     let inputs = source.read_with_manifests(console)?;
     if inputs.finish(console) != ExitStatus::Success {
         // A plan for some of the resources may be an outage for the others.
@@ -97,8 +96,7 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
     if inputs.resources.gateways.is_empty() && inputs.resources.api_gateways.is_empty() {
         bail!(source.has_no(
             "Gateway",
-            "pass the output of kubectl get gateways.networking.istio.io,virtualservices,secrets -A -o \
-             yaml"
+            &format!("give the Gateways, their routes and Secrets, which this prints: {KUBECTL_GET}")
         ));
     }
     let certificates = Certificates::new(&inputs.resources);
