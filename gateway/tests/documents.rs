@@ -106,7 +106,7 @@ fn other_documents_are_skipped() {
         .collect();
     let expected = [
         (4, SkipReason::NotResource),
-        (5, SkipReason::Template),
+        (6, SkipReason::Template),
         (9, SkipReason::Patch),
     ];
     assert_eq!(found, expected);
@@ -116,7 +116,9 @@ fn other_documents_are_skipped() {
 #[test]
 fn json_streams() {
     let service = |name: &str| {
-        format!("{{\n\"apiVersion\": \"v1\", \"kind\": \"Service\",\n\"metadata\": {{\"name\": \"{name}\"}}}}")
+        format!(
+            "{{\n\"apiVersion\": \"v1\", \"kind\": \"Service\",\n\"metadata\": {{\"name\": \"{name}\"}}}}"
+        )
     };
     let list = format!(
         "{{\"apiVersion\": \"v1\", \"kind\": \"ServiceList\", \"items\": [\n{},\n{}]}}",

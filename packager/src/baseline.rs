@@ -193,10 +193,16 @@ mod tests {
 
     #[track_caller]
     fn check(now: &Value, is_known: bool) {
-        let baseline =
-            Baseline::parse(&report(&[finding("SG101", "0.0.0.0_8443", &["a", "b"], &["a"])]))
-                .unwrap();
-        let compared = baseline.compare(&report(std::slice::from_ref(now))).unwrap();
+        let baseline = Baseline::parse(&report(&[finding(
+            "SG101",
+            "0.0.0.0_8443",
+            &["a", "b"],
+            &["a"],
+        )]))
+        .unwrap();
+        let compared = baseline
+            .compare(&report(std::slice::from_ref(now)))
+            .unwrap();
         assert_eq!(compared.len(), 1);
         assert_eq!(compared[0].is_known, is_known, "{now}");
         assert_eq!(compared[0].severity, Severity::Error);
@@ -213,10 +219,19 @@ mod tests {
 
     #[test]
     fn another_code_listener_or_server_is_another_finding() {
-        check(&finding("SG102", "0.0.0.0_8443", &["a", "b"], &["a"]), false);
+        check(
+            &finding("SG102", "0.0.0.0_8443", &["a", "b"], &["a"]),
+            false,
+        );
         check(&finding("SG101", "0.0.0.0_443", &["a", "b"], &["a"]), false);
-        check(&finding("SG101", "0.0.0.0_8443", &["a", "b", "c"], &["a"]), false);
-        check(&finding("SG101", "0.0.0.0_8443", &["a", "b"], &["b"]), false);
+        check(
+            &finding("SG101", "0.0.0.0_8443", &["a", "b", "c"], &["a"]),
+            false,
+        );
+        check(
+            &finding("SG101", "0.0.0.0_8443", &["a", "b"], &["b"]),
+            false,
+        );
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
-use clap::{Arg, Command};
 use clap::builder::StyledStr;
+use clap::{Arg, Command};
 
 /// The program as a plugin of kubectl, as a user calls it.
 const PLUGIN: &str = "kubectl sni-guard";
@@ -59,7 +59,10 @@ mod tests {
     fn help(program: &str, arguments: &[&str]) -> String {
         let command = with_called_name(command_line(), Some(OsStr::new(program)));
         let arguments = [&[program], arguments].concat();
-        command.try_get_matches_from(arguments).unwrap_err().to_string()
+        command
+            .try_get_matches_from(arguments)
+            .unwrap_err()
+            .to_string()
     }
 
     #[test]

@@ -41,17 +41,29 @@ mod tests {
     fn check(line: &str, expected: &str) {
         let mut text = format!("before\n{line}").into_bytes();
         drop_release(&mut text, 7);
-        assert_eq!(String::from_utf8(text).unwrap(), format!("before\n{expected}"));
+        assert_eq!(
+            String::from_utf8(text).unwrap(),
+            format!("before\n{expected}")
+        );
     }
 
     #[test]
     fn only_releases_are_emptied() {
         check("  release: SDRzSUFBQUFB\n", "  release: \"\"\n");
         check("  release: SDRzSUFBQUFB", "  release: \"\"");
-        check("    \"release\": \"SDRzSUFBQUFB\"\n", "    \"release\": \"\"\n");
-        check("    \"release\": \"SDRzSUFBQUFB\",\n", "    \"release\": \"\",\n");
+        check(
+            "    \"release\": \"SDRzSUFBQUFB\"\n",
+            "    \"release\": \"\"\n",
+        );
+        check(
+            "    \"release\": \"SDRzSUFBQUFB\",\n",
+            "    \"release\": \"\",\n",
+        );
         check("  release: stable\n", "  release: stable\n");
-        check("  release-name: SDRzSUFBQUFB\n", "  release-name: SDRzSUFBQUFB\n");
+        check(
+            "  release-name: SDRzSUFBQUFB\n",
+            "  release-name: SDRzSUFBQUFB\n",
+        );
         check("", "");
     }
 }

@@ -165,18 +165,28 @@ mod tests {
         ] {
             check(text, Some(SkipReason::Template));
         }
-        let release = "{apiVersion: v1, kind: Secret, type: helm.sh/release.v1, metadata: {name: a}}";
+        let release =
+            "{apiVersion: v1, kind: Secret, type: helm.sh/release.v1, metadata: {name: a}}";
         check(release, Some(SkipReason::HelmRelease));
     }
 
     #[test]
     fn a_text_that_is_not_yaml_is_a_fault_unless_it_is_no_manifest() {
         let template = Some(SkipReason::Template);
-        assert_eq!(reason_of_text("a.yaml", "{{- if .Values.on }}\na: 1"), template);
+        assert_eq!(
+            reason_of_text("a.yaml", "{{- if .Values.on }}\na: 1"),
+            template
+        );
         assert_eq!(reason_of_text("a.yaml", "{% if on %}\na: 1"), template);
         assert_eq!(reason_of_text("a.yaml", "a: ["), None);
         let comments = "{ // comment\n}";
-        assert_eq!(reason_of_text("a.json", comments), Some(SkipReason::NotJson));
-        assert_eq!(reason_of_text("a.json", "{\"apiVersion\": \"v1\", }}"), None);
+        assert_eq!(
+            reason_of_text("a.json", comments),
+            Some(SkipReason::NotJson)
+        );
+        assert_eq!(
+            reason_of_text("a.json", "{\"apiVersion\": \"v1\", }}"),
+            None
+        );
     }
 }

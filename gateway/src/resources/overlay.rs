@@ -81,7 +81,10 @@ fn apply<T>(
     }
     for mut file in files {
         let name = identity(parts(&mut file));
-        match positions.get(&name).and_then(|position| list.get_mut(*position)) {
+        match positions
+            .get(&name)
+            .and_then(|position| list.get_mut(*position))
+        {
             // An update keeps the time of creation, which decides between servers with one host.
             Some(existing) => {
                 let created = parts(existing).1.creation_timestamp;
@@ -127,9 +130,8 @@ mod tests {
         let mut cluster = resources(
             &(gateway("a", created, "a.example.com") + &gateway("b", created, "b.example.com")),
         );
-        let files = resources(
-            &(gateway("new", "", "n.example.com") + &gateway("a", "", "c.example.com")),
-        );
+        let files =
+            resources(&(gateway("new", "", "n.example.com") + &gateway("a", "", "c.example.com")));
         cluster.apply(files, "2026-03-01T00:00:00Z".parse().unwrap());
         let found: Vec<String> = cluster
             .gateways
@@ -137,7 +139,11 @@ mod tests {
             .map(|gateway| {
                 let created = gateway.metadata.creation_timestamp.unwrap();
                 let hosts = &gateway.spec.servers[0].hosts;
-                format!("{} {} {hosts:?}", gateway.metadata.name, created.date_naive())
+                format!(
+                    "{} {} {hosts:?}",
+                    gateway.metadata.name,
+                    created.date_naive()
+                )
             })
             .collect();
         assert_eq!(found.len(), 3);

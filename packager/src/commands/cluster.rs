@@ -131,10 +131,7 @@ fn step(kind: &Kind) -> String {
 fn note_limits(scope: Scope<'_>, served: &Served, console: &mut Console<'_>) {
     for kind in KINDS {
         if kind.need == Need::Essential && served.version(&kind).is_none() {
-            console.note(format_args!(
-                "the cluster has no {}",
-                kind.full_plural()
-            ));
+            console.note(format_args!("the cluster has no {}", kind.full_plural()));
         }
     }
     if !scope.namespaces.is_empty() {

@@ -148,7 +148,10 @@ pub(crate) fn read_to(
             inputs.add_error(&path, &error);
         }
         inputs.skipped.extend(patches);
-        for file in files.into_iter().filter(|file| read_before.insert(file.clone())) {
+        for file in files
+            .into_iter()
+            .filter(|file| read_before.insert(file.clone()))
+        {
             match File::open(&file).and_then(bounded) {
                 Ok(text) => inputs.add(&file.display().to_string(), &text),
                 Err(error) => inputs.add_error(&file, &error),

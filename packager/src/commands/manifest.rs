@@ -15,7 +15,7 @@ use gateway::advice::Advice;
 use gateway::tables::Listing;
 
 use self::output::Document;
-use super::inputs::Paths;
+use super::inputs::{FileArgs, Paths};
 use super::source::{ClusterArgs, Source};
 use crate::console::{Console, ExitStatus};
 use crate::resource::{
@@ -71,7 +71,12 @@ pub(crate) struct Args {
     #[arg(short, long, default_value = "istio-system")]
     namespace: String,
     /// A label of the gateway's pods; repeat it for more
-    #[arg(short = 'l', long, value_name = "KEY=VALUE", conflicts_with = "target_ref")]
+    #[arg(
+        short = 'l',
+        long,
+        value_name = "KEY=VALUE",
+        conflicts_with = "target_ref"
+    )]
     selector: Vec<String>,
     /// A managed gateway of the Gateway API, as Gateway/NAME; repeat it for more
     #[arg(long, value_name = "KIND/NAME")]
@@ -90,6 +95,8 @@ pub(crate) struct Args {
     /// The same as --from
     #[arg(value_name = "PATH", conflicts_with_all = ["cluster", "context", "kubeconfig"])]
     paths: Vec<PathBuf>,
+    #[command(flatten)]
+    files: FileArgs,
     #[command(flatten)]
     cluster: ClusterArgs,
     /// List all servers of --from or --cluster. By default only servers whose hosts overlap are
@@ -153,7 +160,7 @@ impl Args {
     fn source(&self) -> Option<Source<'_>> {
         let paths = Paths {
             named: [&self.paths, &self.from],
-            args: None,
+            args: Some(&self.files),
         };
         self.cluster.source(&[], paths)
     }

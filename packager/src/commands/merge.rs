@@ -53,7 +53,13 @@ pub(crate) struct Args {
     #[arg(long)]
     dry_run: bool,
     /// The output format
-    #[arg(short, long, visible_alias = "format", value_enum, default_value = "text")]
+    #[arg(
+        short,
+        long,
+        visible_alias = "format",
+        value_enum,
+        default_value = "text"
+    )]
     output: ReportFormat,
 }
 
@@ -96,7 +102,9 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
     if inputs.resources.gateways.is_empty() && inputs.resources.api_gateways.is_empty() {
         bail!(source.has_no(
             "Gateway",
-            &format!("give the Gateways, their routes and Secrets, which this prints: {KUBECTL_GET}")
+            &format!(
+                "give the Gateways, their routes and Secrets, which this prints: {KUBECTL_GET}"
+            )
         ));
     }
     let certificates = Certificates::new(&inputs.resources);

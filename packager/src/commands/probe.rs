@@ -19,6 +19,7 @@ use self::rounds::Rounds;
 use self::sites::Sites;
 use self::target::{Ask, Target};
 use super::ReportFormat;
+use super::inputs::{FileArgs, Paths};
 use crate::console::{Console, ExitStatus};
 
 /// Send requests for several hosts over one connection to a live gateway, and report whether connection
@@ -70,6 +71,8 @@ pub(crate) struct Args {
     /// The same as --from
     #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
+    #[command(flatten)]
+    files: FileArgs,
     /// The timeout of a connection or an answer in seconds
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = value_parser!(u64).range(1..=600))]
     timeout: u64,
@@ -98,7 +101,11 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
     };
 
     // Unreadable documents do not stop the probe, but they make the exit status 2.
-    let sites = Sites::read([&args.paths, &args.from], console)?;
+    let paths = Paths {
+        named: [&args.paths, &args.from],
+        args: Some(&args.files),
+    };
+    let sites = Sites::read(paths, console)?;
     let readable = sites.finish(console);
 
     let rounds = Rounds::new(args.rounds, args.output);

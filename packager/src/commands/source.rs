@@ -143,7 +143,9 @@ impl Source<'_> {
                 // The files come first: an error in them is known without a cluster.
                 let files = read_paths(empty.clone(), paths, console)?;
                 let mut inputs = cluster::read(scope, &empty, console)?;
-                inputs.resources.apply(files.resources, SystemTime::now().into());
+                inputs
+                    .resources
+                    .apply(files.resources, SystemTime::now().into());
                 inputs.faults.extend(files.faults);
                 inputs.skipped.extend(files.skipped);
                 Ok(inputs)

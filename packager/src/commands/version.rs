@@ -8,7 +8,7 @@ use crate::console::{Console, ExitStatus};
 use crate::module::loading::NEWEST;
 use crate::resource::Release;
 
-/// The revision of the source, which the build of a release sets.
+/// The revision of the source, which the build of a release sets. It is empty where there is no checkout.
 const REVISION: Option<&str> = option_env!("SNI_GUARD_REVISION");
 
 /// Print the version of the program, the revision of its source, and the releases of Istio that it knows
@@ -32,16 +32,17 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
         Release::OLDEST.to_string(),
         newest.trim_start_matches("istio@"),
     );
+    let revision = REVISION.filter(|revision| !revision.is_empty());
     match args.output {
         ReportFormat::Text => {
             writeln!(console.out, "packager {version}")?;
-            writeln!(console.out, "revision {}", REVISION.unwrap_or("unknown"))?;
+            writeln!(console.out, "revision {}", revision.unwrap_or("unknown"))?;
             writeln!(console.out, "Istio {oldest} to {newest}")?;
         }
         ReportFormat::Json => {
             let report = json!({
                 "version": version,
-                "revision": REVISION,
+                "revision": revision,
                 "istio": { "oldest": oldest, "newest": newest },
             });
             writeln!(console.out, "{report}")?;

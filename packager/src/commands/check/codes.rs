@@ -71,5 +71,8 @@ fn unknown(text: &str) -> Advice {
     if let Some(question) = spelling::question(nearest.map(|code| (text, code))) {
         hint = format!("{question} {hint}");
     }
-    Advice::new(format!("{text:?} is not a code or a name of a finding"), hint)
+    Advice::new(
+        format!("{text:?} is not a code or a name of a finding"),
+        hint,
+    )
 }

@@ -61,13 +61,14 @@ impl<'a> Finder<'a> {
             .into_iter()
             .partition(|file| self.patch_paths.contains(&normal(file)));
         self.files = files;
-        self.patches.extend(Vec::into_iter(patches).map(|path: PathBuf| Skipped {
-            origin: Origin {
-                file: path.display().to_string().into(),
-                line: 0,
-            },
-            reason: SkipReason::Patch,
-        }));
+        self.patches
+            .extend(Vec::into_iter(patches).map(|path: PathBuf| Skipped {
+                origin: Origin {
+                    file: path.display().to_string().into(),
+                    line: 0,
+                },
+                reason: SkipReason::Patch,
+            }));
         Ok(())
     }
 
@@ -167,7 +168,10 @@ mod tests {
 
     const TREE: [(&str, &str); 7] = [
         ("base/gateway.yaml", ""),
-        ("base/kustomization.yaml", "patches: [{path: ../patches/own.yaml}]"),
+        (
+            "base/kustomization.yaml",
+            "patches: [{path: ../patches/own.yaml}]",
+        ),
         ("charts/web/templates/gateway.yaml", ""),
         ("charts/web/values.yaml", ""),
         ("patches/own.yaml", ""),
@@ -183,7 +187,10 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         }
-        let globs: Vec<Pattern> = globs.iter().map(|glob| Pattern::new(glob).unwrap()).collect();
+        let globs: Vec<Pattern> = globs
+            .iter()
+            .map(|glob| Pattern::new(glob).unwrap())
+            .collect();
         let mut finder = Finder::new(folder.path(), &globs);
         finder.find().unwrap();
         let found: Vec<&str> = finder
@@ -198,13 +205,22 @@ mod tests {
     #[test]
     fn globs_leave_out_names_and_paths() {
         let base = ["base/gateway.yaml", "base/kustomization.yaml"];
-        let charts = ["charts/web/templates/gateway.yaml", "charts/web/values.yaml"];
+        let charts = [
+            "charts/web/templates/gateway.yaml",
+            "charts/web/values.yaml",
+        ];
         check(&[], &[base, charts, ["values-prod.yaml", ""]].concat()[..5]);
         check(&["charts"], &[base[0], base[1], "values-prod.yaml"]);
         check(&["charts/**"], &[base[0], base[1], "values-prod.yaml"]);
         check(&["values*.yaml"], &[base[0], base[1], charts[0]]);
-        check(&["charts/*.yaml", "base/k*"], &[base[0], charts[0], charts[1], "values-prod.yaml"]);
-        check(&["**/templates", "*.yml"], &[base[0], base[1], charts[1], "values-prod.yaml"]);
+        check(
+            &["charts/*.yaml", "base/k*"],
+            &[base[0], charts[0], charts[1], "values-prod.yaml"],
+        );
+        check(
+            &["**/templates", "*.yml"],
+            &[base[0], base[1], charts[1], "values-prod.yaml"],
+        );
     }
 
     #[test]

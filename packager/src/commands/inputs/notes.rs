@@ -13,8 +13,12 @@ pub(super) fn problem(reason: SkipReason) -> Option<&'static str> {
         SkipReason::NotResource => {
             Some("expected a resource of Kubernetes, with apiVersion and kind")
         }
-        SkipReason::Template => Some("it is a template: render it first, for example with helm template"),
-        SkipReason::Patch => Some("it is a patch: build it first, for example with kustomize build"),
+        SkipReason::Template => {
+            Some("it is a template: render it first, for example with helm template")
+        }
+        SkipReason::Patch => {
+            Some("it is a patch: build it first, for example with kustomize build")
+        }
         SkipReason::NotJson => Some("it is not JSON"),
         SkipReason::HelmRelease => None,
     }
@@ -33,7 +37,10 @@ pub(super) fn notes(skipped: &[Skipped]) -> Vec<String> {
 }
 
 fn note(reason: SkipReason, documents: &[&Skipped]) -> String {
-    let files: BTreeSet<&str> = documents.iter().map(|document| &*document.origin.file).collect();
+    let files: BTreeSet<&str> = documents
+        .iter()
+        .map(|document| &*document.origin.file)
+        .collect();
     let files = first(&files);
     let count = documents.len();
     let plural = if count == 1 { "" } else { "s" };
@@ -50,7 +57,9 @@ fn note(reason: SkipReason, documents: &[&Skipped]) -> String {
              kustomize build FOLDER | packager check -",
             if count == 1 { "" } else { "es" }
         ),
-        SkipReason::NotJson => format!("skipped {count} file{plural} in other forms of JSON: {files}"),
+        SkipReason::NotJson => {
+            format!("skipped {count} file{plural} in other forms of JSON: {files}")
+        }
         SkipReason::HelmRelease => format!(
             "skipped {count} Secret{plural} with releases of Helm in {files}; kubectl get secrets \
              --field-selector type!=helm.sh/release.v1 leaves them out"

@@ -98,7 +98,9 @@ pub(super) fn nothing_reached(source: Source<'_>, model: &Model, namespace: &str
     if workloads.is_empty() {
         return source.has_no(
             "gateway with a TLS server",
-            &format!("give the Gateways, their pods and Services, which this prints: {KUBECTL_GET}"),
+            &format!(
+                "give the Gateways, their pods and Services, which this prints: {KUBECTL_GET}"
+            ),
         );
     }
     Advice::new(

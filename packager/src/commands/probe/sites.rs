@@ -1,7 +1,5 @@
 //! The gateways that the resources of `--from` describe.
 
-use std::path::PathBuf;
-
 use anyhow::Result;
 use gateway::probe::{Choice, ProbeTarget, Site, choose};
 use gateway::{Certificates, Model};
@@ -22,8 +20,7 @@ struct Read {
 
 impl Sites {
     /// Reads the resources of files, folders and standard input.
-    pub(super) fn read(named: [&[PathBuf]; 2], console: &mut Console<'_>) -> Result<Self> {
-        let paths = Paths { named, args: None };
+    pub(super) fn read(paths: Paths<'_>, console: &mut Console<'_>) -> Result<Self> {
         // The resources are optional: without them the report has no servers.
         if paths.is_empty() {
             return Ok(Self::default());
