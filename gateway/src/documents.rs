@@ -73,7 +73,10 @@ pub fn read_all(file: &str, text: impl AsRef<[u8]>, resources: &mut Resources) -
         unread: Unread::default(),
     };
     if text.len() > MAX_TEXT {
-        reader.fault(1, format!("it is larger than {} MiB", MAX_TEXT >> 20));
+        let limit = MAX_TEXT >> 20;
+        let problem =
+            format!("it is larger than {limit} MiB: leave out kinds that gateways do not use");
+        reader.fault(1, problem);
         return reader.unread;
     }
     for (line, document) in split(text) {

@@ -238,7 +238,12 @@ mod tests {
     fn findings_without_servers_are_known_by_their_resources() {
         let mut one = finding("SG304", "", &[], &[]);
         let baseline = Baseline::parse(&report(&[one.clone()])).unwrap();
-        let is_known = |now: &Value| baseline.compare(&report(&[now.clone()])).unwrap()[0].is_known;
+        let is_known = |now: &Value| {
+            baseline
+                .compare(&report(std::slice::from_ref(now)))
+                .unwrap()[0]
+                .is_known
+        };
         assert!(is_known(&one));
         one["resources"][0]["name"] = json!("c");
         assert!(!is_known(&one));

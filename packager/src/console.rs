@@ -7,6 +7,8 @@ use std::process::ExitCode;
 use gateway::advice::Advice;
 use rule::Faults;
 
+use crate::text::visible;
+
 /// The streams of a command. Data goes to `out`, messages go to `stderr`.
 pub struct Console<'w> {
     /// Standard input, for arguments that are `-`.
@@ -99,7 +101,9 @@ impl From<ExitStatus> for ExitCode {
 impl Console<'_> {
     /// Prints a message. A closed stderr is not an error.
     pub(crate) fn message(&mut self, line: impl fmt::Display) {
-        let _ = writeln!(self.stderr, "{line}");
+        // A message may have the name of a file or a text of the input.
+        let line = line.to_string();
+        let _ = writeln!(self.stderr, "{}", visible(&line));
     }
 
     /// Prints a note: what was assumed, or left out. `--quiet` hides it.

@@ -71,7 +71,8 @@ fn help_wraps() {
     for command in command_line().get_subcommands() {
         let help = packager(&[command.get_name(), "--help"]).out;
         let text = help.split("Examples:\n").next().unwrap();
-        for line in text.lines() {
+        // clap does not wrap the usage.
+        for line in text.lines().filter(|line| !line.starts_with("Usage:")) {
             assert!(
                 line.chars().count() <= 100,
                 "{}: {line}",

@@ -1,5 +1,5 @@
-//! Documents that are not resources to check. A folder of a GitOps repository has many of them, and they are not
-//! errors.
+//! Documents that are not resources to check. A repository with the configuration of a cluster
+//! has many of them, and they are not errors.
 
 use std::path::Path;
 

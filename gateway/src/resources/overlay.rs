@@ -81,22 +81,19 @@ fn apply<T>(
     }
     for mut file in files {
         let name = identity(parts(&mut file));
-        match positions
+        let existing = positions
             .get(&name)
-            .and_then(|position| list.get_mut(*position))
-        {
+            .and_then(|position| list.get_mut(*position));
+        if let Some(existing) = existing {
             // An update keeps the time of creation, which decides between servers with one host.
-            Some(existing) => {
-                let created = parts(existing).1.creation_timestamp;
-                parts(&mut file).1.creation_timestamp = created;
-                *existing = file;
-            }
+            let created = parts(existing).1.creation_timestamp;
+            parts(&mut file).1.creation_timestamp = created;
+            *existing = file;
+        } else {
             // A resource without a time is the oldest for istiod's order, but a new one is the youngest.
-            None => {
-                parts(&mut file).1.creation_timestamp = Some(now);
-                positions.insert(name, list.len());
-                list.push(file);
-            }
+            parts(&mut file).1.creation_timestamp = Some(now);
+            positions.insert(name, list.len());
+            list.push(file);
         }
     }
 }

@@ -13,7 +13,7 @@ use gateway::{Certificates, Model};
 
 use self::status::{FailOn, Judgement};
 use super::assumptions;
-use super::inputs::Inputs;
+use super::inputs::{ExcludeArgs, Inputs};
 use super::source::InputArgs;
 use crate::console::{Console, ExitStatus, unless_closed};
 use crate::render::{self, Format};
@@ -29,6 +29,8 @@ use crate::render::{self, Format};
 pub(crate) struct Args {
     #[command(flatten)]
     input: InputArgs,
+    #[command(flatten)]
+    exclude: ExcludeArgs,
     /// The output format
     #[arg(short, long, value_enum, default_value = "text")]
     output: Format,
@@ -87,7 +89,7 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
     if let Some(codes) = &args.explain {
         return codes::explain(codes, console);
     }
-    let source = args.input.source()?;
+    let source = args.input.source(&args.exclude.exclude)?;
     // An invalid baseline is reported before the input is read, which may take long.
     let baseline = status::read_baseline(args.baseline.as_deref())?;
     let inputs = source.read_with_manifests(console)?;

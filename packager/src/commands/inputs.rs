@@ -18,16 +18,21 @@ use glob::Pattern;
 use self::find::Finder;
 use crate::console::{Console, ExitStatus};
 
-/// The flags for files and folders.
-#[derive(Debug, Default, clap::Args)]
-pub(crate) struct FileArgs {
+/// The flag for files and folders that are left out. `merge` does not have it: what it leaves out is servers.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ExcludeArgs {
     /// Leave out files and folders whose name, or path below PATH, matches a glob such as
     /// 'values*.yaml' or 'charts/**'; repeat it for more
     #[arg(long, value_name = "GLOB", value_parser = Pattern::new)]
-    exclude: Vec<Pattern>,
+    pub(crate) exclude: Vec<Pattern>,
+}
+
+/// The flag for documents that are not resources.
+#[derive(Debug, clap::Args)]
+pub(crate) struct StrictArgs {
     /// Report documents that are not Kubernetes resources as errors, instead of skipping them
     #[arg(long)]
-    strict: bool,
+    pub(crate) strict: bool,
 }
 
 /// Files and folders to read, and how.
@@ -35,15 +40,18 @@ pub(crate) struct FileArgs {
 pub(crate) struct Paths<'a> {
     /// The paths without a flag, and the paths of `--filename`.
     pub(crate) named: [&'a [PathBuf]; 2],
-    /// `None` for commands without these flags.
-    pub(crate) args: Option<&'a FileArgs>,
+    /// The files and folders to leave out.
+    pub(crate) exclude: &'a [Pattern],
+    /// Whether a document that is not a resource is a fault.
+    pub(crate) is_strict: bool,
 }
 
 impl<'a> From<&'a Vec<PathBuf>> for Paths<'a> {
     fn from(paths: &'a Vec<PathBuf>) -> Self {
         Self {
             named: [paths, &[]],
-            args: None,
+            exclude: &[],
+            is_strict: false,
         }
     }
 }
@@ -55,14 +63,6 @@ impl<'a> Paths<'a> {
 
     fn iter(self) -> impl Iterator<Item = &'a PathBuf> {
         self.named.into_iter().flatten()
-    }
-
-    fn excluded(self) -> &'a [Pattern] {
-        self.args.map_or(&[], |args| &args.exclude)
-    }
-
-    fn is_strict(self) -> bool {
-        self.args.is_some_and(|args| args.strict)
     }
 }
 
@@ -127,7 +127,7 @@ pub(crate) fn read_to(
         }
         // A path that the user named has to exist. Files below a folder may be unreadable: they are
         // reported, and the other files are still read.
-        let mut finder = Finder::new(path, paths.excluded());
+        let mut finder = Finder::new(path, paths.exclude);
         finder
             .find()
             .with_context(|| format!("reading {}", path.display()))?;
@@ -158,7 +158,7 @@ pub(crate) fn read_to(
             }
         }
     }
-    if paths.is_strict() {
+    if paths.is_strict {
         inputs.skipped_to_faults();
     }
     Ok(inputs)

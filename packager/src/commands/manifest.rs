@@ -15,7 +15,7 @@ use gateway::advice::Advice;
 use gateway::tables::Listing;
 
 use self::output::Document;
-use super::inputs::{FileArgs, Paths};
+use super::inputs::{ExcludeArgs, Paths, StrictArgs};
 use super::source::{ClusterArgs, Source};
 use crate::console::{Console, ExitStatus};
 use crate::resource::{
@@ -96,7 +96,9 @@ pub(crate) struct Args {
     #[arg(value_name = "PATH", conflicts_with_all = ["cluster", "context", "kubeconfig"])]
     paths: Vec<PathBuf>,
     #[command(flatten)]
-    files: FileArgs,
+    exclude: ExcludeArgs,
+    #[command(flatten)]
+    strict: StrictArgs,
     #[command(flatten)]
     cluster: ClusterArgs,
     /// List all servers of --from or --cluster. By default only servers whose hosts overlap are
@@ -160,7 +162,8 @@ impl Args {
     fn source(&self) -> Option<Source<'_>> {
         let paths = Paths {
             named: [&self.paths, &self.from],
-            args: Some(&self.files),
+            exclude: &self.exclude.exclude,
+            is_strict: self.strict.strict,
         };
         self.cluster.source(&[], paths)
     }

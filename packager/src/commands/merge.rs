@@ -93,7 +93,7 @@ struct Files {
 }
 
 pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> {
-    let source = args.input.source()?;
+    let source = args.input.source(&[])?;
     let inputs = source.read_with_manifests(console)?;
     if inputs.finish(console) != ExitStatus::Success {
         // A plan for some of the resources may be an outage for the others.

@@ -19,7 +19,7 @@ use self::rounds::Rounds;
 use self::sites::Sites;
 use self::target::{Ask, Target};
 use super::ReportFormat;
-use super::inputs::{FileArgs, Paths};
+use super::inputs::{ExcludeArgs, Paths, StrictArgs};
 use crate::console::{Console, ExitStatus};
 
 /// Send requests for several hosts over one connection to a live gateway, and report whether connection
@@ -72,7 +72,9 @@ pub(crate) struct Args {
     #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
     #[command(flatten)]
-    files: FileArgs,
+    exclude: ExcludeArgs,
+    #[command(flatten)]
+    strict: StrictArgs,
     /// The timeout of a connection or an answer in seconds
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = value_parser!(u64).range(1..=600))]
     timeout: u64,
@@ -103,7 +105,8 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
     // Unreadable documents do not stop the probe, but they make the exit status 2.
     let paths = Paths {
         named: [&args.paths, &args.from],
-        args: Some(&args.files),
+        exclude: &args.exclude.exclude,
+        is_strict: args.strict.strict,
     };
     let sites = Sites::read(paths, console)?;
     let readable = sites.finish(console);

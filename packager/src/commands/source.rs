@@ -6,9 +6,10 @@ use std::time::SystemTime;
 use anyhow::{Result, bail};
 use gateway::Resources;
 use gateway::advice::Advice;
+use glob::Pattern;
 
 use super::cluster::{self, Scope};
-use super::inputs::{self, FileArgs, Inputs, Paths};
+use super::inputs::{self, Inputs, Paths, StrictArgs};
 use crate::console::Console;
 use crate::resource::names::Namespace;
 
@@ -24,7 +25,7 @@ pub(crate) struct InputArgs {
     #[arg(short = 'f', long = "filename", visible_alias = "from", value_name = "PATH", num_args = 1..)]
     filenames: Vec<PathBuf>,
     #[command(flatten)]
-    files: FileArgs,
+    strict: StrictArgs,
     #[command(flatten)]
     cluster: ClusterArgs,
     /// Read only this namespace of the cluster; repeat it for more
@@ -60,14 +61,15 @@ pub(crate) enum Source<'a> {
 }
 
 impl InputArgs {
-    /// The paths if there are any, else the cluster.
+    /// The paths without those that are excluded, if there are any paths, else the cluster.
     ///
     /// # Errors
     /// A flag has no effect.
-    pub(crate) fn source(&self) -> Result<Source<'_>> {
+    pub(crate) fn source<'a>(&'a self, exclude: &'a [Pattern]) -> Result<Source<'a>> {
         let paths = Paths {
             named: [&self.paths, &self.filenames],
-            args: Some(&self.files),
+            exclude,
+            is_strict: self.strict.strict,
         };
         let scope = self.cluster.scope(&self.namespace);
         if paths.is_empty() {

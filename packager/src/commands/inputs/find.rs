@@ -111,7 +111,7 @@ impl<'a> Finder<'a> {
             require_literal_separator: true,
             require_literal_leading_dot: false,
         };
-        let name = path.file_name().map(Path::new).unwrap_or(path);
+        let name = path.file_name().map_or(path, Path::new);
         let below = path.strip_prefix(self.root).unwrap_or(path);
         self.exclude.iter().any(|glob| {
             [name, below, path]
