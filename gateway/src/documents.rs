@@ -276,8 +276,26 @@ fn parse_yaml(text: &str) -> Result<Value, (u64, String)> {
             .render_with_formatter(&UserMessageFormatter);
         // A fault is one line.
         let message: Vec<&str> = message.lines().map(str::trim).collect();
-        (offset, format!("it is not YAML: {}", message.join(" ")))
+        let message = message.join(" ");
+        (
+            offset,
+            format!("it is not YAML: {}", without_position(&message)),
+        )
     })
+}
+
+/// A message without the position at its end: the fault has the line in the file, and the parser counts from the
+/// beginning of the document.
+fn without_position(message: &str) -> &str {
+    let Some((text, position)) = message.rsplit_once(" at line ") else {
+        return message;
+    };
+    let mut numbers = position.split(", column ");
+    if numbers.all(|number| number.bytes().all(|octet| octet.is_ascii_digit())) {
+        text
+    } else {
+        message
+    }
 }
 
 fn limits() -> Options {

@@ -88,6 +88,20 @@ fn faults_of_documents() {
     }
 }
 
+/// A fault has one line, which is the line in the file.
+#[test]
+fn faults_have_one_line() {
+    let text = "{apiVersion: v1, kind: Service, metadata: {name: one}}\n---\napiVersion: v1\nkind: \"x\n\
+                ---\napiVersion: v1\nkind: a\nkind: b\n";
+    let faults = read("f", text, &mut Resources::default());
+    let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    let expected = [
+        "f:4: it is not YAML: unclosed quote",
+        "f:8: it is not YAML: duplicate mapping key `kind` is not allowed here",
+    ];
+    assert_eq!(faults, expected);
+}
+
 /// Documents that are not resources are no faults, and the others are read.
 #[test]
 fn other_documents_are_skipped() {

@@ -200,9 +200,9 @@ fn advice(error: &anyhow::Error) -> Option<&Advice> {
 
 /// The result of writing to standard output, if a reader that closes it is no error: `head` has the lines that it
 /// wanted, and the exit status must be the same as for a reader of all lines.
-pub(crate) fn unless_closed(written: io::Result<()>) -> io::Result<()> {
+pub(crate) fn unless_closed(written: anyhow::Result<()>) -> anyhow::Result<()> {
     match written {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(error) if is_broken_pipe(&error) => Ok(()),
         other => other,
     }
 }

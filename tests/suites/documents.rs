@@ -275,8 +275,10 @@ fn blocks_are_run_or_say_why_not() {
                         "console" => assert!(block.body.starts_with("$ "), "{path}: {block:?}"),
                         "text" => assert!(!block.body.contains("$ "), "{path}: {block:?}"),
                         "yaml" => {
-                            serde_saphyr::from_str::<Value>(block.body)
-                                .unwrap_or_else(|error| panic!("{path}: {error}\n{}", block.body));
+                            for document in block.body.split("\n---\n") {
+                                serde_saphyr::from_str::<Value>(document)
+                                    .unwrap_or_else(|error| panic!("{path}: {error}\n{document}"));
+                            }
                         }
                         "sh" => {
                             let comment = before.trim_end().lines().last().unwrap_or_default();

@@ -44,7 +44,7 @@ pub(crate) struct Args {
     /// Print the meaning of codes such as SG101 or names such as coalesce-not-found, with an example and
     /// the fix, and check nothing. Without a value, list all codes
     #[arg(long, value_name = "CODE", num_args = 0..)]
-    #[arg(conflicts_with_all = ["paths", "filenames", "cluster", "context", "namespace"])]
+    #[arg(conflicts_with_all = ["paths", "filenames", "cluster", "context", "kubeconfig", "namespace"])]
     explain: Option<Vec<String>>,
 }
 
@@ -130,13 +130,13 @@ fn write(
     report: &Report,
     judgement: &Judgement,
     console: &mut Console<'_>,
-) -> std::io::Result<()> {
+) -> Result<()> {
     render::render(args.output, report, console.out)?;
     // Programs compare reports themselves, and other formats have no lines for people.
     if args.output == Format::Text {
         judgement.write(console.out)?;
     }
-    console.out.flush()
+    Ok(console.out.flush()?)
 }
 
 /// Prints notes to standard error: ignored resources, assumptions of the model, and annotations that have no

@@ -9,7 +9,7 @@ use super::ReportFormat;
 use super::load_check::LoadCheck;
 use super::registry::ConnectionArgs;
 use super::verify::write_image;
-use crate::console::{Console, ExitStatus};
+use crate::console::{Console, ExitStatus, unless_closed};
 use crate::module::Report;
 use crate::module::loading::NEWEST;
 
@@ -35,11 +35,16 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> {
     let connection = args.connection.read(console)?;
     let check = LoadCheck::read(&args.subject, &connection, NEWEST)?;
-    match args.output {
-        ReportFormat::Text => write_text(&check, console.out)?,
-        ReportFormat::Json => writeln!(console.out, "{}", as_json(&check))?,
-    }
+    unless_closed(write(args, &check, console))?;
     Ok(check.status())
+}
+
+fn write(args: &Args, check: &LoadCheck, console: &mut Console<'_>) -> Result<()> {
+    match args.output {
+        ReportFormat::Text => write_text(check, console.out)?,
+        ReportFormat::Json => writeln!(console.out, "{}", as_json(check))?,
+    }
+    Ok(())
 }
 
 /// The report of the module, with the problems and the facts of the image among its keys.

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::ReportFormat;
 use super::load_check::LoadCheck;
 use super::registry::ConnectionArgs;
-use crate::console::{Console, ExitStatus};
+use crate::console::{Console, ExitStatus, unless_closed};
 use crate::module::loading::{Consumer, NEWEST};
 
 /// Pull an image as a gateway would, and report whether it would load
@@ -40,11 +40,16 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> {
     let connection = args.connection.read(console)?;
     let check = LoadCheck::read(&args.image, &connection, args.consumer)?;
-    match args.output {
-        ReportFormat::Text => write_text(args, &check, console.out)?,
-        ReportFormat::Json => writeln!(console.out, "{}", as_json(args, &check))?,
-    }
+    unless_closed(write(args, &check, console))?;
     Ok(check.status())
+}
+
+fn write(args: &Args, check: &LoadCheck, console: &mut Console<'_>) -> Result<()> {
+    match args.output {
+        ReportFormat::Text => write_text(args, check, console.out)?,
+        ReportFormat::Json => writeln!(console.out, "{}", as_json(args, check))?,
+    }
+    Ok(())
 }
 
 fn as_json(args: &Args, check: &LoadCheck) -> serde_json::Value {
