@@ -77,7 +77,7 @@ const TABLE: [(&str, ExitMeanings); 13] = [
     (
         "check",
         ExitMeanings {
-            success: "no finding at or above --fail-on, except those of --baseline",
+            success: "no finding at or above --fail-on, apart from findings of --baseline",
             failure: Some("at least one finding at or above --fail-on that is not in --baseline"),
             error: "some input could not be read",
         },

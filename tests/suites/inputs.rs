@@ -1,5 +1,4 @@
-//! What `packager check` reads: folders of GitOps repositories, dumps of clusters, baselines; and what becomes of its
-//! exit status.
+//! What `packager check` reads: folders of repositories, dumps of clusters, baselines; and its exit status.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
