@@ -214,3 +214,100 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
         .downcast_ref::<io::Error>()
         .is_some_and(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, ErrorKind};
+
+    use super::{ColorChoice, Console, Options, Terminal, unless_closed};
+
+    /// What a console prints to standard error, and whether its text has color and how wide it is.
+    fn printed(terminal: Terminal, options: Options) -> (String, bool, usize) {
+        let (mut input, mut out, mut stderr) = (io::empty(), io::sink(), Vec::new());
+        let mut console = Console {
+            input: &mut input,
+            out: &mut out,
+            stderr: &mut stderr,
+            terminal,
+            options,
+        };
+        console.note("assumed");
+        console.progress("reading");
+        console.message("error: \x1b[2Ja");
+        let form = console.text_form();
+        (String::from_utf8(stderr).unwrap(), form.color, form.width)
+    }
+
+    #[test]
+    fn quiet_hides_notes_and_progress_but_not_errors() {
+        let quiet = Options {
+            quiet: true,
+            ..Options::default()
+        };
+        let verbose = Options {
+            verbose: true,
+            ..Options::default()
+        };
+        let error = "error: \\u{1b}[2Ja\n";
+        let terminal = Terminal {
+            stderr: true,
+            ..Terminal::default()
+        };
+        for (terminal, options, expected) in [
+            (Terminal::default(), Options::default(), "note: assumed\n"),
+            (terminal, Options::default(), "note: assumed\nreading\n"),
+            (Terminal::default(), verbose, "note: assumed\nreading\n"),
+            (terminal, quiet, ""),
+        ] {
+            let (text, ..) = printed(terminal, options);
+            assert_eq!(
+                text,
+                format!("{expected}{error}"),
+                "{terminal:?} {options:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn color_is_for_terminals_unless_the_user_chooses() {
+        for (stdout, no_color, color, expected) in [
+            (true, false, ColorChoice::Auto, true),
+            (true, true, ColorChoice::Auto, false),
+            (false, false, ColorChoice::Auto, false),
+            (false, true, ColorChoice::Always, true),
+            (true, false, ColorChoice::Never, false),
+        ] {
+            let terminal = Terminal {
+                stdout,
+                no_color,
+                ..Terminal::default()
+            };
+            let options = Options {
+                color,
+                ..Options::default()
+            };
+            let (_, has_color, _) = printed(terminal, options);
+            assert_eq!(has_color, expected, "{terminal:?} {color:?}");
+        }
+    }
+
+    #[test]
+    fn text_is_neither_narrow_nor_wide() {
+        for (width, expected) in [(None, 100), (Some(80), 80), (Some(300), 100), (Some(5), 40)] {
+            let terminal = Terminal {
+                width,
+                ..Terminal::default()
+            };
+            let (.., columns) = printed(terminal, Options::default());
+            assert_eq!(columns, expected, "{width:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_closed_pipe_is_no_error() {
+        let error = |kind| Err(io::Error::from(kind).into());
+        assert!(unless_closed(error(ErrorKind::BrokenPipe)).is_ok());
+        assert!(unless_closed(error(ErrorKind::StorageFull)).is_err());
+        assert!(unless_closed(Ok(())).is_ok());
+    }
+}
