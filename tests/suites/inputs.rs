@@ -4,10 +4,11 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 use std::process::Command;
 
+use gateway::advice::KUBECTL_GET;
 use serde_json::Value;
 use tempfile::TempDir;
 use tests::process::{Run, built_packager, packager, packager_program_within, packager_with_input};
@@ -376,4 +377,49 @@ fn codes_have_names() {
     assert_eq!((wrong.status, wrong.out.as_str()), (2, ""));
     let question = "did you mean \"coalesce-not-found\"";
     assert!(wrong.talk.contains(question), "{}", wrong.talk);
+}
+
+/// The command that gathers resources asks for the kinds that a cluster has, and for no others.
+#[test]
+fn one_command_gathers_all_kinds() {
+    let kinds = [
+        "configmaps",
+        "namespaces",
+        "pods",
+        "secrets",
+        "services",
+        "deployments.apps",
+        "certificates.cert-manager.io",
+        "wasmplugins.extensions.istio.io",
+        "xlistenersets.gateway.networking.x-k8s.io",
+        "httproutes.gateway.networking.k8s.io",
+        "envoyfilters.networking.istio.io",
+        "ingressclasses.networking.k8s.io",
+    ];
+    let others = [
+        "events",
+        "pods.metrics.k8s.io",
+        "jobs.batch",
+        "services.serving.knative.dev",
+    ];
+    let script = format!(
+        "#!/bin/sh\nif [ \"$1\" = api-resources ]; then printf '%s\\n' {} {}; else echo \"$@\"; fi\n",
+        kinds.join(" "),
+        others.join(" ")
+    );
+    let folder = tree(&[("kubectl", &script)]);
+    let program = folder.path().join("kubectl");
+    fs::set_permissions(program, fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!(
+        "{}:{}",
+        folder.path().display(),
+        std::env::var("PATH").unwrap()
+    );
+    let output = Command::new("sh")
+        .args(["-c", KUBECTL_GET])
+        .env("PATH", path)
+        .output()
+        .unwrap();
+    let expected = format!("get -A -o yaml {}\n", kinds.join(","));
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
 }
