@@ -2,6 +2,13 @@
 
 use std::fmt;
 
+/// The command that prints every resource that is read, of every kind that the cluster has. Help, hints and
+/// documents use this one: with fewer kinds, `check` has to
+/// make assumptions.
+pub const KUBECTL_GET: &str = "kubectl get -A -o yaml \"$(kubectl api-resources --verbs list -o name \
+     | grep -E 'istio|gateway|ingress|cert-manager|^(pods|services|secrets|namespaces|configmaps|deploy.*)$' \
+     | paste -sd, -)\"";
+
 /// A message with a hint: an error of a command, or a part of a report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Advice {

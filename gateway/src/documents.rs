@@ -1,7 +1,11 @@
 //! Reads [`Resources`] from YAML or JSON, which may contain several documents and lists. A document that
-//! cannot be read is a fault; the others are still read.
+//! cannot be read is a fault, a document that is not a resource is skipped; the others are still read.
 
+mod helm;
+mod json;
 mod kinds;
+mod kustomize;
+mod skipped;
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,6 +15,9 @@ use serde_json::Value;
 use serde_saphyr::{Options, Spanned, UserMessageFormatter, budget, options};
 
 use super::resources::{Origin, Resources};
+pub use helm::drop_release;
+pub use kustomize::patch_files;
+pub use skipped::{SkipReason, Skipped};
 
 /// The largest text that is read, in octets. The Gateways and routes of a large cluster are much smaller.
 pub const MAX_TEXT: usize = 50 << 20;
@@ -42,18 +49,35 @@ impl fmt::Display for DocumentFault {
 
 impl std::error::Error for DocumentFault {}
 
-/// Reads all documents of a text in UTF-8 into `resources`. Kinds that do not affect gateways are skipped. The
-/// result has one fault for each document that cannot be read.
+/// The documents of a text that are not among the resources.
+#[derive(Debug, Default)]
+pub struct Unread {
+    /// One for each document that cannot be read.
+    pub faults: Vec<DocumentFault>,
+    /// One for each document that is not a resource.
+    pub skipped: Vec<Skipped>,
+}
+
+/// Reads all documents of a text in UTF-8 into `resources`, and returns the faults. [`read_all`] also returns
+/// the skipped documents.
 pub fn read(file: &str, text: impl AsRef<[u8]>, resources: &mut Resources) -> Vec<DocumentFault> {
+    read_all(file, text, resources).faults
+}
+
+/// Reads all documents of a text in UTF-8 into `resources`. Kinds that do not affect gateways are ignored.
+pub fn read_all(file: &str, text: impl AsRef<[u8]>, resources: &mut Resources) -> Unread {
     let text = text.as_ref();
     let mut reader = Reader {
         file: file.into(),
         resources,
-        faults: Vec::new(),
+        unread: Unread::default(),
     };
     if text.len() > MAX_TEXT {
-        reader.fault(1, format!("it is larger than {} MiB", MAX_TEXT >> 20));
-        return reader.faults;
+        let limit = MAX_TEXT >> 20;
+        let problem =
+            format!("it is larger than {limit} MiB: leave out kinds that gateways do not use");
+        reader.fault(1, problem);
+        return reader.unread;
     }
     for (line, document) in split(text) {
         match std::str::from_utf8(document) {
@@ -65,7 +89,7 @@ pub fn read(file: &str, text: impl AsRef<[u8]>, resources: &mut Resources) -> Ve
             }
         }
     }
-    reader.faults
+    reader.unread
 }
 
 /// Adds a resource that is already parsed, such as one from an API server.
@@ -120,7 +144,7 @@ fn lines(text: &[u8]) -> u64 {
 struct Reader<'r> {
     file: Arc<str>,
     resources: &'r mut Resources,
-    faults: Vec<DocumentFault>,
+    unread: Unread,
 }
 
 /// A list, of which only the positions of the items are read.
@@ -136,19 +160,54 @@ impl Reader<'_> {
         if text.trim() == "---" {
             return;
         }
-        match parse(text) {
-            Ok(value) => self.value(line, text, value),
-            Err((offset, problem)) => self.fault(line + offset, problem),
+        // Output of kubectl in JSON can be large. The parser for JSON is several times as fast as the one for
+        // YAML, but has no limits, so the parts are counted first.
+        if let Some(json) = json::content(text) {
+            if json::parts(json) > MAX_PARTS {
+                return self.fault(line, format!("it has more than {MAX_PARTS} parts"));
+            }
+            let stream = json::objects(json);
+            if !stream.objects.is_empty() {
+                return self.stream(line + lines_between(text, json), json, stream);
+            }
+        }
+        // YAML, or text that looks like JSON and is not.
+        match parse_yaml(text) {
+            Ok(value) => {
+                let first = line + leading_lines(text);
+                self.value(line, first, text, value);
+            }
+            Err((offset, problem)) => self.unparsed(line + offset, text, problem),
         }
     }
 
-    fn value(&mut self, start: u64, text: &str, mut value: Value) {
+    /// Adds the objects of a JSON stream, such as the output of several calls of kubectl.
+    fn stream(&mut self, start: u64, json: &str, stream: json::Stream) {
+        for object in stream.objects {
+            let line = start + lines(json.as_bytes().get(..object.offset).unwrap_or_default());
+            let text = json.get(object.offset..object.end).unwrap_or_default();
+            self.value(line, line, text, object.value);
+        }
+        if let Some((offset, problem)) = stream.error {
+            self.fault(start + offset, format!("it is not JSON: {problem}"));
+        }
+    }
+
+    /// Handles a text without a value: it is a fault, unless the text is no manifest at all.
+    fn unparsed(&mut self, line: u64, text: &str, problem: String) {
+        match skipped::reason_of_text(&self.file, text) {
+            Some(reason) => self.skip(line, reason),
+            None => self.fault(line, problem),
+        }
+    }
+
+    /// Adds the resource or the list of a document. `start` is the line of the text, `line` the first line of the
+    /// content, to which faults refer.
+    fn value(&mut self, start: u64, line: u64, text: &str, mut value: Value) {
         // A document with comments only, or an empty template of a Helm chart.
         if value.is_null() {
             return;
         }
-        // A fault refers to the first line of the content.
-        let line = start + leading_lines(text);
         let is_list = value
             .get("kind")
             .and_then(Value::as_str)
@@ -172,6 +231,9 @@ impl Reader<'_> {
             file: Arc::clone(&self.file),
             line,
         };
+        if let Some(reason) = skipped::reason(&value) {
+            return self.skip(line, reason);
+        }
         if let Err(problem) = kinds::add(self.resources, &origin, value) {
             let dot = if path.is_empty() { "" } else { ": " };
             self.fault(line, format!("{path}{dot}{problem}"));
@@ -183,7 +245,15 @@ impl Reader<'_> {
             file: Arc::clone(&self.file),
             line,
         };
-        self.faults.push(DocumentFault { origin, problem });
+        self.unread.faults.push(DocumentFault { origin, problem });
+    }
+
+    fn skip(&mut self, line: u64, reason: SkipReason) {
+        let origin = Origin {
+            file: Arc::clone(&self.file),
+            line,
+        };
+        self.unread.skipped.push(Skipped { origin, reason });
     }
 }
 
@@ -196,18 +266,7 @@ fn is_list_kind(kind: &str) -> bool {
 ///
 /// # Errors
 /// The document cannot be parsed: the number of lines before the error, and the problem.
-fn parse(text: &str) -> Result<Value, (u64, String)> {
-    // Output of kubectl in JSON can be large. The parser for JSON is several times as fast as the one for YAML,
-    // but has no limits, so the parts are counted first.
-    if let Some(json) = json(text) {
-        if parts(json) > MAX_PARTS {
-            return Err((0, format!("it has more than {MAX_PARTS} parts")));
-        }
-        if let Ok(value) = serde_json::from_str(json) {
-            return Ok(value);
-        }
-    }
-    // YAML, or text that looks like JSON and is not.
+fn parse_yaml(text: &str) -> Result<Value, (u64, String)> {
     serde_saphyr::from_str_with_options(text, limits()).map_err(|error| {
         let offset = error
             .location()
@@ -217,21 +276,26 @@ fn parse(text: &str) -> Result<Value, (u64, String)> {
             .render_with_formatter(&UserMessageFormatter);
         // A fault is one line.
         let message: Vec<&str> = message.lines().map(str::trim).collect();
-        (offset, format!("it is not YAML: {}", message.join(" ")))
+        let message = message.join(" ");
+        (
+            offset,
+            format!("it is not YAML: {}", without_position(&message)),
+        )
     })
 }
 
-/// The text without the marker, if it looks like JSON.
-fn json(text: &str) -> Option<&str> {
-    let content = text.strip_prefix("---").unwrap_or(text).trim();
-    content.starts_with('{').then_some(content)
-}
-
-/// An upper bound for the number of parts of JSON: it also counts the separators in strings.
-fn parts(json: &str) -> usize {
-    json.bytes()
-        .filter(|octet| matches!(octet, b',' | b':' | b'[' | b'{'))
-        .count()
+/// A message without the position at its end: the fault has the line in the file, and the parser counts from the
+/// beginning of the document.
+fn without_position(message: &str) -> &str {
+    let Some((text, position)) = message.rsplit_once(" at line ") else {
+        return message;
+    };
+    let mut numbers = position.split(", column ");
+    if numbers.all(|number| number.bytes().all(|octet| octet.is_ascii_digit())) {
+        text
+    } else {
+        message
+    }
 }
 
 fn limits() -> Options {
@@ -247,10 +311,10 @@ fn limits() -> Options {
     }
 }
 
-/// The number of lines before each item of a YAML list. It is empty for JSON, which is often a single line.
+/// The number of lines before each item of a list.
 fn item_lines(text: &str) -> Vec<u64> {
-    if json(text).is_some() {
-        return Vec::new();
+    if json::content(text).is_some() {
+        return json::item_lines(text);
     }
     let Ok(Lines { items }) = serde_saphyr::from_str_with_options(text, limits()) else {
         return Vec::new();
@@ -259,6 +323,12 @@ fn item_lines(text: &str) -> Vec<u64> {
         .iter()
         .map(|item| item.referenced.line().saturating_sub(1))
         .collect()
+}
+
+/// The number of lines of a text before a part of it.
+fn lines_between(text: &str, part: &str) -> u64 {
+    let length = text.find(part).unwrap_or_default();
+    lines(text.as_bytes().get(..length).unwrap_or_default())
 }
 
 /// The number of lines of a document before its content: markers, comments and empty lines.

@@ -11,6 +11,7 @@ pub(crate) mod kind;
 pub(crate) mod kubernetes;
 mod manifests;
 pub mod mesh;
+mod overlay;
 pub mod replaced;
 pub(crate) mod secret;
 
@@ -188,8 +189,9 @@ impl Origin {
 #[serde(rename_all = "camelCase")]
 pub struct Metadata {
     pub name: String,
-    /// Its namespace; `default` if the manifest does not name one, as in kubectl.
-    #[serde(default = "default_namespace")]
+    /// Its namespace; `default` if the manifest does not name one, as in kubectl. `null` and an empty name are
+    /// not names.
+    #[serde(default = "default_namespace", deserialize_with = "namespace")]
     pub namespace: String,
     /// The time of creation; `None` for a resource that is not in a cluster. istiod treats such a resource
     /// as older than all others.
@@ -214,6 +216,13 @@ pub struct OwnerReference {
 
 fn default_namespace() -> String {
     "default".into()
+}
+
+fn namespace<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let name = Option::<String>::deserialize(deserializer)?;
+    Ok(name
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(default_namespace))
 }
 
 /// The identity of a resource: no two have the same group, kind, namespace and name.

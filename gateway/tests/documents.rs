@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use gateway::documents::read;
+use gateway::documents::{SkipReason, Unread, read, read_all};
 use gateway::{Credential, Model, Resources};
 
 fn resources(text: &str) -> Resources {
@@ -64,7 +64,7 @@ fn faults_of_documents() {
             vec!["f:8: it is not YAML: "],
         ),
         (
-            format!("{good}---\na: 1\n"),
+            format!("{good}---\nkind: Gateway\nmetadata: {{name: g}}\n"),
             1,
             vec!["f:8: expected a resource of Kubernetes, with apiVersion"],
         ),
@@ -86,6 +86,93 @@ fn faults_of_documents() {
             assert!(fault.starts_with(expected), "{fault}\n{expected}");
         }
     }
+}
+
+/// A fault has one line, which is the line in the file.
+#[test]
+fn faults_have_one_line() {
+    let text = "{apiVersion: v1, kind: Service, metadata: {name: one}}\n---\napiVersion: v1\nkind: \"x\n\
+                ---\napiVersion: v1\nkind: a\nkind: b\n";
+    let faults = read("f", text, &mut Resources::default());
+    let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    let expected = [
+        "f:4: it is not YAML: unclosed quote",
+        "f:8: it is not YAML: duplicate mapping key `kind` is not allowed here",
+    ];
+    assert_eq!(faults, expected);
+}
+
+/// Documents that are not resources are no faults, and the others are read.
+#[test]
+fn other_documents_are_skipped() {
+    let text = "{apiVersion: v1, kind: Service, metadata: {name: one}}\n\
+                ---\n# values.yaml\nreplicas: 2\n\
+                ---\n{{- if .Values.gateway }}\nkind: Gateway\n\
+                ---\n- {op: remove, path: /spec}\n\
+                ---\n{apiVersion: v1, kind: Service, metadata: {name: two}}\n";
+    let mut resources = Resources::default();
+    let Unread { faults, skipped } = read_all("f", text, &mut resources);
+    assert!(faults.is_empty(), "{faults:?}");
+    assert_eq!(resources.services.len(), 2);
+    let found: Vec<(u64, SkipReason)> = skipped
+        .iter()
+        .map(|document| (document.origin.line, document.reason))
+        .collect();
+    let expected = [
+        (4, SkipReason::NotResource),
+        (6, SkipReason::Template),
+        (9, SkipReason::Patch),
+    ];
+    assert_eq!(found, expected);
+}
+
+/// Objects of JSON one after the other, as several calls of kubectl print them, each with its line.
+#[test]
+fn json_streams() {
+    let service = |name: &str| {
+        format!(
+            "{{\n\"apiVersion\": \"v1\", \"kind\": \"Service\",\n\"metadata\": {{\"name\": \"{name}\"}}}}"
+        )
+    };
+    let list = format!(
+        "{{\"apiVersion\": \"v1\", \"kind\": \"ServiceList\", \"items\": [\n{},\n{}]}}",
+        service("c"),
+        service("d")
+    );
+    let text = format!("{}{}\n\n{list}", service("a"), service("b"));
+    let found = |text: &str| {
+        let mut resources = Resources::default();
+        let faults = read("f", text, &mut resources);
+        let lines: Vec<u64> = resources
+            .services
+            .iter()
+            .map(|service| service.metadata.origin.line)
+            .collect();
+        (lines, faults)
+    };
+    assert_eq!(found(&text), (vec![1, 3, 8, 11], vec![]));
+    // An error in the stream is one fault with one line, and the objects before it count.
+    let (lines, faults) = found(&format!("{}\n{{\"kind\": }}\n", service("a")));
+    assert_eq!(lines, [1]);
+    let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    assert_eq!(faults, ["f:4: it is not JSON: expected value"]);
+}
+
+/// A namespace that is null or empty is not set, as in kubectl.
+#[test]
+fn empty_namespaces_are_default() {
+    let resources = resources(
+        "{apiVersion: v1, kind: Service, metadata: {name: a, namespace: null}}\n\
+         ---\n{apiVersion: v1, kind: Service, metadata: {name: b, namespace: ''}}\n\
+         ---\n{apiVersion: v1, kind: Service, metadata: {name: c}}\n\
+         ---\n{apiVersion: v1, kind: Service, metadata: {name: d, namespace: shop}}\n",
+    );
+    let found: Vec<&str> = resources
+        .services
+        .iter()
+        .map(|service| service.metadata.namespace.as_str())
+        .collect();
+    assert_eq!(found, ["default", "default", "default", "shop"]);
 }
 
 /// A few lines whose aliases expand to billions of nodes.

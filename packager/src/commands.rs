@@ -23,11 +23,12 @@ mod registry;
 mod settings_file;
 mod source;
 mod verify;
+mod version;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::console::{Console, ExitStatus};
+use crate::console::{Console, ExitStatus, Options};
 
 /// Find, fix and prevent 404s from connection coalescing on Istio gateways.
 #[derive(Debug, Parser)]
@@ -35,13 +36,20 @@ use crate::console::{Console, ExitStatus};
     name = "packager",
     version,
     after_help = "Examples:
+  # Find hosts that break each other, in the cluster of the kubeconfig or in files
+  packager check
   packager check gateways/
+  # Build the filter and push it as an image
   packager push registry.example.com/sni-guard:0.1.0
+  # Write the resource that installs the filter
   packager manifest --image registry.example.com/sni-guard:0.1.0@sha256:… \\
       --selector istio=ingressgateway > sni-guard.yaml
+  # See what a live gateway answers on a reused connection
   packager probe --connect 203.0.113.7:443 --sni a.example.com --authority b.example.com"
 )]
 pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) options: Options,
     #[command(subcommand)]
     command: Command,
 }
@@ -59,6 +67,7 @@ enum Command {
     Probe(probe::Args),
     Completions(completions::Args),
     Man(man::Args),
+    Version(version::Args),
 }
 
 impl Cli {
@@ -75,6 +84,7 @@ impl Cli {
             Command::Probe(args) => probe::run(args, console),
             Command::Completions(args) => completions::run(args, console),
             Command::Man(args) => man::run(args, console),
+            Command::Version(args) => version::run(args, console),
         }
     }
 }

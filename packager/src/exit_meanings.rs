@@ -16,7 +16,7 @@ pub(crate) struct ExitMeanings {
 }
 
 /// The commands by name; the first entry is the program itself.
-const TABLE: [(&str, ExitMeanings); 12] = [
+const TABLE: [(&str, ExitMeanings); 13] = [
     (
         "packager",
         ExitMeanings {
@@ -77,8 +77,8 @@ const TABLE: [(&str, ExitMeanings); 12] = [
     (
         "check",
         ExitMeanings {
-            success: "no finding at or above --fail-on",
-            failure: Some("at least one finding at or above --fail-on"),
+            success: "no finding at or above --fail-on, apart from findings of --baseline",
+            failure: Some("at least one finding at or above --fail-on that is not in --baseline"),
             error: "some input could not be read",
         },
     ),
@@ -112,6 +112,14 @@ const TABLE: [(&str, ExitMeanings); 12] = [
             success: "the pages are written",
             failure: None,
             error: "the pages could not be written",
+        },
+    ),
+    (
+        "version",
+        ExitMeanings {
+            success: "the version is printed",
+            failure: None,
+            error: "the version could not be printed",
         },
     ),
 ];
@@ -150,7 +158,7 @@ pub(crate) fn with_exit_statuses(command: Command) -> Command {
     // clap prints the paragraphs in the order of the text, and the statuses come last.
     let mut help = command
         .get_after_help()
-        .map(ToString::to_string)
+        .map(|help| with_joined_lines(&help.to_string()))
         .unwrap_or_default();
     help.push_str("\n\nExit status:");
     for (status, meaning) in exit_statuses(command.get_name()) {
@@ -158,6 +166,21 @@ pub(crate) fn with_exit_statuses(command: Command) -> Command {
         let _ = write!(help, "\n  {status}  {meaning}");
     }
     command.after_help(help).mut_subcommands(with_exit_statuses)
+}
+
+/// The help with each paragraph in one line, so that it wraps at the width of the terminal. The lines of examples
+/// stay.
+fn with_joined_lines(help: &str) -> String {
+    help.split("\n\n")
+        .map(|paragraph| {
+            if paragraph.starts_with("Examples:") {
+                paragraph.to_owned()
+            } else {
+                paragraph.replace('\n', " ")
+            }
+        })
+        .collect::<Vec<_>>()
+        .join("\n\n")
 }
 
 #[cfg(test)]

@@ -4,11 +4,13 @@
 //! The module `commands` has one module for each subcommand, and all input and output. The other modules
 //! are pure: [`module`] inspects and trims WebAssembly for Envoy, [`image`] makes and reads OCI images,
 //! [`resource`] writes Kubernetes resources, and `settings` reads the filter's configuration as people write
-//! it. [`render`] writes reports and plans in several formats, `exit_meanings` and `manual` write help and
-//! manual pages, `reasons` explains the filter's reasons, `spelling` finds the word that a typing error stands for, and `text` shortens texts of other
+//! it. [`render`] writes reports and plans in several formats, `baseline` compares a report with an earlier one,
+//! `exit_meanings`, `plugin_name` and `manual` write help and manual pages, `reasons` explains the filter's reasons,
+//! `spelling` finds the word that a typing error stands for, and `text` shortens texts of other
 //! programs. The crate [`gateway`] computes what gateways do with resources. The crate [`rule`] makes the
 //! decisions, with the same code that the filter runs.
 
+mod baseline;
 mod commands;
 pub mod console;
 pub mod digest;
@@ -16,6 +18,7 @@ mod exit_meanings;
 pub mod image;
 mod manual;
 pub mod module;
+mod plugin_name;
 mod reasons;
 pub mod render;
 pub mod resource;
@@ -37,6 +40,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, console: &mut Console<'_>) 
         Ok(cli) => cli,
         Err(error) => return console.usage(&error),
     };
+    console.options = cli.options;
     match cli.run(console) {
         Ok(status) => status,
         Err(error) => console.failure(&error),
@@ -44,8 +48,11 @@ pub fn run(args: impl IntoIterator<Item = OsString>, console: &mut Console<'_>) 
 }
 
 fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
-    let mut matches = command_line().try_get_matches_from(args)?;
-    Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command_line()))
+    let args: Vec<OsString> = args.into_iter().collect();
+    let program = args.first().map(OsString::as_os_str);
+    let mut command = plugin_name::with_called_name(command_line(), program);
+    let mut matches = command.try_get_matches_from_mut(&args)?;
+    Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
 }
 
 /// The definition of the command line, from which help, manual pages and completions are generated.

@@ -1,7 +1,31 @@
 //! Texts from other programs, for messages of one line.
 
+use std::borrow::Cow;
+
 /// The longest text of another program in a message, in characters.
 const LONGEST: usize = 300;
+
+/// A text without characters that a terminal obeys: control characters, and those that change the direction of
+/// text (Unicode Standard Annex #9). Names of files and texts of other programs may have them.
+pub(crate) fn visible(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_hidden) {
+        return Cow::Borrowed(text);
+    }
+    let mut visible = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if is_hidden(letter) {
+            visible.extend(letter.escape_default());
+        } else {
+            visible.push(letter);
+        }
+    }
+    Cow::Owned(visible)
+}
+
+fn is_hidden(letter: char) -> bool {
+    (letter.is_control() && letter != '\n')
+        || matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
 
 /// The words of a text in one line.
 pub(crate) fn one_line(text: &str) -> String {
@@ -20,7 +44,13 @@ pub(crate) fn short_line(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{LONGEST, one_line, short_line};
+    use super::{LONGEST, one_line, short_line, visible};
+
+    #[test]
+    fn what_terminals_obey_becomes_visible() {
+        assert_eq!(visible("a\nb é 日本"), "a\nb é 日本");
+        assert_eq!(visible("a\x1b[2J\r\u{202e}b"), "a\\u{1b}[2J\\r\\u{202e}b");
+    }
 
     #[test]
     fn lines_become_one() {

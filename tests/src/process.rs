@@ -12,7 +12,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use packager::console::{Console, ExitStatus};
+use packager::console::{Console, ExitStatus, Options, Terminal};
 
 use crate::tools::checkout;
 
@@ -38,7 +38,8 @@ pub fn packager_with_input(arguments: &[&str], input: &str) -> Run {
         input: &mut input,
         out: &mut out,
         stderr: &mut talk,
-        is_terminal: false,
+        terminal: Terminal::default(),
+        options: Options::default(),
     };
     let arguments: Vec<OsString> = std::iter::once("packager")
         .chain(arguments.iter().copied())

@@ -25,6 +25,15 @@ fn check_in(
     environment: &[(&str, &str)],
     answer: impl Fn(&str) -> (u16, String) + Send + Sync + 'static,
 ) -> Run {
+    check_with(&[], environment, answer)
+}
+
+/// The same with more arguments, in which `KUBECONFIG` stands for the path of the kubeconfig.
+fn check_with(
+    arguments: &[&str],
+    environment: &[(&str, &str)],
+    answer: impl Fn(&str) -> (u16, String) + Send + Sync + 'static,
+) -> Run {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
     let answer: &'static Answer = Box::leak(Box::new(answer));
@@ -41,9 +50,16 @@ fn check_in(
         "contexts": [{ "name": "test", "context": { "cluster": "test", "user": "test" } }],
     });
     fs::write(kubeconfig.path(), config.to_string()).unwrap();
-    let own = ("KUBECONFIG", kubeconfig.path().to_str().unwrap());
+    let path = kubeconfig.path().to_str().unwrap();
+    let names_it = arguments.contains(&"KUBECONFIG");
+    let own = ("KUBECONFIG", if names_it { "/nothing" } else { path });
     let environment = [environment, &[own]].concat();
-    let mut run = packager_program(&["check", "--output", "json"], &environment, "").unwrap();
+    let arguments: Vec<&str> = ["check", "--output", "json"]
+        .iter()
+        .chain(arguments)
+        .map(|word| if *word == "KUBECONFIG" { path } else { *word })
+        .collect();
+    let mut run = packager_program(&arguments, &environment, "").unwrap();
     run.talk = run.talk.replace(&address.to_string(), "SERVER");
     run
 }
@@ -255,4 +271,52 @@ fn proxies_are_those_of_the_environment() {
         let run = check_in(&[&proxies[..], &[("NO_PROXY", name)]].concat(), usual);
         assert_eq!(run.status == 0, without, "{name}: {}", run.talk);
     }
+}
+
+/// Files are put over the cluster: they replace a Gateway of their name, and add others.
+#[test]
+fn files_over_a_cluster() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("change.yaml");
+    let path = file.to_str().unwrap();
+    let hosts =
+        |name: &str, host: &str| gateway_text(name).replace(&format!("{name}.example.com"), host);
+    // The second Gateway repeats the host of the first, which is older, and is dropped.
+    fs::write(
+        &file,
+        hosts("b", "a.example.com") + "---\n" + &hosts("c", "c.example.com"),
+    )
+    .unwrap();
+    let run = check_with(&["--cluster", path], &[], usual);
+    assert_eq!(gateways(&run), 3, "{run:?}");
+    assert!(run.status == 1 && run.out.contains("\"SG201\""), "{run:?}");
+    // Without --cluster only the file is read.
+    let run = check_with(&["--filename", path], &[], usual);
+    assert_eq!((gateways(&run), run.status), (2, 0), "{run:?}");
+    // A broken file is an error before the cluster matters.
+    fs::write(&file, gateway_text("b").replace("443", "many")).unwrap();
+    let run = check_with(&["--cluster", path], &[], usual);
+    assert_eq!((gateways(&run), run.status), (2, 2), "{run:?}");
+}
+
+fn gateway_text(name: &str) -> String {
+    let mut gateway = gateway(name);
+    let fields = gateway.as_object_mut().unwrap();
+    fields.insert("apiVersion".into(), json!("networking.istio.io/v1"));
+    fields.insert("kind".into(), json!("Gateway"));
+    format!("{gateway}\n")
+}
+
+#[test]
+fn a_kubeconfig_is_named() {
+    let run = check_with(&["--kubeconfig", "KUBECONFIG", "-A"], &[], usual);
+    assert_eq!((gateways(&run), run.status), (2, 0), "{run:?}");
+    let run = check_with(&["--kubeconfig", "/nothing/here"], &[], usual);
+    assert_eq!(run.status, 2, "{run:?}");
+    assert!(run.talk.contains("/nothing/here: No such file"), "{run:?}");
+    assert!(
+        run.talk
+            .contains("hint: name a kubeconfig with --kubeconfig"),
+        "{run:?}"
+    );
 }

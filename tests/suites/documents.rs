@@ -9,6 +9,8 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Mutex;
 
+use gateway::advice::KUBECTL_GET;
+use serde_json::Value;
 use tempfile::TempDir;
 use tests::istio::wait_for;
 use tests::markdown::{Part, code_spans, local_links, parts};
@@ -20,10 +22,26 @@ use tests::{client, module};
 
 /// Blocks that are shown and not run, with the reason that their comment gives: the document and the
 /// first line.
-const NOT_RUN: [(&str, &str); 5] = [
+const NOT_RUN: [(&str, &str); 8] = [
     (
         "README.md",
         "make demo   # the defect and the fix, on a real Envoy on this machine",
+    ),
+    (
+        "docs/ci.md",
+        "kustomize build overlays/production | packager check -",
+    ),
+    (
+        "docs/ci.md",
+        "packager check --cluster --context production gateways/",
+    ),
+    (
+        "docs/ci.md",
+        concat!(
+            "kubectl get -A -o yaml \"$(kubectl api-resources --verbs list -o name | grep -E ",
+            "'istio|gateway|ingress|cert-manager|^(pods|services|secrets|namespaces|configmaps|deploy.*)$' ",
+            "| paste -sd, -)\" > all.yaml"
+        ),
     ),
     (
         "docs/quickstart.md",
@@ -62,6 +80,8 @@ fn documents_with_files_print_what_they_say() {
     let folder = TempDir::new().unwrap();
     run("docs/troubleshooting.md", folder.path(), vec![]);
     run("docs/envoy-gateway.md", folder.path(), vec![]);
+    let folder = TempDir::new().unwrap();
+    run("docs/ci.md", folder.path(), vec![]);
 }
 
 #[test]
@@ -145,6 +165,84 @@ fn shell<'s>(folder: &'s Path, words: Vec<(String, &'s str)>) -> Shell<'s> {
     }
 }
 
+/// The command line takes what the files of CI systems run.
+#[test]
+fn commands_of_ci_files_are_taken() {
+    let text = fs::read_to_string(checkout().join("docs/ci.md")).unwrap();
+    let mut count = 0;
+    for part in parts(&text).unwrap() {
+        let Part::Block(block) = part else { continue };
+        let commands = block.body.lines().filter_map(|line| {
+            let start = line.find("packager check")?;
+            line.get(start..)?.split(['>', '|', ';', '}']).next()
+        });
+        for command in commands {
+            let words = command
+                .split_whitespace()
+                .map(|word| word.replace('\'', ""));
+            let taken = packager::command_line().try_get_matches_from(words);
+            assert!(taken.is_ok(), "{command}\n{}", taken.unwrap_err());
+            count += 1;
+        }
+    }
+    assert!(count > 10, "{count}");
+}
+
+/// One command gathers all kinds, in hints, help and documents.
+#[test]
+fn documents_gather_resources_with_one_command() {
+    let mut count = 0;
+    for (path, text) in documents() {
+        for line in text
+            .lines()
+            .filter(|line| line.contains("kubectl get -A -o yaml"))
+        {
+            assert!(line.starts_with(KUBECTL_GET), "{path}: {line}");
+            count += 1;
+        }
+    }
+    assert!(count > 0);
+}
+
+/// The hooks and the action run commands that exist.
+#[test]
+fn hooks_and_the_action_are_valid() {
+    let read = |name: &str| -> Value {
+        serde_saphyr::from_str(&fs::read_to_string(checkout().join(name)).unwrap()).unwrap()
+    };
+    let hooks = read(".pre-commit-hooks.yaml");
+    let hooks = hooks.as_array().unwrap();
+    let ci = fs::read_to_string(checkout().join("docs/ci.md")).unwrap();
+    for hook in hooks {
+        let text = |key: &str| hook.get(key).and_then(Value::as_str).unwrap();
+        assert!(ci.contains(&format!("id: {}\n", text("id"))), "{hook}");
+        let taken = packager::command_line().try_get_matches_from(text("entry").split(' '));
+        assert!(taken.is_ok(), "{hook}");
+    }
+    // Inputs are passed as variables: as a part of a script they could be commands.
+    let action = read("action.yml");
+    let steps = action
+        .pointer("/runs/steps")
+        .and_then(Value::as_array)
+        .unwrap();
+    for step in steps {
+        let script = step.get("run").and_then(Value::as_str).unwrap();
+        assert!(!script.contains("${{"), "{script}");
+    }
+    for input in action
+        .get("inputs")
+        .and_then(Value::as_object)
+        .unwrap()
+        .keys()
+    {
+        let variable = format!("${{{{ inputs.{input} }}}}");
+        let is_used = steps
+            .iter()
+            .any(|step| step.to_string().contains(&variable));
+        assert!(is_used, "{input}");
+    }
+}
+
 /// README and `docs`, by their paths.
 fn documents() -> Vec<(String, String)> {
     let folder = fs::read_dir(checkout().join("docs")).unwrap();
@@ -177,8 +275,10 @@ fn blocks_are_run_or_say_why_not() {
                         "console" => assert!(block.body.starts_with("$ "), "{path}: {block:?}"),
                         "text" => assert!(!block.body.contains("$ "), "{path}: {block:?}"),
                         "yaml" => {
-                            serde_saphyr::from_str::<serde_json::Value>(block.body)
-                                .unwrap_or_else(|error| panic!("{path}: {error}\n{}", block.body));
+                            for document in block.body.split("\n---\n") {
+                                serde_saphyr::from_str::<Value>(document)
+                                    .unwrap_or_else(|error| panic!("{path}: {error}\n{document}"));
+                            }
                         }
                         "sh" => {
                             let comment = before.trim_end().lines().last().unwrap_or_default();

@@ -31,7 +31,9 @@ fn examples_are_taken() {
     let mut names = Vec::new();
     for command in commands() {
         for example in examples(&after_help(&command)) {
-            let taken = command_line().try_get_matches_from(example.split_whitespace());
+            // A shell removes the quotes.
+            let words = example.replace('\'', "");
+            let taken = command_line().try_get_matches_from(words.split_whitespace());
             let matches = taken.unwrap_or_else(|error| panic!("{example}\n{error}"));
             names.push(matches.subcommand_name().unwrap().to_owned());
         }
@@ -42,6 +44,41 @@ fn examples_are_taken() {
             "{}",
             command.get_name()
         );
+    }
+}
+
+/// A duration is no consumer any more, but scripts may still use the old name of the flag.
+#[test]
+fn old_names_of_flags_are_taken() {
+    for flag in ["--duration", "--for"] {
+        let line =
+            format!("packager probe --connect localhost:1 --sni a --authority b --watch {flag} 5");
+        assert!(
+            command_line().try_get_matches_from(line.split(' ')).is_ok(),
+            "{line}"
+        );
+    }
+    let help = packager(&["probe", "--help"]).out;
+    assert!(
+        help.contains("--duration <SECONDS>") && !help.contains("--for"),
+        "{help}"
+    );
+}
+
+/// Help without a terminal wraps at 100 columns, examples aside.
+#[test]
+fn help_wraps() {
+    for command in command_line().get_subcommands() {
+        let help = packager(&[command.get_name(), "--help"]).out;
+        let text = help.split("Examples:\n").next().unwrap();
+        // clap does not wrap the usage.
+        for line in text.lines().filter(|line| !line.starts_with("Usage:")) {
+            assert!(
+                line.chars().count() <= 100,
+                "{}: {line}",
+                command.get_name()
+            );
+        }
     }
 }
 
@@ -112,7 +149,7 @@ fn check_page(page: &Path, command: &Command) {
     // Both streams are one: a warning does not change how groff ends.
     let groff = "groff -man -Tascii -P-c -P-b -P-u -rLL=120n -ww \"$0\" 2>&1";
     let shown = run("bash", &["-c", groff, page]).unwrap();
-    assert!(!shown.contains("warning: "), "{shown}");
+    assert!(!shown.contains(": warning: "), "{shown}");
     let lines: Vec<&str> = shown.lines().map(str::trim_end).collect();
     for heading in [
         "NAME",
@@ -178,6 +215,7 @@ fn the_archive_has_program_pages_and_completions() {
         "completions/_packager",
     ];
     expected.extend([
+        "kubectl-sni_guard -> packager",
         "completions/packager.fish",
         "man/packager.1",
         "man/packager-check.1",

@@ -107,11 +107,7 @@ fn broken_text() {
             b"kind: a\nkind: b\n",
             Some("2: it is not YAML: duplicate mapping key"),
         ),
-        (
-            "a number",
-            b"42\n",
-            Some("1: expected a resource of Kubernetes"),
-        ),
+        ("a number", b"42\n", None),
         ("nothing", b"", None),
         ("markers", b"---\n---\n\n---\n# nothing\n---\n", None),
     ] {

@@ -13,6 +13,7 @@ mod host_calls;
 mod hostile;
 mod house;
 mod image;
+mod inputs;
 mod load;
 mod lua;
 mod manifests;

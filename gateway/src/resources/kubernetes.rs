@@ -38,14 +38,20 @@ pub enum PodsKind {
     Pod,
 }
 
-impl fmt::Display for PodsKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl PodsKind {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
             Self::DaemonSet => "DaemonSet",
             Self::Deployment => "Deployment",
             Self::StatefulSet => "StatefulSet",
             Self::Pod => "Pod",
-        })
+        }
+    }
+}
+
+impl fmt::Display for PodsKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 

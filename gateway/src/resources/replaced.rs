@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
+use super::envoy_filter::EnvoyFilter;
 use super::extensions::Extension;
 use super::gateway_api::{ApiGateway, GatewayClass, ListenerSet, ReferenceGrant, Route};
 use super::istio::{Gateway, VirtualService};
@@ -54,6 +55,7 @@ macro_rules! named {
 }
 
 named! {
+    EnvoyFilter, (), |_| ();
     Gateway, (), |_| ();
     VirtualService, (), |_| ();
     ApiGateway, (), |_| ();
@@ -102,6 +104,11 @@ impl Resources {
             |own| Some(own.variant()),
             &mut replaced,
         );
+        retain_last(
+            &mut self.envoy_filters,
+            |_| Some(Kind::EnvoyFilter),
+            &mut replaced,
+        );
         retain_last(&mut self.reference_grants, |_| None, &mut replaced);
         retain_last(&mut self.gateway_classes, |_| None, &mut replaced);
         retain_last(&mut self.ingress_classes, |_| None, &mut replaced);
@@ -130,7 +137,9 @@ impl Resources {
             || has_repeated(&self.secrets)
             || has_repeated(&self.issued_certificates)
             || has_repeated(&self.namespaces)
-            || has_repeated(&self.mesh_config_maps);
+            || has_repeated(&self.mesh_config_maps)
+            || has_repeated(&self.extensions)
+            || has_repeated(&self.envoy_filters);
         if !has_replaced {
             return Cow::Borrowed(self);
         }

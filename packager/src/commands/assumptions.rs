@@ -24,8 +24,8 @@ pub(crate) fn note_all<'m>(
         for listener in &workload.listeners {
             // Only a Service shows to which target port a port of the Gateway is mapped.
             if listener.is_tls() && !listener.port_is_certain {
-                console.message(format_args!(
-                    "note: port {} of {} may be mapped to another by a Service that is not in the input",
+                console.note(format_args!(
+                    "port {} of {} may be mapped to another by a Service that is not in the input",
                     listener.port,
                     workload.full_name()
                 ));
@@ -38,8 +38,8 @@ pub(crate) fn note_all<'m>(
 pub(crate) fn note_pods(workload: &Workload, console: &mut Console<'_>) {
     if workload.is_assumed {
         let name = workload.full_name();
-        console.message(format_args!(
-            "note: no pods of {name} in the input, some are assumed"
+        console.note(format_args!(
+            "no pods of {name} in the input, some are assumed"
         ));
     }
 }

@@ -15,7 +15,9 @@ use crate::module;
 /// Compile, trim, optimise and check the module of the filter
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
+  # Build dist/sni-guard.wasm
   packager build
+  # Build to another file, and fail if the module is too large
   packager build --out /tmp/sni-guard.wasm --max-size 120KiB
 
 Run it in a checkout of sni-guard. The bytes of the module do not depend on the folder.")]

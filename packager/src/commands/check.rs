@@ -1,18 +1,22 @@
 //! `packager check`: what is wrong with the gateways of an input.
 
-use anyhow::{Result, bail};
-use chrono::{DateTime, Utc};
-use clap::ValueEnum;
-use gateway::advice::Advice;
-use gateway::findings::{self, Code, EXPIRES_WITHIN, Info, Input, Report};
+mod codes;
+mod status;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use chrono::{DateTime, TimeDelta, Utc};
+use gateway::advice::KUBECTL_GET;
+use gateway::findings::{self, Input, Report};
 use gateway::{Certificates, Model};
 
+use self::status::{FailOn, Judgement};
 use super::assumptions;
-use super::inputs::Inputs;
+use super::inputs::{ExcludeArgs, Inputs};
 use super::source::InputArgs;
-use crate::console::{Console, ExitStatus};
+use crate::console::{Console, ExitStatus, unless_closed};
 use crate::render::{self, Format};
-use crate::spelling;
 
 /// Report hosts of gateways that break each other through connection coalescing, and other errors
 ///
@@ -21,77 +25,100 @@ use crate::spelling;
 /// for the other hosts get a 404 or reach the wrong backend. The command finds such hosts in the
 /// configuration. It sends no request to the gateway.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
-  packager check
-  packager check --context production --namespace istio-system --namespace shop
-  packager check gateways/
-  kubectl get gateways.networking.istio.io,virtualservices,services,deployments,secrets -A -o yaml \\
-    | packager check - --output json
-  packager check gateways/ --output html > gateways.html
-  packager check --explain SG101
-
-Each finding has a code: SG101 to SG104 connection coalescing, SG201 to SG207 servers and routes, SG301 to
-SG306 certificates, SG401 and SG402 installed filters.
-
-The annotation sni-guard/ignore: \"SG101,host-unattached\" on a Gateway, ListenerSet, Ingress, VirtualService,
-route, WasmPlugin or TrafficExtension hides findings with these codes or names about it.
-
-From a cluster it reads Istio and Gateway API Gateways, their routes, Services, Pods and Secrets. If it
-lacks permission to list a kind, it continues without it and prints a note.")]
+#[command(after_help = after_help())]
 pub(crate) struct Args {
     #[command(flatten)]
     input: InputArgs,
+    #[command(flatten)]
+    exclude: ExcludeArgs,
     /// The output format
-    #[arg(long, value_enum, default_value = "text")]
+    #[arg(short, long, value_enum, default_value = "text")]
     output: Format,
     /// The lowest severity of a finding that makes the exit status 1: an error means that requests fail or
     /// reach the wrong backend, a warning that they may
     #[arg(long, value_enum, default_value = "error")]
     fail_on: FailOn,
-    /// Print the meaning of a code such as SG101, with an example and the fix, and check nothing
-    #[arg(long, value_name = "CODE", conflicts_with_all = ["paths", "cluster", "context", "namespace"])]
-    explain: Option<String>,
+    /// An earlier report, from --output json: its findings do not count for the exit status
+    #[arg(long, value_name = "FILE")]
+    baseline: Option<PathBuf>,
+    /// Report certificates that end within this many days
+    #[arg(long, value_name = "DAYS", default_value = "21")]
+    expires_within: u16,
+    /// Print the meaning of codes such as SG101 or names such as coalesce-not-found, with an example and
+    /// the fix, and check nothing. Without a value, list all codes
+    #[arg(long, value_name = "CODE", num_args = 0..)]
+    #[arg(conflicts_with_all = ["paths", "filenames", "cluster", "context", "kubeconfig", "namespace"])]
+    explain: Option<Vec<String>>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum FailOn {
-    Error,
-    Warning,
+fn after_help() -> String {
+    let gather = KUBECTL_GET.replace(" | ", " \\\n    | ");
+    format!(
+        "Examples:
+  # The cluster of the current context
+  packager check
+  # Some namespaces of another cluster
+  packager check --context production -n istio-system -n shop
+  # Files, or a folder of a GitOps repository
+  packager check gateways/ --exclude 'charts/**'
+  # A dump of a cluster, made elsewhere
+  {gather} > all.yaml
+  packager check all.yaml
+  # What would this change break in the cluster?
+  packager check --cluster gateways/
+  # Report only what is new since the last report
+  packager check gateways/ --output json > baseline.json
+  packager check gateways/ --baseline baseline.json
+  # A page with a picture
+  packager check gateways/ --output html > gateways.html
+  # What a code means
+  packager check --explain SG101
+
+Each finding has a code: SG1xx connection coalescing, SG2xx servers and routes, SG3xx certificates, SG4xx \
+installed filters. --explain lists them.
+
+The annotation sni-guard/ignore: \"SG101,host-unattached\" on a Gateway, ListenerSet, Ingress, \
+VirtualService, route, WasmPlugin or TrafficExtension hides findings with these codes or names about it.
+
+In folders it reads files that end in .yaml, .yml or .json. Documents that are not Kubernetes resources, such \
+as values.yaml, templates and patches, are skipped with a note.
+
+From a cluster it reads Istio and Gateway API Gateways, their routes, Services, Pods and Secrets. If it \
+lacks permission to list a kind, it continues without it and prints a note."
+    )
 }
 
 pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> {
-    if let Some(code) = &args.explain {
-        return explain(code, console);
+    if let Some(codes) = &args.explain {
+        return codes::explain(codes, console);
     }
-    let source = args.input.source();
-    let inputs = args.input.read_with_manifests(console)?;
+    let source = args.input.source(&args.exclude.exclude)?;
+    // An invalid baseline is reported before the input is read, which may take long.
+    let baseline = status::read_baseline(args.baseline.as_deref())?;
+    let inputs = args.input.read_with_manifests(&source, console)?;
     let readable = inputs.finish(console);
 
     console.step("computing what the gateways serve");
     let model = Model::new(&inputs.resources);
     console.step("comparing connections and hosts");
-    let report = report(&inputs, &model);
+    let report = report(args, &inputs, &model);
     console.end_steps();
 
-    // A report about nothing would look like success. After an unreadable document its error is enough.
+    // A hook that passes changed files often passes no Gateway. After an unreadable document its error is enough.
     if report.summary.servers == 0 && readable == ExitStatus::Success {
-        bail!(source.has_no(
-            "server of a gateway",
-            "give Gateways with the VirtualServices or HTTPRoutes that are bound to them, such as \
-             kubectl get gateways.networking.istio.io,virtualservices,secrets -A -o yaml prints"
-        ));
+        console.note(source.lacks("server of a gateway"));
     }
-
     print_notes(&inputs, &model, console);
-    render::render(args.output, &report, console.out)?;
+    let judgement = Judgement::new(&report, &baseline)?;
+    unless_closed(write(args, &report, &judgement, console))?;
     // The findings about a part of the input are no answer for all of it.
     match readable {
-        ExitStatus::Success => Ok(status(&report, args.fail_on)),
+        ExitStatus::Success => Ok(judgement.status(args.fail_on)),
         ExitStatus::Failure | ExitStatus::Error => Ok(readable),
     }
 }
 
-fn report(inputs: &Inputs, model: &Model) -> Report {
+fn report(args: &Args, inputs: &Inputs, model: &Model) -> Report {
     findings::check(&Input {
         resources: &inputs.resources,
         model,
@@ -100,64 +127,33 @@ fn report(inputs: &Inputs, model: &Model) -> Report {
         has_all_secrets: inputs.has_all_secrets,
         has_all_pods: inputs.has_all_pods,
         has_all_gateways: inputs.has_all_gateways,
-        expires_within: EXPIRES_WITHIN,
+        expires_within: TimeDelta::days(args.expires_within.into()),
     })
 }
 
-fn status(report: &Report, fail_on: FailOn) -> ExitStatus {
-    let failures = match fail_on {
-        FailOn::Error => report.summary.errors,
-        FailOn::Warning => report.summary.errors + report.summary.warnings,
-    };
-    if failures == 0 {
-        ExitStatus::Success
-    } else {
-        ExitStatus::Failure
+fn write(
+    args: &Args,
+    report: &Report,
+    judgement: &Judgement,
+    console: &mut Console<'_>,
+) -> Result<()> {
+    render::render(args.output, report, console.out)?;
+    // Programs compare reports themselves, and other formats have no lines for people.
+    if args.output == Format::Text {
+        judgement.write(console.out)?;
     }
+    Ok(console.out.flush()?)
 }
 
 /// Prints notes to standard error: ignored resources, assumptions of the model, and annotations that have no
 /// effect.
 fn print_notes(inputs: &Inputs, model: &Model, console: &mut Console<'_>) {
     for ignored in &model.ignored {
-        console.message(format_args!("note: ignored {ignored}"));
+        console.note(format_args!("ignored {ignored}"));
     }
     assumptions::note_settings(model, &inputs.resources, console);
     assumptions::note_all(&model.workloads, console);
     for unknown in findings::unknown_codes(&inputs.resources) {
-        console.message(format_args!("note: {unknown}; this has no effect"));
+        console.note(format_args!("{unknown}; this has no effect"));
     }
-}
-
-fn explain(text: &str, console: &mut Console<'_>) -> Result<ExitStatus> {
-    let Some(code) = Code::parse(text) else {
-        bail!(unknown_code(text));
-    };
-    let Info {
-        id,
-        name,
-        severity,
-        what,
-        why,
-        example,
-        fix,
-        coalesced_answer: _,
-    } = code.info();
-    writeln!(
-        console.out,
-        "{id} {name} ({})\n\nWhat: {what}\n\nWhy: {why}\n\nExample: {example}\n\nFix: {fix}",
-        severity.name()
-    )?;
-    Ok(ExitStatus::Success)
-}
-
-fn unknown_code(text: &str) -> Advice {
-    let ids: Vec<&str> = Code::ALL.iter().map(|code| code.id()).collect();
-    // A mistyped code gets a suggestion, and the list in case the suggestion is wrong.
-    let mut hint = format!("the codes are {}", ids.join(", "));
-    let nearest = spelling::nearest(text, ids.iter().copied());
-    if let Some(question) = spelling::question(nearest.map(|code| (text, code))) {
-        hint = format!("{question} Else {hint}");
-    }
-    Advice::new(format!("{text:?} is not a code of a finding"), hint)
 }

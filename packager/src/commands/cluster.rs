@@ -6,6 +6,8 @@ mod failure;
 mod kinds;
 mod listing;
 
+use std::path::Path;
+
 use anyhow::{Result, bail};
 use gateway::Resources;
 use gateway::advice::Advice;
@@ -21,6 +23,8 @@ use crate::console::Console;
 /// The part of a cluster that is read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scope<'a> {
+    /// The kubeconfig; `None` for the one that kubectl uses.
+    pub(crate) kubeconfig: Option<&'a Path>,
     /// The context of the kubeconfig; `None` for the current one.
     pub(crate) context: Option<&'a str>,
     /// The namespaces; empty for all.
@@ -47,7 +51,7 @@ async fn read_all(
     empty: &Resources,
     console: &mut Console<'_>,
 ) -> Result<Inputs> {
-    let server = Server::connect(scope.context).await?;
+    let server = Server::connect(scope.kubeconfig, scope.context).await?;
     console.progress(format_args!("reading the resources of {}", server.url));
     let found = discovery::discover(&server).await?;
     note_limits(scope, &found, console);
@@ -115,7 +119,7 @@ fn continue_without(
              --namespace"
         )),
         Need::Useful { without } => {
-            console.message(format_args!("note: {without}: {problem}"));
+            console.note(format_args!("{without}: {problem}"));
             Ok(())
         }
     }
@@ -129,15 +133,12 @@ fn step(kind: &Kind) -> String {
 fn note_limits(scope: Scope<'_>, served: &Served, console: &mut Console<'_>) {
     for kind in KINDS {
         if kind.need == Need::Essential && served.version(&kind).is_none() {
-            console.message(format_args!(
-                "note: the cluster has no {}",
-                kind.full_plural()
-            ));
+            console.note(format_args!("the cluster has no {}", kind.full_plural()));
         }
     }
     if !scope.namespaces.is_empty() {
-        console.message(format_args!(
-            "note: only resources in these namespaces are considered: {}",
+        console.note(format_args!(
+            "only resources in these namespaces are considered: {}",
             scope.namespaces.join(", ")
         ));
     }

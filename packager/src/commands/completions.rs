@@ -10,6 +10,7 @@ use crate::console::{Console, ExitStatus};
 /// Write the completions for a shell
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
+  # Install the completions
   packager completions bash > ~/.local/share/bash-completion/completions/packager
   packager completions zsh > ~/.zfunc/_packager
   packager completions fish > ~/.config/fish/completions/packager.fish

@@ -9,22 +9,24 @@ use super::ReportFormat;
 use super::load_check::LoadCheck;
 use super::registry::ConnectionArgs;
 use super::verify::write_image;
-use crate::console::{Console, ExitStatus};
+use crate::console::{Console, ExitStatus, unless_closed};
 use crate::module::Report;
 use crate::module::loading::NEWEST;
 
 /// Print the contents of a module or an image, and whether Envoy would load it
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
+  # A module, or an OCI layout
   packager inspect dist/sni-guard.wasm
   packager inspect dist/oci
+  # An image in a registry, for a script
   packager inspect registry.example.com/sni-guard:1 --output json")]
 pub(crate) struct Args {
     /// The file of a module, a folder with an OCI layout, or an image in a registry
     #[arg(value_name = "MODULE|IMAGE", value_hint = clap::ValueHint::AnyPath)]
     subject: String,
     /// The output format
-    #[arg(long, value_enum, default_value = "text")]
+    #[arg(short, long, value_enum, default_value = "text")]
     output: ReportFormat,
     #[command(flatten)]
     connection: ConnectionArgs,
@@ -33,11 +35,16 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> {
     let connection = args.connection.read(console)?;
     let check = LoadCheck::read(&args.subject, &connection, NEWEST)?;
-    match args.output {
-        ReportFormat::Text => write_text(&check, console.out)?,
-        ReportFormat::Json => writeln!(console.out, "{}", as_json(&check))?,
-    }
+    unless_closed(write(args, &check, console))?;
     Ok(check.status())
+}
+
+fn write(args: &Args, check: &LoadCheck, console: &mut Console<'_>) -> Result<()> {
+    match args.output {
+        ReportFormat::Text => write_text(check, console.out)?,
+        ReportFormat::Json => writeln!(console.out, "{}", as_json(check))?,
+    }
+    Ok(())
 }
 
 /// The report of the module, with the problems and the facts of the image among its keys.

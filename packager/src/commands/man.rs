@@ -12,7 +12,9 @@ use crate::manual;
 /// Write the manual pages, one for each command
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
+  # Install the pages for man
   packager man --out ~/.local/share/man/man1
+  # Read one page
   packager man --out man && man -l man/packager-check.1")]
 pub(crate) struct Args {
     /// The folder for the pages, packager.1 and packager-COMMAND.1

@@ -15,6 +15,7 @@ use gateway::advice::Advice;
 use gateway::tables::Listing;
 
 use self::output::Document;
+use super::inputs::{ExcludeArgs, Paths, StrictArgs};
 use super::source::{ClusterArgs, Source};
 use crate::console::{Console, ExitStatus};
 use crate::resource::{
@@ -25,17 +26,23 @@ use crate::resource::{
 /// for hosts with mutual TLS
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
+  # Install the filter on the gateways with a label, with a configuration of your own
   packager manifest --image registry.example.com/sni-guard:1@sha256:… \\
       --selector istio=ingressgateway --config plugin.yaml
+  # On a gateway of the Gateway API: first report only, and leave one host alone
   packager manifest --image registry.example.com/sni-guard:1@sha256:… \\
       --namespace shop --target-ref Gateway/public --action report --host b.example.com=off
+  # List the servers whose hosts overlap, from files or from the cluster
   packager manifest --image registry.example.com/sni-guard:1@sha256:… \\
       --selector istio=ingressgateway --from gateways.yaml > sni-guard.yaml
   packager manifest --image registry.example.com/sni-guard:1@sha256:… \\
       --selector istio=ingressgateway --cluster > sni-guard.yaml
+  # For Envoy Gateway
   packager manifest --kind EnvoyExtensionPolicy --namespace shop --target-ref Gateway/public \\
       --image registry.example.com/sni-guard:1@sha256:… --config plugin.yaml
+  # Deny requests that bypass a client certificate
   packager manifest --kind AuthorizationPolicy --selector istio=ingressgateway --cluster
+  # Compare with the resource in the cluster
   kubectl get wasmplugin sni-guard --namespace istio-system --output yaml | \\
       packager manifest --image registry.example.com/sni-guard:1@sha256:… \\
           --selector istio=ingressgateway --check -
@@ -54,17 +61,22 @@ pub(crate) struct Args {
     /// The kind of the resource
     #[arg(long, value_enum, default_value = "WasmPlugin")]
     kind: ManifestKind,
-    /// The release of Istio to write for [default: 1.30]
-    #[arg(long, value_name = "RELEASE")]
+    /// The release of Istio to write for, such as 1.30 or istio@1.30 [default: 1.30]
+    #[arg(long, visible_alias = "for", value_name = "RELEASE")]
     istio: Option<String>,
     /// The name of the resource
     #[arg(long, default_value = "sni-guard")]
     name: String,
     /// The namespace of the gateway: a resource reaches no gateway in another
-    #[arg(long, default_value = "istio-system")]
+    #[arg(short, long, default_value = "istio-system")]
     namespace: String,
     /// A label of the gateway's pods; repeat it for more
-    #[arg(long, value_name = "KEY=VALUE", conflicts_with = "target_ref")]
+    #[arg(
+        short = 'l',
+        long,
+        value_name = "KEY=VALUE",
+        conflicts_with = "target_ref"
+    )]
     selector: Vec<String>,
     /// A managed gateway of the Gateway API, as Gateway/NAME; repeat it for more
     #[arg(long, value_name = "KIND/NAME")]
@@ -77,8 +89,16 @@ pub(crate) struct Args {
     config: Option<PathBuf>,
     /// Files and folders with the resources of gateways, for the servers that they have; - for
     /// standard input
-    #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with_all = ["cluster", "context"])]
+    #[arg(short = 'f', long, visible_alias = "filename", value_name = "PATH", num_args = 1..)]
+    #[arg(conflicts_with_all = ["cluster", "context", "kubeconfig"])]
     from: Vec<PathBuf>,
+    /// The same as --from
+    #[arg(value_name = "PATH", conflicts_with_all = ["cluster", "context", "kubeconfig"])]
+    paths: Vec<PathBuf>,
+    #[command(flatten)]
+    exclude: ExcludeArgs,
+    #[command(flatten)]
+    strict: StrictArgs,
     #[command(flatten)]
     cluster: ClusterArgs,
     /// List all servers of --from or --cluster. By default only servers whose hosts overlap are
@@ -111,7 +131,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME")]
     image_pull_secret: Option<String>,
     /// The output format
-    #[arg(long, value_enum, default_value = "yaml")]
+    #[arg(short, long, value_enum, default_value = "yaml")]
     output: ResourceFormat,
     /// Write nothing, and compare with the resource in a file, YAML or JSON; - for standard input
     #[arg(long, value_name = "FILE", conflicts_with = "output")]
@@ -140,7 +160,12 @@ impl Args {
     /// Where to read the servers. A cluster is read with all its namespaces: Gateways of any namespace
     /// may select the pods that the resource reaches.
     fn source(&self) -> Option<Source<'_>> {
-        self.cluster.source(&[], &self.from)
+        let paths = Paths {
+            named: [&self.paths, &self.from],
+            exclude: &self.exclude.exclude,
+            is_strict: self.strict.strict,
+        };
+        self.cluster.source(&[], paths)
     }
 }
 

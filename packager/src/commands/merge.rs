@@ -5,37 +5,19 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use gateway::Certificates;
-use gateway::advice::Advice;
+use gateway::advice::{Advice, KUBECTL_GET};
 use gateway::merge::{Input, Outlook, State, Strategy, merge};
 use tempfile::TempDir;
 
 use super::ReportFormat;
 use super::assumptions;
 use super::source::InputArgs;
-use crate::console::{Console, ExitStatus};
+use crate::console::{Console, ExitStatus, unless_closed};
 use crate::render::plan::{self, File, Form};
 
 /// Plan how to merge servers that break each other into one server, without an outage
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
-  # Plan from files, and print the commands
-  kubectl get gateways.networking.istio.io,virtualservices,services,pods,secrets -A -o yaml > all.yaml
-  packager merge all.yaml
-  # Write a folder for each step, and apply the first step
-  packager merge all.yaml --into merge/
-  sh merge/01-bind-routes/apply.sh
-  # Plan from the cluster of the kubeconfig
-  packager merge --cluster --into merge/
-
-Two servers break each other if a client reuses a connection to one of them for a host of the other
-(connection coalescing) and gets a 404 or a wrong route. A plan moves all hosts to one server, in steps
-that keep the answer for every host. `packager check` finds such servers.
-
-The command does not change the cluster. It prints the kubectl commands of each step, the commands that
-undo the step, and a `packager probe` command that checks the result. Apply the steps in their order, and
-wait after each step until all gateways have applied it.
-
-Servers that no plan can merge are refused, with the reason and an alternative.")]
+#[command(after_help = after_help())]
 pub(crate) struct Args {
     #[command(flatten)]
     input: InputArgs,
@@ -54,8 +36,39 @@ pub(crate) struct Args {
     #[arg(long)]
     dry_run: bool,
     /// The output format
-    #[arg(long, visible_alias = "format", value_enum, default_value = "text")]
+    #[arg(
+        short,
+        long,
+        visible_alias = "format",
+        value_enum,
+        default_value = "text"
+    )]
     output: ReportFormat,
+}
+
+fn after_help() -> String {
+    let gather = KUBECTL_GET.replace(" | ", " \\\n    | ");
+    format!(
+        "Examples:
+  # Plan from files, and print the commands
+  {gather} > all.yaml
+  packager merge all.yaml
+  # Write a folder for each step, and apply the first step
+  packager merge all.yaml --into merge/
+  sh merge/01-bind-routes/apply.sh
+  # Plan from the cluster of the kubeconfig
+  packager merge --cluster --into merge/
+
+Two servers break each other if a client reuses a connection to one of them for a host of the other
+(connection coalescing) and gets a 404 or a wrong route. A plan moves all hosts to one server, in steps
+that keep the answer for every host. `packager check` finds such servers.
+
+The command does not change the cluster. It prints the kubectl commands of each step, the commands that
+undo the step, and a `packager probe` command that checks the result. Apply the steps in their order, and
+wait after each step until all gateways have applied it.
+
+Servers that no plan can merge are refused, with the reason and an alternative."
+    )
 }
 
 /// The values of `--plan`.
@@ -88,8 +101,8 @@ struct Files {
 }
 
 pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> {
-    let source = args.input.source();
-    let inputs = args.input.read_with_manifests(console)?;
+    let source = args.input.source(&[])?;
+    let inputs = args.input.read_with_manifests(&source, console)?;
     if inputs.finish(console) != ExitStatus::Success {
         // A plan for some of the resources may be an outage for the others.
         return Ok(ExitStatus::Error);
@@ -97,8 +110,9 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
     if inputs.resources.gateways.is_empty() && inputs.resources.api_gateways.is_empty() {
         bail!(source.has_no(
             "Gateway",
-            "pass the output of kubectl get gateways.networking.istio.io,virtualservices,secrets -A -o \
-             yaml"
+            &format!(
+                "give the Gateways, their routes and Secrets, which this prints: {KUBECTL_GET}"
+            )
         ));
     }
     let certificates = Certificates::new(&inputs.resources);
@@ -117,7 +131,7 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
         let files = plan::files(&outlook, &start, args.files.form())?;
         write(folder, &files).with_context(|| format!("writing {}", folder.display()))?;
     }
-    print(args, &outlook, console)?;
+    unless_closed(print(args, &outlook, console))?;
     Ok(if outlook.refusals.is_empty() {
         ExitStatus::Success
     } else {

@@ -19,17 +19,21 @@ use self::rounds::Rounds;
 use self::sites::Sites;
 use self::target::{Ask, Target};
 use super::ReportFormat;
+use super::inputs::{ExcludeArgs, Paths, StrictArgs};
 use crate::console::{Console, ExitStatus};
 
 /// Send requests for several hosts over one connection to a live gateway, and report whether connection
 /// coalescing works
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
+  # Whether a client that reuses its connection to a for b gets the answer of b
   packager probe --connect 203.0.113.7:443 --sni a.example.com --authority b.example.com
-  packager probe --connect localhost:8443 --sni a.example.com --authority a.example.com \\
-    b.example.com --ca-file ca.pem --from gateways/ --output json
+  # The same for several hosts, with the resources of the gateway, for a script
+  packager probe gateways/ --connect localhost:8443 --sni a.example.com --authority a.example.com \\
+    b.example.com --ca-file ca.pem --output json
+  # Watch for two minutes while a change is applied
   packager probe --connect 203.0.113.7:443 --sni a.example.com --authority b.example.com \\
-    --watch --for 120
+    --watch --duration 120
 
 Each host is requested on the connection with the SNI of --sni, then on new connections of its own.
 A host that is served on both is requested up to four times on each, until the answers agree in status,
@@ -62,13 +66,20 @@ pub(crate) struct Args {
     method: http::Method,
     /// Files and folders with the resources of the gateway, for the names of servers and the verdict
     /// needless-421; - for standard input
-    #[arg(long, value_name = "PATH", num_args = 1..)]
+    #[arg(short = 'f', long, visible_alias = "filename", value_name = "PATH", num_args = 1..)]
     from: Vec<PathBuf>,
+    /// The same as --from
+    #[arg(value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    #[command(flatten)]
+    exclude: ExcludeArgs,
+    #[command(flatten)]
+    strict: StrictArgs,
     /// The timeout of a connection or an answer in seconds
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = value_parser!(u64).range(1..=600))]
     timeout: u64,
     /// The output format
-    #[arg(long, value_enum, default_value = "text")]
+    #[arg(short, long, value_enum, default_value = "text")]
     output: ReportFormat,
     #[command(flatten)]
     trust: trust::TrustArgs,
@@ -92,7 +103,12 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
     };
 
     // Unreadable documents do not stop the probe, but they make the exit status 2.
-    let sites = Sites::read(&args.from, console)?;
+    let paths = Paths {
+        named: [&args.paths, &args.from],
+        exclude: &args.exclude.exclude,
+        is_strict: args.strict.strict,
+    };
+    let sites = Sites::read(paths, console)?;
     let readable = sites.finish(console);
 
     let rounds = Rounds::new(args.rounds, args.output);

@@ -22,9 +22,13 @@ use crate::module;
 /// Push the filter to a registry as an image that gateways load
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
+  # Build the filter and write it to the OCI layout dist/oci
   packager push
+  # Build the filter and push it with two tags
   packager push registry.example.com/sni-guard:1.2.3 registry.example.com/sni-guard:1.2
+  # Push a module that is built already
   packager push localhost:5000/sni-guard:dev --module dist/sni-guard.wasm
+  # Log in with a password from a file
   packager push ghcr.io/example/sni-guard:1 --username ci --password-stdin < token
 
 Without a reference the image goes to an OCI layout, dist/oci, which skopeo, crane and umoci read.
@@ -63,7 +67,7 @@ pub(crate) struct Args {
     #[arg(long)]
     no_verify: bool,
     /// The output format
-    #[arg(long, value_enum, default_value = "text")]
+    #[arg(short, long, value_enum, default_value = "text")]
     output: ReportFormat,
     #[command(flatten)]
     connection: ConnectionArgs,

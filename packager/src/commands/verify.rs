@@ -8,14 +8,17 @@ use serde_json::json;
 use super::ReportFormat;
 use super::load_check::LoadCheck;
 use super::registry::ConnectionArgs;
-use crate::console::{Console, ExitStatus};
+use crate::console::{Console, ExitStatus, unless_closed};
 use crate::module::loading::{Consumer, NEWEST};
 
 /// Pull an image as a gateway would, and report whether it would load
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
+  # Whether the newest Istio would load the image
   packager verify registry.example.com/sni-guard:1@sha256:…
+  # The same for another release of Istio
   packager verify dist/oci --for istio@1.28
+  # For a script
   packager verify localhost:5000/sni-guard:dev --output json
 
 The argument is an image in a registry, an image in an OCI layout, or a file with a module. All problems
@@ -28,7 +31,7 @@ pub(crate) struct Args {
     #[arg(long = "for", value_name = "CONSUMER", default_value_t = NEWEST)]
     consumer: Consumer,
     /// The output format
-    #[arg(long, value_enum, default_value = "text")]
+    #[arg(short, long, value_enum, default_value = "text")]
     output: ReportFormat,
     #[command(flatten)]
     connection: ConnectionArgs,
@@ -37,11 +40,16 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> {
     let connection = args.connection.read(console)?;
     let check = LoadCheck::read(&args.image, &connection, args.consumer)?;
-    match args.output {
-        ReportFormat::Text => write_text(args, &check, console.out)?,
-        ReportFormat::Json => writeln!(console.out, "{}", as_json(args, &check))?,
-    }
+    unless_closed(write(args, &check, console))?;
     Ok(check.status())
+}
+
+fn write(args: &Args, check: &LoadCheck, console: &mut Console<'_>) -> Result<()> {
+    match args.output {
+        ReportFormat::Text => write_text(args, check, console.out)?,
+        ReportFormat::Json => writeln!(console.out, "{}", as_json(args, check))?,
+    }
+    Ok(())
 }
 
 fn as_json(args: &Args, check: &LoadCheck) -> serde_json::Value {

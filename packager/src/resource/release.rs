@@ -22,13 +22,14 @@ impl Release {
     /// The first release with `TrafficExtension`, and with an effect of `FAIL_RELOAD`.
     pub(crate) const TRAFFIC_EXTENSION: Self = Self { minor: 30 };
 
-    /// Reads `1.30` or `1.30.3`.
+    /// Reads `1.30`, `1.30.3` or a consumer of an image, `istio@1.30`.
     ///
     /// # Errors
     /// The text is not a release, or the release is older than [`Self::OLDEST`].
     pub(crate) fn parse(text: &str) -> Result<Self> {
         // A patch release has the same resources, so the patch is read and dropped.
-        let mut parts = text.split('.').map(str::parse::<u16>);
+        let version = text.strip_prefix("istio@").unwrap_or(text);
+        let mut parts = version.split('.').map(str::parse::<u16>);
         let release = match (parts.next(), parts.next(), parts.next(), parts.next()) {
             (Some(Ok(1)), Some(Ok(minor)), None | Some(Ok(_)), None) => Self { minor },
             _ => bail!(Advice::new(

@@ -1,6 +1,7 @@
 //! The API server: of a context of the kubeconfig, or of the cluster that the program runs in.
 
 use std::io::ErrorKind;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -31,10 +32,10 @@ pub(super) struct Server {
 impl Server {
     /// Prepares a client for the API server of a context, by default the current one. It sends no
     /// request yet.
-    pub(super) async fn connect(context: Option<&str>) -> Result<Self> {
+    pub(super) async fn connect(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<Self> {
         // This fails if a provider is installed already, which is fine.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let (mut config, source) = config(context).await?;
+        let (mut config, source) = config(kubeconfig, context).await?;
         config.connect_timeout = Some(CONNECTING);
         config.read_timeout = Some(ANSWERING);
         config.write_timeout = Some(ANSWERING);
@@ -93,11 +94,13 @@ impl Server {
 }
 
 /// The settings for an API server, and where they are from.
-async fn config(context: Option<&str>) -> Result<(Config, String)> {
-    let kubeconfig = match Kubeconfig::read() {
+async fn config(file: Option<&Path>, context: Option<&str>) -> Result<(Config, String)> {
+    let kubeconfig = match file.map_or_else(Kubeconfig::read, Kubeconfig::read_from) {
         Ok(kubeconfig) => kubeconfig,
         // Without a kubeconfig, the program probably runs in a pod.
-        Err(error) if is_missing(&error) && context.is_none() => return in_cluster(&error),
+        Err(error) if is_missing(&error) && file.is_none() && context.is_none() => {
+            return in_cluster(&error);
+        }
         Err(error) => bail!(Advice::new(problem(&error), NAME_ONE)),
     };
     let context = existing_context(&kubeconfig, context)?;
@@ -174,7 +177,8 @@ fn has_proxy(kubeconfig: &Kubeconfig, context: &str) -> bool {
         .is_some_and(|cluster| cluster.proxy_url.is_some())
 }
 
-const NAME_ONE: &str = "name a kubeconfig with the environment variable KUBECONFIG, or give files";
+const NAME_ONE: &str =
+    "name a kubeconfig with --kubeconfig or the environment variable KUBECONFIG, or give files";
 
 /// The settings that Kubernetes gives to every pod.
 fn in_cluster(missing: &KubeconfigError) -> Result<(Config, String)> {

@@ -67,7 +67,7 @@ fn refuse_ports_of_source(args: &Args) -> Result<()> {
 pub(super) fn flag_of(source: Source<'_>) -> &'static str {
     match source {
         Source::Paths(_) => "--from",
-        Source::Cluster(_) => "--cluster",
+        Source::Cluster(_) | Source::Overlay(..) => "--cluster",
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::ResourceFormat;
 use crate::commands::files;
-use crate::console::{Console, ExitStatus};
+use crate::console::{Console, ExitStatus, unless_closed};
 use crate::resource::difference::difference;
 use crate::resource::{Request, Resource, notes, to_yaml};
 
@@ -84,7 +84,8 @@ pub(super) fn check(
         let found =
             difference(&resource, &text, &name).with_context(|| format!("checking {name}"))?;
         if let Some(difference) = found {
-            write!(console.out, "{difference}")?;
+            let written = write!(console.out, "{difference}");
+            unless_closed(written.map_err(Into::into))?;
             status = ExitStatus::Failure;
         }
     }

@@ -32,8 +32,8 @@ pub(super) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
         console.message(format_args!("warning: {warning}"));
     }
     if boundary.denials.is_empty() {
-        console.message(format_args!(
-            "note: no {} is needed: connections to other servers have no routes of hosts with mutual \
+        console.note(format_args!(
+            "no {} is needed: connections to other servers have no routes of hosts with mutual \
              TLS",
             KIND.name()
         ));

@@ -1,7 +1,7 @@
 //! `--from` and `--cluster`: the servers of the gateways that a resource reaches, as its configuration.
 
 use anyhow::{Context, Result, bail};
-use gateway::advice::Advice;
+use gateway::advice::{Advice, KUBECTL_GET};
 use gateway::tables::{Conflict, Listing, Table, Tables};
 use gateway::{Model, Workload};
 
@@ -98,7 +98,9 @@ pub(super) fn nothing_reached(source: Source<'_>, model: &Model, namespace: &str
     if workloads.is_empty() {
         return source.has_no(
             "gateway with a TLS server",
-            "give the Gateways, for example from kubectl get gateways.networking.istio.io -A -o yaml",
+            &format!(
+                "give the Gateways, their pods and Services, which this prints: {KUBECTL_GET}"
+            ),
         );
     }
     Advice::new(
@@ -122,8 +124,8 @@ fn note(reached: &[&Workload], tables: &Tables, console: &mut Console<'_>) {
         warn_of_rejected_listeners(workload, console);
     }
     if !tables.ports_are_certain {
-        console.message(
-            "note: a Service that is not in the input decides which ports Envoy listens on, so the \
+        console.note(
+            "a Service that is not in the input decides which ports Envoy listens on, so the \
              filter applies to all ports",
         );
     }

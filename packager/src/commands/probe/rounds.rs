@@ -20,11 +20,11 @@ pub(super) struct RoundsArgs {
     /// The number of rounds; changes between them are reported
     #[arg(long, value_name = "N", default_value = "1", value_parser = value_parser!(u32).range(1..=1_000_000))]
     repeat: u32,
-    /// Repeat for the time of --for, and report changes
+    /// Repeat for the time of --duration, and report changes
     #[arg(long, conflicts_with = "repeat")]
     watch: bool,
     /// The duration of --watch in seconds
-    #[arg(long = "for", value_name = "SECONDS", default_value = "300", requires = "watch", value_parser = value_parser!(u64).range(1..=86_400))]
+    #[arg(long, alias = "for", value_name = "SECONDS", default_value = "300", requires = "watch", value_parser = value_parser!(u64).range(1..=86_400))]
     duration: u64,
     /// The pause between two rounds in seconds
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = value_parser!(u64).range(..=3_600))]

@@ -1,13 +1,11 @@
 //! The gateways that the resources of `--from` describe.
 
-use std::path::PathBuf;
-
 use anyhow::Result;
 use gateway::probe::{Choice, ProbeTarget, Site, choose};
 use gateway::{Certificates, Model};
 
 use crate::commands::assumptions;
-use crate::commands::inputs::{self, Inputs};
+use crate::commands::inputs::{self, Inputs, Paths};
 use crate::console::{Console, ExitStatus};
 
 /// The model of the resources; empty without `--from`.
@@ -22,7 +20,7 @@ struct Read {
 
 impl Sites {
     /// Reads the resources of files, folders and standard input.
-    pub(super) fn read(paths: &[PathBuf], console: &mut Console<'_>) -> Result<Self> {
+    pub(super) fn read(paths: Paths<'_>, console: &mut Console<'_>) -> Result<Self> {
         // The resources are optional: without them the report has no servers.
         if paths.is_empty() {
             return Ok(Self::default());
@@ -59,8 +57,8 @@ impl Sites {
             return;
         }
         let Some(site) = &choice.site else {
-            console.message(format_args!(
-                "note: --from has no TLS server for {sni}, so the report has no servers and no verdict \
+            console.note(format_args!(
+                "--from has no TLS server for {sni}, so the report has no servers and no verdict \
                  needless-421"
             ));
             return;
@@ -69,8 +67,8 @@ impl Sites {
         // Several Envoys may listen on the same port, and the certificate may be the same.
         if !choice.others.is_empty() {
             let others: Vec<String> = choice.others.iter().map(Site::name).collect();
-            console.message(format_args!(
-                "note: --from has {sni} on several listeners: using {}, not {}",
+            console.note(format_args!(
+                "--from has {sni} on several listeners: using {}, not {}",
                 site.name(),
                 others.join("; ")
             ));

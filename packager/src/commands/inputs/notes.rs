@@ -1,0 +1,116 @@
+//! Notes about skipped documents: one for each reason, with the number and the first files.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use gateway::documents::{SkipReason, Skipped};
+
+/// How many files a note names.
+const MAX_FILES: usize = 3;
+
+/// What `--strict` reports for a skipped document; `None` for one that is never an error.
+pub(super) fn problem(reason: SkipReason) -> Option<&'static str> {
+    match reason {
+        SkipReason::NotResource => {
+            Some("expected a resource of Kubernetes, with apiVersion and kind")
+        }
+        SkipReason::Template => {
+            Some("it is a template: render it first, for example with helm template")
+        }
+        SkipReason::Patch => {
+            Some("it is a patch: build it first, for example with kustomize build")
+        }
+        SkipReason::NotJson => Some("it is not JSON"),
+        SkipReason::HelmRelease => None,
+    }
+}
+
+/// One note for each reason.
+pub(super) fn notes(skipped: &[Skipped]) -> Vec<String> {
+    let mut by_reason: BTreeMap<SkipReason, Vec<&Skipped>> = BTreeMap::new();
+    for document in skipped {
+        by_reason.entry(document.reason).or_default().push(document);
+    }
+    by_reason
+        .into_iter()
+        .map(|(reason, documents)| note(reason, &documents))
+        .collect()
+}
+
+fn note(reason: SkipReason, documents: &[&Skipped]) -> String {
+    let files: BTreeSet<&str> = documents
+        .iter()
+        .map(|document| &*document.origin.file)
+        .collect();
+    let files = first(&files);
+    let count = documents.len();
+    let plural = if count == 1 { "" } else { "s" };
+    match reason {
+        SkipReason::NotResource => format!(
+            "skipped {count} document{plural} without apiVersion and kind: {files}; --strict reports them as errors"
+        ),
+        SkipReason::Template => format!(
+            "skipped {count} template{plural}: {files}; to check what they become: \
+             helm template CHART | packager check -"
+        ),
+        SkipReason::Patch => format!(
+            "skipped {count} patch{}: {files}; to check what they change: \
+             kustomize build FOLDER | packager check -",
+            if count == 1 { "" } else { "es" }
+        ),
+        SkipReason::NotJson => {
+            format!("skipped {count} file{plural} in other forms of JSON: {files}")
+        }
+        SkipReason::HelmRelease => format!(
+            "skipped {count} Secret{plural} with releases of Helm in {files}; kubectl get secrets \
+             --field-selector type!=helm.sh/release.v1 leaves them out"
+        ),
+    }
+}
+
+/// The first files, and the number of the others.
+fn first(files: &BTreeSet<&str>) -> String {
+    let names: Vec<&str> = files.iter().copied().take(MAX_FILES).collect();
+    let names = names.join(", ");
+    match files.len().saturating_sub(MAX_FILES) {
+        0 => names,
+        others => format!("{names} and {others} more"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gateway::documents::{SkipReason, Skipped};
+    use gateway::resources::Origin;
+
+    use super::notes;
+
+    fn skipped(file: &str, reason: SkipReason) -> Skipped {
+        Skipped {
+            origin: Origin {
+                file: file.into(),
+                line: 1,
+            },
+            reason,
+        }
+    }
+
+    #[test]
+    fn a_reason_has_one_note() {
+        let other = SkipReason::NotResource;
+        let found = notes(&[
+            skipped("d.yaml", other),
+            skipped("a.yaml", SkipReason::Patch),
+            skipped("a.yaml", other),
+            skipped("b.yaml", other),
+            skipped("c.yaml", other),
+            skipped("c.yaml", other),
+        ]);
+        let expected = [
+            "skipped 5 documents without apiVersion and kind: a.yaml, b.yaml, c.yaml and 1 more; \
+             --strict reports them as errors",
+            "skipped 1 patch: a.yaml; to check what they change: kustomize build FOLDER | packager check -",
+        ];
+        assert_eq!(found, expected);
+        assert!(notes(&[]).is_empty());
+    }
+}
