@@ -88,6 +88,7 @@ mod tests {
             is_assumed,
             listeners: Vec::new(),
             dropped: Vec::new(),
+            without_chains: Vec::new(),
         }
     }
 

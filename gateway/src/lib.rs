@@ -28,6 +28,7 @@ pub mod listener;
 pub mod merge;
 pub mod mesh;
 mod model;
+pub mod near_routes;
 pub mod probe;
 pub mod protected;
 pub mod resources;

@@ -12,7 +12,7 @@ use super::mesh::MeshSettings;
 use super::resources::{Kind, Labels, ResourceName, Resources};
 use super::revisions::{PodRevisions, World, worlds};
 use super::routes::{self, Delegates, RouteIndex};
-use super::server::{Attachment, GatewayConfig, Server};
+use super::server::{Attachment, GatewayConfig, Handling, Server, ServerId};
 use super::server_merge::{Dropped, ListenerAddress, merge};
 use super::workloads::{self, ProxyPods};
 
@@ -63,6 +63,9 @@ pub struct Workload {
     pub listeners: Vec<Listener>,
     /// The servers that istiod drops here.
     pub dropped: Vec<Dropped>,
+    /// The TLS servers for which istiod builds no filter chain, because no route fits them: connections for
+    /// their hosts are reset, or get another chain.
+    pub without_chains: Vec<Arc<Server>>,
 }
 
 impl Workload {
@@ -272,8 +275,10 @@ fn workload(
     }
 
     let merged = merge(servers);
+    let listeners = listeners(&merged.servers, &pods, routes, &uncertain_ports);
     Workload {
-        listeners: listeners(&merged.servers, &pods, routes, &uncertain_ports),
+        without_chains: without_chains(&merged.servers, &listeners),
+        listeners,
         namespace: pods.namespace,
         name: pods.name,
         labels: pods.labels,
@@ -281,6 +286,26 @@ fn workload(
         is_assumed: pods.is_assumed,
         dropped: merged.dropped,
     }
+}
+
+/// The TLS servers that no filter chain is for.
+fn without_chains(
+    servers: &BTreeMap<ListenerAddress, Vec<Arc<Server>>>,
+    listeners: &[Listener],
+) -> Vec<Arc<Server>> {
+    let with_chains: HashSet<&ServerId> = listeners
+        .iter()
+        .flat_map(|listener| &listener.chains)
+        .map(|chain| &chain.server.id)
+        .collect();
+    servers
+        .values()
+        .flatten()
+        // AUTO_PASSTHROUGH has chains for the clusters of the mesh, which the model leaves out.
+        .filter(|server| server.is_tls() && server.handling() != Handling::AutoPassthrough)
+        .filter(|server| !with_chains.contains(&server.id))
+        .cloned()
+        .collect()
 }
 
 fn listeners(
