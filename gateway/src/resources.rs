@@ -63,9 +63,9 @@ pub struct Resources {
     /// `Certificates` of cert-manager, which describe Secrets that the input may not contain.
     pub issued_certificates: Vec<IssuedCertificate>,
     pub namespaces: Vec<Namespace>,
-    /// `ConfigMaps` with the mesh configuration of an istiod.
+    /// ConfigMaps with the mesh configuration of an istiod.
     pub mesh_config_maps: Vec<MeshConfigMap>,
-    /// A mesh configuration that the user gave. It takes precedence over all `ConfigMaps`.
+    /// A mesh configuration that the user gave. It takes precedence over all ConfigMaps.
     pub given_mesh_config: Option<MeshConfig>,
     /// `WasmPlugins` and `TrafficExtensions`, which install modules in gateways.
     pub extensions: Vec<Extension>,

@@ -113,7 +113,7 @@ fn add_core(resources: &mut Resources, document: &Document<'_>) -> Result<(), St
     }
 }
 
-/// Adds a ConfigMap of istiod. Other `ConfigMaps` are not for gateways.
+/// Adds a ConfigMap of istiod. Other ConfigMaps are not for gateways.
 fn add_config_map(resources: &mut Resources, document: &Document<'_>) -> Result<(), String> {
     let text: ConfigMapText = document.parse()?;
     if !text.is_of_istiod() {

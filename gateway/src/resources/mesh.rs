@@ -65,8 +65,11 @@ impl MeshConfig {
                 let message = error
                     .without_snippet()
                     .render_with_formatter(&UserMessageFormatter);
-                // A message is one line.
-                let problem: Vec<&str> = message.lines().map(str::trim).collect();
+                // A message is one line. The number of the line is a field of its own.
+                let problem = message
+                    .split_once(" at line ")
+                    .map_or(message.as_str(), |(problem, _)| problem);
+                let problem: Vec<&str> = problem.lines().map(str::trim).collect();
                 InvalidMeshConfig {
                     line: error.location().map_or(1, |location| location.line()),
                     problem: problem.join(" "),

@@ -175,20 +175,17 @@ fn retain_last<T: Named>(
     kind: impl Fn(&T) -> Option<Kind>,
     replaced: &mut Vec<Replaced>,
 ) {
-    let last = last_indices(list);
-    if last.len() == list.len() {
+    let indices = last_indices(list);
+    if indices.len() == list.len() {
         return;
     }
-    let mut is_last = vec![false; list.len()];
+    let mut are_kept = Vec::with_capacity(list.len());
     for (index, resource) in list.iter().enumerate() {
-        let Some(kept) = last.get(&key(resource)).and_then(|index| list.get(*index)) else {
-            continue;
-        };
-        if last.get(&key(resource)) == Some(&index) {
-            if let Some(flag) = is_last.get_mut(index) {
-                *flag = true;
-            }
-        } else if let Some(kind) = kind(resource)
+        let last_index = indices.get(&key(resource)).copied().unwrap_or(index);
+        are_kept.push(last_index == index);
+        if last_index != index
+            && let Some(kind) = kind(resource)
+            && let Some(kept) = list.get(last_index)
             && differ(resource, kept)
         {
             replaced.push(Replaced {
@@ -198,8 +195,8 @@ fn retain_last<T: Named>(
             });
         }
     }
-    let mut flags = is_last.into_iter();
-    list.retain(|_| flags.next().unwrap_or(true));
+    let mut are_kept = are_kept.into_iter();
+    list.retain(|_| are_kept.next().unwrap_or(true));
 }
 
 /// Whether two resources have different content.
