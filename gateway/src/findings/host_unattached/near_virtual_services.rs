@@ -1,6 +1,6 @@
 //! VirtualServices that nearly fit a host of a server of Istio's Gateway.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use rule::host::istio::{IstioHost, IstioHosts};
 use serde_json::json;
@@ -277,12 +277,12 @@ fn tls_reason(binding: &Binding, context: ProxyContext<'_>) -> String {
         return "has the host, but its rules match only other Gateways".to_owned();
     }
     // A few names are enough to see the difference.
-    let names: Vec<&str> = conditions
+    let names: BTreeSet<&str> = conditions
         .iter()
         .flat_map(|condition| &condition.sni_hosts)
         .map(HostText::as_str)
-        .take(5)
         .collect();
+    let names: Vec<&str> = names.into_iter().take(5).collect();
     format!(
         "has the host, but its tls rules match the SNI {}",
         names.join(", ")
