@@ -115,7 +115,7 @@ impl<'i> NearVirtualServices<'i> {
                 binding
                     .hosts
                     .iter()
-                    .any(|own| own.eq_ignore_ascii_case(host))
+                    .any(|own| IstioHost(own) == IstioHost(host))
             })
             .map(|(_, binding)| *binding)?;
         let resource = resource(binding)?;
@@ -196,16 +196,20 @@ fn refusal(binding: &Binding, server: &Server, host: &str, workload: &Workload) 
 }
 
 fn not_exported(binding: &Binding, resource: ResourceName, workload: &Workload) -> Near {
-    let namespaces = match &binding.visibility {
-        Visibility::Namespaces(names) if names.is_empty() => "no namespace".to_owned(),
-        Visibility::Namespaces(names) => names.join(", "),
-        Visibility::Everywhere => "all namespaces".to_owned(),
+    let own = &workload.namespace;
+    let added = json!([{"op": "add", "path": "/spec/exportTo/-", "value": own}]);
+    let (namespaces, patch) = match &binding.visibility {
+        // `~` takes precedence over names, so the list is replaced.
+        Visibility::Namespaces(names) if names.is_empty() => (
+            "no namespace".to_owned(),
+            json!([{"op": "replace", "path": "/spec/exportTo", "value": [own]}]),
+        ),
+        Visibility::Namespaces(names) => (names.join(", "), added),
+        Visibility::Everywhere => ("all namespaces".to_owned(), added),
     };
-    let patch = json!([{"op": "add", "path": "/spec/exportTo/-", "value": workload.namespace}]);
     Near {
         reason: format!(
-            "has the host, but is exported to {namespaces} and not to {}, the namespace of the gateway's pods",
-            workload.namespace
+            "has the host, but is exported to {namespaces} and not to {own}, the namespace of the gateway's pods"
         ),
         hint: format!(
             "export it to the namespace: {}",
