@@ -1,7 +1,7 @@
 //! Certificates: their names and dates, and whether a private key matches.
 
+use core::net::IpAddr;
 use std::fmt;
-use std::net::IpAddr;
 
 use chrono::{DateTime, Utc};
 use rule::{Host, HostPattern};

@@ -253,7 +253,13 @@ fn many_certificates_with_one_wildcard() {
         );
     }
     let (report, _) = timed(&input);
-    let findings = report["findings"].as_array().unwrap();
+    // The certificate of each does not cover its own host of the other domain, which SG306 reports.
+    let findings: Vec<&Value> = report["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|finding| finding["code"] != "SG306")
+        .collect();
     assert_eq!(findings.len(), 1);
     assert_eq!(findings[0]["group"]["pairs"], count * (count - 1));
 }

@@ -22,16 +22,17 @@ The exit status is 1 if there is an error. With `packager check --fail-on warnin
 
 ## Hide a finding
 
-The annotation `sni-guard/ignore` on a Gateway, ListenerSet, Ingress, WasmPlugin, TrafficExtension or EnvoyFilter
-hides findings about this resource. Its value is a list of codes:
+The annotation `sni-guard/ignore` on a Gateway, ListenerSet, Ingress, VirtualService, route of the Gateway API,
+Secret, WasmPlugin, TrafficExtension or EnvoyFilter hides findings about this resource. Its value is a list of codes or
+names:
 
 ```yaml
 metadata:
   annotations:
-    sni-guard/ignore: \"SG101,SG203\"
+    sni-guard/ignore: \"SG101,host-unattached\"
 ```
 
-A finding about two servers is hidden if the resource of one of them has the annotation. `packager check` counts the
+A finding about several resources is hidden if one of them has the annotation. `packager check` counts the
 hidden findings as suppressed, and `packager merge` leaves the servers alone.
 
 ## Codes

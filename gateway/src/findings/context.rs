@@ -75,26 +75,19 @@ fn bindings(input: &Input<'_>) -> Vec<Binding> {
 pub(super) fn resources_of_findings(
     resources: &Resources,
 ) -> impl Iterator<Item = (Kind, &Metadata)> {
-    let extensions = resources
-        .extensions
-        .iter()
-        .map(|extension| (extension.kind, &extension.metadata));
-    let virtual_services = resources
-        .virtual_services
-        .iter()
-        .map(|service| (Kind::VirtualService, &service.metadata));
-    let routes = resources
-        .routes
-        .iter()
-        .map(|route| (route.kind.resource_kind(), &route.metadata));
-    let envoy_filters = resources
-        .envoy_filters
-        .iter()
-        .map(|filter| (Kind::EnvoyFilter, &filter.metadata));
-    resources
-        .with_servers()
-        .chain(extensions)
-        .chain(virtual_services)
-        .chain(routes)
-        .chain(envoy_filters)
+    let mut found: Vec<(Kind, &Metadata)> = resources.with_servers().collect();
+    for extension in &resources.extensions {
+        found.push((extension.kind, &extension.metadata));
+    }
+    // Findings about routes name the resource in which they are written.
+    for service in &resources.virtual_services {
+        found.push((Kind::VirtualService, &service.metadata));
+    }
+    for route in &resources.routes {
+        found.push((route.kind.resource_kind(), &route.metadata));
+    }
+    for filter in &resources.envoy_filters {
+        found.push((Kind::EnvoyFilter, &filter.metadata));
+    }
+    found.into_iter()
 }

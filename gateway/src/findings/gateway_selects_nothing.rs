@@ -223,6 +223,7 @@ fn add(
         return;
     };
 
+    // The labels side by side show the difference.
     let wanted = written(selector);
     let others = match resources.len() {
         1 => String::new(),
@@ -249,6 +250,7 @@ fn add(
         ),
     };
     let message = format!("no pods have the labels that {first}{others} selects: {wanted}{reason}");
+    // Every Gateway has its file and line in the report.
     let mut finding = Finding::new(Code::GatewaySelectsNothing, message, hint);
     for resource in resources {
         finding = finding.about(resource);

@@ -121,6 +121,7 @@ fn sources<'i>(
 }
 
 fn finding(winner: &ResourceName, found: &[Found<'_>]) -> Option<Finding> {
+    // One rule is the example: the others have the same cause.
     let first = found.first()?;
     let loser = &first.hidden.loser.resource;
     let losers: BTreeSet<&ResourceName> = found
@@ -144,6 +145,7 @@ fn finding(winner: &ResourceName, found: &[Found<'_>]) -> Option<Finding> {
         "keep the rules in one VirtualService, or give them different conditions: {}",
         kubectl::edit(loser)
     );
+    // The winner comes first: it is the resource whose rules stay.
     let mut finding = Finding {
         authority: Some(first.host.clone()),
         ..Finding::new(Code::HostRoutedTwice, message, hint)

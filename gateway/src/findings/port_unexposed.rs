@@ -71,6 +71,7 @@ fn gateway_server(listener: &Listener) -> Option<&Server> {
 
 fn unexposed(workload: &Workload, listener: &Listener, server: &Server) -> Finding {
     let port = listener.port;
+    // All Services are named: the port can be added to any of them.
     let names: Vec<&str> = workload
         .services
         .iter()
@@ -86,6 +87,7 @@ fn unexposed(workload: &Workload, listener: &Listener, server: &Server) -> Findi
         server.id,
         workload.full_name()
     );
+    // istiod translates the port of the Gateway by the Service, so both sides get it.
     let hint = format!(
         "add the port to the Service: {}",
         kubectl::add_service_port(

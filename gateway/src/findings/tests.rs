@@ -105,7 +105,7 @@ impl Pki {
         // The test must not depend on the time at which it runs.
         let days = (self.not_after - DateTime::<Utc>::UNIX_EPOCH).num_days();
         params.not_after = date_time_ymd(1970, 1, 1)
-            + std::time::Duration::from_secs(u64::try_from(days).unwrap() * 24 * 60 * 60);
+            + core::time::Duration::from_secs(u64::try_from(days).unwrap() * 24 * 60 * 60);
         let key = KeyPair::generate().unwrap();
         let certificate = params.self_signed(&key).unwrap();
         let hosts = format!("{hosts:?}");

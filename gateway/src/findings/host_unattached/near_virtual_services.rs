@@ -1,6 +1,6 @@
 //! VirtualServices that nearly fit a host of a server of Istio's Gateway.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use rule::host::istio::{IstioHost, IstioHosts};
 use serde_json::json;
@@ -115,7 +115,7 @@ impl<'i> NearVirtualServices<'i> {
                 binding
                     .hosts
                     .iter()
-                    .any(|own| own.eq_ignore_ascii_case(host))
+                    .any(|own| IstioHost(own) == IstioHost(host))
             })
             .map(|(_, binding)| *binding)?;
         let resource = resource(binding)?;
@@ -196,16 +196,20 @@ fn refusal(binding: &Binding, server: &Server, host: &str, workload: &Workload) 
 }
 
 fn not_exported(binding: &Binding, resource: ResourceName, workload: &Workload) -> Near {
-    let namespaces = match &binding.visibility {
-        Visibility::Namespaces(names) if names.is_empty() => "no namespace".to_owned(),
-        Visibility::Namespaces(names) => names.join(", "),
-        Visibility::Everywhere => "all namespaces".to_owned(),
+    let own = &workload.namespace;
+    let added = json!([{"op": "add", "path": "/spec/exportTo/-", "value": own}]);
+    let (namespaces, patch) = match &binding.visibility {
+        // `~` takes precedence over names, so the list is replaced.
+        Visibility::Namespaces(names) if names.is_empty() => (
+            "no namespace".to_owned(),
+            json!([{"op": "replace", "path": "/spec/exportTo", "value": [own]}]),
+        ),
+        Visibility::Namespaces(names) => (names.join(", "), added),
+        Visibility::Everywhere => ("all namespaces".to_owned(), added),
     };
-    let patch = json!([{"op": "add", "path": "/spec/exportTo/-", "value": workload.namespace}]);
     Near {
         reason: format!(
-            "has the host, but is exported to {namespaces} and not to {}, the namespace of the gateway's pods",
-            workload.namespace
+            "has the host, but is exported to {namespaces} and not to {own}, the namespace of the gateway's pods"
         ),
         hint: format!(
             "export it to the namespace: {}",
@@ -277,12 +281,12 @@ fn tls_reason(binding: &Binding, context: ProxyContext<'_>) -> String {
         return "has the host, but its rules match only other Gateways".to_owned();
     }
     // A few names are enough to see the difference.
-    let names: Vec<&str> = conditions
+    let names: BTreeSet<&str> = conditions
         .iter()
         .flat_map(|condition| &condition.sni_hosts)
         .map(HostText::as_str)
-        .take(5)
         .collect();
+    let names: Vec<&str> = names.into_iter().take(5).collect();
     format!(
         "has the host, but its tls rules match the SNI {}",
         names.join(", ")

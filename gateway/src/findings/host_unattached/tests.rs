@@ -53,6 +53,12 @@ fn what_differs_in_a_virtual_service_for_https() {
             ),
         ),
         (
+            format!("{bound}, exportTo: ['~'], {HTTP}"),
+            Some(
+                "has the host, but is exported to no namespace and not to istio-system, the namespace of the gateway's pods",
+            ),
+        ),
+        (
             format!("{bound}, http: [{{match: [{{port: 80}}], route: []}}]"),
             Some("has the host, but its rules match port 80, and the server has port 443"),
         ),

@@ -16,13 +16,17 @@ use crate::routes::Binding;
 /// How many hosts of a Gateway are compared, so that thousands of hosts and of VirtualServices cost little.
 const MAX_COMPARED: usize = 500;
 
-/// The hosts of one Gateway.
-#[derive(Default)]
-struct GatewayHosts {
-    /// The hosts of its servers.
-    servers: IstioHosts<NamespacedHost>,
-    /// The hosts of the VirtualServices that are bound to it.
-    routes: IstioHosts<()>,
+/// The hosts of the servers of one Gateway.
+type ServerHosts = IstioHosts<NamespacedHost>;
+
+/// A VirtualService with hosts that no server of its Gateways has.
+struct Unattached<'i> {
+    binding: &'i Binding,
+    /// The first of its Gateways, and how many others it names.
+    gateway: &'i GatewayName,
+    other_gateways: usize,
+    /// The indexes of these hosts in the VirtualService.
+    hosts: Vec<usize>,
 }
 
 pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
@@ -32,26 +36,30 @@ pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
         .map(|gateway| gateway.namespace.as_str())
         .collect();
     let mut missing: BTreeMap<&GatewayName, Vec<&Binding>> = BTreeMap::new();
+    let mut unattached = Vec::new();
     for binding in &context.bindings {
-        let named: Vec<&GatewayName> = named_gateways(binding).collect();
-        for gateway in named
-            .iter()
-            .filter(|gateway| !gateways.contains_key(**gateway))
-        {
+        for gateway in named_gateways(binding) {
             // Files rarely contain all Gateways: only where they have others of the namespace, one is missing.
-            let is_known =
+            let would_be_known =
                 context.input.has_all_gateways || namespaces.contains(gateway.namespace.as_str());
-            if is_known && !is_generated(gateway) {
+            if would_be_known && !gateways.contains_key(gateway) && !is_generated(gateway) {
                 missing.entry(gateway).or_default().push(binding);
             }
         }
-        // A Gateway that is not in the input may have the hosts.
-        let known: Option<Vec<(&GatewayName, &GatewayHosts)>> = named
-            .iter()
-            .map(|gateway| Some((*gateway, gateways.get(*gateway)?)))
-            .collect();
-        if let Some(known) = known.filter(|known| !known.is_empty()) {
-            find_hosts(binding, &known, findings);
+        unattached.extend(unattached_hosts(binding, &gateways));
+    }
+
+    // The routes only of the Gateways that a finding is about: VirtualServices with thousands of hosts can name
+    // thousands of Gateways.
+    let routes = routes_of(
+        unattached.iter().map(|found| found.gateway).collect(),
+        &context.bindings,
+    );
+    for found in &unattached {
+        if let (Some(servers), Some(routes)) =
+            (gateways.get(found.gateway), routes.get(found.gateway))
+        {
+            findings.add(finding(found, servers, routes));
         }
     }
     for (gateway, bindings) in missing {
@@ -60,8 +68,8 @@ pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
 }
 
 /// The hosts of each Gateway of Istio.
-fn gateways(context: &Context<'_>) -> HashMap<GatewayName, GatewayHosts> {
-    let mut gateways: HashMap<GatewayName, GatewayHosts> = HashMap::new();
+fn gateways(context: &Context<'_>) -> HashMap<GatewayName, ServerHosts> {
+    let mut gateways: HashMap<GatewayName, ServerHosts> = HashMap::new();
     for gateway in &context.input.resources.gateways {
         let metadata = &gateway.metadata;
         let hosts = gateways
@@ -70,20 +78,32 @@ fn gateways(context: &Context<'_>) -> HashMap<GatewayName, GatewayHosts> {
         for server in &gateway.spec.servers {
             for host in NamespacedHost::sanitized(&server.hosts, &metadata.namespace) {
                 let text = host.host.clone();
-                hosts.servers.insert(&text, host);
-            }
-        }
-    }
-    for binding in &context.bindings {
-        for gateway in named_gateways(binding) {
-            if let Some(hosts) = gateways.get_mut(gateway) {
-                for host in &binding.hosts {
-                    hosts.routes.insert(host, ());
-                }
+                hosts.insert(&text, host);
             }
         }
     }
     gateways
+}
+
+/// The hosts of the VirtualServices that are bound to each of some Gateways.
+fn routes_of<'i>(
+    gateways: HashSet<&'i GatewayName>,
+    bindings: &[Binding],
+) -> HashMap<&'i GatewayName, IstioHosts<()>> {
+    let mut routes: HashMap<&GatewayName, IstioHosts<()>> = gateways
+        .into_iter()
+        .map(|gateway| (gateway, IstioHosts::default()))
+        .collect();
+    for binding in bindings {
+        for gateway in named_gateways(binding) {
+            if let Some(hosts) = routes.get_mut(gateway) {
+                for host in &binding.hosts {
+                    hosts.insert(host, ());
+                }
+            }
+        }
+    }
+    routes
 }
 
 fn named_gateways(binding: &Binding) -> impl Iterator<Item = &GatewayName> {
@@ -101,95 +121,137 @@ fn is_generated(gateway: &GatewayName) -> bool {
     gateway.name.contains("istio-autogenerated-k8s")
 }
 
-/// Reports the hosts of a VirtualService that no server of its Gateways has.
-fn find_hosts(
-    binding: &Binding,
-    gateways: &[(&GatewayName, &GatewayHosts)],
-    findings: &mut Findings<'_>,
-) {
-    let unattached: Vec<(usize, &str)> = binding
-        .hosts
+/// The hosts of a VirtualService that no server of its Gateways has; `None` if there are none, or if they can have
+/// another use.
+fn unattached_hosts<'i>(
+    binding: &'i Binding,
+    gateways: &'i HashMap<GatewayName, ServerHosts>,
+) -> Option<Unattached<'i>> {
+    let names: Vec<&GatewayName> = named_gateways(binding).collect();
+    // A Gateway that is not in the input may have the hosts.
+    let known: Vec<&ServerHosts> = names
         .iter()
-        .enumerate()
-        .filter(|(_, host)| {
-            !gateways
-                .iter()
-                .any(|(_, hosts)| attaches(binding, host, hosts))
-        })
-        .map(|(index, host)| (index, host.as_str()))
+        .map(|name| gateways.get(*name))
+        .collect::<Option<_>>()?;
+    let attached = attached_hosts(binding, &known);
+    let hosts: Vec<usize> = (0..binding.hosts.len())
+        .filter(|index| !attached.contains(index))
         .collect();
     // With `mesh`, the sidecars may need the other hosts, such as the name of a Service.
     let has_mesh = binding.gateways.contains(&GatewayReference::Mesh);
-    if has_mesh && unattached.len() < binding.hosts.len() {
-        return;
+    if hosts.is_empty() || (has_mesh && hosts.len() < binding.hosts.len()) {
+        return None;
     }
-    let (Some((index, host)), Some((gateway, hosts)), Some(resource)) = (
-        unattached.first(),
-        gateways.first(),
-        binding.sources.first(),
-    ) else {
-        return;
+    Some(Unattached {
+        binding,
+        gateway: names.first()?,
+        other_gateways: names.len() - 1,
+        hosts,
+    })
+}
+
+/// The indexes of the hosts of a VirtualService that overlap with a host of a server which its namespace may use
+/// (Istio `pkg/config/host/names.go`, `NamesForNamespace` and `Intersection`).
+fn attached_hosts(binding: &Binding, gateways: &[&ServerHosts]) -> HashSet<usize> {
+    // The shorter list is looked up in the longer one, as for the routes of the model: few hosts in the tables
+    // of their Gateways, and thousands of hosts by the hosts of all Gateways.
+    let server_hosts = || {
+        gateways
+            .iter()
+            .flat_map(|hosts| hosts.intersections(IstioHost("*")))
     };
-    let others = match unattached.len() - 1 {
+    let look_ups = binding.hosts.len() * gateways.len();
+    if look_ups <= binding.hosts.len() + server_hosts().take(look_ups).count() {
+        return (0..binding.hosts.len())
+            .filter(|index| {
+                let host = binding.hosts.get(*index).map_or("", String::as_str);
+                gateways
+                    .iter()
+                    .flat_map(|hosts| hosts.intersections(IstioHost(host)))
+                    .any(|(_, own)| own.admits(&binding.namespace))
+            })
+            .collect();
+    }
+    let mut table: IstioHosts<usize> = IstioHosts::default();
+    for (index, host) in binding.hosts.iter().enumerate() {
+        table.insert(host, index);
+    }
+    let mut attached = HashSet::new();
+    for (_, own) in server_hosts() {
+        if own.admits(&binding.namespace) {
+            attached.extend(
+                table
+                    .intersections(IstioHost(&own.host))
+                    .map(|(_, index)| *index),
+            );
+        }
+    }
+    attached
+}
+
+fn finding(found: &Unattached<'_>, servers: &ServerHosts, routes: &IstioHosts<()>) -> Finding {
+    let Unattached {
+        binding,
+        gateway,
+        other_gateways,
+        hosts,
+    } = found;
+    let resource = ResourceName {
+        kind: Kind::VirtualService,
+        namespace: binding.namespace.clone(),
+        name: binding.name.clone(),
+    };
+    let index = hosts.first().copied().unwrap_or_default();
+    let host = binding.hosts.get(index).map_or("", String::as_str);
+    let others = match hosts.len() - 1 {
         0 => String::new(),
         count => format!(" and {count} more of its hosts"),
     };
-    let place = match gateways.len() {
-        1 => format!("no server of Gateway {gateway} has"),
-        count => format!("no server of Gateway {gateway} and {} more has", count - 1),
+    let place = match other_gateways {
+        0 => format!("no server of Gateway {gateway} has"),
+        count => format!("no server of Gateway {gateway} and {count} more has"),
     };
-    let (reason, hint) = advice(binding, resource, (*index, host), gateway, hosts);
+    let (reason, hint) = advice(found, &resource, (index, host), servers, routes);
     let message = format!(
         "{place} {host}{others} of {resource}{reason}: its routes for the host have no effect"
     );
-    findings.add(
-        Finding {
-            authority: Some((*host).to_owned()),
-            ..Finding::new(Code::RouteUnattached, message, hint)
-        }
-        .about((**resource).clone())
-        .about(gateway_resource(gateway)),
-    );
-}
-
-/// Whether a server has a host that overlaps with the host of a VirtualService and that its namespace may use (Istio
-/// `pkg/config/host/names.go`, `NamesForNamespace` and `Intersection`).
-fn attaches(binding: &Binding, host: &str, gateway: &GatewayHosts) -> bool {
-    gateway
-        .servers
-        .intersections(IstioHost(host))
-        .any(|(_, own)| own.admits(&binding.namespace))
+    Finding {
+        authority: Some(host.to_owned()),
+        ..Finding::new(Code::RouteUnattached, message, hint)
+    }
+    .about(resource)
+    .about(gateway_resource(gateway))
 }
 
 /// What nearly fits, and the command for it.
 fn advice(
-    binding: &Binding,
+    found: &Unattached<'_>,
     resource: &ResourceName,
     (index, host): (usize, &str),
-    gateway: &GatewayName,
-    hosts: &GatewayHosts,
+    servers: &ServerHosts,
+    routes: &IstioHosts<()>,
 ) -> (String, String) {
+    let gateway = gateway_resource(found.gateway);
     // The host is there, for another namespace.
-    if let Some((_, own)) = hosts.servers.intersections(IstioHost(host)).next() {
+    if let Some((_, own)) = servers.intersections(IstioHost(host)).next() {
         return (
             format!(
                 " (the server has {own}, which VirtualServices of namespace {} cannot use)",
-                binding.namespace
+                found.binding.namespace
             ),
             format!(
                 "allow the namespace in the hosts of the server: {}",
-                kubectl::edit(&gateway_resource(gateway))
+                kubectl::edit(&gateway)
             ),
         );
     }
-    let similar = hosts
-        .servers
+    let similar = servers
         .intersections(IstioHost("*"))
         .map(|(own, _)| own)
         .take(MAX_COMPARED)
         .filter(|own| is_similar(own, host))
         // A host with routes is no typing error: hosts of one domain are often similar.
-        .filter(|own| hosts.routes.intersections(IstioHost(own)).next().is_none())
+        .filter(|own| routes.intersections(IstioHost(own)).next().is_none())
         .min_by_key(|own| (osa_distance(own, host), *own));
     match similar {
         Some(own) => (
@@ -207,7 +269,7 @@ fn advice(
             format!(
                 "add the host to a server of the Gateway: {}",
                 kubectl::json_patch(
-                    &gateway_resource(gateway),
+                    &gateway,
                     &json!([{"op": "add", "path": "/spec/servers/0/hosts/-", "value": host}])
                 )
             ),
@@ -227,7 +289,7 @@ fn gateway_resource(gateway: &GatewayName) -> ResourceName {
 fn add_missing(
     gateway: &GatewayName,
     bindings: &[&Binding],
-    gateways: &HashMap<GatewayName, GatewayHosts>,
+    gateways: &HashMap<GatewayName, ServerHosts>,
     findings: &mut Findings<'_>,
 ) {
     let named: Vec<(&Binding, &ResourceName)> = bindings
@@ -273,7 +335,7 @@ fn add_missing(
 /// namespace.
 fn nearest_gateway<'g>(
     missing: &GatewayName,
-    gateways: &'g HashMap<GatewayName, GatewayHosts>,
+    gateways: &'g HashMap<GatewayName, ServerHosts>,
 ) -> Option<&'g GatewayName> {
     let same_name = gateways
         .keys()
