@@ -25,6 +25,8 @@ mod installed_filter;
 mod listener_rejected;
 mod location;
 mod overview;
+mod protection;
+mod remedy;
 mod report;
 mod secret_missing;
 mod server_dropped;
@@ -37,12 +39,14 @@ use crate::{Certificates, Listener, Model, Resources, ServerId, Workload};
 pub use code::Code;
 use context::Context;
 use finding::Findings;
-pub use finding::{Finding, Group};
+pub use finding::{Finding, LocatedResource, MAX_PAIRS, Pair, PresentedCredential};
 use ignores::Ignores;
 pub use ignores::{UnknownCode, unknown_codes};
 pub use info::{Info, Severity};
 pub use location::{ListenerAddress, WorkloadName};
 pub use overview::{CheckedListener, CheckedServer};
+pub use protection::Protection;
+pub use remedy::{Attachment, Command, Remedy, Target};
 pub use report::{Report, Summary};
 
 /// What [`check`] looks at.
@@ -87,11 +91,11 @@ pub fn check(input: &Input<'_>) -> Report {
 
     // The page of `--output html` also shows servers without findings.
     let listeners = overview::checked_listeners(&context);
-    Report::new(findings, input.resources, listeners)
+    Report::new(findings, input.resources, &input.model.ignored, listeners)
 }
 
 fn find_coalescing(context: &Context<'_>, findings: &mut Findings<'_>) {
-    let mut finder = coalesce::Finder::new(context.input);
+    let mut finder = coalesce::Finder::new(context);
     // Without TLS there is no SNI that could differ from the authority.
     for (workload, listener) in context.accepted_tls_listeners() {
         finder.find(workload, listener, findings);

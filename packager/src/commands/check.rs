@@ -11,7 +11,7 @@ use super::assumptions;
 use super::inputs::Inputs;
 use super::source::InputArgs;
 use crate::console::{Console, ExitStatus};
-use crate::render::{self, Format};
+use crate::render::{self, Format, Presentation, Style};
 use crate::spelling;
 
 /// Report hosts of gateways that break each other through connection coalescing, and other errors
@@ -70,7 +70,12 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
     console.step("computing what the gateways serve");
     let model = Model::new(&inputs.resources);
     console.step("comparing connections and hosts");
-    let report = report(&inputs, &model);
+    let mut report = report(&inputs, &model);
+    // An unreadable document may have been a Gateway.
+    report
+        .summary
+        .ignored
+        .extend(inputs.faults.iter().map(ToString::to_string));
     console.end_steps();
 
     // A report about nothing would look like success. After an unreadable document its error is enough.
@@ -83,7 +88,11 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
     }
 
     print_notes(&inputs, &model, console);
-    render::render(args.output, &report, console.out)?;
+    let presentation = Presentation {
+        style: Style::default(),
+        source: source.words(),
+    };
+    render::render(args.output, &report, &presentation, console.out)?;
     // The findings about a part of the input are no answer for all of it.
     match readable {
         ExitStatus::Success => Ok(status(&report, args.fail_on)),

@@ -9,6 +9,7 @@ use gateway::advice::Advice;
 use super::cluster::{self, Scope};
 use super::inputs::{self, Inputs};
 use crate::console::Console;
+use crate::render::{ClusterWords, SourceWords};
 use crate::resource::names::Namespace;
 
 /// The arguments of commands that always need resources.
@@ -96,6 +97,26 @@ impl Source<'_> {
                 inputs
             }
             Self::Cluster(scope) => cluster::read(scope, &empty, console),
+        }
+    }
+
+    /// The source as arguments of other commands.
+    pub(crate) fn words(self) -> SourceWords {
+        match self {
+            Self::Paths(paths) => SourceWords {
+                paths: paths
+                    .iter()
+                    .map(|path| path.display().to_string())
+                    .collect(),
+                cluster: None,
+            },
+            Self::Cluster(scope) => SourceWords {
+                paths: Vec::new(),
+                cluster: Some(ClusterWords {
+                    context: scope.context.map(str::to_owned),
+                    namespaces: scope.namespaces.to_vec(),
+                }),
+            },
         }
     }
 
