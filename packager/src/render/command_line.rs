@@ -50,26 +50,42 @@ impl CommandLine {
     /// The command in lines of some width, as a shell continues them.
     pub(super) fn lines(&self, width: usize) -> Vec<String> {
         let mut lines: Vec<String> = Vec::new();
-        for word in &self.0 {
-            // A flag stays with its value, and the mark of continuation needs two characters.
+        for part in self.parts() {
+            // The mark of continuation needs two characters.
             match lines.last_mut() {
-                Some(line) if line.chars().count() + word.chars().count() + 3 <= width => {
-                    write_word(line, word);
+                Some(line) if line.chars().count() + part.chars().count() + 3 <= width => {
+                    line.push(' ');
+                    line.push_str(&part);
                 }
                 Some(line) => {
                     line.push_str(" \\");
-                    lines.push(format!("  {word}"));
+                    lines.push(format!("  {part}"));
                 }
-                None => lines.push(word.clone()),
+                None => lines.push(part),
             }
         }
         lines
     }
+
+    /// The words, each flag with its value.
+    fn parts(&self) -> Vec<String> {
+        let mut parts: Vec<String> = Vec::new();
+        for word in &self.0 {
+            match parts.last_mut() {
+                Some(flag) if is_flag(flag) && !is_flag(word) => {
+                    flag.push(' ');
+                    flag.push_str(word);
+                }
+                Some(_) | None => parts.push(word.clone()),
+            }
+        }
+        parts
+    }
 }
 
-fn write_word(line: &mut String, word: &str) {
-    line.push(' ');
-    line.push_str(word);
+/// Whether a part of a command line is a flag without a value so far.
+fn is_flag(part: &str) -> bool {
+    part.starts_with("--") && !part.contains(' ')
 }
 
 /// The image of the installed filter if gateways can pull it from a registry, else the image of the release.
@@ -243,8 +259,8 @@ mod tests {
         assert_eq!(
             line.lines(45),
             [
-                "packager merge --assume-same-certificate \\",
-                "  gateways/all.yaml"
+                "packager merge \\",
+                "  --assume-same-certificate gateways/all.yaml"
             ]
         );
         assert_eq!(line.lines(100).len(), 1);

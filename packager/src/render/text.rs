@@ -32,13 +32,16 @@ pub(super) fn write(
     sink: &mut dyn Write,
 ) -> io::Result<()> {
     let mut table = ServerTable::new(report, presentation.style);
+    let mut before: Option<&Finding> = None;
     for finding in &report.findings {
         Paragraph {
             finding,
+            before,
             presentation,
             style: presentation.style,
         }
         .write(&mut table, sink)?;
+        before = Some(finding);
     }
     write_summary(report, presentation.style, sink)
 }
@@ -79,6 +82,8 @@ fn write_summary(report: &Report, style: Style, sink: &mut dyn Write) -> io::Res
 /// A finding with what its text depends on.
 struct Paragraph<'r> {
     finding: &'r Finding,
+    /// The finding above.
+    before: Option<&'r Finding>,
     presentation: &'r Presentation,
     style: Style,
 }
@@ -190,6 +195,16 @@ impl<'r> Paragraph<'r> {
     }
 
     fn write_remedies(&self, sink: &mut dyn Write) -> io::Result<()> {
+        // Two causes on one listener often need the same change.
+        if let Some(before) = self.before
+            && !before.remedies.is_empty()
+            && before.remedies == self.finding.remedies
+        {
+            return self.write_item(
+                &format!("what to do: the same as for {}", before.code),
+                sink,
+            );
+        }
         match self.finding.remedies.as_slice() {
             [] => self.write_item(
                 &format!("hint: {}", printable(&self.finding.advice.hint)),
@@ -209,11 +224,14 @@ impl<'r> Paragraph<'r> {
     /// What to do, and the command below it in lines that a shell reads as they are.
     fn write_remedy(&self, mark: &str, remedy: &Remedy, sink: &mut dyn Write) -> io::Result<()> {
         let end = if remedy.command.is_some() { ":" } else { "" };
-        self.write_item(&format!("{mark}{}{end}", printable(&remedy.text)), sink)?;
+        write!(sink, "  ")?;
+        let text = format!("{mark}{}{end}", printable(&remedy.text));
+        // The lines of a numbered remedy begin below its text.
+        write_lines_after(&text, 2, 5, self.style, sink)?;
         let Some(command) = &remedy.command else {
             return Ok(());
         };
-        const INDENT: usize = 6;
+        const INDENT: usize = 7;
         let command = CommandLine::new(command, &self.presentation.source);
         for line in command.lines(self.style.width.saturating_sub(INDENT)) {
             writeln!(sink, "{:INDENT$}{}", "", painted(&line, CYAN, self.style))?;

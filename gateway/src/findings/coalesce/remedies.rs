@@ -85,17 +85,18 @@ fn enforce(situation: &Situation<'_, '_>, state: &str) -> Remedy {
 fn merge(situation: &Situation<'_, '_>) -> Option<Remedy> {
     let (text, assume_same_certificate) = match situation.advice? {
         MergeAdvice::Merge => (
-            "serve the hosts from one server: connections can then carry requests for all of them",
+            "serve the hosts from one server: one connection then carries requests for all of them, and \
+             they share its TLS settings",
             false,
         ),
         MergeAdvice::MergeIfCertificateCovers => (
-            "if the certificate covers all hosts, serve them from one server: connections can then \
-             carry requests for all of them",
+            "if the certificate covers all hosts, serve them from one server: one connection then carries \
+             requests for all of them, and they share its TLS settings",
             true,
         ),
         MergeAdvice::Unproved => (
-            "serve the hosts from one server, if there is a plan for it: connections can then carry \
-             requests for all of them",
+            "serve the hosts from one server, if there is a plan for it: one connection then carries \
+             requests for all of them, and they share its TLS settings",
             false,
         ),
         MergeAdvice::Refused(_) => return None,

@@ -65,11 +65,11 @@ impl<'r> ServerTable<'r> {
         // One list is shorter where most servers are on both sides.
         let both = &connections & &owners;
         if both.len() * 2 > connections.len().max(owners.len()) {
-            self.write_list("servers", &both, finding, sink)?;
+            self.write_list("connections to and requests for", &both, finding, sink)?;
             let only_connections = &connections - &owners;
             let only_owners = &owners - &connections;
-            self.write_list("only for connections", &only_connections, finding, sink)?;
-            return self.write_list("only for requests", &only_owners, finding, sink);
+            self.write_list("connections to", &only_connections, finding, sink)?;
+            return self.write_list("requests for", &only_owners, finding, sink);
         }
         self.write_list("connections to", &connections, finding, sink)?;
         self.write_list("requests for", &owners, finding, sink)
