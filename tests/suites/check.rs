@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use gateway::documents::read;
 use gateway::findings::{self, Code, Input};
 use gateway::{Certificates, Model, Resources};
+use packager::render::{Format, Presentation, Style, render};
 use serde_json::Value;
 use tests::cases::{Case, run};
 use tests::process::{packager_program, packager_program_on_terminal, packager_with_input};
@@ -243,8 +244,9 @@ fn many_servers_on_one_certificate() {
         .filter(|finding| finding["code"] == "SG101")
         .map(|finding| finding["pairCount"].as_u64().unwrap())
         .sum();
-    // From each of the half with the wildcard to all others, and from the other half to h1.
-    assert_eq!(pairs, 2_500 * 4_999 + 2_499);
+    // From each of the half with the wildcard to all others. The certificate of the other half does not cover
+    // their own hosts, so clients refuse it.
+    assert_eq!(pairs, 2_500 * 4_999);
     assert!(took < Duration::from_secs(20), "{took:?}");
     println!("half of them: {took:?}");
 }
@@ -356,6 +358,114 @@ fn the_text_of_fifteen_gateways_fits_a_screen() {
     assert_eq!(run.status, 1);
 }
 
+/// The text of the report on an input in some style.
+fn text_of(input: &str, style: Style) -> String {
+    let mut resources = Resources::default();
+    assert!(read("input.yaml", input, &mut resources).is_empty());
+    let report = findings::check(&Input {
+        resources: &resources,
+        model: &Model::new(&resources),
+        certificates: &Certificates::new(&resources),
+        now: "2026-01-01T00:00:00Z".parse().unwrap(),
+        has_all_secrets: false,
+    });
+    let presentation = Presentation {
+        style,
+        ..Presentation::default()
+    };
+    let mut text = Vec::new();
+    render(Format::Text, &report, &presentation, &mut text).unwrap();
+    String::from_utf8(text).unwrap()
+}
+
+#[test]
+fn verbose_text_has_every_pair_with_the_evidence() {
+    let input = Case::read("check/01-one-secret.yaml")
+        .unwrap()
+        .input()
+        .unwrap();
+    let evidence =
+        "- a request for b.example.com on a connection for a.example.com gets 404: Gateway";
+    let style = Style {
+        width: 200,
+        ..Style::default()
+    };
+    assert!(!text_of(&input, style).contains(evidence));
+    let text = text_of(
+        &input,
+        Style {
+            verbose: true,
+            ..style
+        },
+    );
+    assert!(text.contains(evidence), "{text}");
+    for evidence in [
+        "filter chain https.443.https-a.gw-a.istio-system",
+        "virtual host a.example.com:443",
+        "(*.example.com)",
+    ] {
+        assert!(text.contains(evidence), "{text}");
+    }
+    assert_eq!(text.matches("  - a request for ").count(), 2, "{text}");
+}
+
+/// Colours add nothing that the text does not have, and lines fit the width.
+#[test]
+fn colour_and_width_change_no_word() {
+    let input = Case::read("check/22-fifteen-gateways.yaml")
+        .unwrap()
+        .input()
+        .unwrap();
+    let plain = text_of(&input, Style::default());
+    let style = Style {
+        color: true,
+        ..Style::default()
+    };
+    let colored = text_of(&input, style);
+    assert!(!plain.contains('\x1b') && colored.contains("\x1b[1;31merror SG102\x1b[0m "));
+    let mut without = colored;
+    for code in ["\x1b[1;31m", "\x1b[36m", "\x1b[1m", "\x1b[0m"] {
+        without = without.replace(code, "");
+    }
+    assert_eq!(without, plain);
+    let narrow = Style {
+        width: 60,
+        ..Style::default()
+    };
+    let text = text_of(&input, narrow);
+    assert!(
+        text.lines().all(|line| line.chars().count() <= 60),
+        "{text}"
+    );
+    let words = |text: &str| -> BTreeSet<String> {
+        text.split([' ', '\n', ','])
+            .filter(|word| *word != "\\")
+            .map(str::to_owned)
+            .collect()
+    };
+    assert_eq!(words(&text), words(&plain));
+}
+
+/// Names that files make up do not control the terminal.
+#[test]
+fn no_name_controls_the_terminal() {
+    let mut input = many(2, |_| "w".into());
+    let pair = Pair::generate(&["*.example.com"], 2100).unwrap();
+    input += &pair.secret("istio-system/w").unwrap();
+    let input = input
+        .replace("\"g0\"", r#""g\u001b[2J\u202e0""#)
+        .replace("\"https\"", r#""h\u001b]0;x\u0007""#);
+    for verbose in [false, true] {
+        let style = Style {
+            verbose,
+            ..Style::default()
+        };
+        let text = text_of(&input, style);
+        assert!(text.contains("g\u{fffd}[2J\u{fffd}0"), "{text}");
+        assert!(!text.contains(['\x1b', '\u{7}', '\u{202e}']), "{text:?}");
+    }
+}
+
 /// The commands in the text of a report, without the name of the program.
 fn commands(text: &str) -> Vec<String> {
     text.replace(" \\\n", "")
@@ -373,6 +483,10 @@ fn commands_run_as_they_are_printed() {
     for case in Case::all("check").unwrap() {
         let input = case.input().unwrap();
         let report = run("check %", &input).unwrap();
+        // The commands cannot read what the check could not read.
+        if report.status == 2 {
+            continue;
+        }
         let commands = commands(&report.out);
         for command in &commands {
             let run = run(command, &input).unwrap();
@@ -392,7 +506,7 @@ fn commands_run_as_they_are_printed() {
             }
         }
     }
-    assert!(count > 40, "{count}");
+    assert!(count > 30, "{count}");
 }
 
 /// With the filter that the report proposes, requests are answered with 421 and the check succeeds.
@@ -488,7 +602,7 @@ fn missing_secrets_are_reported_for_whole_clusters_only() {
             .collect::<Vec<_>>()
     };
     assert!(missing(false).is_empty());
-    let expected = "there is no Secret istio-system/w, used by Gateway istio-system/gw-a servers[0] and one \
-                    more: connections fail";
+    let expected = "Secret istio-system/w, used by Gateway istio-system/gw-a servers[0] and one \
+                    more, does not exist: connections fail";
     assert_eq!(missing(true), [expected]);
 }

@@ -31,8 +31,9 @@ metadata:
     sni-guard/ignore: \"SG101,SG203\"
 ```
 
-A finding about two servers is hidden if the resource of one of them has the annotation. `packager check` counts the
-hidden findings as suppressed, and `packager merge` leaves the servers alone.
+A finding about connection coalescing stands for pairs of a connection to one server and a request for another. A pair
+is hidden if the resource of one of its servers has the annotation. `packager check` counts hidden findings and pairs as
+suppressed, and `packager merge` leaves the servers alone.
 
 ## Codes
 

@@ -11,7 +11,7 @@ use gateway::Entry;
 use gateway::ServerId;
 use gateway::advice::Advice;
 use gateway::findings::{
-    CheckedListener, CheckedServer, Code, Finding, Known, ListenerAddress, Pair, Protection,
+    self, CheckedListener, CheckedServer, Code, Finding, Known, ListenerAddress, Protection,
     Report, Summary, WorkloadName,
 };
 use gateway::resources::{Kind, ResourceName};
@@ -157,7 +157,7 @@ fn report_of(name: &str) -> Report {
         bind: name.into(),
         port: 443,
     };
-    let pair = Pair {
+    let pair = findings::Pair {
         connection: server(0),
         owner: server(1),
         sni: name.into(),

@@ -15,8 +15,9 @@ use super::hidden::printable;
 use super::presentation::{Presentation, Style};
 use super::wrap::wrapped;
 
-/// How many names of a certificate, resources or omissions are listed.
+/// How many names of a certificate, and how many certificates, are listed.
 const MAX_NAMES: usize = 5;
+/// How many of the things that were not checked are listed.
 const MAX_IGNORED: usize = 10;
 
 /// SGR parameters (ECMA-48 §8.3.117).
@@ -92,12 +93,10 @@ impl<'r> Paragraph<'r> {
     fn write(&self, table: &mut ServerTable<'r>, sink: &mut dyn Write) -> io::Result<()> {
         self.write_heading(sink)?;
         self.write_location(sink)?;
-        for credential in &self.finding.credentials {
-            self.write_credential(credential, sink)?;
-        }
         if self.finding.pairs.is_empty() {
             self.write_resources(sink)?;
         } else {
+            self.write_credentials(sink)?;
             table.write(self.finding, sink)?;
         }
         self.write_guard(sink)?;
@@ -136,6 +135,19 @@ impl<'r> Paragraph<'r> {
             None => format!("at: workload {workload}"),
         };
         self.write_item(&printable(&text), sink)
+    }
+
+    fn write_credentials(&self, sink: &mut dyn Write) -> io::Result<()> {
+        let credentials = &self.finding.credentials;
+        for credential in credentials.iter().take(MAX_NAMES) {
+            self.write_credential(credential, sink)?;
+        }
+        let others = credentials.len().saturating_sub(MAX_NAMES);
+        if others > 0 {
+            let text = format!("certificate: {}", count(others, "more credential"));
+            self.write_item(&text, sink)?;
+        }
+        Ok(())
     }
 
     fn write_credential(

@@ -42,7 +42,8 @@ pub(super) fn remedies(situation: &Situation<'_, '_>) -> Vec<Remedy> {
         Protection::None => {}
     }
     let mut remedies = Vec::new();
-    if situation.cause.known != Known::Known {
+    // Other sources of certificates cannot be in the input.
+    if situation.cause.known != Known::Known && has_secret(situation) {
         remedies.push(Remedy::new(
             "check again with the Secret in the input, to be certain (its private key is not needed)",
         ));
@@ -122,12 +123,7 @@ fn merge_refusal(situation: &Situation<'_, '_>) -> Option<Remedy> {
 
 fn own_certificates(situation: &Situation<'_, '_>) -> String {
     // A Secret is what users have to replace; other sources of certificates have other fields.
-    let is_secret = situation
-        .cause
-        .credentials
-        .iter()
-        .any(|credential| matches!(credential, Credential::Secret { .. }));
-    let field = if is_secret {
+    let field = if has_secret(situation) {
         ", with a Secret for each"
     } else {
         ""
@@ -136,4 +132,13 @@ fn own_certificates(situation: &Situation<'_, '_>) -> String {
         "use a certificate for the hosts of each server only{field}: clients then open a connection for \
          each server"
     )
+}
+
+/// Whether the certificate of the cause is in a Secret.
+fn has_secret(situation: &Situation<'_, '_>) -> bool {
+    situation
+        .cause
+        .credentials
+        .iter()
+        .any(|credential| matches!(credential, Credential::Secret { .. }))
 }

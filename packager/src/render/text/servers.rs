@@ -161,7 +161,9 @@ impl<'r> ServerTable<'r> {
             server_width.unwrap_or_default(),
             place_width.unwrap_or_default(),
         );
-        let column = 4 + server_width + 2 + place_width + 2;
+        // Resources of a cluster have no place.
+        let places = if place_width == 0 { 0 } else { place_width + 2 };
+        let column = 4 + server_width + 2 + places;
         let is_table = column + MIN_HOSTS_WIDTH <= self.style.width;
         for Row {
             server,
@@ -170,7 +172,7 @@ impl<'r> ServerTable<'r> {
         } in rows
         {
             if is_table {
-                write!(sink, "    {server:server_width$}  {place:place_width$}  ")?;
+                write!(sink, "    {server:server_width$}  {place:places$}")?;
                 for line in wrapped(hosts, column, column, self.style.width) {
                     writeln!(sink, "{line}")?;
                 }
