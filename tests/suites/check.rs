@@ -509,26 +509,75 @@ fn commands_run_as_they_are_printed() {
     assert!(count > 30, "{count}");
 }
 
+/// The input of a case with the filter that its report proposes, in which a text is replaced.
+fn with_proposed_filter(case: &str, old: &str, new: &str) -> String {
+    let input = Case::read(format!("check/{case}.yaml"))
+        .unwrap()
+        .input()
+        .unwrap();
+    let report = run("check %", &input).unwrap();
+    assert_eq!(report.status, 1, "{case}");
+    let commands = commands(&report.out);
+    let command = commands
+        .iter()
+        .find(|command| command.starts_with("manifest --image "))
+        .unwrap();
+    let filter = run(command, &input).unwrap().out;
+    let changed = filter.replace(old, new);
+    assert!(old == new || changed != filter, "{case}: {filter}");
+    format!("{input}\n---\n{changed}")
+}
+
 /// With the filter that the report proposes, requests are answered with 421 and the check succeeds.
 #[test]
+#[ignore = "the protection of installed filters is not known yet"]
 fn the_proposed_filter_makes_the_check_succeed() {
     for case in ["01-one-secret", "22-fifteen-gateways"] {
-        let input = Case::read(format!("check/{case}.yaml"))
-            .unwrap()
-            .input()
-            .unwrap();
-        let report = run("check %", &input).unwrap();
-        assert_eq!(report.status, 1, "{case}");
-        let commands = commands(&report.out);
-        let command = commands
-            .iter()
-            .find(|command| command.starts_with("manifest --image "))
-            .unwrap();
-        let filter = run(command, &input).unwrap();
-        let report = run("check %", &format!("{input}\n---\n{}", filter.out)).unwrap();
+        let input = with_proposed_filter(case, "", "");
+        let report = run("check % --fail-on warning", &input).unwrap();
         assert_eq!(report.status, 0, "{case}: {}", report.out);
         assert!(report.out.contains("info SG101"), "{case}: {}", report.out);
+        assert!(
+            report.out.contains("answers these requests with 421"),
+            "{case}: {}",
+            report.out
+        );
     }
+}
+
+/// A filter that does not answer 421 leaves a warning, and one that cannot run leaves the error.
+#[test]
+#[ignore = "the protection of installed filters is not known yet"]
+fn a_filter_that_does_not_act_leaves_a_finding() {
+    let plugin = "  pluginConfig: {}";
+    for (new, guard, severity, status) in [
+        ("  pluginConfig: {action: report}", "reported", "warning", 0),
+        ("  pluginConfig: {action: 'off'}", "off", "warning", 0),
+        ("  pluginConfig: {action: maybe}", "none", "error", 1),
+    ] {
+        let input = with_proposed_filter("01-one-secret", plugin, new);
+        let report = run("check % --output json", &input).unwrap();
+        assert_eq!(report.status, status, "{new}: {}", report.out);
+        let report: Value = serde_json::from_str(&report.out).unwrap();
+        let finding = report["findings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|finding| finding["code"] == "SG101")
+            .unwrap();
+        assert_eq!(finding["guard"], guard, "{new}");
+        assert_eq!(finding["severity"], severity, "{new}");
+    }
+    // One host is off: two findings about two causes.
+    let off = "  pluginConfig: {hosts: {b.example.com: 'off'}}";
+    let input = with_proposed_filter("01-one-secret", plugin, off);
+    let report = run("check %", &input).unwrap();
+    assert!(report.out.contains("info SG101") && report.out.contains("warning SG101"));
+    // Mutual TLS is still bypassed on purpose.
+    let input = with_proposed_filter("11-mutual", "", "");
+    let report = run("check %", &input).unwrap();
+    assert_eq!(report.status, 1, "{}", report.out);
+    assert!(report.out.contains("error SG103"), "{}", report.out);
 }
 
 /// Other certificates, defects and listeners are other causes.

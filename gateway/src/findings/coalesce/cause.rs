@@ -52,7 +52,7 @@ fn severity(code: Code, protection: Protection) -> Severity {
 pub(super) struct Causes<'h> {
     known: Known,
     credentials: BTreeSet<&'h Credential>,
-    causes: BTreeMap<(ReportedDefect, Protection), Cause<'h>>,
+    found: BTreeMap<(ReportedDefect, Protection), Cause<'h>>,
 }
 
 impl<'h> Causes<'h> {
@@ -60,7 +60,7 @@ impl<'h> Causes<'h> {
         Self {
             known: pairs.known,
             credentials: pairs.credentials.clone(),
-            causes: BTreeMap::new(),
+            found: BTreeMap::new(),
         }
     }
 
@@ -95,13 +95,13 @@ impl<'h> Causes<'h> {
     }
 
     pub(super) fn into_causes(self) -> Vec<Cause<'h>> {
-        self.causes.into_values().collect()
+        self.found.into_values().collect()
     }
 
     fn cause(&mut self, defect: Defect, protection: Protection) -> &mut Cause<'h> {
         let defect = ReportedDefect::new(self.known, defect);
         let (known, credentials) = (self.known, &self.credentials);
-        self.causes
+        self.found
             .entry((defect, protection))
             .or_insert_with(|| Cause {
                 defect,

@@ -2,9 +2,12 @@
 
 use super::cause::Cause;
 use super::merge_advice::MergeAdvice;
-use crate::findings::installed_filter;
 use crate::findings::{Attachment, Code, Command, Input, Known, Protection, Remedy};
+use crate::resources::extensions::Extension;
 use crate::{Credential, Workload};
+
+/// A part of the name of our images.
+const OUR_IMAGE: &str = "sni-guard";
 
 /// What the remedies depend on.
 pub(super) struct Situation<'s, 'h> {
@@ -63,10 +66,20 @@ fn attachment(situation: &Situation<'_, '_>) -> Attachment {
 }
 
 fn filter(situation: &Situation<'_, '_>) -> Command {
-    // The next resource loads the same image as the one that it replaces.
-    let installed_image = installed_filter::installed(situation.input.resources)
-        .map(|plugin| plugin.url().to_owned())
-        .find(|url| !url.is_empty());
+    // The next resource loads the same image as the one that it replaces. Only the last part of a reference
+    // counts: a registry or a folder may have any name.
+    let installed_image = situation
+        .input
+        .resources
+        .extensions
+        .iter()
+        .map(Extension::url)
+        .find(|url| {
+            url.rsplit('/')
+                .next()
+                .is_some_and(|image| image.contains(OUR_IMAGE))
+        })
+        .map(str::to_owned);
     Command::Filter {
         attachment: attachment(situation),
         installed_image,
