@@ -50,21 +50,24 @@ impl<'i> Context<'i> {
 pub(super) fn resources_of_findings(
     resources: &Resources,
 ) -> impl Iterator<Item = (Kind, &Metadata)> {
-    let extensions = resources
-        .extensions
-        .iter()
-        .map(|extension| (extension.kind, &extension.metadata));
-    let secrets = resources
-        .secrets
-        .iter()
-        .map(|secret| (Kind::Secret, &secret.metadata));
-    let virtual_services = resources
-        .virtual_services
-        .iter()
-        .map(|service| (Kind::VirtualService, &service.metadata));
     resources
         .with_servers()
-        .chain(extensions)
-        .chain(secrets)
-        .chain(virtual_services)
+        .chain(
+            resources
+                .extensions
+                .iter()
+                .map(|extension| (extension.kind, &extension.metadata)),
+        )
+        .chain(
+            resources
+                .secrets
+                .iter()
+                .map(|secret| (Kind::Secret, &secret.metadata)),
+        )
+        .chain(
+            resources
+                .virtual_services
+                .iter()
+                .map(|service| (Kind::VirtualService, &service.metadata)),
+        )
 }

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use super::finding::Findings;
 use super::{Code, Finding, Known, PresentedCredential};
-use crate::resources::{Kind, ResourceName};
 use crate::{Credential, FilterChain, Listener, Model, Workload};
 
 /// A filter chain that uses a credential.
@@ -71,18 +70,15 @@ impl CredentialFinding<'_> {
             .at(first.workload, first.listener)
             .with_connection(server);
         // The Secret is what has to be changed.
-        if let Credential::Secret { namespace, name } = first.credential {
-            finding = finding.about(ResourceName {
-                kind: Kind::Secret,
-                namespace: namespace.clone(),
-                name: name.clone(),
-            });
+        let presented = PresentedCredential {
+            credential: first.credential.clone(),
+            names: Vec::new(),
+        };
+        if let Some(secret) = presented.secret() {
+            finding = finding.about(secret);
         }
         findings.add(Finding {
-            credentials: vec![PresentedCredential {
-                credential: first.credential.clone(),
-                names: Vec::new(),
-            }],
+            credentials: vec![presented],
             sni: first.chain.server_names.first().map(ToString::to_string),
             certificate: self.certificate,
             ..finding

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{Code, Ignores, Known, ListenerAddress, Protection, Remedy, Severity, WorkloadName};
 use crate::advice::Advice;
 use crate::generated::Unprogrammed;
-use crate::resources::{Origin, ResourceName};
+use crate::resources::{Kind, Origin, ResourceName};
 use crate::{Credential, Listener, ServerId, Workload};
 
 /// A connection to one server and a request for another, as an example with the evidence.
@@ -29,6 +29,21 @@ pub struct PresentedCredential {
     pub credential: Credential,
     /// The names in its certificate; empty if the input does not have it.
     pub names: Vec<String>,
+}
+
+impl PresentedCredential {
+    /// The Secret; `None` for another source of certificates.
+    #[must_use]
+    pub fn secret(&self) -> Option<ResourceName> {
+        match &self.credential {
+            Credential::Secret { namespace, name } => Some(ResourceName {
+                kind: Kind::Secret,
+                namespace: namespace.clone(),
+                name: name.clone(),
+            }),
+            Credential::File(_) | Credential::Workload | Credential::Unknown(_) => None,
+        }
+    }
 }
 
 /// A resource that a finding is about.

@@ -20,6 +20,9 @@ const MAX_NAMES: usize = 5;
 /// How many of the things that were not checked are listed.
 const MAX_IGNORED: usize = 10;
 
+/// The indentation of a command below its remedy.
+const COMMAND_INDENT: usize = 7;
+
 /// SGR parameters (ECMA-48 §8.3.117).
 const BOLD: &str = "1";
 const RED: &str = "1;31";
@@ -155,19 +158,19 @@ impl<'r> Paragraph<'r> {
         presented: &PresentedCredential,
         sink: &mut dyn Write,
     ) -> io::Result<()> {
-        let mut text = format!("certificate: {}", presented.credential);
+        let mut parts = vec![format!("certificate: {}", presented.credential)];
         if !presented.names.is_empty() {
-            text += &format!(" ({})", some(&presented.names, MAX_NAMES, "name"));
+            parts.push(format!("({})", some(&presented.names, MAX_NAMES, "name")));
         }
         // The Secret is among the resources, where its file is known.
-        let place = self
-            .finding
-            .resources
-            .iter()
-            .find(|resource| resource.name.to_string() == presented.credential.to_string())
-            .and_then(place);
+        let place = presented.secret().and_then(|secret| {
+            let resources = &self.finding.resources;
+            place(resources.iter().find(|resource| resource.name == secret)?)
+        });
+        let mut text = parts.join(" ");
         if let Some(place) = place {
-            text += &format!(", {place}");
+            text.push_str(", ");
+            text.push_str(&place);
         }
         self.write_item(&printable(&text), sink)
     }
@@ -243,10 +246,14 @@ impl<'r> Paragraph<'r> {
         let Some(command) = &remedy.command else {
             return Ok(());
         };
-        const INDENT: usize = 7;
         let command = CommandLine::new(command, &self.presentation.source);
-        for line in command.lines(self.style.width.saturating_sub(INDENT)) {
-            writeln!(sink, "{:INDENT$}{}", "", painted(&line, CYAN, self.style))?;
+        for line in command.lines(self.style.width.saturating_sub(COMMAND_INDENT)) {
+            writeln!(
+                sink,
+                "{:COMMAND_INDENT$}{}",
+                "",
+                painted(&line, CYAN, self.style)
+            )?;
         }
         Ok(())
     }

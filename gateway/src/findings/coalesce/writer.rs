@@ -11,7 +11,7 @@ use crate::coalescing::{BrokenPair, Defect, ListenerHosts, ReportedDefect, Serve
 use crate::findings::{
     Finding, Input, ListenerAddress, LocatedResource, Pair, PresentedCredential, WorkloadName,
 };
-use crate::resources::{Kind, ResourceName};
+use crate::resources::ResourceName;
 use crate::{Credential, ServerId};
 
 /// Makes findings of the causes of a listener.
@@ -160,18 +160,7 @@ fn resources(
     servers
         .into_iter()
         .cloned()
-        .chain(credentials.iter().filter_map(secret))
+        .chain(credentials.iter().filter_map(PresentedCredential::secret))
         .map(|name| LocatedResource { name, origin: None })
         .collect()
-}
-
-fn secret(presented: &PresentedCredential) -> Option<ResourceName> {
-    match &presented.credential {
-        Credential::Secret { namespace, name } => Some(ResourceName {
-            kind: Kind::Secret,
-            namespace: namespace.clone(),
-            name: name.clone(),
-        }),
-        Credential::File(_) | Credential::Workload | Credential::Unknown(_) => None,
-    }
 }

@@ -154,9 +154,8 @@ impl<'r> ServerTable<'r> {
 
     /// Aligned columns if there is space for the hosts beside the others, else a paragraph for each server.
     fn write_rows(&self, rows: &[Row], sink: &mut dyn Write) -> io::Result<()> {
-        let width = |text: &str| text.chars().count();
-        let server_width = rows.iter().map(|row| width(&row.server)).max();
-        let place_width = rows.iter().map(|row| width(&row.place)).max();
+        let server_width = rows.iter().map(|row| row.server.chars().count()).max();
+        let place_width = rows.iter().map(|row| row.place.chars().count()).max();
         let (server_width, place_width) = (
             server_width.unwrap_or_default(),
             place_width.unwrap_or_default(),
