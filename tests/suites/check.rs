@@ -549,15 +549,17 @@ fn the_proposed_filter_makes_the_check_succeed() {
 #[test]
 #[ignore = "the protection of installed filters is not known yet"]
 fn a_filter_that_does_not_act_leaves_a_finding() {
-    let plugin = "  pluginConfig: {}";
-    for (new, guard, severity, status) in [
-        ("  pluginConfig: {action: report}", "reported", "warning", 0),
-        ("  pluginConfig: {action: 'off'}", "off", "warning", 0),
-        ("  pluginConfig: {action: maybe}", "none", "error", 1),
+    // The resource has no configuration: the default action is enforce.
+    let plugin = "  failStrategy: FAIL_OPEN\n";
+    let with_config = |config: &str| format!("{plugin}  pluginConfig: {config}\n");
+    for (config, guard, severity, status) in [
+        ("{action: report}", "reported", "warning", 0),
+        ("{action: 'off'}", "off", "warning", 0),
+        ("{action: maybe}", "none", "error", 1),
     ] {
-        let input = with_proposed_filter("01-one-secret", plugin, new);
+        let input = with_proposed_filter("01-one-secret", plugin, &with_config(config));
         let report = run("check % --output json", &input).unwrap();
-        assert_eq!(report.status, status, "{new}: {}", report.out);
+        assert_eq!(report.status, status, "{config}: {}", report.out);
         let report: Value = serde_json::from_str(&report.out).unwrap();
         let finding = report["findings"]
             .as_array()
@@ -565,12 +567,12 @@ fn a_filter_that_does_not_act_leaves_a_finding() {
             .iter()
             .find(|finding| finding["code"] == "SG101")
             .unwrap();
-        assert_eq!(finding["guard"], guard, "{new}");
-        assert_eq!(finding["severity"], severity, "{new}");
+        assert_eq!(finding["guard"], guard, "{config}");
+        assert_eq!(finding["severity"], severity, "{config}");
     }
     // One host is off: two findings about two causes.
-    let off = "  pluginConfig: {hosts: {b.example.com: 'off'}}";
-    let input = with_proposed_filter("01-one-secret", plugin, off);
+    let off = with_config("{hosts: {b.example.com: 'off'}}");
+    let input = with_proposed_filter("01-one-secret", plugin, &off);
     let report = run("check %", &input).unwrap();
     assert!(report.out.contains("info SG101") && report.out.contains("warning SG101"));
     // Mutual TLS is still bypassed on purpose.
