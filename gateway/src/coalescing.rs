@@ -7,6 +7,8 @@
 //!    on a new connection of its own.
 //! 2. [`certificate_scopes()`] lists which connections may carry requests for which hosts. All filter
 //!    chains with the same names in their certificates share one scope.
+//!    A connection is in a scope only if the certificate covers its own SNI too: a client that refuses
+//!    the certificate has no connection to reuse.
 //! 3. [`BrokenPairs`] holds the pairs of a connection and a host that break in a scope. Most of them
 //!    get 404, and there may be millions, so it counts these without a list of them.
 //! 4. [`ConnectedServers`] joins the servers that such pairs connect: a merge makes them one server.
@@ -30,10 +32,7 @@ pub(crate) use components::{ConnectedServers, components};
 pub(crate) use defect::{Defect, ReportedDefect};
 pub(crate) use index::{ChainIndex, ServerIndex};
 pub(crate) use listener_hosts::ListenerHosts;
-pub(crate) use pair_groups::PairGroup;
-
-/// How many servers may break each other before one finding replaces one finding per pair.
-pub(crate) const MANY: usize = 20;
+pub(crate) use pair_groups::NotFoundGroup;
 
 /// How much is known of the certificates that a finding depends on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]

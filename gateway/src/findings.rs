@@ -35,14 +35,8 @@ mod location;
 mod overview;
 mod parent_listeners;
 mod port_unexposed;
-#[cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        reason = "the findings about connection coalescing do not use it yet"
-    )
-)]
 mod protection;
+mod remedy;
 mod report;
 mod route_unattached;
 mod script;
@@ -60,7 +54,7 @@ use crate::{Certificates, Listener, Model, Resources, ServerId, Workload};
 pub use code::Code;
 use context::Context;
 use finding::Findings;
-pub use finding::{Finding, Group};
+pub use finding::{Finding, LocatedResource, MAX_PAIRS, Pair, PresentedCredential};
 use ignores::Ignores;
 pub use ignores::{UnknownCode, unknown_codes};
 pub use info::{Info, Severity};
@@ -68,6 +62,7 @@ pub use installed_filter::{InstalledFilter, installed_filters, possible_filters}
 pub use location::{ListenerAddress, WorkloadName};
 pub use overview::{CheckedListener, CheckedServer};
 pub use protection::Protection;
+pub use remedy::{Attachment, Command, Remedy, Target};
 pub use report::{Report, Summary};
 
 /// How long before its end a certificate is reported, unless the user chooses another duration: Let's Encrypt
@@ -130,11 +125,11 @@ pub fn check(input: &Input<'_>) -> Report {
 
     // The page of `--output html` also shows servers without findings.
     let listeners = overview::checked_listeners(&context);
-    Report::new(findings, input.resources, listeners)
+    Report::new(findings, input.resources, &input.model.ignored, listeners)
 }
 
 fn find_coalescing(context: &Context<'_>, findings: &mut Findings<'_>) {
-    let mut finder = coalesce::Finder::new(context.input);
+    let mut finder = coalesce::Finder::new(context);
     // Without TLS there is no SNI that could differ from the authority.
     for (workload, listener) in context.accepted_tls_listeners() {
         finder.find(workload, listener, findings);

@@ -7,6 +7,8 @@ use std::process::ExitCode;
 use gateway::advice::Advice;
 use rule::Faults;
 
+use crate::render::Style;
+
 use crate::text::visible;
 
 /// The streams of a command. Data goes to `out`, messages go to `stderr`.
@@ -63,17 +65,6 @@ pub enum ColorChoice {
     Never,
 }
 
-/// The form of a text for people, for renderers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TextForm {
-    /// The columns to wrap at.
-    pub width: usize,
-    /// Whether to color the text.
-    pub color: bool,
-    /// Whether to print every detail.
-    pub verbose: bool,
-}
-
 /// The width of text that does not go to a terminal, and the largest width on one.
 const WIDTH: usize = 100;
 
@@ -122,13 +113,13 @@ impl Console<'_> {
 
     /// The form of text on standard output.
     #[must_use]
-    pub fn text_form(&self) -> TextForm {
+    pub(crate) fn style(&self) -> Style {
         let color = match self.options.color {
             ColorChoice::Always => true,
             ColorChoice::Never => false,
             ColorChoice::Auto => self.terminal.stdout && !self.terminal.no_color,
         };
-        TextForm {
+        Style {
             // A narrower text breaks names, and a wider one is hard to read.
             width: self.terminal.width.unwrap_or(WIDTH).clamp(40, WIDTH),
             color,
@@ -234,7 +225,7 @@ mod tests {
         console.note("assumed");
         console.progress("reading");
         console.message("error: \x1b[2Ja");
-        let form = console.text_form();
+        let form = console.style();
         (String::from_utf8(stderr).unwrap(), form.color, form.width)
     }
 

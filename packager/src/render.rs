@@ -1,18 +1,24 @@
 //! Reports, plans and verdicts in the formats that people and programs read.
 
+mod command_line;
 mod count;
 mod github;
+mod hidden;
 mod html;
 mod json;
 mod junit;
 pub mod plan;
+mod presentation;
 pub mod probe;
 mod sarif;
 mod text;
+mod wrap;
 
 use std::io::{self, Write};
 
 use gateway::findings::Report;
+
+pub use presentation::{ClusterWords, Presentation, SourceWords, Style};
 
 /// The output format of a report. The doc comments are the help of `--output`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -35,13 +41,19 @@ pub enum Format {
 ///
 /// # Errors
 /// The sink returns an error.
-pub fn render(format: Format, report: &Report, sink: &mut dyn Write) -> io::Result<()> {
+pub fn render(
+    format: Format,
+    report: &Report,
+    presentation: &Presentation,
+    sink: &mut dyn Write,
+) -> io::Result<()> {
+    let source = &presentation.source;
     match format {
-        Format::Text => text::write(report, sink),
-        Format::Json => json::write(report, sink),
-        Format::Sarif => sarif::write(report, sink),
-        Format::Junit => junit::write(report, sink),
-        Format::Github => github::write(report, sink),
-        Format::Html => html::write(report, sink),
+        Format::Text => text::write(report, presentation, sink),
+        Format::Json => json::write(report, source, sink),
+        Format::Sarif => sarif::write(report, source, sink),
+        Format::Junit => junit::write(report, source, sink),
+        Format::Github => github::write(report, source, sink),
+        Format::Html => html::write(report, source, sink),
     }
 }

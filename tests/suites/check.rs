@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use gateway::documents::read;
 use gateway::findings::{self, Code, EXPIRES_WITHIN, Input};
 use gateway::{Certificates, Model, Resources};
+use packager::render::{Format, Presentation, Style, render};
 use serde_json::Value;
 use tests::cases::{Case, run};
 use tests::process::{packager_program, packager_program_on_terminal, packager_with_input};
@@ -50,28 +51,35 @@ fn progress_is_for_terminals() {
     assert!(!quiet.out.contains('\x1b'), "{:?}", quiet.out);
 }
 
-/// The findings of a run as JSON, each as `CODE CONNECTION -> OWNER`.
+/// The findings of a run as JSON, each as `CODE CONNECTION -> OWNER` for each of its pairs. A finding without
+/// pairs has its own servers.
 fn rows(input: &str) -> BTreeSet<String> {
     let run = run("check % --output json", input).unwrap();
     let report: Value = serde_json::from_str(&run.out).unwrap_or_else(|_| panic!("{}", run.talk));
-    let text = |finding: &Value, key: &str| {
-        let name = finding[key].as_str().unwrap_or("-");
-        let name = name
+    let text = |name: &Value| {
+        name.as_str()
+            .unwrap_or("-")
             .trim_start_matches("Gateway ")
-            .replace("istio-system/", "");
-        name.replace(" servers[0]", "")
+            .replace("istio-system/", "")
+            .replace(" servers[0]", "")
             .replace("shop/public listener ", "")
     };
-    report["findings"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|finding| {
-            let [code, connection, owner] =
-                ["code", "connection", "owner"].map(|key| text(finding, key));
-            format!("{code} {connection} -> {owner}")
-        })
-        .collect()
+    let mut rows = BTreeSet::new();
+    for finding in report["findings"].as_array().unwrap() {
+        let code = text(&finding["code"]);
+        let pairs = finding["pairs"].as_array().unwrap();
+        assert_eq!(finding["pairCount"], pairs.len());
+        if pairs.is_empty() {
+            let [connection, owner] = ["connections", "owners"].map(|key| text(&finding[key][0]));
+            rows.insert(format!("{code} {connection} -> {owner}"));
+        }
+        for pair in pairs {
+            let [connection, owner] = ["connection", "owner"].map(|key| text(&pair[key]));
+            // A pair is in one finding of a code.
+            assert!(rows.insert(format!("{code} {connection} -> {owner}")));
+        }
+    }
+    rows
 }
 
 /// The findings of the cases that share their input with the model, each with its servers.
@@ -146,17 +154,35 @@ fn json_has_every_key() {
     let expected = concat!(
         r#"{"findings":[{"code":"SG101","name":"coalesce-not-found","severity":"error","#,
         r#""workload":"istio-system/istio=ingressgateway","listener":"0.0.0.0_8443","#,
-        r#""sni":"a.example.com","authority":"b.example.com","#,
-        r#""connection":"Gateway istio-system/gw-a servers[0]","#,
-        r#""owner":"Gateway istio-system/gw-b servers[0]","certificate":"known","group":null,"#,
-        r#""message":"#
+        r#""certificate":"known","credential":"Secret istio-system/w","guard":"none","#,
+        r#""connections":["Gateway istio-system/gw-a servers[0]","#,
+        r#""Gateway istio-system/gw-b servers[0]"],"#,
+        r#""owners":["Gateway istio-system/gw-a servers[0]","#,
+        r#""Gateway istio-system/gw-b servers[0]"],"#,
+        r#""pairs":[{"connection":"Gateway istio-system/gw-a servers[0]","#,
+        r#""owner":"Gateway istio-system/gw-b servers[0]","sni":"a.example.com","#,
+        r#""authority":"b.example.com"},{"connection":"Gateway istio-system/gw-b servers[0]","#,
+        r#""owner":"Gateway istio-system/gw-a servers[0]","sni":"b.example.com","#,
+        r#""authority":"a.example.com"}],"pairCount":2,"#,
+        r#""resources":[{"kind":"Gateway","group":"networking.istio.io","#,
+        r#""namespace":"istio-system","name":"gw-a","file":"%","line":"#
     );
     assert!(run.out.starts_with(expected), "{}", run.out);
-    let summary = concat!(
-        r#""summary":{"errors":2,"warnings":0,"infos":0,"gateways":2,"servers":2,"suppressed":0}}"#,
+    let secret =
+        r#"{"kind":"Secret","group":"","namespace":"istio-system","name":"w","file":"%","line":"#;
+    assert!(run.out.contains(secret), "{}", run.out);
+    let hint = concat!(
+        r#""hint":{"text":"serve the hosts from one server: one connection then carries requests "#,
+        r#"for all of them, and they share its TLS settings; or "#
+    );
+    assert!(run.out.contains(hint), "{}", run.out);
+    let end = concat!(
+        r#","command":"packager merge %"}}],"#,
+        r#""summary":{"errors":1,"warnings":0,"infos":0,"gateways":2,"servers":2,"suppressed":0,"#,
+        r#""ignored":[]}}"#,
         "\n"
     );
-    assert!(run.out.ends_with(summary), "{}", run.out);
+    assert!(run.out.ends_with(end), "{}", run.out);
     assert_eq!(run.status, 1);
 }
 
@@ -196,9 +222,9 @@ fn many_servers_on_one_certificate() {
     let (report, took) = timed(&(many(5_000, |_| "w".into()) + &secret));
     let findings = report["findings"].as_array().unwrap();
     assert_eq!(findings.len(), 1);
-    let group = &findings[0]["group"];
-    assert_eq!(group["servers"].as_array().unwrap().len(), 5_000);
-    assert_eq!(group["pairs"], 5_000 * 4_999);
+    assert_eq!(findings[0]["owners"].as_array().unwrap().len(), 5_000);
+    assert_eq!(findings[0]["pairs"].as_array().unwrap().len(), 500);
+    assert_eq!(findings[0]["pairCount"], 5_000 * 4_999);
     assert!(took < Duration::from_secs(20), "{took:?}");
     println!("one certificate: {took:?}");
     // Half of them on a certificate of their own, which is good for no other.
@@ -216,10 +242,11 @@ fn many_servers_on_one_certificate() {
     let pairs: u64 = findings
         .iter()
         .filter(|finding| finding["code"] == "SG101")
-        .map(|finding| finding["group"]["pairs"].as_u64().unwrap_or(1))
+        .map(|finding| finding["pairCount"].as_u64().unwrap())
         .sum();
-    // From each of the half with the wildcard to all others, and from the other half to h1.
-    assert_eq!(pairs, 2_500 * 4_999 + 2_499);
+    // From each of the half with the wildcard to all others. The certificate of the other half does not cover
+    // their own hosts, so clients refuse it.
+    assert_eq!(pairs, 2_500 * 4_999);
     assert!(took < Duration::from_secs(20), "{took:?}");
     println!("half of them: {took:?}");
 }
@@ -239,7 +266,7 @@ fn many_certificates_with_one_wildcard() {
         let (report, _) = timed(&input);
         let findings = report["findings"].as_array().unwrap();
         assert_eq!(findings.len(), 1, "{next}");
-        assert_eq!(findings[0]["group"]["pairs"], count * (count - 1), "{next}");
+        assert_eq!(findings[0]["pairCount"], count * (count - 1), "{next}");
     }
     // Each is good for the others by the wildcard, and for one of another domain.
     let mut input = many(count, |n| format!("own-{n}"));
@@ -261,7 +288,7 @@ fn many_certificates_with_one_wildcard() {
         .filter(|finding| finding["code"] != "SG306")
         .collect();
     assert_eq!(findings.len(), 1);
-    assert_eq!(findings[0]["group"]["pairs"], count * (count - 1));
+    assert_eq!(findings[0]["pairCount"], count * (count - 1));
 }
 
 /// Routes with many hosts that are bound to many Gateways.
@@ -288,24 +315,323 @@ fn many_hosts_in_one_virtual_service() {
     )
     .unwrap();
     let (report, took) = timed(&input);
-    assert_eq!(report["findings"][0]["group"]["pairs"], count * (count - 1));
+    assert_eq!(report["findings"][0]["pairCount"], count * (count - 1));
     // All pairs would be nine million look-ups, minutes in a build like this one.
     assert!(took < Duration::from_secs(20), "{took:?}");
 }
 
-/// Up to twenty servers each pair is a finding; for more, one finding stands for all pairs.
+/// The report has the same form for two servers and for hundreds: one finding, and up to 500 pairs.
 #[test]
-fn few_servers_have_a_finding_for_each_pair() {
+fn one_certificate_is_one_finding() {
     let wildcard = Pair::generate(&["*.example.com"], 2100).unwrap();
     let secret = wildcard.secret("istio-system/w").unwrap();
-    for (servers, findings) in [(2, 2), (20, 20 * 19), (21, 1)] {
+    for servers in [2, 20, 21, 22, 23, 24, 100, 500] {
         let (report, _) = timed(&(many(servers, |_| "w".into()) + &secret));
+        let findings = report["findings"].as_array().unwrap();
+        assert_eq!(findings.len(), 1, "{servers}");
+        let pairs = servers * (servers - 1);
+        assert_eq!(findings[0]["pairCount"], pairs, "{servers}");
         assert_eq!(
-            report["findings"].as_array().unwrap().len(),
-            findings,
+            findings[0]["pairs"].as_array().unwrap().len(),
+            pairs.min(500),
             "{servers}"
         );
+        for side in ["connections", "owners"] {
+            assert_eq!(findings[0][side].as_array().unwrap().len(), servers);
+        }
     }
+}
+
+/// Fifteen Gateways of six teams fit a screen: the text is short, and has each cause once.
+#[test]
+fn the_text_of_fifteen_gateways_fits_a_screen() {
+    let input = Case::read("check/22-fifteen-gateways.yaml")
+        .unwrap()
+        .input()
+        .unwrap();
+    let run = run("check %", &input).unwrap();
+    assert!(run.out.lines().count() <= 60, "{}", run.out);
+    // The path is longer than its mark.
+    assert!(
+        run.out.lines().all(|line| line.chars().count() <= 100),
+        "{}",
+        run.out
+    );
+    for code in ["error SG101", "error SG102"] {
+        assert_eq!(run.out.matches(code).count(), 1, "{}", run.out);
+    }
+    assert!(run.out.contains("(196 pairs)") && run.out.contains("(14 pairs)"));
+    assert_eq!(run.status, 1);
+}
+
+/// The text of the report on an input in some style.
+fn text_of(input: &str, style: Style) -> String {
+    let mut resources = Resources::default();
+    assert!(read("input.yaml", input, &mut resources).is_empty());
+    let report = findings::check(&Input {
+        resources: &resources,
+        model: &Model::new(&resources),
+        certificates: &Certificates::new(&resources),
+        now: "2026-01-01T00:00:00Z".parse().unwrap(),
+        has_all_secrets: false,
+        has_all_pods: false,
+        has_all_gateways: false,
+        expires_within: findings::EXPIRES_WITHIN,
+    });
+    let presentation = Presentation {
+        style,
+        ..Presentation::default()
+    };
+    let mut text = Vec::new();
+    render(Format::Text, &report, &presentation, &mut text).unwrap();
+    String::from_utf8(text).unwrap()
+}
+
+#[test]
+fn verbose_text_has_every_pair_with_the_evidence() {
+    let input = Case::read("check/01-one-secret.yaml")
+        .unwrap()
+        .input()
+        .unwrap();
+    let evidence =
+        "- a request for b.example.com on a connection for a.example.com gets 404: Gateway";
+    let style = Style {
+        width: 200,
+        ..Style::default()
+    };
+    assert!(!text_of(&input, style).contains(evidence));
+    let text = text_of(
+        &input,
+        Style {
+            verbose: true,
+            ..style
+        },
+    );
+    assert!(text.contains(evidence), "{text}");
+    for evidence in [
+        "filter chain https.443.https-a.gw-a.istio-system",
+        "virtual host a.example.com:443",
+        "(*.example.com)",
+    ] {
+        assert!(text.contains(evidence), "{text}");
+    }
+    assert_eq!(text.matches("  - a request for ").count(), 2, "{text}");
+}
+
+/// Colours add nothing that the text does not have, and lines fit the width.
+#[test]
+fn colour_and_width_change_no_word() {
+    let input = Case::read("check/22-fifteen-gateways.yaml")
+        .unwrap()
+        .input()
+        .unwrap();
+    let plain = text_of(&input, Style::default());
+    let style = Style {
+        color: true,
+        ..Style::default()
+    };
+    let colored = text_of(&input, style);
+    assert!(!plain.contains('\x1b') && colored.contains("\x1b[1;31merror SG102\x1b[0m "));
+    let mut without = colored;
+    for code in ["\x1b[1;31m", "\x1b[36m", "\x1b[1m", "\x1b[0m"] {
+        without = without.replace(code, "");
+    }
+    assert_eq!(without, plain);
+    let narrow = Style {
+        width: 60,
+        ..Style::default()
+    };
+    let text = text_of(&input, narrow);
+    assert!(
+        text.lines().all(|line| line.chars().count() <= 60),
+        "{text}"
+    );
+    let words = |text: &str| -> BTreeSet<String> {
+        text.split([' ', '\n', ','])
+            .filter(|word| *word != "\\")
+            .map(str::to_owned)
+            .collect()
+    };
+    assert_eq!(words(&text), words(&plain));
+}
+
+/// Names that files make up do not control the terminal.
+#[test]
+fn no_name_controls_the_terminal() {
+    let mut input = many(2, |_| "w".into());
+    let pair = Pair::generate(&["*.example.com"], 2100).unwrap();
+    input += &pair.secret("istio-system/w").unwrap();
+    let input = input
+        .replace("\"g0\"", r#""g\u001b[2J\u202e0""#)
+        .replace("\"https\"", r#""h\u001b]0;x\u0007""#);
+    for verbose in [false, true] {
+        let style = Style {
+            verbose,
+            ..Style::default()
+        };
+        let text = text_of(&input, style);
+        assert!(text.contains("g\u{fffd}[2J\u{fffd}0"), "{text}");
+        assert!(!text.contains(['\x1b', '\u{7}', '\u{202e}']), "{text:?}");
+    }
+}
+
+/// The commands in the text of a report, without the name of the program.
+fn commands(text: &str) -> Vec<String> {
+    text.replace(" \\\n", "")
+        .lines()
+        .filter_map(|line| line.trim_start().strip_prefix("packager "))
+        .filter(|line| !line.starts_with("merge refuses"))
+        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+        .collect()
+}
+
+/// Every command of every report runs as it is printed.
+#[test]
+fn commands_run_as_they_are_printed() {
+    let mut count = 0;
+    for case in Case::all("check").unwrap() {
+        let input = case.input().unwrap();
+        let report = run("check %", &input).unwrap();
+        // The commands cannot read what the check could not read.
+        if report.status == 2 {
+            continue;
+        }
+        let commands = commands(&report.out);
+        for command in &commands {
+            let run = run(command, &input).unwrap();
+            assert!(run.status < 2, "{}: {command}\n{}", case.name, run.talk);
+            count += 1;
+        }
+        // The command of the JSON is one of them.
+        let report = run("check % --output json", &input).unwrap();
+        if report.out.is_empty() {
+            continue;
+        }
+        let report: Value = serde_json::from_str(&report.out).unwrap();
+        for finding in report["findings"].as_array().unwrap() {
+            if let Some(command) = finding["hint"]["command"].as_str() {
+                let command = command.strip_prefix("packager ").unwrap();
+                assert!(commands.iter().any(|other| other == command), "{command}");
+            }
+        }
+    }
+    assert!(count > 30, "{count}");
+}
+
+/// The input of a case with the filter that its report proposes, in which a text is replaced.
+fn with_proposed_filter(case: &str, old: &str, new: &str) -> String {
+    let input = Case::read(format!("check/{case}.yaml"))
+        .unwrap()
+        .input()
+        .unwrap();
+    let report = run("check %", &input).unwrap();
+    assert_eq!(report.status, 1, "{case}");
+    let commands = commands(&report.out);
+    let command = commands
+        .iter()
+        .find(|command| command.starts_with("manifest --image "))
+        .unwrap();
+    let filter = run(command, &input).unwrap().out;
+    let changed = filter.replace(old, new);
+    assert!(old == new || changed != filter, "{case}: {filter}");
+    format!("{input}\n---\n{changed}")
+}
+
+/// With the filter that the report proposes, requests are answered with 421 and the check succeeds.
+#[test]
+fn the_proposed_filter_makes_the_check_succeed() {
+    for case in ["01-one-secret", "22-fifteen-gateways"] {
+        let input = with_proposed_filter(case, "", "");
+        let report = run("check % --fail-on warning", &input).unwrap();
+        assert_eq!(report.status, 0, "{case}: {}", report.out);
+        assert!(report.out.contains("info SG101"), "{case}: {}", report.out);
+        assert!(
+            report.out.contains("answers these requests with 421"),
+            "{case}: {}",
+            report.out
+        );
+    }
+}
+
+/// A filter that does not answer 421 leaves a warning, and one that cannot run leaves the error.
+#[test]
+fn a_filter_that_does_not_act_leaves_a_finding() {
+    // The resource has no configuration: the default action is enforce.
+    let plugin = "  failStrategy: FAIL_OPEN\n";
+    let with_config = |config: &str| format!("{plugin}  pluginConfig: {config}\n");
+    for (config, guard, severity, status) in [
+        ("{action: report}", "reported", "warning", 0),
+        ("{action: 'off'}", "off", "warning", 0),
+        ("{action: maybe}", "none", "error", 1),
+    ] {
+        let input = with_proposed_filter("01-one-secret", plugin, &with_config(config));
+        let report = run("check % --output json", &input).unwrap();
+        assert_eq!(report.status, status, "{config}: {}", report.out);
+        let report: Value = serde_json::from_str(&report.out).unwrap();
+        let finding = report["findings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|finding| finding["code"] == "SG101")
+            .unwrap();
+        assert_eq!(finding["guard"], guard, "{config}");
+        assert_eq!(finding["severity"], severity, "{config}");
+    }
+    // One host is off: two findings about two causes.
+    let off = with_config("{hosts: {b.example.com: 'off'}}");
+    let input = with_proposed_filter("01-one-secret", plugin, &off);
+    let report = run("check %", &input).unwrap();
+    assert!(report.out.contains("info SG101") && report.out.contains("warning SG101"));
+    // Mutual TLS is still bypassed on purpose.
+    let input = with_proposed_filter("11-mutual", "", "");
+    let report = run("check %", &input).unwrap();
+    assert_eq!(report.status, 1, "{}", report.out);
+    assert!(report.out.contains("error SG103"), "{}", report.out);
+}
+
+/// Other certificates, defects and listeners are other causes.
+#[test]
+fn each_cause_is_a_finding() {
+    let mut input = many(6, |n| format!("w{}", n % 2));
+    for (n, hosts) in [(0, [0, 2, 4]), (1, [1, 3, 5])] {
+        let names = hosts.map(|n| format!("h{n}.example.com"));
+        let pair = Pair::generate(&names.each_ref().map(String::as_str), 2100).unwrap();
+        input += &pair.secret(&format!("istio-system/w{n}")).unwrap();
+    }
+    let (report, _) = timed(&input);
+    let credentials: Vec<(&str, u64)> = report["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|finding| {
+            let credential = finding["credential"].as_str().unwrap();
+            (credential, finding["pairCount"].as_u64().unwrap())
+        })
+        .collect();
+    let expected = [("Secret istio-system/w0", 6), ("Secret istio-system/w1", 6)];
+    assert_eq!(credentials, expected);
+}
+
+/// A client that refuses a certificate has no connection that it could reuse.
+#[test]
+fn the_certificate_covers_the_connection_too() {
+    let certificate = |names: &[&str]| {
+        let pair = Pair::generate(names, 2100).unwrap();
+        many(2, |_| "w".into()) + &pair.secret("istio-system/w").unwrap()
+    };
+    let pairs = |input: &str| -> Vec<String> {
+        rows(input)
+            .into_iter()
+            .filter(|row| row.starts_with("SG101"))
+            .collect()
+    };
+    // The certificate of both has the name of the second alone: only it has connections.
+    assert!(pairs(&certificate(&["h1.example.com"])).is_empty());
+    let both = ["SG101 g0 -> g1", "SG101 g1 -> g0"];
+    assert_eq!(
+        pairs(&certificate(&["h0.example.com", "h1.example.com"])),
+        both
+    );
 }
 
 /// A Secret that is not in the input does not exist only if the input is a whole cluster.
@@ -337,7 +663,7 @@ fn missing_secrets_are_reported_for_whole_clusters_only() {
             .collect::<Vec<_>>()
     };
     assert!(missing(false).is_empty());
-    let expected = "there is no Secret istio-system/w, used by Gateway istio-system/gw-a servers[0] and one \
-                    more: connections fail";
+    let expected = "Secret istio-system/w, used by Gateway istio-system/gw-a servers[0] and one \
+                    more, does not exist: connections fail";
     assert_eq!(missing(true), [expected]);
 }

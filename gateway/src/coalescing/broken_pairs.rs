@@ -35,7 +35,7 @@ use super::defect::{Defect, ReportedDefect, defect};
 use super::index::{ChainIndex, ServerIndex};
 use super::listener_hosts::{Connection, ListenerHost, ListenerHosts};
 use super::{IsIgnored, Known};
-use crate::ServerId;
+use crate::{Credential, ServerId};
 
 /// A connection and a host of another server whose requests break on it.
 #[derive(Clone, Copy, Debug)]
@@ -61,13 +61,15 @@ impl<'h> BrokenPair<'h> {
 pub(crate) struct BrokenPairs<'h> {
     /// Whether the input has the certificates of the scope.
     pub(crate) known: Known,
+    /// The credentials with the certificates of the scope.
+    pub(crate) credentials: BTreeSet<&'h Credential>,
     /// Pairs whose connection has routes for the host: the first of each kind of defect, for each
     /// connection and server of the host.
     pub(crate) with_routes: Vec<BrokenPair<'h>>,
     /// How many pairs annotations suppress.
     pub(crate) suppressed: usize,
     /// The connections, by server.
-    pub(super) connections: BTreeMap<ServerIndex, Connection<'h>>,
+    pub(crate) connections: BTreeMap<ServerIndex, Connection<'h>>,
     /// The hosts, by server.
     pub(super) hosts: BTreeMap<ServerIndex, Vec<&'h ListenerHost<'h>>>,
     /// How many hosts of a server a connection has routes for. All other hosts get 404.
@@ -82,6 +84,7 @@ impl<'h> BrokenPairs<'h> {
     ) -> Self {
         let mut pairs = Self {
             known: scope.known,
+            credentials: scope.credentials.clone(),
             with_routes: Vec::new(),
             suppressed: 0,
             connections: scope
@@ -178,47 +181,28 @@ impl<'h> BrokenPairs<'h> {
     }
 
     /// The servers with a host in the scope.
-    pub(super) fn host_servers(&self) -> BTreeSet<ServerIndex> {
+    pub(crate) fn host_servers(&self) -> BTreeSet<ServerIndex> {
         self.hosts.keys().copied().collect()
     }
 
     /// The number of all pairs that get 404.
-    pub(super) fn count_all(&self) -> usize {
-        self.count_not_found(&self.connection_servers(), &self.host_servers())
+    pub(crate) fn count_all(&self) -> usize {
+        self.not_found_group(&self.host_servers()).pairs
     }
 
-    /// The number of pairs that get 404, of a connection to one of some servers and the hosts of one of
-    /// some others. Both sets are servers of the scope.
-    pub(super) fn count_not_found(
-        &self,
-        connections: &BTreeSet<ServerIndex>,
-        owners: &BTreeSet<ServerIndex>,
-    ) -> usize {
-        // Include every connection with every owner of hosts.
-        let all = connections.len() * owners.len();
-        // Exclude each server with itself: its own hosts do not break on its connection.
-        let own = connections.intersection(owners).count();
-        // Exclude the pairs whose connection has routes for all hosts of the owner. No such pair is of
-        // one server, so the two exclusions share no pair.
-        let selected: BTreeSet<ChainIndex> = connections
-            .iter()
-            .filter_map(|server| self.connections.get(server))
-            .map(|connection| connection.chain.index)
-            .collect();
-        let routed = self
-            .routed_hosts
-            .iter()
-            .filter(|((chain, owner), routed)| {
-                selected.contains(chain)
-                    && owners.contains(owner)
-                    && self.host_count(*owner) == **routed
-            })
-            .count();
-        all - own - routed
+    /// The servers whose hosts a connection has routes for, all of them.
+    pub(super) fn routed_owners(&self) -> HashMap<ChainIndex, BTreeSet<ServerIndex>> {
+        let mut owners: HashMap<ChainIndex, BTreeSet<ServerIndex>> = HashMap::new();
+        for ((chain, owner), routed) in &self.routed_hosts {
+            if self.host_count(*owner) == *routed {
+                owners.entry(*chain).or_default().insert(*owner);
+            }
+        }
+        owners
     }
 
     /// The pair of a connection and the first host of a server that gets 404 on it.
-    pub(super) fn first_not_found(
+    pub(crate) fn first_not_found(
         &self,
         connection: &Connection<'h>,
         owner: ServerIndex,

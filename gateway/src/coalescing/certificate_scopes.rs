@@ -2,7 +2,7 @@
 
 mod name_sets;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rule::HostPattern;
 
@@ -10,14 +10,16 @@ use super::Known;
 use super::index::ChainIndex;
 use super::listener_hosts::{Connection, IndexedChain, ListenerHost, ListenerHosts};
 use crate::certificates::Contents;
-use crate::{Certificates, Credential, FilterChain};
-use name_sets::{ChainNames, NameSet, name_sets};
+use crate::{Certificate, Certificates, Credential};
+use name_sets::{CertificateUser, NameSet, PresentedNames, name_sets};
 
 /// Connections that may all carry requests for the same hosts, because of the names in their
 /// certificates.
 pub(crate) struct CertificateScope<'h> {
     /// Whether the input has the certificates.
     pub(crate) known: Known,
+    /// The credentials with these certificates.
+    pub(crate) credentials: BTreeSet<&'h Credential>,
     pub(crate) connections: Vec<Connection<'h>>,
     /// The served hosts that the certificates cover.
     pub(crate) hosts: Vec<&'h ListenerHost<'h>>,
@@ -38,33 +40,38 @@ fn known_scopes<'h>(
     hosts: &'h ListenerHosts<'h>,
     certificates: &Certificates,
 ) -> Vec<CertificateScope<'h>> {
-    let chains = hosts
-        .chains()
-        .iter()
-        .filter_map(|chain| hosts.connection(*chain))
-        .map(|connection| ChainNames {
-            connection,
-            names: certificate_names(connection.chain.chain, certificates),
-        })
-        .collect();
-    name_sets(hosts, chains)
+    let mut presented = Vec::new();
+    for chain in hosts.chains() {
+        // Envoy presents the certificate that fits the SNI, so each one of a chain counts on its own.
+        for credential in &chain.chain.credentials {
+            let Some(certificate) = certificates.known(credential) else {
+                continue;
+            };
+            if let Some(connection) = hosts.connection_with(*chain, certificate) {
+                presented.push(PresentedNames {
+                    user: CertificateUser {
+                        connection,
+                        credential,
+                    },
+                    names: sorted_names(certificate),
+                });
+            }
+        }
+    }
+    name_sets(hosts, presented)
         .into_iter()
-        .map(|NameSet { names, connections }| CertificateScope {
+        .map(|NameSet { names, users }| CertificateScope {
             known: Known::Known,
-            connections,
+            credentials: users.iter().map(|user| user.credential).collect(),
+            connections: users.into_iter().map(|user| user.connection).collect(),
             hosts: hosts.covered_by(&names),
         })
         .collect()
 }
 
-/// The names of all certificates that a filter chain may present, each once and sorted.
-fn certificate_names(chain: &FilterChain, certificates: &Certificates) -> Vec<HostPattern> {
-    let mut names: Vec<HostPattern> = chain
-        .credentials
-        .iter()
-        .filter_map(|credential| certificates.known(credential))
-        .flat_map(|certificate| certificate.names.iter().cloned())
-        .collect();
+/// The names of a certificate, each once and in the order of patterns.
+fn sorted_names(certificate: &Certificate) -> Vec<HostPattern> {
+    let mut names = certificate.names.clone();
     names.sort_unstable();
     names.dedup();
     names
@@ -93,10 +100,11 @@ fn presumed_scopes<'h>(
             match certificates.presumed_names(credential) {
                 Some(names) => CertificateScope {
                     known: Known::Presumed,
+                    credentials: BTreeSet::from([credential]),
                     connections: connections(hosts, &users),
                     hosts: hosts.covered_by(names),
                 },
-                None => presumed_scope(hosts, &users),
+                None => presumed_scope(hosts, credential, &users),
             }
         })
         .filter(|scope| !scope.connections.is_empty() && !scope.hosts.is_empty())
@@ -116,7 +124,11 @@ fn is_unknown(credential: &Credential, certificates: &Certificates) -> bool {
 }
 
 /// The scope of a certificate that is presumed to cover the hosts of all servers that use it.
-fn presumed_scope<'h>(hosts: &'h ListenerHosts<'h>, users: &Users<'h>) -> CertificateScope<'h> {
+fn presumed_scope<'h>(
+    hosts: &'h ListenerHosts<'h>,
+    credential: &'h Credential,
+    users: &Users<'h>,
+) -> CertificateScope<'h> {
     let names: Vec<HostPattern> = users
         .values()
         .flat_map(|user| user.chain.server_names.iter().cloned())
@@ -130,6 +142,7 @@ fn presumed_scope<'h>(hosts: &'h ListenerHosts<'h>, users: &Users<'h>) -> Certif
         .collect();
     CertificateScope {
         known: Known::Presumed,
+        credentials: BTreeSet::from([credential]),
         connections: connections(hosts, users),
         hosts: hosts_of_users,
     }

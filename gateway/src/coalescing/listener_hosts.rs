@@ -9,7 +9,9 @@ use rule::host::istio::{IstioHost, IstioHosts};
 use super::index::{ChainIndex, HostIndex, ServerIndex};
 use crate::listener::{ChainKind, sample_hosts};
 use crate::resources::istio::TlsMode;
-use crate::{Answer, Certificates, FilterChain, Listener, Outcome, ServerId, Workload};
+use crate::{
+    Answer, Certificate, Certificates, FilterChain, Listener, Outcome, ServerId, Workload,
+};
 
 /// A filter chain of a listener, with its index and that of its server.
 #[derive(Clone, Copy, Debug)]
@@ -45,8 +47,8 @@ pub(crate) struct ListenerHosts<'m> {
     chains: Vec<IndexedChain<'m>>,
     servers: Vec<&'m ServerId>,
     hosts: Vec<ListenerHost<'m>>,
-    /// The first host that selects each filter chain.
-    first_hosts: HashMap<ChainIndex, HostIndex>,
+    /// The hosts that select each filter chain, in ascending order.
+    hosts_by_chain: HashMap<ChainIndex, Vec<HostIndex>>,
     /// The hosts that are served, found by a name in a certificate that covers them.
     served: CertifiedHosts<HostIndex>,
     /// The filter chains, found by a domain of their virtual hosts.
@@ -68,7 +70,7 @@ impl<'m> ListenerHosts<'m> {
             chains,
             servers,
             hosts: Vec::new(),
-            first_hosts: HashMap::new(),
+            hosts_by_chain: HashMap::new(),
             served: CertifiedHosts::default(),
             routed: IstioHosts::default(),
         };
@@ -89,7 +91,10 @@ impl<'m> ListenerHosts<'m> {
             return;
         };
         let index = HostIndex(self.hosts.len());
-        self.first_hosts.entry(chain.index).or_insert(index);
+        self.hosts_by_chain
+            .entry(chain.index)
+            .or_default()
+            .push(index);
         let fresh = self.listener.answer(name.as_bytes(), name.as_bytes());
         // A host that is not served on its own connection cannot break on another one.
         if is_served(fresh.outcome)
@@ -129,19 +134,40 @@ impl<'m> ListenerHosts<'m> {
         self.servers.get(index.0).copied()
     }
 
-    /// The connection that clients open to a filter chain and reuse; `None` if no SNI selects the
-    /// chain, or clients cannot reuse its connections.
+    /// The connection that clients open to a filter chain and reuse, if they accept any SNI of the chain;
+    /// `None` if no SNI selects the chain, or clients cannot reuse its connections.
     pub(crate) fn connection(&self, chain: IndexedChain<'m>) -> Option<Connection<'_>> {
+        self.connections(chain).next()
+    }
+
+    /// The connection that clients open to a filter chain and reuse, if they accept the names of a
+    /// certificate only: without a name for the SNI they refuse the certificate (RFC 9110 §4.3.4), and
+    /// there is no connection.
+    pub(crate) fn connection_with(
+        &self,
+        chain: IndexedChain<'m>,
+        certificate: &Certificate,
+    ) -> Option<Connection<'_>> {
+        self.connections(chain)
+            .find(|connection| certificate.name_for(connection.sni).is_some())
+    }
+
+    /// A connection for each host that selects a filter chain; none if clients cannot reuse them.
+    fn connections(&self, chain: IndexedChain<'m>) -> impl Iterator<Item = Connection<'_>> {
         // Clients coalesce HTTP/2 requests, and only if a certificate for public names covers them.
         // With ISTIO_MUTUAL the gateway presents a certificate of the mesh.
         let is_reusable = matches!(chain.chain.kind, ChainKind::Https(_))
             && chain.chain.tls != Some(TlsMode::IstioMutual);
-        let first_host = self.first_hosts.get(&chain.index)?;
-        let host = self.hosts.get(first_host.0)?;
-        is_reusable.then_some(Connection {
-            chain,
-            sni: &host.name,
-        })
+        self.hosts_by_chain
+            .get(&chain.index)
+            .filter(|_| is_reusable)
+            .into_iter()
+            .flatten()
+            .filter_map(|index| self.hosts.get(index.0))
+            .map(move |host| Connection {
+                chain,
+                sni: &host.name,
+            })
     }
 
     /// The served hosts that a certificate with any of these names covers, each once and sorted.

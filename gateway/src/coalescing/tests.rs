@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::{
-    BrokenPairs, ConnectedServers, Defect, Known, ListenerHosts, MANY, certificate_scopes,
-    components,
+    BrokenPairs, ConnectedServers, Defect, Known, ListenerHosts, certificate_scopes, components,
 };
 use crate::documents::read;
 use crate::{Certificates, Model, Resources};
@@ -90,10 +89,13 @@ fn the_example() {
         );
         assert_eq!(pairs.count_all(), 4);
         assert_eq!(pairs.suppressed, 0);
-        let grouped = pairs.grouped();
-        assert!(grouped.groups.is_empty());
+        let group = pairs.not_found_group(&pairs.host_servers());
+        assert_eq!(group.pairs, 4);
+        // The wildcard has routes for all others.
+        assert_eq!(group.connections.len(), 2);
+        assert_eq!(group.owners.len(), 3);
         assert_eq!(
-            names(&grouped.single),
+            names(&pairs.not_found_pairs(&pairs.host_servers(), 10)),
             [
                 "g00 b.example.com",
                 "g00 x.example.com",
@@ -105,19 +107,20 @@ fn the_example() {
 }
 
 #[test]
-fn a_count_of_some_servers() {
+fn a_count_for_some_owners() {
     with_pairs(&EXAMPLE, "", |pairs| {
         let all: Vec<_> = pairs.connection_servers().into_iter().collect();
         let set = |servers: &[usize]| -> BTreeSet<_> { servers.iter().map(|n| all[*n]).collect() };
-        for (connections, owners, expected) in [
-            (&[0, 1][..], &[0, 1][..], 2),
-            (&[0], &[0], 0),
-            (&[0], &[1, 2], 2),
-            (&[2], &[0, 1, 2], 0),
-            (&[], &[0, 1], 0),
+        for (owners, connections, count) in [
+            (&[0][..], &[1][..], 1),
+            (&[0, 1], &[0, 1], 2),
+            (&[2], &[0, 1], 2),
+            (&[], &[], 0),
         ] {
-            let count = pairs.count_not_found(&set(connections), &set(owners));
-            assert_eq!(count, expected, "{connections:?} {owners:?}");
+            let group = pairs.not_found_group(&set(owners));
+            assert_eq!(group.pairs, count, "{owners:?}");
+            assert_eq!(group.connections, set(connections), "{owners:?}");
+            assert_eq!(group.owners, set(owners), "{owners:?}");
         }
     });
 }
@@ -126,33 +129,26 @@ fn a_count_of_some_servers() {
 fn annotations_suppress_the_pairs_of_a_server() {
     with_pairs(&EXAMPLE, "g01", |pairs| {
         assert_eq!(names(&pairs.with_routes), ["g02 a.example.com"]);
-        assert_eq!(names(&pairs.grouped().single), ["g00 x.example.com"]);
+        let found = pairs.not_found_pairs(&pairs.host_servers(), 10);
+        assert_eq!(names(&found), ["g00 x.example.com"]);
         // Three pairs that get 404, and the one with routes.
         assert_eq!(pairs.suppressed, 4);
     });
 }
 
 #[test]
-fn many_servers_become_a_group() {
-    let names_of =
-        |count: usize| -> Vec<String> { (0..count).map(|n| format!("h{n}.example.com")).collect() };
-    for (count, groups, single) in [(MANY, 0, MANY * (MANY - 1)), (MANY + 1, 1, 0)] {
-        let hosts = names_of(count);
-        let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
-        with_pairs(&hosts, "", |pairs| {
-            let grouped = pairs.grouped();
-            assert_eq!(grouped.groups.len(), groups, "{count}");
-            assert_eq!(grouped.single.len(), single, "{count}");
-            for group in &grouped.groups {
-                assert_eq!(group.pairs, count * (count - 1));
-                assert_eq!(group.servers().len(), count);
-                assert_eq!(
-                    names(std::slice::from_ref(&group.example)),
-                    ["g00 h1.example.com"]
-                );
-            }
-        });
-    }
+fn many_pairs_are_counted_and_some_are_listed() {
+    let hosts: Vec<String> = (0..30).map(|n| format!("h{n}.example.com")).collect();
+    let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
+    with_pairs(&hosts, "", |pairs| {
+        let owners = pairs.host_servers();
+        let group = pairs.not_found_group(&owners);
+        assert_eq!(group.pairs, 30 * 29);
+        assert_eq!((group.connections.len(), group.owners.len()), (30, 30));
+        let listed = pairs.not_found_pairs(&owners, 2);
+        assert_eq!(names(&listed), ["g00 h1.example.com", "g00 h2.example.com"]);
+        assert_eq!(pairs.not_found_pairs(&owners, usize::MAX).len(), 30 * 29);
+    });
 }
 
 #[test]

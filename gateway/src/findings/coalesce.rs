@@ -4,34 +4,46 @@
 //! certificate of the connection covers both (RFC 9113 §9.1.1). The gateway chose the route table by
 //! the SNI, so the request gets the routes of the first host. This is a defect if the host is served
 //! on a connection of its own, and not in the same way on this one.
+//!
+//! A finding is one cause: all pairs of a listener with the same defect, the same certificate and the same
+//! [`Protection`], whether there are two servers or five hundred.
 
+mod cause;
 mod explanation;
 mod merge_advice;
+mod remedies;
+mod writer;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 
+use super::context::Context;
 use super::finding::Findings;
-use super::{Code, Finding, Group, Input, Known};
+use super::protection::protection;
+use super::{Code, Known, MAX_PAIRS, Protection};
 use crate::coalescing::{
-    BrokenPair, BrokenPairs, ChainIndex, ConnectedServers, Defect, ListenerHosts, PairGroup,
+    BrokenPair, BrokenPairs, ChainIndex, ConnectedServers, Defect, ListenerHosts, NotFoundGroup,
     ReportedDefect, ServerIndex, certificate_scopes,
 };
-use crate::{Listener, ServerId, Workload};
-use explanation::Explanation;
+use crate::{Listener, Workload};
+use cause::{Cause, Causes};
 use merge_advice::{Component, MergeAdvice, MergePlanner};
+use writer::FindingWriter;
+
+/// How many pairs for each server are looked at one by one. More are counted.
+const PAIRS_PER_SERVER: usize = 20;
 
 /// Finds the broken pairs of one listener after the other.
-pub(super) struct Finder<'i> {
-    input: &'i Input<'i>,
+pub(super) struct Finder<'c, 'i> {
+    context: &'c Context<'i>,
     planner: MergePlanner<'i>,
 }
 
-impl<'i> Finder<'i> {
-    pub(super) fn new(input: &'i Input<'i>) -> Self {
+impl<'c, 'i> Finder<'c, 'i> {
+    pub(super) fn new(context: &'c Context<'i>) -> Self {
         Self {
-            input,
-            planner: MergePlanner::new(input),
+            context,
+            planner: MergePlanner::new(context.input),
         }
     }
 
@@ -41,9 +53,9 @@ impl<'i> Finder<'i> {
         listener: &Listener,
         findings: &mut Findings<'_>,
     ) {
-        let certificates = self.input.certificates;
+        let certificates = self.context.input.certificates;
         let hosts = ListenerHosts::new(workload, listener, certificates);
-        // A merge makes one server of all servers that break each other, so the hint of a pair depends
+        // A merge makes one server of all servers that break each other, so the remedy of a cause depends
         // on the pairs of all scopes.
         let mut connected = ConnectedServers::new(&hosts);
         let mut scopes = Vec::new();
@@ -55,25 +67,22 @@ impl<'i> Finder<'i> {
             connected.connect(&pairs);
             scopes.push(pairs);
         }
-        let mut writer = FindingWriter {
+        let writer = FindingWriter {
             hosts: &hosts,
-            input: self.input,
+            input: self.context.input,
             advice: self.advice_by_server(&hosts, &mut connected),
-            findings,
         };
         // Scopes with known certificates come first, so what is only presumed adds nothing to them.
         let mut reported = Reported::default();
         for pairs in &scopes {
-            let grouped = pairs.grouped();
-            for group in &grouped.groups {
-                writer.write_group(pairs.known, group);
+            let mut protections = Protections {
+                context: self.context,
+                hosts: &hosts,
+                by_owner: HashMap::new(),
+            };
+            for cause in causes(pairs, &mut reported, &mut protections) {
+                findings.add(writer.finding(&cause));
             }
-            for pair in pairs.with_routes.iter().chain(&grouped.single) {
-                if reported.is_new(pairs.known, pair) {
-                    writer.write_pair(pairs.known, pair);
-                }
-            }
-            reported.groups.extend(grouped.groups);
         }
     }
 
@@ -106,17 +115,108 @@ impl<'i> Finder<'i> {
     }
 }
 
+/// The causes in a certificate scope, without the pairs that other scopes reported.
+fn causes<'h>(
+    pairs: &BrokenPairs<'h>,
+    reported: &mut Reported,
+    protections: &mut Protections<'_, '_>,
+) -> Vec<Cause<'h>> {
+    let mut causes = Causes::new(pairs);
+    let owners = pairs.host_servers();
+    let count = pairs.count_all();
+    let servers = pairs.connections.len() + owners.len();
+    let are_many = count > MAX_PAIRS.max(PAIRS_PER_SERVER * servers);
+
+    // The pairs with routes first: one SG104 stands for all kinds of defects between two servers.
+    for pair in &pairs.with_routes {
+        let is_counted_below = are_many
+            && pairs.known != Known::Known
+            && pairs
+                .first_not_found(&pair.connection, pair.owner())
+                .is_some();
+        if !is_counted_below && reported.is_new(pairs.known, pair) {
+            causes.add(pair, protections.of_pair(pair, pairs.with_routes.len()));
+        }
+    }
+    if are_many {
+        // Millions of pairs are not looked at: an installed filter decides by the requested host.
+        for (protection, owners) in protections.of_owners(pairs, &owners) {
+            causes.add_group(pairs, &owners, protection);
+        }
+        reported.groups.push(pairs.not_found_group(&owners));
+    } else {
+        for pair in pairs.not_found_pairs(&owners, count) {
+            if reported.is_new(pairs.known, &pair) {
+                causes.add(&pair, protections.of_pair(&pair, count));
+            }
+        }
+    }
+    causes.into_causes()
+}
+
+/// What an installed filter does with the pairs of a scope.
+struct Protections<'p, 'i> {
+    context: &'p Context<'i>,
+    hosts: &'p ListenerHosts<'p>,
+    /// The answer for the first pair with a host of each server.
+    by_owner: HashMap<ServerIndex, Protection>,
+}
+
+impl Protections<'_, '_> {
+    /// The protection of one of `count` pairs. If there are many, one pair stands for all with its owner.
+    fn of_pair(&mut self, pair: &BrokenPair<'_>, count: usize) -> Protection {
+        if count <= MAX_PAIRS {
+            return self.compute(pair);
+        }
+        if let Some(known) = self.by_owner.get(&pair.owner()) {
+            return *known;
+        }
+        let protection = self.compute(pair);
+        self.by_owner.insert(pair.owner(), protection);
+        protection
+    }
+
+    /// The owners of pairs that get 404, by the protection of their hosts.
+    fn of_owners(
+        &mut self,
+        pairs: &BrokenPairs<'_>,
+        owners: &BTreeSet<ServerIndex>,
+    ) -> BTreeMap<Protection, BTreeSet<ServerIndex>> {
+        let mut by_protection: BTreeMap<Protection, BTreeSet<ServerIndex>> = BTreeMap::new();
+        // Only these owners have a pair to ask about.
+        for owner in pairs.not_found_group(owners).owners {
+            if let Some(pair) = pairs.not_found_of(owner) {
+                by_protection
+                    .entry(self.of_pair(&pair, usize::MAX))
+                    .or_default()
+                    .insert(owner);
+            }
+        }
+        by_protection
+    }
+
+    fn compute(&self, pair: &BrokenPair<'_>) -> Protection {
+        protection(
+            self.context,
+            self.hosts.workload,
+            self.hosts.listener,
+            pair.connection.sni,
+            &pair.host.name,
+        )
+    }
+}
+
 /// What the findings of a listener have reported so far.
 #[derive(Default)]
-struct Reported<'h> {
+struct Reported {
     /// The filter chain of the connection and the server of the host.
     pairs: HashSet<(ChainIndex, ServerIndex)>,
     codes: HashSet<(Code, ChainIndex, ServerIndex)>,
-    groups: Vec<PairGroup<'h>>,
+    groups: Vec<NotFoundGroup>,
 }
 
-impl Reported<'_> {
-    /// Whether a pair needs a finding of its own.
+impl Reported {
+    /// Whether no other scope has reported a pair.
     fn is_new(&mut self, known: Known, pair: &BrokenPair<'_>) -> bool {
         let connection = pair.connection.chain;
         let owner = pair.owner();
@@ -133,10 +233,10 @@ impl Reported<'_> {
             return false;
         }
         match known {
-            // Two names of a certificate may lead to the same defect: one finding is enough.
+            // Two names of a certificate may lead to the same defect: one pair is enough.
             Known::Known => is_first_of_code,
-            // A presumed certificate adds nothing where a defect is known, and SG104 is one finding
-            // for all kinds of defects.
+            // A presumed certificate adds nothing where a defect is known, and SG104 has one pair for all
+            // kinds of defects.
             Known::Presumed | Known::Unknown => is_first,
         }
     }
@@ -150,72 +250,5 @@ impl From<ReportedDefect> for Code {
             ReportedDefect::Certain(Defect::WrongRoute) => Self::CoalesceWrongRoute,
             ReportedDefect::Certain(Defect::TlsPolicy) => Self::CoalesceTlsPolicy,
         }
-    }
-}
-
-/// Makes findings of the broken pairs of a listener.
-struct FindingWriter<'w, 'i> {
-    hosts: &'w ListenerHosts<'w>,
-    input: &'w Input<'w>,
-    advice: BTreeMap<ServerIndex, Rc<MergeAdvice>>,
-    findings: &'w mut Findings<'i>,
-}
-
-impl FindingWriter<'_, '_> {
-    fn write_pair(&mut self, known: Known, pair: &BrokenPair<'_>) {
-        let explanation = self.explanation(pair);
-        let finding = self.finding(known, pair, explanation.message(), explanation.hint());
-        self.findings.add(finding);
-    }
-
-    fn write_group(&mut self, known: Known, group: &PairGroup<'_>) {
-        let explanation = self.explanation(&group.example);
-        let mut servers: Vec<ServerId> = group
-            .servers()
-            .into_iter()
-            .filter_map(|server| self.hosts.server(server))
-            .cloned()
-            .collect();
-        servers.sort_unstable();
-        let message = format!(
-            "{} servers break each other in {} pairs of a connection and a server; for example, {}",
-            servers.len(),
-            group.pairs,
-            explanation.message()
-        );
-        let mut finding = self.finding(known, &group.example, message, explanation.hint());
-        finding.group = Some(Group {
-            servers,
-            pairs: group.pairs,
-        });
-        self.findings.add(finding);
-    }
-
-    fn explanation<'p>(&'p self, pair: &'p BrokenPair<'p>) -> Explanation<'p> {
-        Explanation::new(
-            self.hosts.workload,
-            pair,
-            self.input.certificates,
-            // Both servers of a pair are in one component.
-            self.advice.get(&pair.owner()).map(Rc::as_ref),
-        )
-    }
-
-    fn finding(
-        &self,
-        known: Known,
-        pair: &BrokenPair<'_>,
-        message: String,
-        hint: String,
-    ) -> Finding {
-        let code = ReportedDefect::new(known, pair.defect).into();
-        let mut finding = Finding::new(code, message, hint)
-            .at(self.hosts.workload, self.hosts.listener)
-            .with_connection(&pair.connection.chain.chain.server.id)
-            .with_owner(&pair.host.chain.chain.server.id);
-        finding.sni = Some(pair.connection.sni.to_owned());
-        finding.authority = Some(pair.host.name.clone());
-        finding.certificate = known;
-        finding
     }
 }

@@ -7,9 +7,9 @@ pub(super) const INFO: Info = Info {
     id: "SG104",
     name: "coalesce-presumed",
     severity: Severity::Warning,
-    what: "Two servers use the same credential, and check could not read its certificate. If the \
-           certificate covers the hosts of both servers, clients reuse connections, and requests fail \
-           or reach the wrong backend.",
+    what: "Servers use the same credential, and check could not read its certificate. If the \
+           certificate covers their hosts, clients reuse connections, and requests fail or reach the \
+           wrong backend.",
     why: "The consequences are the same as for SG101, SG102 and SG103.",
     example: "Two Gateways use the Secret wildcard-example-com, which is not in the checked files.",
     fix: "Check again with the Secrets in the input, to be certain. Their private keys are not needed. \

@@ -14,7 +14,8 @@ pub(super) const INFO: Info = Info {
     example: "One Gateway has *.example.com with a route for every host, another Gateway has \
               b.example.com, and one certificate covers both. A request for b.example.com on a \
               connection for x.example.com goes to the backend of the wildcard.",
-    fix: "Serve both hosts from one server (packager merge plans this), or install the filter \
-          (packager manifest writes its resource).",
+    fix: "Serve all hosts from one server (packager merge plans this), use a certificate for the hosts of \
+          each server only, or install the filter (packager manifest writes its resource). With an \
+          installed filter that answers 421 the severity is info.",
     coalesced_answer: Some("wrong routes"),
 };

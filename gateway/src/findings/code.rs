@@ -54,6 +54,27 @@ codes! {
     GuardForeign: guard_foreign,
 }
 
+/// The codes by their effect on clients. Codes that are not listed come after them, in the order of the codes.
+const EFFECTS: &[Code] = &[
+    // No connection, or no request of a server, succeeds.
+    Code::ListenerRejected,
+    Code::ServerDropped,
+    Code::GatewaySelectsNothing,
+    Code::CertificateExpired,
+    Code::CertificateMismatch,
+    Code::SecretMissing,
+    Code::PortUnexposed,
+    // Requests for a host get 404.
+    Code::HostUnattached,
+    Code::RouteUnattached,
+    // Requests succeed that must not.
+    Code::CoalesceTlsPolicy,
+    // Requests get a wrong answer on some connections, which is worse than none.
+    Code::CoalesceWrongRoute,
+    Code::CoalesceNotFound,
+    Code::CoalescePresumed,
+];
+
 impl Code {
     /// The code as it is written, such as `SG101`.
     #[must_use]
@@ -70,6 +91,15 @@ impl Code {
     #[must_use]
     pub fn severity(self) -> Severity {
         self.info().severity
+    }
+
+    /// The position in a report among findings of the same severity: what stops most requests is first.
+    #[must_use]
+    pub(super) fn effect_rank(self) -> usize {
+        EFFECTS
+            .iter()
+            .position(|code| *code == self)
+            .unwrap_or(EFFECTS.len())
     }
 
     /// Whether the finding is about a connection to one server and a request for another.
@@ -114,6 +144,18 @@ mod tests {
             .flat_map(|code| [code.id(), code.name()])
             .collect();
         assert_eq!(unique.len(), 2 * Code::ALL.len());
+    }
+
+    #[test]
+    fn outages_are_before_wrong_answers() {
+        let mut codes = Code::ALL.to_vec();
+        codes.sort_by_key(|code| code.effect_rank());
+        assert_eq!(codes.first(), Some(&Code::ListenerRejected));
+        let rank = |code: Code| code.effect_rank();
+        assert!(rank(Code::CertificateExpired) < rank(Code::CoalesceTlsPolicy));
+        assert!(rank(Code::CoalesceTlsPolicy) < rank(Code::CoalesceWrongRoute));
+        assert!(rank(Code::CoalesceWrongRoute) < rank(Code::CoalesceNotFound));
+        assert!(rank(Code::CoalesceNotFound) < rank(Code::GuardDetached));
     }
 
     #[test]

@@ -86,6 +86,9 @@ pub(super) fn resources_of_findings(
     for route in &resources.routes {
         found.push((route.kind.resource_kind(), &route.metadata));
     }
+    for secret in &resources.secrets {
+        found.push((Kind::Secret, &secret.metadata));
+    }
     for filter in &resources.envoy_filters {
         found.push((Kind::EnvoyFilter, &filter.metadata));
     }

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::finding::Findings;
-use super::{Code, Finding, Known};
+use super::{Code, Finding, Known, PresentedCredential};
 use crate::{Credential, FilterChain, Listener, Model, Workload};
 
 /// A filter chain that uses a credential.
 #[derive(Clone, Copy)]
 pub(super) struct CredentialUse<'m> {
+    pub(super) credential: &'m Credential,
     pub(super) workload: &'m Workload,
     pub(super) listener: &'m Listener,
     pub(super) chain: &'m FilterChain,
@@ -23,6 +24,7 @@ pub(super) fn credential_uses(model: &Model) -> BTreeMap<&Credential, Vec<Creden
             for chain in &listener.chains {
                 for credential in &chain.credentials {
                     uses.entry(credential).or_default().push(CredentialUse {
+                        credential,
                         workload,
                         listener,
                         chain,
@@ -64,10 +66,19 @@ impl CredentialFinding<'_> {
             2 => format!("{server} and one more"),
             count => format!("{server} and {} more", count - 1),
         };
-        let finding = Finding::new(self.code, (self.message)(&servers), self.hint)
+        let mut finding = Finding::new(self.code, (self.message)(&servers), self.hint)
             .at(first.workload, first.listener)
             .with_connection(server);
+        // The Secret is what has to be changed.
+        let presented = PresentedCredential {
+            credential: first.credential.clone(),
+            names: Vec::new(),
+        };
+        if let Some(secret) = presented.secret() {
+            finding = finding.about(secret);
+        }
         findings.add(Finding {
+            credentials: vec![presented],
             sni: first.chain.server_names.first().map(ToString::to_string),
             certificate: self.certificate,
             ..finding

@@ -2,61 +2,113 @@
 
 use std::collections::BTreeSet;
 
-use super::{Code, Ignores, Known, ListenerAddress, WorkloadName};
+use super::{Code, Ignores, Known, ListenerAddress, Protection, Remedy, Severity, WorkloadName};
 use crate::advice::Advice;
 use crate::generated::Unprogrammed;
-use crate::resources::{Origin, ResourceName};
-use crate::{Listener, ServerId, Workload};
+use crate::resources::{Kind, Origin, ResourceName};
+use crate::{Credential, Listener, ServerId, Workload};
 
-/// The servers of a finding that stands for many pairs of servers.
+/// A connection to one server and a request for another, as an example with the evidence.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Group {
-    /// In ascending order, without duplicates.
-    pub servers: Vec<ServerId>,
-    /// How many pairs of a connection and a server the finding stands for.
-    pub pairs: usize,
+pub struct Pair {
+    /// The server that the connection is to.
+    pub connection: ServerId,
+    /// The server that the request is for.
+    pub owner: ServerId,
+    /// The SNI of the connection.
+    pub sni: String,
+    /// The authority of the request.
+    pub authority: String,
+    /// What happens and why: filter chains, virtual hosts and the name in the certificate.
+    pub evidence: String,
 }
 
-/// One defect. A field that does not apply is `None`.
+/// A credential that a finding is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PresentedCredential {
+    pub credential: Credential,
+    /// The names in its certificate; empty if the input does not have it.
+    pub names: Vec<String>,
+}
+
+impl PresentedCredential {
+    /// The Secret; `None` for another source of certificates.
+    #[must_use]
+    pub fn secret(&self) -> Option<ResourceName> {
+        match &self.credential {
+            Credential::Secret { namespace, name } => Some(ResourceName {
+                kind: Kind::Secret,
+                namespace: namespace.clone(),
+                name: name.clone(),
+            }),
+            Credential::File(_) | Credential::Workload | Credential::Unknown(_) => None,
+        }
+    }
+}
+
+/// A resource that a finding is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocatedResource {
+    pub name: ResourceName,
+    /// Where the resource was read; `None` if the input does not have it.
+    pub origin: Option<Origin>,
+}
+
+/// One defect with one cause. A field that does not apply is `None` or empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     pub code: Code,
+    /// The severity of this finding: an installed filter may reduce that of the code.
+    pub severity: Severity,
     pub workload: Option<WorkloadName>,
     pub listener: Option<ListenerAddress>,
-    /// The SNI of the connection in the example.
+    /// The SNI of the connection, or of the first pair.
     pub sni: Option<String>,
-    /// The authority of the request in the example.
+    /// The authority of the request, or of the first pair.
     pub authority: Option<String>,
-    /// The server that the connection is to.
-    pub connection: Option<ServerId>,
-    /// The server that the request is for.
-    pub owner: Option<ServerId>,
+    /// The servers that connections are to, in ascending order if there are pairs.
+    pub connections: Vec<ServerId>,
+    /// The servers that requests are for, in ascending order if there are pairs.
+    pub owners: Vec<ServerId>,
+    /// The first [`MAX_PAIRS`] of the pairs that the finding stands for.
+    pub pairs: Vec<Pair>,
+    /// How many pairs of a connection and a server the finding stands for.
+    pub pair_count: usize,
     /// How much is known of the certificates that the finding depends on.
     pub certificate: Known,
-    pub group: Option<Group>,
-    /// What is wrong, with the evidence, and what to do about it.
+    pub credentials: Vec<PresentedCredential>,
+    /// What an installed filter does with the requests.
+    pub guard: Protection,
+    /// What is wrong in one sentence, and what to do about it in another.
     pub advice: Advice,
+    /// What to do about it, the best first. Empty if the hint of the advice is all there is.
+    pub remedies: Vec<Remedy>,
     /// The resources that the finding is about, the most important first.
-    pub resources: Vec<ResourceName>,
-    /// Where these resources were read, in the same order.
-    pub origins: Vec<Origin>,
+    pub resources: Vec<LocatedResource>,
 }
+
+/// How many pairs of a finding are listed.
+pub const MAX_PAIRS: usize = 500;
 
 impl Finding {
     pub(super) fn new(code: Code, message: String, hint: impl Into<String>) -> Self {
         Self {
             code,
+            severity: code.severity(),
             workload: None,
             listener: None,
             sni: None,
             authority: None,
-            connection: None,
-            owner: None,
+            connections: Vec::new(),
+            owners: Vec::new(),
+            pairs: Vec::new(),
+            pair_count: 0,
             certificate: Known::Unknown,
-            group: None,
+            credentials: Vec::new(),
+            guard: Protection::None,
             advice: Advice::new(message, hint),
+            remedies: Vec::new(),
             resources: Vec::new(),
-            origins: Vec::new(),
         }
     }
 
@@ -77,22 +129,25 @@ impl Finding {
         self
     }
 
-    /// Sets the server that the connection is to.
+    /// Adds a server that connections are to.
     pub(super) fn with_connection(mut self, server: &ServerId) -> Self {
-        self.connection = Some(server.clone());
+        self.connections.push(server.clone());
         self.about(server.resource.clone())
     }
 
-    /// Sets the server that the request is for.
+    /// Adds a server that requests are for.
     pub(super) fn with_owner(mut self, server: &ServerId) -> Self {
-        self.owner = Some(server.clone());
+        self.owners.push(server.clone());
         self.about(server.resource.clone())
     }
 
     /// Adds a resource that the finding is about.
     pub(super) fn about(mut self, resource: ResourceName) -> Self {
-        if !self.resources.contains(&resource) {
-            self.resources.push(resource);
+        if !self.resources.iter().any(|known| known.name == resource) {
+            self.resources.push(LocatedResource {
+                name: resource,
+                origin: None,
+            });
         }
         self
     }
@@ -100,25 +155,37 @@ impl Finding {
     /// Where the resources of the finding were read, sorted.
     #[must_use]
     pub fn sorted_origins(&self) -> BTreeSet<&Origin> {
-        self.origins.iter().collect()
-    }
-
-    /// The servers that the finding names, in an order in which neighbours are pairs.
-    pub fn servers(&self) -> impl Iterator<Item = &ServerId> {
-        self.group
+        self.resources
             .iter()
-            .flat_map(|group| &group.servers)
-            .chain(&self.connection)
-            .chain(&self.owner)
+            .filter_map(|resource| resource.origin.as_ref())
+            .collect()
     }
 
-    /// The order of a report: the worst first, then by code and location.
+    /// The servers that the finding names, each once.
+    #[must_use]
+    pub fn servers(&self) -> BTreeSet<&ServerId> {
+        self.connections.iter().chain(&self.owners).collect()
+    }
+
+    /// What is wrong, with the evidence of one pair if there are pairs. For output in which a finding is
+    /// one text.
+    #[must_use]
+    pub fn message(&self) -> String {
+        let cause = &self.advice.message;
+        match self.pairs.as_slice() {
+            [] => cause.clone(),
+            [pair] if self.pair_count == 1 => pair.evidence.clone(),
+            [pair, ..] => format!("{cause}; for example, {}", pair.evidence),
+        }
+    }
+
+    /// The order of a report: errors first, then by the effect on clients and by location.
     pub(super) fn sort_key(&self) -> impl Ord + '_ {
         (
-            self.code.severity(),
-            self.code,
+            self.severity,
+            (self.code.effect_rank(), self.code),
             (&self.workload, &self.listener),
-            (&self.connection, &self.owner),
+            (&self.connections, &self.owners),
             &self.advice.message,
         )
     }
@@ -146,7 +213,7 @@ impl<'i> Findings<'i> {
         let is_ignored = finding
             .resources
             .iter()
-            .any(|resource| self.ignores.has(resource, finding.code));
+            .any(|resource| self.ignores.has(&resource.name, finding.code));
         if is_ignored {
             self.suppressed += 1;
         } else {

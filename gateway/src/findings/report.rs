@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::context::resources_of_findings;
 use super::finding::Findings;
 use super::{CheckedListener, Finding, Severity};
+use crate::generated::Ignored;
 use crate::resources::{Origin, ResourceName, Resources};
 
 /// The result of a check.
@@ -20,7 +21,7 @@ pub struct Report {
 }
 
 /// How many resources were checked, and how many findings there are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Summary {
     pub errors: usize,
     pub warnings: usize,
@@ -31,12 +32,15 @@ pub struct Summary {
     pub servers: usize,
     /// Findings that annotations hide.
     pub suppressed: usize,
+    /// What the check left out, and why: a report without findings must not mean that nothing was checked.
+    pub ignored: Vec<String>,
 }
 
 impl Report {
     pub(super) fn new(
         findings: Findings<'_>,
         resources: &Resources,
+        ignored: &[Ignored],
         listeners: Vec<CheckedListener>,
     ) -> Self {
         let suppressed = findings.suppressed;
@@ -44,12 +48,11 @@ impl Report {
 
         // Files and lines are added here, so that no search has to look them up.
         let origins = origins(resources);
-        for finding in &mut findings {
-            finding.origins = finding
-                .resources
-                .iter()
-                .filter_map(|resource| origins.get(resource).copied().cloned())
-                .collect();
+        for resource in findings
+            .iter_mut()
+            .flat_map(|finding| &mut finding.resources)
+        {
+            resource.origin = origins.get(&resource.name).copied().cloned();
         }
 
         // The input may contain a resource twice, and then it has the same findings twice.
@@ -63,6 +66,7 @@ impl Report {
             gateways: resources.gateways.len() + resources.api_gateways.len(),
             servers: count_servers(resources),
             suppressed,
+            ignored: ignored.iter().map(ToString::to_string).collect(),
         };
         Self {
             findings,
@@ -82,7 +86,7 @@ fn origins(resources: &Resources) -> HashMap<ResourceName, &Origin> {
 fn count(findings: &[Finding], severity: Severity) -> usize {
     findings
         .iter()
-        .filter(|finding| finding.code.severity() == severity)
+        .filter(|finding| finding.severity == severity)
         .count()
 }
 

@@ -34,6 +34,10 @@ fn expected(listener: &Listener) -> Found {
             if !offers_requests(connection) || !is_covered(connection, authority) {
                 continue;
             }
+            // A client refuses the certificate of a connection that does not have the SNI.
+            if !is_covered(connection, sni) {
+                continue;
+            }
             let reused = listener.answer(sni.as_bytes(), authority.as_bytes());
             let fresh = listener.answer(authority.as_bytes(), authority.as_bytes());
             if let Some(code) = defect(connection, owner, reused, fresh) {
@@ -134,17 +138,23 @@ fn found(resources: &Resources, model: &Model) -> Found {
         Code::CoalesceWrongRoute,
         Code::CoalesceTlsPolicy,
     ];
-    let findings = report
-        .findings
-        .into_iter()
-        .filter(|finding| codes.contains(&finding.code));
-    findings
-        .map(|found| {
-            let [connection, owner] =
-                [found.connection, found.owner].map(|server| server.unwrap().to_string());
-            (found.code, connection, owner)
-        })
-        .collect()
+    let mut found = Found::new();
+    for finding in report.findings {
+        if !codes.contains(&finding.code) {
+            continue;
+        }
+        assert_eq!(finding.pairs.len(), finding.pair_count);
+        for pair in &finding.pairs {
+            let pair = (
+                finding.code,
+                pair.connection.to_string(),
+                pair.owner.to_string(),
+            );
+            // No pair is in two findings, or twice in one.
+            assert!(found.insert(pair), "{finding:#?}");
+        }
+    }
+    found
 }
 
 proptest! {

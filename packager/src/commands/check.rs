@@ -16,7 +16,7 @@ use super::assumptions;
 use super::inputs::{ExcludeArgs, Inputs};
 use super::source::InputArgs;
 use crate::console::{Console, ExitStatus, unless_closed};
-use crate::render::{self, Format};
+use crate::render::{self, Format, Presentation};
 
 /// Report hosts of gateways that break each other through connection coalescing, and other errors
 ///
@@ -101,7 +101,12 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
     console.step("computing what the gateways serve");
     let model = Model::new(&inputs.resources);
     console.step("comparing connections and hosts");
-    let report = report(args, &inputs, &model);
+    let mut report = report(args, &inputs, &model);
+    // An unreadable document may have been a Gateway.
+    report
+        .summary
+        .ignored
+        .extend(inputs.faults.iter().map(ToString::to_string));
     console.end_steps();
 
     // A hook that passes changed files often passes no Gateway. After an unreadable document its error is enough.
@@ -110,7 +115,11 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
     }
     print_notes(&inputs, &model, console);
     let judgement = Judgement::new(&report, &baseline)?;
-    unless_closed(write(args, &report, &judgement, console))?;
+    let presentation = Presentation {
+        style: console.style(),
+        source: source.words(),
+    };
+    unless_closed(write(args, &report, &presentation, &judgement, console))?;
     // The findings about a part of the input are no answer for all of it.
     match readable {
         ExitStatus::Success => Ok(judgement.status(args.fail_on)),
@@ -134,10 +143,11 @@ fn report(args: &Args, inputs: &Inputs, model: &Model) -> Report {
 fn write(
     args: &Args,
     report: &Report,
+    presentation: &Presentation,
     judgement: &Judgement,
     console: &mut Console<'_>,
 ) -> Result<()> {
-    render::render(args.output, report, console.out)?;
+    render::render(args.output, report, presentation, console.out)?;
     // Programs compare reports themselves, and other formats have no lines for people.
     if args.output == Format::Text {
         judgement.write(console.out)?;

@@ -62,7 +62,7 @@ impl<'a> Paths<'a> {
         self.iter().next().is_none()
     }
 
-    fn iter(self) -> impl Iterator<Item = &'a PathBuf> {
+    pub(crate) fn iter(self) -> impl Iterator<Item = &'a PathBuf> {
         self.named.into_iter().flatten()
     }
 }

@@ -13,6 +13,7 @@ use super::cluster::{self, Scope};
 use super::files;
 use super::inputs::{self, Inputs, Paths, StrictArgs};
 use crate::console::Console;
+use crate::render::{ClusterWords, SourceWords};
 use crate::resource::names::Namespace;
 
 /// The arguments of commands that always need resources.
@@ -192,6 +193,29 @@ impl Source<'_> {
             Self::Cluster(Scope { namespaces: [], .. }) => format!("the cluster has no {what}"),
             Self::Cluster(_) => format!("the cluster has no {what} in these namespaces"),
             Self::Overlay(..) => format!("neither the files nor the cluster has a {what}"),
+        }
+    }
+
+    /// The source as arguments of other commands.
+    pub(crate) fn words(self) -> SourceWords {
+        let (scope, paths) = match self {
+            Self::Paths(paths) => (None, Some(paths)),
+            Self::Cluster(scope) => (Some(scope), None),
+            Self::Overlay(scope, paths) => (Some(scope), Some(paths)),
+        };
+        SourceWords {
+            paths: paths
+                .into_iter()
+                .flat_map(Paths::iter)
+                .map(|path| path.display().to_string())
+                .collect(),
+            cluster: scope.map(|scope| ClusterWords {
+                kubeconfig: scope
+                    .kubeconfig
+                    .map(|kubeconfig| kubeconfig.display().to_string()),
+                context: scope.context.map(str::to_owned),
+                namespaces: scope.namespaces.to_vec(),
+            }),
         }
     }
 

@@ -14,17 +14,19 @@ use base64::engine::general_purpose::STANDARD;
 use gateway::findings::{Report, Severity, Summary};
 use sha2::{Digest as _, Sha256};
 
+use self::text::Escaped;
 use super::count::count;
+use super::presentation::SourceWords;
 
 const STYLE: &str = include_str!("html/page.css");
 const SCRIPT: &str = include_str!("html/page.js");
 
-pub(super) fn write(report: &Report, sink: &mut dyn Write) -> io::Result<()> {
+pub(super) fn write(report: &Report, source: &SourceWords, sink: &mut dyn Write) -> io::Result<()> {
     write_head(sink)?;
     write_summary(report, sink)?;
     writeln!(sink, "<main>")?;
     listeners::write(report, sink)?;
-    table::write(report, sink)?;
+    table::write(report, source, sink)?;
     writeln!(sink, "</main>\n<script>{SCRIPT}</script>\n</body>\n</html>")
 }
 
@@ -57,6 +59,7 @@ fn write_summary(report: &Report, sink: &mut dyn Write) -> io::Result<()> {
         gateways,
         servers,
         suppressed,
+        ref ignored,
     } = report.summary;
     // A page that hides something must not look complete.
     let suppressed = if suppressed == 0 {
@@ -86,7 +89,11 @@ fn write_summary(report: &Report, sink: &mut dyn Write) -> io::Result<()> {
             "<li class=\"{name}\"><span aria-hidden=\"true\">{mark}</span> {total}</li>"
         )?;
     }
-    writeln!(sink, "</ul>\n</header>")
+    writeln!(sink, "</ul>")?;
+    for text in ignored {
+        writeln!(sink, "<p>Not checked: {}</p>", Escaped(text))?;
+    }
+    writeln!(sink, "</header>")
 }
 
 fn title(report: &Report) -> &'static str {

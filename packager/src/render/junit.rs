@@ -5,17 +5,22 @@ use std::io::{self, Write};
 
 use gateway::findings::{Finding, Report, Severity};
 
-pub(super) fn write(report: &Report, sink: &mut dyn Write) -> io::Result<()> {
+use super::command_line::hint;
+use super::presentation::SourceWords;
+
+pub(super) fn write(report: &Report, source: &SourceWords, sink: &mut dyn Write) -> io::Result<()> {
     let failures = report.summary.errors + report.summary.warnings;
-    let cases = report.findings.len().max(1);
+    let ignored = &report.summary.ignored;
+    let cases = report.findings.len().max(1) + ignored.len();
+    let skipped = ignored.len();
     writeln!(sink, r#"<?xml version="1.0" encoding="UTF-8"?>"#)?;
     writeln!(
         sink,
-        r#"<testsuites tests="{cases}" failures="{failures}">"#
+        r#"<testsuites tests="{cases}" failures="{failures}" skipped="{skipped}">"#
     )?;
     writeln!(
         sink,
-        r#"  <testsuite name="sni-guard" tests="{cases}" failures="{failures}">"#
+        r#"  <testsuite name="sni-guard" tests="{cases}" failures="{failures}" skipped="{skipped}">"#
     )?;
     // Many CI systems report a file without any test case as an error.
     if report.findings.is_empty() {
@@ -25,13 +30,21 @@ pub(super) fn write(report: &Report, sink: &mut dyn Write) -> io::Result<()> {
         )?;
     }
     for finding in &report.findings {
-        write_case(finding, sink)?;
+        write_case(finding, source, sink)?;
+    }
+    // CI systems count skipped cases, so that a green run never means that nothing was checked.
+    for text in ignored {
+        writeln!(
+            sink,
+            r#"    <testcase classname="sni-guard" name="not checked: {0}"><skipped message="{0}"/></testcase>"#,
+            escaped(text)
+        )?;
     }
     writeln!(sink, "  </testsuite>\n</testsuites>")
 }
 
-fn write_case(finding: &Finding, sink: &mut dyn Write) -> io::Result<()> {
-    let (code, severity) = (finding.code, finding.code.severity());
+fn write_case(finding: &Finding, source: &SourceWords, sink: &mut dyn Write) -> io::Result<()> {
+    let (code, severity) = (finding.code, finding.severity);
     let title = escaped(&title(finding));
     // Most CI systems fail a run with a failed case, and an info must not fail it.
     if severity == Severity::Info {
@@ -42,23 +55,30 @@ fn write_case(finding: &Finding, sink: &mut dyn Write) -> io::Result<()> {
         sink,
         r#"      <failure type="{}" message="{}">{}</failure>"#,
         severity.name(),
-        escaped(&finding.advice.message),
-        escaped(&finding.advice.hint)
+        escaped(&finding.message()),
+        escaped(&hint(finding, source))
     )?;
     writeln!(sink, "    </testcase>")
 }
 
 /// The name of a test case: the kind of finding, with its servers so that CI systems can compare runs.
 fn title(finding: &Finding) -> String {
-    let servers: Vec<String> = [&finding.connection, &finding.owner]
-        .into_iter()
-        .flatten()
-        .map(ToString::to_string)
-        .collect();
-    if servers.is_empty() {
-        finding.code.name().to_owned()
-    } else {
-        format!("{} {}", finding.code.name(), servers.join(" -> "))
+    let name = finding.code.name();
+    match (finding.connections.as_slice(), finding.owners.as_slice()) {
+        ([], []) => name.to_owned(),
+        ([server], []) | ([], [server]) => format!("{name} {server}"),
+        ([connection], [owner]) => format!("{name} {connection} -> {owner}"),
+        // A listener has one finding for each certificate, so that its names identify the finding.
+        (_, _) => {
+            let place: Vec<String> = finding
+                .credentials
+                .iter()
+                .map(|presented| presented.credential.to_string())
+                .chain(finding.listener.as_ref().map(ToString::to_string))
+                .chain(finding.workload.as_ref().map(ToString::to_string))
+                .collect();
+            format!("{name} {}", place.join(" on "))
+        }
     }
 }
 

@@ -9,6 +9,9 @@ use gateway::findings::{Code, Finding, Report, Severity};
 use gateway::resources::Origin;
 use serde_json::{Value, json};
 
+use super::command_line::hint;
+use super::presentation::SourceWords;
+
 const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
 
 /// The page with the codes in the release of this program; the anchor of a code follows.
@@ -19,11 +22,18 @@ const HELP_PAGE: &str = concat!(
     "/docs/findings.md"
 );
 
-pub(super) fn write(report: &Report, sink: &mut dyn Write) -> io::Result<()> {
+/// Code hosts refuse results with thousands of locations.
+const MAX_LOCATIONS: usize = 100;
+
+pub(super) fn write(report: &Report, source: &SourceWords, sink: &mut dyn Write) -> io::Result<()> {
     // Only the rules with results: code hosts list every rule of a run.
     let codes: BTreeSet<Code> = report.findings.iter().map(|finding| finding.code).collect();
     let rules: Vec<Value> = codes.into_iter().map(rule).collect();
-    let results: Vec<Value> = report.findings.iter().map(result).collect();
+    let results: Vec<Value> = report
+        .findings
+        .iter()
+        .map(|finding| result(finding, source))
+        .collect();
     let log = json!({
         "$schema": SCHEMA,
         "version": "2.1.0",
@@ -34,9 +44,23 @@ pub(super) fn write(report: &Report, sink: &mut dyn Write) -> io::Result<()> {
                 "rules": rules,
             }},
             "results": results,
+            "invocations": [{
+                "executionSuccessful": true,
+                "toolExecutionNotifications": notifications(report),
+            }],
         }],
     });
     writeln!(sink, "{}", serde_json::to_string(&log)?)
+}
+
+/// What was not checked (SARIF 2.1.0 §3.20.21).
+fn notifications(report: &Report) -> Vec<Value> {
+    report
+        .summary
+        .ignored
+        .iter()
+        .map(|text| json!({"level": "note", "message": {"text": format!("not checked: {text}")}}))
+        .collect()
 }
 
 /// A reporting descriptor (SARIF 2.1.0 §3.49).
@@ -53,12 +77,13 @@ fn rule(code: Code) -> Value {
     })
 }
 
-fn result(finding: &Finding) -> Value {
+fn result(finding: &Finding, source: &SourceWords) -> Value {
     // A resource has no line where it comes from a cluster or from standard input.
     let mut locations: Vec<Value> = finding
         .sorted_origins()
         .into_iter()
         .filter_map(physical_location)
+        .take(MAX_LOCATIONS)
         .collect();
     if locations.is_empty() {
         locations.push(json!({}));
@@ -69,17 +94,18 @@ fn result(finding: &Finding) -> Value {
     }
     json!({
         "ruleId": finding.code.id(),
-        "level": level(finding.code.severity()),
-        "message": {"text": format!("{}\nhint: {}", finding.advice.message, finding.advice.hint)},
+        "level": level(finding.severity),
+        "message": {"text": format!("{}\nhint: {}", finding.message(), hint(finding, source))},
         "locations": locations,
     })
 }
 
 /// The names of the servers and of the workload, each once.
 fn logical_locations(finding: &Finding) -> Value {
-    let names: BTreeSet<String> = [&finding.connection, &finding.owner]
+    let names: BTreeSet<String> = finding
+        .servers()
         .into_iter()
-        .flatten()
+        .take(MAX_LOCATIONS)
         .map(ToString::to_string)
         .chain(finding.workload.as_ref().map(ToString::to_string))
         .collect();

@@ -1,18 +1,56 @@
-//! The report as text: a paragraph for each finding, and a last line with the counts.
+//! The report as text for people: a paragraph for each finding, and a last line with the counts.
+
+mod servers;
 
 use std::io::{self, Write};
 
-use gateway::findings::{Finding, Group, Report, Summary};
+use gateway::findings::{
+    Finding, LocatedResource, PresentedCredential, Protection, Remedy, Report, Severity, Summary,
+};
 
+use self::servers::ServerTable;
+use super::command_line::CommandLine;
 use super::count::count;
+use super::hidden::printable;
+use super::presentation::{Presentation, Style};
+use super::wrap::wrapped;
 
-/// How many servers of a group the text names, so that a wildcard certificate does not fill the screen.
-const MAX_SERVERS: usize = 20;
+/// How many names of a certificate, and how many certificates, are listed.
+const MAX_NAMES: usize = 5;
+/// How many of the things that were not checked are listed.
+const MAX_IGNORED: usize = 10;
 
-pub(super) fn write(report: &Report, sink: &mut dyn Write) -> io::Result<()> {
+/// The indentation of a command below its remedy.
+const COMMAND_INDENT: usize = 7;
+
+/// SGR parameters (ECMA-48 §8.3.117).
+const BOLD: &str = "1";
+const RED: &str = "1;31";
+const YELLOW: &str = "1;33";
+const BLUE: &str = "1;34";
+const CYAN: &str = "36";
+
+pub(super) fn write(
+    report: &Report,
+    presentation: &Presentation,
+    sink: &mut dyn Write,
+) -> io::Result<()> {
+    let mut table = ServerTable::new(report, presentation.style);
+    let mut before: Option<&Finding> = None;
     for finding in &report.findings {
-        write_finding(finding, sink)?;
+        Paragraph {
+            finding,
+            before,
+            presentation,
+            style: presentation.style,
+        }
+        .write(&mut table, sink)?;
+        before = Some(finding);
     }
+    write_summary(report, presentation.style, sink)
+}
+
+fn write_summary(report: &Report, style: Style, sink: &mut dyn Write) -> io::Result<()> {
     let Summary {
         errors,
         warnings,
@@ -20,58 +58,254 @@ pub(super) fn write(report: &Report, sink: &mut dyn Write) -> io::Result<()> {
         gateways,
         servers,
         suppressed,
-    } = report.summary;
+        ignored,
+    } = &report.summary;
     write!(
         sink,
         "{}, {}, {} in {} with {}",
-        count(errors, "error"),
-        count(warnings, "warning"),
-        count(infos, "info"),
-        count(gateways, "Gateway"),
-        count(servers, "server"),
+        count(*errors, "error"),
+        count(*warnings, "warning"),
+        count(*infos, "info"),
+        count(*gateways, "Gateway"),
+        count(*servers, "server"),
     )?;
     // A report that hides something must not look complete.
-    if suppressed > 0 {
+    if *suppressed > 0 {
         write!(sink, "; {suppressed} suppressed")?;
     }
-    writeln!(sink)
+    writeln!(sink)?;
+    for text in ignored.iter().take(MAX_IGNORED) {
+        write_lines(&format!("not checked: {}", printable(text)), 2, style, sink)?;
+    }
+    if ignored.len() > MAX_IGNORED {
+        writeln!(sink, "not checked: {} more", ignored.len() - MAX_IGNORED)?;
+    }
+    Ok(())
 }
 
-fn write_finding(finding: &Finding, sink: &mut dyn Write) -> io::Result<()> {
-    let code = finding.code;
-    writeln!(
-        sink,
-        "{} {code} {}: {}",
-        code.severity().name(),
-        code.name(),
-        finding.advice.message
-    )?;
-    // Without a workload the message names the resource.
-    if let Some(workload) = &finding.workload {
-        write!(sink, "  at: workload {workload}")?;
-        if let Some(listener) = &finding.listener {
-            write!(sink, ", listener {listener}")?;
+/// A finding with what its text depends on.
+struct Paragraph<'r> {
+    finding: &'r Finding,
+    /// The finding above.
+    before: Option<&'r Finding>,
+    presentation: &'r Presentation,
+    style: Style,
+}
+
+impl<'r> Paragraph<'r> {
+    fn write(&self, table: &mut ServerTable<'r>, sink: &mut dyn Write) -> io::Result<()> {
+        self.write_heading(sink)?;
+        self.write_location(sink)?;
+        if self.finding.pairs.is_empty() {
+            self.write_resources(sink)?;
+        } else {
+            self.write_credentials(sink)?;
+            table.write(self.finding, sink)?;
         }
-        writeln!(sink)?;
+        self.write_guard(sink)?;
+        if self.style.verbose {
+            self.write_pairs(sink)?;
+        }
+        self.write_remedies(sink)?;
+        writeln!(sink)
     }
-    if let Some(group) = &finding.group {
-        writeln!(sink, "  servers: {}", server_names(group))?;
+
+    /// The severity, the code and the cause.
+    fn write_heading(&self, sink: &mut dyn Write) -> io::Result<()> {
+        let Finding { code, severity, .. } = self.finding;
+        let label = format!("{} {code}", severity.name());
+        let cause = printable(&self.finding.advice.message);
+        let text = format!("{}: {cause}", code.name());
+        let color = match severity {
+            Severity::Error => RED,
+            Severity::Warning => YELLOW,
+            Severity::Info => BLUE,
+        };
+        write!(sink, "{} ", painted(&label, color, self.style))?;
+        for line in wrapped(&text, label.len() + 1, 4, self.style.width) {
+            writeln!(sink, "{line}")?;
+        }
+        Ok(())
     }
-    writeln!(sink, "  hint: {}\n", finding.advice.hint)
+
+    fn write_location(&self, sink: &mut dyn Write) -> io::Result<()> {
+        // Without a workload the message names the resource.
+        let Some(workload) = &self.finding.workload else {
+            return Ok(());
+        };
+        let text = match &self.finding.listener {
+            Some(listener) => format!("at: workload {workload}, listener {listener}"),
+            None => format!("at: workload {workload}"),
+        };
+        self.write_item(&printable(&text), sink)
+    }
+
+    fn write_credentials(&self, sink: &mut dyn Write) -> io::Result<()> {
+        let credentials = &self.finding.credentials;
+        for credential in credentials.iter().take(MAX_NAMES) {
+            self.write_credential(credential, sink)?;
+        }
+        let others = credentials.len().saturating_sub(MAX_NAMES);
+        if others > 0 {
+            let text = format!("certificate: {}", count(others, "more credential"));
+            self.write_item(&text, sink)?;
+        }
+        Ok(())
+    }
+
+    fn write_credential(
+        &self,
+        presented: &PresentedCredential,
+        sink: &mut dyn Write,
+    ) -> io::Result<()> {
+        let mut parts = vec![format!("certificate: {}", presented.credential)];
+        if !presented.names.is_empty() {
+            parts.push(format!("({})", some(&presented.names, MAX_NAMES, "name")));
+        }
+        // The Secret is among the resources, where its file is known.
+        let place = presented.secret().and_then(|secret| {
+            let resources = &self.finding.resources;
+            place(resources.iter().find(|resource| resource.name == secret)?)
+        });
+        let mut text = parts.join(" ");
+        if let Some(place) = place {
+            text.push_str(", ");
+            text.push_str(&place);
+        }
+        self.write_item(&printable(&text), sink)
+    }
+
+    /// The files and lines of the resources, for a finding without a list of servers.
+    fn write_resources(&self, sink: &mut dyn Write) -> io::Result<()> {
+        for resource in &self.finding.resources {
+            if let Some(place) = place(resource) {
+                self.write_item(&printable(&format!("in: {}, {place}", resource.name)), sink)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write_guard(&self, sink: &mut dyn Write) -> io::Result<()> {
+        let text = match self.finding.guard {
+            Protection::None => return Ok(()),
+            Protection::Enforced => "filter: installed, answers these requests with 421",
+            Protection::Reported => "filter: installed, reports these requests and passes them",
+            Protection::Off => "filter: installed, off for these hosts",
+        };
+        self.write_item(text, sink)
+    }
+
+    /// Every pair with the evidence, for `--verbose`.
+    fn write_pairs(&self, sink: &mut dyn Write) -> io::Result<()> {
+        for pair in &self.finding.pairs {
+            let evidence = format!("- {}", printable(&pair.evidence));
+            write!(sink, "  ")?;
+            write_lines_after(&evidence, 2, 4, self.style, sink)?;
+        }
+        let others = self.finding.pair_count - self.finding.pairs.len();
+        if others > 0 {
+            writeln!(sink, "  - and {}", count(others, "more pair"))?;
+        }
+        Ok(())
+    }
+
+    fn write_remedies(&self, sink: &mut dyn Write) -> io::Result<()> {
+        // Two causes on one listener often need the same change.
+        if let Some(before) = self.before
+            && !before.remedies.is_empty()
+            && before.remedies == self.finding.remedies
+        {
+            return self.write_item(
+                &format!("what to do: the same as for {}", before.code),
+                sink,
+            );
+        }
+        match self.finding.remedies.as_slice() {
+            [] => self.write_item(
+                &format!("hint: {}", printable(&self.finding.advice.hint)),
+                sink,
+            ),
+            [only] => self.write_remedy("hint: ", only, sink),
+            remedies => {
+                writeln!(sink, "  what to do, the best first:")?;
+                for (index, remedy) in remedies.iter().enumerate() {
+                    self.write_remedy(&format!("{}. ", index + 1), remedy, sink)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// What to do, and the command below it in lines that a shell reads as they are.
+    fn write_remedy(&self, mark: &str, remedy: &Remedy, sink: &mut dyn Write) -> io::Result<()> {
+        let end = if remedy.command.is_some() { ":" } else { "" };
+        write!(sink, "  ")?;
+        let text = format!("{mark}{}{end}", printable(&remedy.text));
+        // The lines of a numbered remedy begin below its text.
+        write_lines_after(&text, 2, 5, self.style, sink)?;
+        let Some(command) = &remedy.command else {
+            return Ok(());
+        };
+        let command = CommandLine::new(command, &self.presentation.source);
+        for line in command.lines(self.style.width.saturating_sub(COMMAND_INDENT)) {
+            writeln!(
+                sink,
+                "{:COMMAND_INDENT$}{}",
+                "",
+                painted(&line, CYAN, self.style)
+            )?;
+        }
+        Ok(())
+    }
+
+    fn write_item(&self, text: &str, sink: &mut dyn Write) -> io::Result<()> {
+        write!(sink, "  ")?;
+        write_lines_after(text, 2, 4, self.style, sink)
+    }
 }
 
-/// The names of the first servers of a group, and the number of the others.
-fn server_names(group: &Group) -> String {
-    let names: Vec<String> = group
-        .servers
-        .iter()
-        .take(MAX_SERVERS)
-        .map(ToString::to_string)
-        .collect();
-    let others = group.servers.len() - names.len();
-    if others == 0 {
-        names.join(", ")
+/// A text in a colour, if there are colours.
+fn painted(text: &str, color: &str, style: Style) -> String {
+    if style.color {
+        format!("\x1b[{color}m{text}\x1b[0m")
     } else {
-        format!("{} and {others} more", names.join(", "))
+        text.to_owned()
+    }
+}
+
+fn write_lines(text: &str, indent: usize, style: Style, sink: &mut dyn Write) -> io::Result<()> {
+    write_lines_after(text, 0, indent, style, sink)
+}
+
+fn write_lines_after(
+    text: &str,
+    first: usize,
+    indent: usize,
+    style: Style,
+    sink: &mut dyn Write,
+) -> io::Result<()> {
+    for line in wrapped(text, first, indent, style.width) {
+        writeln!(sink, "{line}")?;
+    }
+    Ok(())
+}
+
+/// The file and the line of a resource; `None` for a resource from a cluster.
+fn place(resource: &LocatedResource) -> Option<String> {
+    let origin = resource.origin.as_ref()?;
+    (!origin.file.is_empty()).then(|| origin.to_string())
+}
+
+/// The first of some names, and the number of the others.
+fn some(names: &[String], max: usize, noun: &str) -> String {
+    let shown = names
+        .iter()
+        .take(max)
+        .cloned()
+        .collect::<Vec<_>>()
+        .join(", ");
+    match names.len().saturating_sub(max) {
+        0 => shown,
+        others => format!("{shown} and {}", count(others, &format!("more {noun}"))),
     }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use chrono::{DateTime, Utc};
-use gateway::findings::{self, Code, EXPIRES_WITHIN, Finding};
+use gateway::findings::{self, Code, Command, EXPIRES_WITHIN, Finding};
 use gateway::merge::{State, Step, Strategy, Strictness, Write, prove, without_status};
 use gateway::resources::ResourceName;
 use libtest_mimic::Trial;
@@ -75,9 +75,9 @@ fn check_end(planned: &PlannedCase) -> Result<()> {
             .flat_map(|refusal| &refusal.servers)
             .any(|server| {
                 finding
-                    .owner
-                    .as_ref()
-                    .is_some_and(|owner| owner.to_string() == *server)
+                    .owners
+                    .iter()
+                    .any(|owner| owner.to_string() == *server)
             })
     };
     let left: Vec<&Finding> = report
@@ -175,17 +175,21 @@ fn check_recommendations() -> Result<()> {
             expires_within: EXPIRES_WITHIN,
         });
         for finding in report.findings {
-            let hint = &finding.advice.hint;
-            let is_recommended = hint.contains(": packager merge PATH");
-            let is_refused = hint.starts_with("packager merge refuses these servers");
-            let is_planned = planned.outlook.plans.iter().any(|plan| {
-                [&finding.connection, &finding.owner]
-                    .into_iter()
-                    .all(|server| {
-                        std::iter::once(&plan.target)
-                            .chain(&plan.absorbed)
-                            .any(|merged| Some(merged) == server.as_ref())
+            let is_recommended = finding.remedies.iter().any(|remedy| {
+                remedy.command
+                    == Some(Command::Merge {
+                        assume_same_certificate: false,
                     })
+            });
+            let is_refused = finding.advice.hint.contains("packager merge refuses");
+            let is_planned = planned.outlook.plans.iter().any(|plan| {
+                let merged: Vec<_> = std::iter::once(&plan.target)
+                    .chain(&plan.absorbed)
+                    .collect();
+                finding
+                    .pairs
+                    .iter()
+                    .any(|pair| merged.contains(&&pair.connection) && merged.contains(&&pair.owner))
             });
             ensure!(
                 !(is_recommended && !is_planned || is_refused && is_planned),

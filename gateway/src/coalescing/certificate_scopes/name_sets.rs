@@ -10,75 +10,81 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use rule::HostPattern;
 
-use super::super::MANY;
 use super::super::index::ServerIndex;
 use super::super::listener_hosts::{Connection, ListenerHosts};
+use crate::Credential;
 
-/// A connection and the names in its certificates.
-pub(super) struct ChainNames<'h> {
+/// How many sets may have a name before it becomes a set of its own.
+const MANY: usize = 20;
+
+/// A connection, and the credential with its certificate.
+#[derive(Clone, Copy)]
+pub(super) struct CertificateUser<'h> {
     pub(super) connection: Connection<'h>,
+    pub(super) credential: &'h Credential,
+}
+
+/// A connection and the names in its certificate. A filter chain with several certificates has several.
+pub(super) struct PresentedNames<'h> {
+    pub(super) user: CertificateUser<'h>,
     pub(super) names: Vec<HostPattern>,
 }
 
 /// Names, and the connections whose certificates have all of them. A connection may be in several sets.
 pub(super) struct NameSet<'h> {
     pub(super) names: Vec<HostPattern>,
-    pub(super) connections: Vec<Connection<'h>>,
+    pub(super) users: Vec<CertificateUser<'h>>,
 }
 
 /// The sets of names, those of many certificates first.
 pub(super) fn name_sets<'h>(
     hosts: &ListenerHosts<'h>,
-    mut chains: Vec<ChainNames<'h>>,
+    mut presented: Vec<PresentedNames<'h>>,
 ) -> Vec<NameSet<'h>> {
     // Names that make no difference would keep sets apart that cover the same hosts.
-    remove_useless_names(hosts, &mut chains);
-    let mut sets = grouped_by_names(chains);
+    remove_useless_names(hosts, &mut presented);
+    let mut sets = grouped_by_names(presented);
     // Each name that many sets share moves to a set of its own.
     let common = common_names(&sets);
-    let mut own_sets: BTreeMap<HostPattern, Vec<Connection<'h>>> = BTreeMap::new();
+    let mut own_sets: BTreeMap<HostPattern, Vec<CertificateUser<'h>>> = BTreeMap::new();
     for set in &mut sets {
         for name in set.names.extract_if(.., |name| common.contains(name)) {
             own_sets
                 .entry(name)
                 .or_default()
-                .extend_from_slice(&set.connections);
+                .extend_from_slice(&set.users);
         }
     }
     // Sets that differed only in such names are equal now, so they are grouped again.
     let remaining = sets
         .into_iter()
-        .flat_map(|NameSet { names, connections }| {
-            connections.into_iter().map(move |connection| ChainNames {
-                connection,
+        .flat_map(|NameSet { names, users }| {
+            users.into_iter().map(move |user| PresentedNames {
+                user,
                 names: names.clone(),
             })
         })
         .collect();
     own_sets
         .into_iter()
-        .map(|(name, connections)| NameSet {
+        .map(|(name, users)| NameSet {
             names: vec![name],
-            connections,
+            users,
         })
         .chain(grouped_by_names(remaining))
         .collect()
 }
 
 /// One set for each list of names, sorted; connections without names are left out.
-fn grouped_by_names(chains: Vec<ChainNames<'_>>) -> Vec<NameSet<'_>> {
-    let mut connections: BTreeMap<Vec<HostPattern>, Vec<Connection<'_>>> = BTreeMap::new();
-    for chain in chains {
-        if !chain.names.is_empty() {
-            connections
-                .entry(chain.names)
-                .or_default()
-                .push(chain.connection);
+fn grouped_by_names(presented: Vec<PresentedNames<'_>>) -> Vec<NameSet<'_>> {
+    let mut sets: BTreeMap<Vec<HostPattern>, Vec<CertificateUser<'_>>> = BTreeMap::new();
+    for PresentedNames { user, names } in presented {
+        if !names.is_empty() {
+            sets.entry(names).or_default().push(user);
         }
     }
-    connections
-        .into_iter()
-        .map(|(names, connections)| NameSet { names, connections })
+    sets.into_iter()
+        .map(|(names, users)| NameSet { names, users })
         .collect()
 }
 
@@ -97,34 +103,31 @@ fn common_names(sets: &[NameSet<'_>]) -> HashSet<HostPattern> {
 
 /// Removes the names that cover no host of another server, and exact names beside a wildcard that
 /// covers them.
-fn remove_useless_names(hosts: &ListenerHosts<'_>, chains: &mut [ChainNames<'_>]) {
-    let useful = names_for_other_servers(hosts, chains);
-    for chain in chains {
-        let wildcards: Vec<HostPattern> = chain
-            .names
+fn remove_useless_names(hosts: &ListenerHosts<'_>, presented: &mut [PresentedNames<'_>]) {
+    let useful = names_for_other_servers(hosts, presented);
+    for PresentedNames { names, .. } in presented {
+        let wildcards: Vec<HostPattern> = names
             .iter()
             .filter(|name| matches!(name, HostPattern::Suffix(_)))
             .cloned()
             .collect();
-        chain
-            .names
-            .retain(|name| useful.contains(name) && !is_redundant(name, &wildcards));
+        names.retain(|name| useful.contains(name) && !is_redundant(name, &wildcards));
     }
 }
 
 /// The names that cover a host of a server other than the one server that presents them.
 fn names_for_other_servers(
     hosts: &ListenerHosts<'_>,
-    chains: &[ChainNames<'_>],
+    presented: &[PresentedNames<'_>],
 ) -> HashSet<HostPattern> {
     // The servers that present each name.
     let mut users: HashMap<&HostPattern, BTreeSet<ServerIndex>> = HashMap::new();
-    for ChainNames { connection, names } in chains {
+    for PresentedNames { user, names } in presented {
         for name in names {
             users
                 .entry(name)
                 .or_default()
-                .insert(connection.chain.server);
+                .insert(user.connection.chain.server);
         }
     }
     users

@@ -1,13 +1,7 @@
-//! The message and the hint of a broken pair.
+//! The evidence of a broken pair.
 
-use super::merge_advice::MergeAdvice;
 use crate::coalescing::{BrokenPair, Defect};
-use crate::istio::GATEWAY_NAME_LABEL;
-use crate::{Certificates, FilterChain, Outcome, VirtualHost, Workload};
-
-/// The command that installs the filter.
-const GUARD: &str =
-    "install the filter, which responds 421: packager manifest --image IMAGE --from PATH";
+use crate::{Certificates, FilterChain, Outcome, VirtualHost};
 
 /// A broken pair with what its finding reports.
 pub(super) struct Explanation<'p> {
@@ -16,24 +10,16 @@ pub(super) struct Explanation<'p> {
     connection: &'p FilterChain,
     /// The filter chain of a new connection for the authority.
     owner: &'p FilterChain,
-    workload: &'p Workload,
     /// The name in the certificate that covers the authority, if the certificate is known.
     certificate_name: Option<String>,
     reused_virtual_host: Option<&'p VirtualHost>,
     fresh_virtual_host: Option<&'p VirtualHost>,
     fresh_outcome: Outcome,
     defect: Defect,
-    /// Whether a merge makes one server of both.
-    advice: Option<&'p MergeAdvice>,
 }
 
 impl<'p> Explanation<'p> {
-    pub(super) fn new(
-        workload: &'p Workload,
-        pair: &'p BrokenPair<'p>,
-        certificates: &Certificates,
-        advice: Option<&'p MergeAdvice>,
-    ) -> Self {
+    pub(super) fn new(pair: &'p BrokenPair<'p>, certificates: &Certificates) -> Self {
         let connection = pair.connection.chain.chain;
         let host = pair.host;
         Self {
@@ -41,7 +27,6 @@ impl<'p> Explanation<'p> {
             authority: &host.name,
             connection,
             owner: host.chain.chain,
-            workload,
             certificate_name: connection
                 .credentials
                 .iter()
@@ -52,7 +37,6 @@ impl<'p> Explanation<'p> {
             fresh_virtual_host: host.fresh.virtual_host,
             fresh_outcome: host.fresh.outcome,
             defect: pair.defect,
-            advice,
         }
     }
 
@@ -122,60 +106,8 @@ impl<'p> Explanation<'p> {
             },
         }
     }
-
-    pub(super) fn hint(&self) -> String {
-        match self.defect {
-            Defect::TlsPolicy => self.policy_hint(),
-            Defect::NotFound | Defect::WrongRoute => match self.advice {
-                Some(MergeAdvice::Merge) => {
-                    format!("serve both hosts from one server: packager merge PATH; or {GUARD}")
-                }
-                Some(MergeAdvice::MergeIfCertificateCovers) => format!(
-                    "if the certificate covers both hosts, serve them from one server: packager \
-                     merge --assume-same-certificate PATH; or {GUARD}"
-                ),
-                Some(MergeAdvice::Refused(refusal)) => format!(
-                    "packager merge refuses these servers, because {}; {}",
-                    refusal.message, refusal.hint
-                ),
-                Some(MergeAdvice::Unproved) | None => format!(
-                    "packager merge PATH prints a plan that serves both hosts from one server, or \
-                     why there is none; or {GUARD}"
-                ),
-            },
-        }
-    }
-
-    /// A client can bypass mutual TLS on purpose, so the boundary goes first; the filter only lets
-    /// browsers retry.
-    fn policy_hint(&self) -> String {
-        format!(
-            "deny such requests on the gateway: packager manifest --kind AuthorizationPolicy \
-             --namespace {} {} --from PATH; then, for browsers, {GUARD}",
-            self.workload.namespace,
-            attachment_flags(self.workload)
-        )
-    }
 }
 
 fn name_of(virtual_host: Option<&VirtualHost>) -> &str {
     virtual_host.map_or("none", |host| host.name.as_str())
-}
-
-/// The flags that attach a resource to the pods of a workload.
-fn attachment_flags(workload: &Workload) -> String {
-    // istiod labels the pods of a Gateway of the Gateway API with its name.
-    if let Some(name) = workload.labels.get(GATEWAY_NAME_LABEL) {
-        return format!("--target-ref Gateway/{name}");
-    }
-    // Gateways usually select pods by the label `istio`. Without it, all labels select these pods.
-    if let Some(value) = workload.labels.get("istio") {
-        return format!("--selector istio={value}");
-    }
-    workload
-        .labels
-        .iter()
-        .map(|(key, value)| format!("--selector {key}={value}"))
-        .collect::<Vec<_>>()
-        .join(" ")
 }

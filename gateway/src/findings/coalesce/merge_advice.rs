@@ -24,6 +24,18 @@ pub(super) enum MergeAdvice {
     Unproved,
 }
 
+impl MergeAdvice {
+    /// The order of the advice: what helps most is first.
+    pub(super) fn rank(&self) -> usize {
+        match self {
+            Self::Merge => 0,
+            Self::MergeIfCertificateCovers => 1,
+            Self::Unproved => 2,
+            Self::Refused(_) => 3,
+        }
+    }
+}
+
 /// All servers that break each other, directly or through others. `packager merge` makes one server of
 /// all of them, or refuses all.
 #[derive(Clone, Copy)]

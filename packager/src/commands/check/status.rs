@@ -10,7 +10,7 @@ use gateway::findings::Report;
 use crate::baseline::{Baseline, Compared, Severity};
 use crate::commands::files;
 use crate::console::ExitStatus;
-use crate::render::{self, Format};
+use crate::render::{self, Format, Presentation};
 
 /// The values of `--fail-on`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -43,7 +43,7 @@ impl Judgement {
         // The baseline is JSON, so the report is compared in the same form: what identifies a finding there
         // identifies it here.
         let mut json = Vec::new();
-        render::render(Format::Json, report, &mut json)?;
+        render::render(Format::Json, report, &Presentation::default(), &mut json)?;
         Ok(Self {
             findings: baseline.compare(&String::from_utf8_lossy(&json))?,
         })

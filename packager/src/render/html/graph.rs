@@ -1,5 +1,5 @@
-//! The servers of a listener as a graph. A finding about a coalesced connection is an edge: from the server
-//! that the connection is to, to the server that the request is for.
+//! The servers of a listener as a graph. A pair of a finding about coalesced connections is an edge: from the
+//! server that the connection is to, to the server that the request is for.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
@@ -8,8 +8,16 @@ use std::fmt;
 use gateway::ServerId;
 use gateway::disjoint_sets::DisjointSets;
 use gateway::findings::{
-    CheckedListener, CheckedServer, Finding, ListenerAddress, Report, WorkloadName,
+    CheckedListener, CheckedServer, Finding, ListenerAddress, Pair, Report, WorkloadName,
 };
+
+/// The most pairs of a finding that are drawn: those of twenty servers.
+const MAX_DRAWN_PAIRS: usize = 20 * 19;
+
+/// Whether a finding has too many pairs to draw them.
+pub(super) fn is_group(finding: &Finding) -> bool {
+    finding.pair_count > MAX_DRAWN_PAIRS
+}
 
 /// The index of a finding in the report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,7 +51,7 @@ pub(super) struct Component<'r> {
     pub(super) nodes: Vec<Node<'r>>,
     /// In the order of the report.
     pub(super) edges: Vec<Edge<'r>>,
-    /// How many pairs have no finding of their own, but a finding for a group of servers.
+    /// How many pairs are too many to draw: the picture has one pair for them.
     pub(super) grouped_pairs: usize,
 }
 
@@ -58,6 +66,7 @@ pub(super) struct Edge<'r> {
     pub(super) to: NodeIndex,
     pub(super) index: FindingIndex,
     pub(super) finding: &'r Finding,
+    pub(super) pair: &'r Pair,
 }
 
 /// The end of an edge.
@@ -84,19 +93,26 @@ impl<'r> Component<'r> {
     }
 
     fn is_shown_at(&self, finding: FindingIndex, node: NodeIndex, side: Side) -> bool {
-        let edge = self
+        // The edges of a finding follow each other.
+        let start = self.edges.partition_point(|edge| edge.index < finding);
+        let mut edges = self
             .edges
-            .binary_search_by_key(&finding, |edge| edge.index)
-            .ok()
-            .and_then(|position| self.edges.get(position));
+            .iter()
+            .skip(start)
+            .take_while(|edge| edge.index == finding)
+            .peekable();
         // A finding without an edge concerns the server itself.
-        let Some(edge) = edge else { return true };
-        let end = match side {
-            Side::Connection => edge.from,
-            Side::Request => edge.to,
-        };
-        // A group has its servers on both sides.
-        end == node || edge.finding.group.is_some()
+        if edges.peek().is_none() {
+            return true;
+        }
+        edges.any(|edge| {
+            let end = match side {
+                Side::Connection => edge.from,
+                Side::Request => edge.to,
+            };
+            // Most pairs of a group are not drawn, so its servers are on both sides.
+            end == node || is_group(edge.finding)
+        })
     }
 }
 
@@ -189,6 +205,7 @@ impl<'r> GraphBuilder<'r> {
     fn add(&mut self, index: FindingIndex, finding: &Finding) {
         let servers: Vec<ServerIndex> = finding
             .servers()
+            .into_iter()
             .filter_map(|server| self.indices.get(server).copied())
             .collect();
         for server in &servers {
@@ -199,7 +216,7 @@ impl<'r> GraphBuilder<'r> {
                 known.push(index);
             }
         }
-        // A group has no finding for each pair, so all its servers are joined here.
+        // The servers of one cause belong into one picture.
         if finding.code.is_between_servers() {
             for pair in servers.windows(2) {
                 if let [one, other] = pair {
@@ -233,21 +250,27 @@ impl<'r> GraphBuilder<'r> {
             if !finding.code.is_between_servers() {
                 continue;
             }
-            let (Some(connection), Some(owner)) = (&finding.connection, &finding.owner) else {
-                continue;
-            };
-            // The ends of an edge are in one component: `add` joined them.
-            let (Some((first, from)), Some((_, to))) = (nodes.get(connection), nodes.get(owner))
-            else {
-                continue;
-            };
-            if let Some(component) = components.get_mut(first) {
-                component.grouped_pairs += finding.group.as_ref().map_or(0, |group| group.pairs);
+            // One pair is the example of a group.
+            let drawn = if is_group(finding) { 1 } else { usize::MAX };
+            for (position, pair) in finding.pairs.iter().take(drawn).enumerate() {
+                // The ends of an edge are in one component: `add` joined them.
+                let (Some((first, from)), Some((_, to))) =
+                    (nodes.get(&pair.connection), nodes.get(&pair.owner))
+                else {
+                    continue;
+                };
+                let Some(component) = components.get_mut(first) else {
+                    continue;
+                };
+                if position == 0 && is_group(finding) {
+                    component.grouped_pairs += finding.pair_count;
+                }
                 component.edges.push(Edge {
                     from: *from,
                     to: *to,
                     index: *index,
                     finding,
+                    pair,
                 });
             }
         }

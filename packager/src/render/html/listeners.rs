@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use gateway::findings::Report;
 
 use super::super::count::count;
-use super::graph::{Component, ListenerGraph, Node, listener_graphs};
+use super::graph::{Component, ListenerGraph, Node, is_group, listener_graphs};
 use super::picture;
 use super::text::{Escaped, FindingList};
 
@@ -81,10 +81,7 @@ fn write_component(component: &Component<'_>, open: &str, sink: &mut dyn Write) 
         grouped_pairs,
     } = component;
     // A finding for a group is one edge, but stands for many pairs.
-    let single_pairs = edges
-        .iter()
-        .filter(|edge| edge.finding.group.is_none())
-        .count();
+    let single_pairs = edges.iter().filter(|edge| !is_group(edge.finding)).count();
     writeln!(
         sink,
         "<details{open}>\n<summary>{}, {}: <code>{}</code></summary>\n<div class=\"frame\">",

@@ -56,7 +56,7 @@ fn write_lines(
     layout: &Layout<'_, '_>,
     sink: &mut dyn Write,
 ) -> io::Result<()> {
-    let class = bundle.code.severity().name();
+    let class = bundle.severity.name();
     let start = layout
         .connections
         .get(&bundle.from)
@@ -134,8 +134,8 @@ fn write_label(bundle: &EdgeBundle<'_, '_>, y: usize, sink: &mut dyn Write) -> i
     let Some(first) = bundle.edges.first() else {
         return Ok(());
     };
-    let sni = first.finding.sni.as_deref().unwrap_or_default();
-    let authority = first.finding.authority.as_deref().unwrap_or_default();
+    let sni = &first.pair.sni;
+    let authority = &first.pair.authority;
     let more = match bundle.edges.len() {
         0 | 1 => String::new(),
         edges => format!(" and {} more", edges - 1),
@@ -144,7 +144,7 @@ fn write_label(bundle: &EdgeBundle<'_, '_>, y: usize, sink: &mut dyn Write) -> i
     let max_host = (MAX_LABEL_LENGTH - 2).saturating_sub(more.len());
     let shown = shortened(authority, max_host) + &more;
     let requested = format!("{authority}{more}");
-    let (code, severity) = (bundle.code, bundle.code.severity());
+    let (code, severity) = (bundle.code, bundle.severity);
     let answer = code.info().coalesced_answer.unwrap_or_default();
     let Size { width, height } = LABEL;
     writeln!(

@@ -2,9 +2,12 @@
 
 use std::io::{self, Write};
 
-use gateway::findings::{Finding, Group, Report};
+use gateway::ServerId;
+use gateway::findings::{Finding, Report};
 
+use super::super::command_line::hint;
 use super::super::count::count;
+use super::super::presentation::SourceWords;
 use super::graph::FindingIndex;
 use super::mark;
 use super::text::Escaped;
@@ -31,7 +34,7 @@ const TABLE: &str = "\
 <th scope=\"col\" role=\"columnheader\">Where</th></tr></thead>
 <tbody role=\"rowgroup\">";
 
-pub(super) fn write(report: &Report, sink: &mut dyn Write) -> io::Result<()> {
+pub(super) fn write(report: &Report, source: &SourceWords, sink: &mut dyn Write) -> io::Result<()> {
     writeln!(
         sink,
         "<section class=\"findings\" aria-labelledby=\"findings\" tabindex=\"0\">"
@@ -42,13 +45,18 @@ pub(super) fn write(report: &Report, sink: &mut dyn Write) -> io::Result<()> {
     }
     writeln!(sink, "{FILTERS}\n{TABLE}")?;
     for (index, finding) in report.findings.iter().enumerate() {
-        write_row(FindingIndex(index), finding, sink)?;
+        write_row(FindingIndex(index), finding, source, sink)?;
     }
     writeln!(sink, "</tbody>\n</table>\n</section>")
 }
 
-fn write_row(index: FindingIndex, finding: &Finding, sink: &mut dyn Write) -> io::Result<()> {
-    let (code, severity) = (finding.code, finding.code.severity());
+fn write_row(
+    index: FindingIndex,
+    finding: &Finding,
+    source: &SourceWords,
+    sink: &mut dyn Write,
+) -> io::Result<()> {
+    let (code, severity) = (finding.code, finding.severity);
     let (class, mark) = (severity.name(), mark(severity));
     writeln!(
         sink,
@@ -56,8 +64,8 @@ fn write_row(index: FindingIndex, finding: &Finding, sink: &mut dyn Write) -> io
          <span class=\"{class}\"><span aria-hidden=\"true\">{mark}</span> {class}</span> {code} \
          <span class=\"soft\">{}</span></th>\n<td role=\"cell\"><p>{}</p><p class=\"hint\">hint: {}</p></td>",
         code.name(),
-        Escaped(&finding.advice.message),
-        Escaped(&finding.advice.hint)
+        Escaped(&finding.message()),
+        Escaped(&hint(finding, source))
     )?;
     write_location(finding, sink)?;
     writeln!(sink, "</tr>")
@@ -67,13 +75,10 @@ fn write_row(index: FindingIndex, finding: &Finding, sink: &mut dyn Write) -> io
 fn write_location(finding: &Finding, sink: &mut dyn Write) -> io::Result<()> {
     writeln!(sink, "<td role=\"cell\"><dl>")?;
     for (term, value) in [
-        (
-            "connection to",
-            finding.connection.as_ref().map(ToString::to_string),
-        ),
+        ("connection to", name_of(&finding.connections)),
         ("its SNI", finding.sni.clone()),
         ("request for", finding.authority.clone()),
-        ("server", finding.owner.as_ref().map(ToString::to_string)),
+        ("server", name_of(&finding.owners)),
         (
             "listener",
             finding.listener.as_ref().map(ToString::to_string),
@@ -91,13 +96,13 @@ fn write_location(finding: &Finding, sink: &mut dyn Write) -> io::Result<()> {
             )?;
         }
     }
-    // If the finding stands for a group, the names above belong to one example.
-    if let Some(Group { servers, pairs }) = &finding.group {
+    // If the finding stands for several pairs, the hosts above belong to one example.
+    if finding.pair_count > 1 {
         write!(
             sink,
             "<dt>stands for</dt><dd>{}, {}</dd>",
-            count(servers.len(), "server"),
-            count(*pairs, "broken pair")
+            count(finding.servers().len(), "server"),
+            count(finding.pair_count, "broken pair")
         )?;
     }
     for origin in finding.sorted_origins() {
@@ -112,4 +117,13 @@ fn write_location(finding: &Finding, sink: &mut dyn Write) -> io::Result<()> {
         }
     }
     write!(sink, "</dl></td>")
+}
+
+/// The only server of a list, or the number of its servers.
+fn name_of(servers: &[ServerId]) -> Option<String> {
+    match servers {
+        [] => None,
+        [server] => Some(server.to_string()),
+        servers => Some(count(servers.len(), "server")),
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
+use super::super::hidden::{REPLACEMENT, is_hidden};
 use super::graph::FindingIndex;
 
 /// Escapes a text for HTML, between tags and in quoted attributes.
@@ -16,19 +17,13 @@ impl fmt::Display for Escaped<'_> {
                 '>' => f.write_str("&gt;")?,
                 '"' => f.write_str("&quot;")?,
                 '\'' => f.write_str("&#39;")?,
-                other if is_hidden(other) => f.write_char('\u{fffd}')?,
+                '\n' => f.write_char('\n')?,
+                other if is_hidden(other) => f.write_char(REPLACEMENT)?,
                 other => f.write_char(other)?,
             }
         }
         Ok(())
     }
-}
-
-/// Whether a character is a control character, other than the end of a line, or changes the direction of
-/// text (Unicode Standard Annex #9). With such characters one name can look like another.
-fn is_hidden(letter: char) -> bool {
-    (letter.is_control() && letter != '\n')
-        || matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// The value of the attribute `data-findings`: indices with blanks between them, which the script reads.

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gateway::findings::Code;
+use gateway::findings::{Code, Severity};
 
 use super::super::graph::{Component, Edge, FindingIndex, NodeIndex};
 
@@ -41,6 +41,7 @@ const MAX_LABELLED_EDGES: usize = 12;
 pub(super) struct EdgeBundle<'c, 'r> {
     pub(super) from: NodeIndex,
     pub(super) code: Code,
+    pub(super) severity: Severity,
     pub(super) edges: Vec<&'c Edge<'r>>,
 }
 
@@ -48,6 +49,7 @@ impl EdgeBundle<'_, '_> {
     pub(super) fn findings(&self) -> Vec<FindingIndex> {
         let mut findings: Vec<FindingIndex> = self.edges.iter().map(|edge| edge.index).collect();
         findings.sort_unstable();
+        findings.dedup();
         findings
     }
 }
@@ -93,24 +95,31 @@ impl<'c, 'r> Layout<'c, 'r> {
     }
 }
 
+/// What the edges of a bundle share.
+type BundleKey = (NodeIndex, Option<NodeIndex>, Code, Severity);
+
 fn edge_bundles<'c, 'r>(component: &'c Component<'r>) -> Vec<EdgeBundle<'c, 'r>> {
     let mut edges: Vec<&Edge<'_>> = component.edges.iter().collect();
     // In this order lines cross less often, and the same input gives the same picture.
     edges.sort_by_key(|edge| (edge.from, edge.to, edge.index));
     let has_own_labels = edges.len() <= MAX_LABELLED_EDGES;
-    let mut bundles: BTreeMap<(NodeIndex, Option<NodeIndex>, Code), Vec<&Edge<'_>>> =
-        BTreeMap::new();
+    let mut bundles: BTreeMap<BundleKey, Vec<&Edge<'_>>> = BTreeMap::new();
     for edge in edges {
         // Without the second server in the key, edges to different servers share a label.
         let to = has_own_labels.then_some(edge.to);
         bundles
-            .entry((edge.from, to, edge.finding.code))
+            .entry((edge.from, to, edge.finding.code, edge.finding.severity))
             .or_default()
             .push(edge);
     }
     bundles
         .into_iter()
-        .map(|((from, _, code), edges)| EdgeBundle { from, code, edges })
+        .map(|((from, _, code, severity), edges)| EdgeBundle {
+            from,
+            code,
+            severity,
+            edges,
+        })
         .collect()
 }
 

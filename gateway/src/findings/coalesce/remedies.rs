@@ -1,0 +1,157 @@
+//! What to do about a cause, the best first.
+
+use super::cause::Cause;
+use super::merge_advice::MergeAdvice;
+use crate::findings::{Attachment, Code, Command, Input, Known, Protection, Remedy};
+use crate::resources::extensions::Extension;
+use crate::{Credential, Workload};
+
+/// A part of the name of our images.
+const OUR_IMAGE: &str = "sni-guard";
+
+/// What the remedies depend on.
+pub(super) struct Situation<'s, 'h> {
+    pub(super) cause: &'s Cause<'h>,
+    pub(super) advice: Option<&'s MergeAdvice>,
+    pub(super) workload: &'s Workload,
+    pub(super) input: &'s Input<'s>,
+}
+
+pub(super) fn remedies(situation: &Situation<'_, '_>) -> Vec<Remedy> {
+    // A client can bypass mutual TLS on purpose, so the boundary goes first; the filter only lets browsers
+    // retry.
+    if situation.cause.code() == Code::CoalesceTlsPolicy {
+        return vec![
+            Remedy::with_command(
+                "deny these requests on the gateway with an AuthorizationPolicy",
+                Command::AuthorizationPolicy(attachment(situation)),
+            ),
+            Remedy::with_command(
+                "then install the filter, so that browsers repeat them with their client certificate",
+                filter(situation),
+            ),
+        ];
+    }
+    match situation.cause.protection {
+        Protection::Enforced => {
+            return vec![Remedy::new(
+                "no change is needed: the installed filter answers 421, and clients repeat the request \
+                 on a new connection",
+            )];
+        }
+        // The resource exists, so one change of it is the shortest way.
+        Protection::Reported => return vec![enforce(situation, "only reports these requests")],
+        Protection::Off => return vec![enforce(situation, "is off for these hosts")],
+        Protection::None => {}
+    }
+    let mut remedies = Vec::new();
+    // Other sources of certificates cannot be in the input.
+    if situation.cause.known != Known::Known && has_secret(situation) {
+        remedies.push(Remedy::new(
+            "check again with the Secret in the input, to be certain (its private key is not needed)",
+        ));
+    }
+    remedies.extend(merge(situation));
+    remedies.push(Remedy::new(own_certificates(situation)));
+    remedies.push(Remedy::with_command(
+        "install the filter: it answers 421, and clients repeat the request on a new connection",
+        filter(situation),
+    ));
+    remedies.extend(merge_refusal(situation));
+    remedies
+}
+
+fn attachment(situation: &Situation<'_, '_>) -> Attachment {
+    Attachment::new(situation.workload, situation.input.model)
+}
+
+fn filter(situation: &Situation<'_, '_>) -> Command {
+    // The next resource loads the same image as the one that it replaces. Only the last part of a reference
+    // counts: a registry or a folder may have any name.
+    let installed_image = situation
+        .input
+        .resources
+        .extensions
+        .iter()
+        .map(Extension::url)
+        .find(|url| {
+            url.rsplit('/')
+                .next()
+                .is_some_and(|image| image.contains(OUR_IMAGE))
+        })
+        .map(str::to_owned);
+    Command::Filter {
+        attachment: attachment(situation),
+        installed_image,
+    }
+}
+
+fn enforce(situation: &Situation<'_, '_>, state: &str) -> Remedy {
+    Remedy::with_command(
+        format!(
+            "the installed filter {state}: write it again with the action enforce, and apply it"
+        ),
+        filter(situation),
+    )
+}
+
+/// The merge, if there is a plan for it.
+fn merge(situation: &Situation<'_, '_>) -> Option<Remedy> {
+    let (text, assume_same_certificate) = match situation.advice? {
+        MergeAdvice::Merge => (
+            "serve the hosts from one server: one connection then carries requests for all of them, and \
+             they share its TLS settings",
+            false,
+        ),
+        MergeAdvice::MergeIfCertificateCovers => (
+            "if the certificate covers all hosts, serve them from one server: one connection then carries \
+             requests for all of them, and they share its TLS settings",
+            true,
+        ),
+        MergeAdvice::Unproved => (
+            "serve the hosts from one server, if there is a plan for it: one connection then carries \
+             requests for all of them, and they share its TLS settings",
+            false,
+        ),
+        MergeAdvice::Refused(_) => return None,
+    };
+    Some(Remedy::with_command(
+        text,
+        Command::Merge {
+            assume_same_certificate,
+        },
+    ))
+}
+
+/// Why a merge is not among the remedies.
+fn merge_refusal(situation: &Situation<'_, '_>) -> Option<Remedy> {
+    match situation.advice? {
+        MergeAdvice::Refused(refusal) => Some(Remedy::new(format!(
+            "packager merge refuses to make one server of these, because {}",
+            refusal.message
+        ))),
+        MergeAdvice::Merge | MergeAdvice::MergeIfCertificateCovers | MergeAdvice::Unproved => None,
+    }
+}
+
+fn own_certificates(situation: &Situation<'_, '_>) -> String {
+    // A Secret is what users have to replace; other sources of certificates have other fields.
+    let field = if has_secret(situation) {
+        ", with a Secret for each"
+    } else {
+        ""
+    };
+    format!(
+        "use a certificate for the hosts of each server only{field}: clients then open a connection for \
+         each server"
+    )
+}
+
+/// Whether the certificate of the cause is in a Secret.
+fn has_secret(situation: &Situation<'_, '_>) -> bool {
+    situation
+        .cause
+        .credentials
+        .iter()
+        .any(|credential| matches!(credential, Credential::Secret { .. }))
+}

@@ -1,0 +1,166 @@
+//! Findings about causes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use super::cause::Cause;
+use super::explanation::Explanation;
+use super::merge_advice::MergeAdvice;
+use super::remedies::{Situation, remedies};
+use crate::coalescing::{BrokenPair, Defect, ListenerHosts, ReportedDefect, ServerIndex};
+use crate::findings::{
+    Finding, Input, ListenerAddress, LocatedResource, Pair, PresentedCredential, WorkloadName,
+};
+use crate::resources::ResourceName;
+use crate::{Credential, ServerId};
+
+/// Makes findings of the causes of a listener.
+pub(super) struct FindingWriter<'w> {
+    pub(super) hosts: &'w ListenerHosts<'w>,
+    pub(super) input: &'w Input<'w>,
+    /// For each server in a pair, whether a merge removes the cause.
+    pub(super) advice: BTreeMap<ServerIndex, Rc<MergeAdvice>>,
+}
+
+impl FindingWriter<'_> {
+    pub(super) fn finding(&self, cause: &Cause<'_>) -> Finding {
+        let connections = self.servers(&cause.connections);
+        let owners = self.servers(&cause.owners);
+        let credentials = self.credentials(cause);
+        let remedies = remedies(&Situation {
+            cause,
+            advice: self.best_advice(&cause.owners),
+            workload: self.hosts.workload,
+            input: self.input,
+        });
+        let texts: Vec<&str> = remedies.iter().map(|remedy| &*remedy.text).collect();
+        let hint = texts.join("; or ");
+        let first = cause.pairs.first();
+        Finding {
+            severity: cause.severity(),
+            workload: Some(WorkloadName::from(self.hosts.workload)),
+            listener: Some(ListenerAddress::from(self.hosts.listener)),
+            sni: first.map(|pair| pair.connection.sni.to_owned()),
+            authority: first.map(|pair| pair.host.name.clone()),
+            pairs: cause.pairs.iter().map(|pair| self.pair(pair)).collect(),
+            pair_count: cause.pair_count,
+            certificate: cause.known,
+            guard: cause.protection,
+            resources: resources(&connections, &owners, &credentials),
+            connections,
+            owners,
+            credentials,
+            remedies,
+            ..Finding::new(cause.code(), message(cause), hint)
+        }
+    }
+
+    /// The servers, sorted by name.
+    fn servers(&self, indices: &BTreeSet<ServerIndex>) -> Vec<ServerId> {
+        let mut servers: Vec<ServerId> = indices
+            .iter()
+            .filter_map(|index| self.hosts.server(*index))
+            .cloned()
+            .collect();
+        servers.sort_unstable();
+        servers
+    }
+
+    /// The credentials of the cause that its connections use, with the names in their certificates.
+    fn credentials(&self, cause: &Cause<'_>) -> Vec<PresentedCredential> {
+        let used: BTreeSet<&Credential> = self
+            .hosts
+            .chains()
+            .iter()
+            .filter(|chain| cause.connections.contains(&chain.server))
+            .flat_map(|chain| &chain.chain.credentials)
+            .collect();
+        cause
+            .credentials
+            .iter()
+            .copied()
+            .filter(|credential| used.contains(credential))
+            .map(|credential| PresentedCredential {
+                credential: credential.clone(),
+                names: self.names(credential),
+            })
+            .collect()
+    }
+
+    fn names(&self, credential: &Credential) -> Vec<String> {
+        let Some(certificate) = self.input.certificates.known(credential) else {
+            return Vec::new();
+        };
+        certificate.names.iter().map(ToString::to_string).collect()
+    }
+
+    fn pair(&self, pair: &BrokenPair<'_>) -> Pair {
+        Pair {
+            connection: pair.connection.chain.chain.server.id.clone(),
+            owner: pair.host.chain.chain.server.id.clone(),
+            sni: pair.connection.sni.to_owned(),
+            authority: pair.host.name.clone(),
+            evidence: Explanation::new(pair, self.input.certificates).message(),
+        }
+    }
+
+    /// The advice that helps most, as the servers of a cause may be in several components.
+    fn best_advice(&self, owners: &BTreeSet<ServerIndex>) -> Option<&MergeAdvice> {
+        owners
+            .iter()
+            .filter_map(|owner| self.advice.get(owner))
+            .map(Rc::as_ref)
+            .min_by_key(|advice| advice.rank())
+    }
+}
+
+/// The cause in one sentence, without the evidence.
+fn message(cause: &Cause<'_>) -> String {
+    let result = match cause.defect {
+        ReportedDefect::Certain(Defect::NotFound) => "get 404",
+        ReportedDefect::Certain(Defect::WrongRoute) => "get the routes of another server",
+        ReportedDefect::Certain(Defect::TlsPolicy) => "are served without a client certificate",
+        ReportedDefect::Presumed => "presumably fail or get other routes",
+    };
+    if let ([pair], 1) = (cause.pairs.as_slice(), cause.pair_count) {
+        let (sni, authority) = (pair.connection.sni, &pair.host.name);
+        return format!("requests for {authority} {result} on connections for {sni}");
+    }
+    let owners = number_of_servers(cause.owners.len());
+    let pairs = cause.pair_count;
+    if cause.connections == cause.owners {
+        return format!(
+            "requests for hosts of {owners} {result} on connections to each other ({pairs} pairs)"
+        );
+    }
+    let connections = number_of_servers(cause.connections.len());
+    format!(
+        "requests for hosts of {owners} {result} on connections to {connections} ({pairs} pairs)"
+    )
+}
+
+fn number_of_servers(count: usize) -> String {
+    match count {
+        1 => "one server".into(),
+        count => format!("{count} servers"),
+    }
+}
+
+/// The resources of the servers and of the Secrets, each once.
+fn resources(
+    connections: &[ServerId],
+    owners: &[ServerId],
+    credentials: &[PresentedCredential],
+) -> Vec<LocatedResource> {
+    let servers: BTreeSet<&ResourceName> = connections
+        .iter()
+        .chain(owners)
+        .map(|server| &server.resource)
+        .collect();
+    servers
+        .into_iter()
+        .cloned()
+        .chain(credentials.iter().filter_map(PresentedCredential::secret))
+        .map(|name| LocatedResource { name, origin: None })
+        .collect()
+}

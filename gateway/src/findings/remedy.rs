@@ -1,0 +1,209 @@
+//! What a user can do about a finding, with the command that does it.
+//!
+//! A [`Command`] is data: only a renderer knows how this run was given its resources, and writes them into the
+//! command line.
+
+use super::WorkloadName;
+use crate::Workload;
+use crate::istio::GATEWAY_NAME_LABEL;
+use crate::model::Model;
+use crate::resources::Labels;
+
+/// Something that a user can do about a finding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remedy {
+    /// What to do and what it costs, as a part of a sentence.
+    pub text: String,
+    /// The command that does it, or that writes what to apply.
+    pub command: Option<Command>,
+}
+
+/// A command of `packager` about the same resources.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Plans how servers become one server.
+    Merge {
+        /// Whether the plan has to assume that certificates outside the input cover all hosts.
+        assume_same_certificate: bool,
+    },
+    /// Writes the resource that installs the filter.
+    Filter {
+        attachment: Attachment,
+        /// The image of the filter that is installed already.
+        installed_image: Option<String>,
+    },
+    /// Writes the policy that denies requests which bypass mutual TLS.
+    AuthorizationPolicy(Attachment),
+}
+
+/// The pods that a resource applies to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attachment {
+    pub namespace: String,
+    pub target: Target,
+}
+
+/// How a resource selects pods of its namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The pods of a Gateway of the Gateway API, by its name.
+    Gateway(String),
+    /// Pods with all of these labels.
+    Labels(Labels),
+    /// All pods.
+    All,
+}
+
+/// The label by which most gateways are selected.
+const ISTIO_LABEL: &str = "istio";
+
+/// The prefixes of labels that differ between pods of one workload, or change with each release.
+const UNSTABLE_LABELS: [&str; 4] = [
+    "controller-revision-hash",
+    "istio.io/rev",
+    "pod-template-hash",
+    "service.istio.io/",
+];
+
+impl Remedy {
+    pub(super) fn new(text: impl Into<String>) -> Self {
+        Self {
+            text: text.into(),
+            command: None,
+        }
+    }
+
+    pub(super) fn with_command(text: impl Into<String>, command: Command) -> Self {
+        Self {
+            text: text.into(),
+            command: Some(command),
+        }
+    }
+}
+
+impl Attachment {
+    /// The attachment to the pods of a workload, and to no others if labels can do that.
+    pub(super) fn new(workload: &Workload, model: &Model) -> Self {
+        Self {
+            namespace: workload.namespace.clone(),
+            target: target(workload, model),
+        }
+    }
+}
+
+fn target(workload: &Workload, model: &Model) -> Target {
+    // istiod labels the pods of a Gateway of the Gateway API with its name, and attaches by targetRefs.
+    if let Some(name) = workload.labels.get(GATEWAY_NAME_LABEL) {
+        return Target::Gateway(name.clone());
+    }
+    // Most gateways are selected by this label alone. Where several workloads have it, one filter would
+    // need the servers of all of them.
+    if let Some(value) = workload.labels.get(ISTIO_LABEL)
+        && !is_shared(workload, value, model)
+    {
+        return Target::Labels(Labels::from([(ISTIO_LABEL.into(), value.clone())]));
+    }
+    let labels: Labels = workload
+        .labels
+        .iter()
+        .filter(|(key, _)| {
+            !UNSTABLE_LABELS
+                .iter()
+                .any(|unstable| key.starts_with(unstable))
+        })
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect();
+    if labels.is_empty() {
+        Target::All
+    } else {
+        Target::Labels(labels)
+    }
+}
+
+/// Whether another workload of the namespace has the same value of the label `istio`.
+fn is_shared(workload: &Workload, value: &String, model: &Model) -> bool {
+    let own = WorkloadName::from(workload);
+    model.workloads.iter().any(|other| {
+        other.namespace == workload.namespace
+            && other.labels.get(ISTIO_LABEL) == Some(value)
+            && WorkloadName::from(other) != own
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Attachment, Labels, Model, Target};
+    use crate::Workload;
+
+    fn workload(name: &str, labels: &[(&str, &str)]) -> Workload {
+        Workload {
+            namespace: "istio-system".into(),
+            name: name.into(),
+            labels: to_labels(labels),
+            is_assumed: false,
+            listeners: Vec::new(),
+            dropped: Vec::new(),
+            root_namespace: "istio-system".into(),
+            services: Vec::new(),
+            without_chains: Vec::new(),
+        }
+    }
+
+    fn to_labels(labels: &[(&str, &str)]) -> Labels {
+        labels
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect()
+    }
+
+    /// The target of the first of some workloads.
+    fn target(workloads: &[Workload]) -> Target {
+        let mut model = Model::new(&crate::Resources::default());
+        model.workloads = workloads.to_vec();
+        Attachment::new(&workloads[0], &model).target
+    }
+
+    #[test]
+    fn one_label_is_enough_where_no_other_workload_has_it() {
+        let labels = [("app", "x"), ("istio", "ingressgateway")];
+        let own = workload("x", &labels);
+        let expected = to_labels(&[("istio", "ingressgateway")]);
+        assert_eq!(
+            target(std::slice::from_ref(&own)),
+            Target::Labels(expected.clone())
+        );
+        let mut elsewhere = workload("y", &labels);
+        elsewhere.namespace = "other".into();
+        assert_eq!(target(&[own.clone(), elsewhere]), Target::Labels(expected));
+        let beside = workload("y", &[("app", "y"), ("istio", "ingressgateway")]);
+        assert_eq!(target(&[own, beside]), Target::Labels(to_labels(&labels)));
+    }
+
+    #[test]
+    fn labels_of_one_revision_are_left_out() {
+        let own = workload(
+            "x",
+            &[
+                ("app", "x"),
+                ("istio.io/rev", "canary"),
+                ("pod-template-hash", "1"),
+                ("service.istio.io/canonical-name", "x"),
+            ],
+        );
+        assert_eq!(target(&[own]), Target::Labels(to_labels(&[("app", "x")])));
+        let bare = workload("x", &[("pod-template-hash", "1")]);
+        assert_eq!(target(&[bare]), Target::All);
+    }
+
+    #[test]
+    fn pods_of_the_gateway_api_are_attached_by_the_gateway() {
+        let own = workload(
+            "x",
+            &[
+                ("gateway.networking.k8s.io/gateway-name", "public"),
+                ("istio", "ingressgateway"),
+            ],
+        );
+        assert_eq!(target(&[own]), Target::Gateway("public".into()));
+    }
+}

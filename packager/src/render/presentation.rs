@@ -1,0 +1,131 @@
+//! What a report looks like, besides its contents: the terminal, and the source that commands repeat.
+
+/// How text is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Style {
+    /// The number of characters in a line.
+    pub width: usize,
+    /// Whether to use colours.
+    pub color: bool,
+    /// Whether to write every pair with its evidence.
+    pub verbose: bool,
+}
+
+impl Default for Style {
+    /// The style of output that is not for a terminal.
+    fn default() -> Self {
+        Self {
+            width: 100,
+            color: false,
+            verbose: false,
+        }
+    }
+}
+
+/// The source of the resources of this run, from which the commands of a report read them again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SourceWords {
+    /// Files and folders, or `-`.
+    pub paths: Vec<String>,
+    /// The cluster, if the resources are not from files alone.
+    pub cluster: Option<ClusterWords>,
+}
+
+/// The cluster that resources were read from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClusterWords {
+    /// The kubeconfig; `None` for the one that kubectl uses.
+    pub kubeconfig: Option<String>,
+    /// The context of the kubeconfig; `None` for the current one.
+    pub context: Option<String>,
+    /// The namespaces; empty for all.
+    pub namespaces: Vec<String>,
+}
+
+/// How a report is presented.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Presentation {
+    pub style: Style,
+    pub source: SourceWords,
+}
+
+impl SourceWords {
+    /// The arguments of commands that take the resources as positional arguments.
+    pub(super) fn positional(&self) -> Vec<String> {
+        let mut words: Vec<String> = self.paths.iter().map(|path| as_argument(path)).collect();
+        if let Some(cluster) = &self.cluster {
+            words.extend(cluster.words());
+            for namespace in &cluster.namespaces {
+                words.extend(["--namespace".to_owned(), namespace.clone()]);
+            }
+        }
+        words
+    }
+
+    /// The arguments of `manifest`, whose `--namespace` is the one of the new resource. It reads all
+    /// namespaces of a cluster.
+    pub(super) fn from(&self) -> Vec<String> {
+        let mut words = Vec::new();
+        if let Some(cluster) = &self.cluster {
+            words.extend(cluster.words());
+        }
+        if !self.paths.is_empty() {
+            words.push("--from".to_owned());
+            words.extend(self.paths.iter().map(|path| as_argument(path)));
+        }
+        words
+    }
+}
+
+impl ClusterWords {
+    fn words(&self) -> Vec<String> {
+        let mut words = vec!["--cluster".to_owned()];
+        if let Some(kubeconfig) = &self.kubeconfig {
+            words.extend(["--kubeconfig".to_owned(), kubeconfig.clone()]);
+        }
+        if let Some(context) = &self.context {
+            words.extend(["--context".to_owned(), context.clone()]);
+        }
+        words
+    }
+}
+
+/// A path as an argument: one that begins with a dash must not look like a flag.
+fn as_argument(path: &str) -> String {
+    if path.starts_with('-') && path != "-" {
+        format!("./{path}")
+    } else {
+        path.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ClusterWords, SourceWords};
+
+    #[test]
+    fn files_are_positional_or_after_from() {
+        let source = SourceWords {
+            paths: vec!["gateways/".into(), "-".into(), "-x.yaml".into()],
+            cluster: None,
+        };
+        assert_eq!(source.positional(), ["gateways/", "-", "./-x.yaml"]);
+        assert_eq!(source.from(), ["--from", "gateways/", "-", "./-x.yaml"]);
+    }
+
+    #[test]
+    fn a_cluster_is_named_with_its_context() {
+        let source = SourceWords {
+            paths: Vec::new(),
+            cluster: Some(ClusterWords {
+                kubeconfig: None,
+                context: Some("blue".into()),
+                namespaces: vec!["a".into(), "b".into()],
+            }),
+        };
+        let cluster = ["--cluster", "--context", "blue"];
+        let namespaces = ["--namespace", "a", "--namespace", "b"];
+        assert_eq!(source.positional(), [&cluster[..], &namespaces].concat());
+        assert_eq!(source.from(), cluster);
+    }
+}
