@@ -663,7 +663,7 @@ fn missing_secrets_are_reported_for_whole_clusters_only() {
             .collect::<Vec<_>>()
     };
     assert!(missing(false).is_empty());
-    let expected = "Secret istio-system/w, used by Gateway istio-system/gw-a servers[0] and one \
-                    more, does not exist: connections fail";
+    let expected = "there is no Secret istio-system/w, used by Gateway istio-system/gw-a servers[0] and one \
+                    more: connections fail";
     assert_eq!(missing(true), [expected]);
 }

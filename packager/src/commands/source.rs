@@ -203,12 +203,16 @@ impl Source<'_> {
             Self::Cluster(scope) => (Some(scope), None),
             Self::Overlay(scope, paths) => (Some(scope), Some(paths)),
         };
+        // A path may be given twice, with a flag and without.
+        let mut named: Vec<String> = Vec::new();
+        for path in paths.into_iter().flat_map(Paths::iter) {
+            let path = path.display().to_string();
+            if !named.contains(&path) {
+                named.push(path);
+            }
+        }
         SourceWords {
-            paths: paths
-                .into_iter()
-                .flat_map(Paths::iter)
-                .map(|path| path.display().to_string())
-                .collect(),
+            paths: named,
             cluster: scope.map(|scope| ClusterWords {
                 kubeconfig: scope
                     .kubeconfig
