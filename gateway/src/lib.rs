@@ -35,6 +35,7 @@ mod revisions;
 mod routes;
 mod server;
 mod server_merge;
+pub mod shell;
 pub mod tables;
 mod virtual_hosts;
 mod workloads;

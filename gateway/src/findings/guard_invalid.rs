@@ -7,6 +7,7 @@ use super::finding::Findings;
 use super::info::{Info, Severity};
 use super::installed_filter::InstalledFilter;
 use super::{Code, Finding};
+use crate::shell::{self, word};
 
 pub(super) const INFO: Info = Info {
     id: "SG403",
@@ -71,30 +72,21 @@ fn command(filter: &InstalledFilter<'_>, context: &Context<'_>) -> String {
             let kind = format!("{}.{}", name.kind, name.kind.group()).to_lowercase();
             format!(
                 "kubectl get {kind} -n {} {} -o yaml | packager explain --config - --servers",
-                shell_word(&name.namespace),
-                shell_word(&name.name)
+                word(&name.namespace),
+                word(&name.name)
             )
         }
         // explain reads one resource only.
-        file if in_same_file > 1 => format!("packager check {}", shell_word(file)),
-        file => format!("packager explain --config {} --servers", shell_word(file)),
+        file if in_same_file > 1 => format!("packager check {}", word(&shell::path(file))),
+        file => format!(
+            "packager explain --config {} --servers",
+            word(&shell::path(file))
+        ),
     }
-}
-
-/// A text as one word of a shell. Names and paths come from the input, so they may have any characters.
-fn shell_word(text: &str) -> String {
-    let is_plain = text
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte));
-    if is_plain && !text.is_empty() && !text.starts_with('-') {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', "'\\''"))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::shell_word;
     use crate::documents::read;
     use crate::findings::{Code, Input, check};
     use crate::{Certificates, Model, Resources};
@@ -135,20 +127,5 @@ mod tests {
         assert_eq!(hint("", "sni-guard"), of_cluster);
         assert_eq!(hint("-", "sni-guard"), of_cluster);
         assert!(hint("", "a; reboot").contains(" 'a; reboot' "));
-    }
-
-    #[test]
-    fn a_word_is_one_word() {
-        for (text, expected) in [
-            ("sni-guard", "sni-guard"),
-            ("a/b_c.yaml", "a/b_c.yaml"),
-            ("", "''"),
-            ("-f", "'-f'"),
-            ("a b", "'a b'"),
-            ("$(reboot)", "'$(reboot)'"),
-            ("it's", "'it'\\''s'"),
-        ] {
-            assert_eq!(shell_word(text), expected);
-        }
     }
 }

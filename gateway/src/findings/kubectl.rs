@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::resources::ResourceName;
+use crate::shell::word;
 
 /// The command that changes a resource by a JSON merge patch (RFC 7386).
 pub(super) fn merge_patch(resource: &ResourceName, patch: &Value) -> String {
@@ -62,39 +63,12 @@ fn kind(resource: &ResourceName) -> String {
     }
 }
 
-/// A text as one word of a POSIX shell. Names of files can contain anything, also commands.
-pub(super) fn word(text: &str) -> String {
-    let is_plain = !text.is_empty()
-        && text
-            .chars()
-            .all(|letter| letter.is_ascii_alphanumeric() || "-_./:=,".contains(letter));
-    if is_plain {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
-    use super::{json_patch, word};
+    use super::json_patch;
     use crate::resources::{Kind, ResourceName};
-
-    #[test]
-    fn words_of_a_shell() {
-        for (text, expected) in [
-            ("shop", "shop"),
-            ("istio=ingressgateway", "istio=ingressgateway"),
-            ("", "''"),
-            ("a b", "'a b'"),
-            ("$(reboot)", "'$(reboot)'"),
-            ("it's", r"'it'\''s'"),
-        ] {
-            assert_eq!(word(text), expected);
-        }
-    }
 
     #[test]
     fn a_name_is_not_a_command() {

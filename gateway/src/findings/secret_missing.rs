@@ -6,10 +6,11 @@ use super::context::Context;
 use super::credential_use::{CredentialFinding, CredentialUse};
 use super::finding::Findings;
 use super::info::{Info, Severity};
-use super::{Code, Finding, Known, kubectl};
+use super::{Code, Finding, Known};
 use crate::Credential;
 use crate::generated::UnprogrammedReason;
 use crate::resources::Resources;
+use crate::shell;
 
 pub(super) const INFO: Info = Info {
     id: "SG303",
@@ -105,7 +106,7 @@ fn find_refused(context: &Context<'_>, findings: &mut Findings<'_>) {
                     "create the certificate in namespace {namespace}, and refer to it without a namespace; look \
                      up the Secrets there: kubectl get secrets --namespace {} --field-selector \
                      type=kubernetes.io/tls",
-                    kubectl::word(namespace)
+                    shell::word(namespace)
                 );
                 findings.add(
                     Finding::new(Code::SecretMissing, message, hint)

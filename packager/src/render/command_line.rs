@@ -1,10 +1,8 @@
 //! The commands of remedies as command lines that run as they are printed.
 
-use std::fmt::Write as _;
-
 use gateway::findings::{Attachment, Command, Finding, Target};
+use gateway::shell;
 
-use super::hidden::is_hidden;
 use super::presentation::SourceWords;
 use crate::resource::ImageReference;
 
@@ -39,7 +37,7 @@ impl CommandLine {
                 words.extend(source.from());
             }
         }
-        Self(words.iter().map(|word| quoted(word)).collect())
+        Self(words.iter().map(|word| shell::word(word)).collect())
     }
 
     /// The command in one line.
@@ -148,49 +146,11 @@ pub(super) fn hint(finding: &Finding, source: &SourceWords) -> String {
     }
 }
 
-/// A word as a POSIX shell reads it back (IEEE Std 1003.1-2024, "Quoting").
-fn quoted(word: &str) -> String {
-    if word.chars().any(is_hidden) {
-        return dollar_quoted(word);
-    }
-    let is_plain = !word.is_empty()
-        && word
-            .chars()
-            .all(|letter| letter.is_ascii_alphanumeric() || "_./:@%+=,-".contains(letter));
-    if is_plain {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
-}
-
-/// A word with escapes for the characters that a terminal would not show.
-fn dollar_quoted(word: &str) -> String {
-    let mut text = String::from("$'");
-    for letter in word.chars() {
-        match letter {
-            '\'' | '\\' => {
-                text.push('\\');
-                text.push(letter);
-            }
-            letter if is_hidden(letter) => {
-                for octet in letter.encode_utf8(&mut [0; 4]).bytes() {
-                    // Writing to a String does not fail. An octal escape has at most three digits, so that
-                    // no digit after it belongs to it.
-                    let _ = write!(text, "\\{octet:03o}");
-                }
-            }
-            letter => text.push(letter),
-        }
-    }
-    text.push('\'');
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use gateway::findings::{Attachment, Command, Target};
 
-    use super::{CommandLine, quoted};
+    use super::CommandLine;
     use crate::render::presentation::SourceWords;
 
     fn source(path: &str) -> SourceWords {
@@ -207,22 +167,6 @@ mod tests {
                 target: Target::Gateway("public".into()),
             },
             installed_image: installed_image.map(str::to_owned),
-        }
-    }
-
-    #[test]
-    fn words_are_quoted_for_a_shell() {
-        for (word, expected) in [
-            ("a/b.yaml", "a/b.yaml"),
-            ("", "''"),
-            ("a b", "'a b'"),
-            ("$(reboot)", "'$(reboot)'"),
-            ("it's", r"'it'\''s'"),
-            ("~/x", "'~/x'"),
-            ("a\u{1b}[2Jb'c\\", r"$'a\033[2Jb\'c\\'"),
-            ("a\u{202e}b", r"$'a\342\200\256b'"),
-        ] {
-            assert_eq!(quoted(word), expected, "{word:?}");
         }
     }
 

@@ -1,5 +1,7 @@
 //! What a report looks like, besides its contents: the terminal, and the source that commands repeat.
 
+use gateway::shell;
+
 /// How text is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Style {
@@ -52,7 +54,7 @@ pub struct Presentation {
 impl SourceWords {
     /// The arguments of commands that take the resources as positional arguments.
     pub(super) fn positional(&self) -> Vec<String> {
-        let mut words: Vec<String> = self.paths.iter().map(|path| as_argument(path)).collect();
+        let mut words: Vec<String> = self.paths.iter().map(|path| shell::path(path)).collect();
         if let Some(cluster) = &self.cluster {
             words.extend(cluster.words());
             for namespace in &cluster.namespaces {
@@ -71,7 +73,7 @@ impl SourceWords {
         }
         if !self.paths.is_empty() {
             words.push("--from".to_owned());
-            words.extend(self.paths.iter().map(|path| as_argument(path)));
+            words.extend(self.paths.iter().map(|path| shell::path(path)));
         }
         words
     }
@@ -87,15 +89,6 @@ impl ClusterWords {
             words.extend(["--context".to_owned(), context.clone()]);
         }
         words
-    }
-}
-
-/// A path as an argument: one that begins with a dash must not look like a flag.
-fn as_argument(path: &str) -> String {
-    if path.starts_with('-') && path != "-" {
-        format!("./{path}")
-    } else {
-        path.to_owned()
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::fmt::{self, Write as _};
 
-use super::super::hidden::{REPLACEMENT, is_hidden};
+use gateway::shell::is_hidden;
+
+use super::super::hidden::REPLACEMENT;
 use super::graph::FindingIndex;
 
 /// Escapes a text for HTML, between tags and in quoted attributes.

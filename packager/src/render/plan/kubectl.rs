@@ -3,6 +3,7 @@
 
 use gateway::merge::{Plan, Write, without_status};
 use gateway::resources::{Kind, ResourceName};
+use gateway::shell;
 use serde_json::Value;
 
 /// The command that makes a write. It reads the patch or manifest from `file`, or contains it.
@@ -19,7 +20,7 @@ pub(super) fn command(write: &Write, file: Option<&str>) -> String {
         ),
         (Write::Patch { .. }, None) => format!(
             "kubectl patch {plural} {name} --namespace {namespace} --type json --patch {}",
-            quoted(&serde_json::to_string(&write.operations()).unwrap_or_default())
+            shell::word(&serde_json::to_string(&write.operations()).unwrap_or_default())
         ),
         (Write::Delete { .. }, _) => {
             format!("kubectl delete {plural} {name} --namespace {namespace}")
@@ -34,7 +35,7 @@ pub(super) fn command(write: &Write, file: Option<&str>) -> String {
             let text = serde_json::to_string(&without_status(manifest)).unwrap_or_default();
             format!(
                 "echo {} | kubectl create --raw {} --filename -",
-                quoted(&text),
+                shell::word(&text),
                 api_path(write, manifest)
             )
         }
@@ -78,9 +79,4 @@ fn api_path(write: &Write, manifest: &Value) -> String {
 /// The name of a kind in kubectl: the plural and the API group.
 fn plural(kind: Kind) -> String {
     format!("{}s.{}", kind.name().to_ascii_lowercase(), kind.group())
-}
-
-/// A text as one word of a POSIX shell.
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
 }
