@@ -4,6 +4,7 @@ use super::cause::Cause;
 use super::merge_advice::MergeAdvice;
 use crate::findings::{Attachment, Code, Command, Input, Known, Protection, Remedy};
 use crate::resources::extensions::Extension;
+use crate::resources::secret::IssuedCertificate;
 use crate::{Credential, Workload};
 
 /// A part of the name of our images.
@@ -135,6 +136,15 @@ fn merge_refusal(situation: &Situation<'_, '_>) -> Option<Remedy> {
 }
 
 fn own_certificates(situation: &Situation<'_, '_>) -> String {
+    // With cert-manager, users change the `Certificate`, which writes the Secret.
+    if let Some(issuer) = issuer(situation) {
+        return format!(
+            "use a certificate for the hosts of each server only: replace the cert-manager Certificate \
+             {}/{} by one for each server, with its own secretName, and set the credentialName of the \
+             server to it; clients then open a connection for each server",
+            issuer.metadata.namespace, issuer.metadata.name
+        );
+    }
     // A Secret is what users have to replace; other sources of certificates have other fields.
     let field = if has_secret(situation) {
         ", with a Secret for each"
@@ -145,6 +155,22 @@ fn own_certificates(situation: &Situation<'_, '_>) -> String {
         "use a certificate for the hosts of each server only{field}: clients then open a connection for \
          each server"
     )
+}
+
+/// The `Certificate` of cert-manager that writes a Secret of the cause.
+fn issuer<'s>(situation: &Situation<'s, '_>) -> Option<&'s IssuedCertificate> {
+    situation
+        .input
+        .resources
+        .issued_certificates
+        .iter()
+        .find(|issuer| {
+            let secret = Credential::Secret {
+                namespace: issuer.metadata.namespace.clone(),
+                name: issuer.spec.secret_name.clone(),
+            };
+            situation.cause.credentials.contains(&&secret)
+        })
 }
 
 /// Whether the certificate of the cause is in a Secret.
