@@ -115,19 +115,14 @@ fn a_cluster_says_what_its_files_say() {
     let file = file.path().to_str().unwrap();
 
     let (live, _) = codes(kubeconfig, &[]);
-    assert_eq!(live, ["SG101", "SG101", "SG203", "SG303"]);
+    assert_eq!(live, ["SG101", "SG303", "SG203"]);
     let of_file = packager(&["check", "--output", "json", file]);
-    let report: Value = serde_json::from_str(&of_file.out).unwrap();
-    let of_file: Vec<&Value> = report["findings"].as_array().unwrap().iter().collect();
     let of_cluster = run(kubeconfig, &["check", "--cluster", "--output", "json"]);
     assert_eq!((of_cluster.status, of_cluster.talk.as_str()), (1, ""));
-    let report: Value = serde_json::from_str(&of_cluster.out).unwrap();
-    let of_cluster = report["findings"].as_array().unwrap().iter();
-    // Of files nobody knows whether they are all.
-    let of_cluster: Vec<&Value> = of_cluster
-        .filter(|found| found["code"] != "SG303")
-        .collect();
-    assert_eq!(of_cluster, of_file);
+    assert_eq!(
+        without_sources(&of_cluster.out),
+        without_sources(&of_file.out)
+    );
 
     let image = format!("registry.example.com/x:1@sha256:{}", "0".repeat(64));
     for command in [
@@ -187,7 +182,7 @@ fn the_audit_may_read_what_it_needs() {
         .unwrap();
     let kubeconfig = cluster.kubeconfig_with("audit", token.trim()).unwrap();
     let (found, run) = codes(&kubeconfig, &[]);
-    assert_eq!(found, ["SG104", "SG104", "SG203"]);
+    assert_eq!(found, ["SG203", "SG104"]);
     assert!(
         run.talk.starts_with("note: certificates are assumed"),
         "{}",
@@ -196,7 +191,7 @@ fn the_audit_may_read_what_it_needs() {
     assert_eq!(run.talk.lines().count(), 1, "{}", run.talk);
     install("with-secrets");
     let (found, run) = codes(&kubeconfig, &[]);
-    assert_eq!((found.len(), run.talk.as_str()), (4, ""), "{found:?}");
+    assert_eq!((found.len(), run.talk.as_str()), (3, ""), "{found:?}");
 }
 
 /// Whoever may not read Secrets gets a guess, and whoever may not read Gateways an error.
@@ -205,7 +200,7 @@ fn what_may_not_be_read_is_told() {
     let cluster = shared();
     let reader = cluster.kubeconfig_with("reader", "reader").unwrap();
     let (codes_found, run_of_reader) = codes(&reader, &[]);
-    assert_eq!(codes_found, ["SG104", "SG104", "SG203"]);
+    assert_eq!(codes_found, ["SG203", "SG104"]);
     assert_eq!(run_of_reader.status, 0, "{run_of_reader:?}");
     let told = "note: certificates are assumed from the names of Secrets: secrets is forbidden: User \
                 \"reader\" cannot list resource \"secrets\" in API group \"\" at the cluster scope\n";
@@ -217,8 +212,8 @@ fn what_may_not_be_read_is_told() {
     let expected = format!(
         "error: listing gateways.networking.istio.io of {url}: gateways.networking.istio.io is \
          forbidden: User \"stranger\" cannot list resource \"gateways\" in API group \
-         \"networking.istio.io\" at the cluster scope\nhint: ask for a role that lists them, or name \
-         the namespaces that you may read with --namespace\n"
+         \"networking.istio.io\" at the cluster scope\nhint: ask for a role that may list them, or \
+         name the namespaces that you may read with --namespace\n"
     );
     assert_eq!(
         (refused.status, refused.talk, refused.out),
@@ -226,14 +221,27 @@ fn what_may_not_be_read_is_told() {
     );
 }
 
+/// The findings of a report without what depends on the source of the resources.
+fn without_sources(report: &str) -> Vec<Value> {
+    let report: Value = serde_json::from_str(report).unwrap();
+    let mut findings = report["findings"].as_array().unwrap().clone();
+    for finding in &mut findings {
+        let finding = finding.as_object_mut().unwrap();
+        // Only files have lines, and the commands of a hint name the source.
+        finding.remove("resources").unwrap();
+        finding.remove("hint").unwrap();
+    }
+    findings
+}
+
 #[test]
 fn a_namespace_is_read_alone() {
     let cluster = shared();
     let guest = cluster.kubeconfig_with("guest", "guest").unwrap();
     assert_eq!(run(&guest, &["check"]).status, 2);
-    // Whether a Secret is missing is certain only where every namespace was read.
+    // The namespace has other Secrets, so a Secret that it does not have is missing.
     let (found, told) = codes(&guest, &["--namespace", "istio-system"]);
-    assert_eq!(found, ["SG101", "SG101", "SG203"]);
+    assert_eq!(found, ["SG101", "SG303", "SG203"]);
     assert_eq!(told.talk.lines().count(), 4, "{}", told.talk);
     let notes = [
         "only resources in these namespaces are considered: istio-system",
@@ -252,11 +260,11 @@ fn a_namespace_is_read_alone() {
     let namespaces = ["--namespace", "default", "--namespace", "istio-system"];
     assert_eq!(
         codes(kubeconfig, &namespaces).0,
-        ["SG101", "SG101", "SG203"]
+        ["SG101", "SG303", "SG203"]
     );
     let elsewhere = run(kubeconfig, &["check", "--namespace", "default"]);
-    let expected = "error: the cluster has no server of a gateway in these namespaces\n";
-    assert_eq!(elsewhere.status, 2);
+    let expected = "note: the cluster has no server of a gateway in these namespaces\n";
+    assert_eq!(elsewhere.status, 0);
     assert!(elsewhere.talk.contains(expected), "{}", elsewhere.talk);
 }
 
@@ -307,7 +315,7 @@ fn a_pod_reads_its_own_cluster() {
     let report: Value = serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
     assert_eq!(report["summary"]["gateways"], 3);
-    assert_eq!(report["summary"]["warnings"], 3);
+    assert_eq!(report["summary"]["warnings"], 2);
 }
 
 /// More than a page of a list, twice.
@@ -351,13 +359,12 @@ fn kinds_that_there_are_not_are_no_error() {
     let run_bare = run(bare.kubectl().kubeconfig(), &["check"]);
     let expected = "note: the cluster has no gateways.networking.istio.io\n\
                     note: the cluster has no virtualservices.networking.istio.io\n\
-                    error: the cluster has no server of a gateway\n\
-                    hint: name the context of another cluster with --context, or give files\n";
-    assert_eq!((run_bare.status, run_bare.talk.as_str()), (2, expected));
+                    note: the cluster has no server of a gateway\n";
+    assert_eq!((run_bare.status, run_bare.talk.as_str()), (0, expected));
 
     let istio = Cluster::start_with(&RESOURCE_DEFINITIONS[..1]).unwrap();
     apply_gateways(&istio);
     let (found, told) = codes(istio.kubectl().kubeconfig(), &[]);
-    assert_eq!(found, ["SG101", "SG101", "SG203", "SG303"]);
+    assert_eq!(found, ["SG101", "SG303", "SG203"]);
     assert_eq!(told.talk, "");
 }
