@@ -1,6 +1,6 @@
 //! Gateways and routes that istiod generates from the Gateway API and from Ingresses.
 
-mod attachments;
+pub(crate) mod attachments;
 mod gateway_api;
 mod ingress;
 

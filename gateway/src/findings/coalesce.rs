@@ -19,7 +19,7 @@ use std::rc::Rc;
 
 use super::context::Context;
 use super::finding::Findings;
-use super::protection::protection;
+use super::protection::ListenerGuard;
 use super::{Code, Known, MAX_PAIRS, Protection};
 use crate::coalescing::{
     BrokenPair, BrokenPairs, ChainIndex, ConnectedServers, Defect, ListenerHosts, NotFoundGroup,
@@ -74,10 +74,10 @@ impl<'c, 'i> Finder<'c, 'i> {
         };
         // Scopes with known certificates come first, so what is only presumed adds nothing to them.
         let mut reported = Reported::default();
+        let guard = ListenerGuard::new(self.context, workload, listener);
         for pairs in &scopes {
             let mut protections = Protections {
-                context: self.context,
-                hosts: &hosts,
+                guard: &guard,
                 by_owner: HashMap::new(),
             };
             for cause in causes(pairs, &mut reported, &mut protections) {
@@ -119,7 +119,7 @@ impl<'c, 'i> Finder<'c, 'i> {
 fn causes<'h>(
     pairs: &BrokenPairs<'h>,
     reported: &mut Reported,
-    protections: &mut Protections<'_, '_>,
+    protections: &mut Protections<'_>,
 ) -> Vec<Cause<'h>> {
     let mut causes = Causes::new(pairs);
     let owners = pairs.host_servers();
@@ -155,14 +155,13 @@ fn causes<'h>(
 }
 
 /// What an installed filter does with the pairs of a scope.
-struct Protections<'p, 'i> {
-    context: &'p Context<'i>,
-    hosts: &'p ListenerHosts<'p>,
+struct Protections<'p> {
+    guard: &'p ListenerGuard<'p>,
     /// The answer for the first pair with a host of each server.
     by_owner: HashMap<ServerIndex, Protection>,
 }
 
-impl Protections<'_, '_> {
+impl Protections<'_> {
     /// The protection of one of `count` pairs. If there are many, one pair stands for all with its owner.
     fn of_pair(&mut self, pair: &BrokenPair<'_>, count: usize) -> Protection {
         if count <= MAX_PAIRS {
@@ -196,13 +195,7 @@ impl Protections<'_, '_> {
     }
 
     fn compute(&self, pair: &BrokenPair<'_>) -> Protection {
-        protection(
-            self.context,
-            self.hosts.workload,
-            self.hosts.listener,
-            pair.connection.sni,
-            &pair.host.name,
-        )
+        self.guard.protection(pair.connection.sni, &pair.host.name)
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use rule::host::istio::IstioHost;
 
 use super::context::Context;
+use crate::generated::attachments::parent_kind;
 use crate::resources::gateway_api::{FromNamespaces, Listener, Reference, Route, RouteKind};
 use crate::resources::{HostText, Kind, Labels, ResourceName};
 
@@ -148,13 +149,8 @@ impl Parent<'_> {
 
 /// The resource that a route refers to; `None` for a Service, to which routes of the mesh attach.
 pub(super) fn parent_of(route: &Route, reference: &Reference) -> Option<ResourceName> {
-    let kind = match reference.kind.as_deref() {
-        None | Some("Gateway") => Kind::ApiGateway,
-        Some("ListenerSet" | "XListenerSet") => Kind::ListenerSet,
-        Some(_) => return None,
-    };
     Some(ResourceName {
-        kind,
+        kind: parent_kind(reference)?,
         namespace: reference
             .namespace
             .as_ref()

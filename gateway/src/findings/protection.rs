@@ -94,18 +94,6 @@ impl<'c> ListenerGuard<'c> {
     }
 }
 
-/// What the installed filters do with a request for an authority on a connection with an SNI, on a listener
-/// of a workload.
-pub(super) fn protection(
-    context: &Context<'_>,
-    workload: &Workload,
-    listener: &Listener,
-    sni: &str,
-    authority: &str,
-) -> Protection {
-    ListenerGuard::new(context, workload, listener).protection(sni, authority)
-}
-
 /// A request as the filter sees it: a GET over HTTP/2, which browsers send on a coalesced connection.
 fn facts<'r>(answer: &Answer<'_>, sni: &'r str, authority: &'r str) -> Facts<'r> {
     let route = answer.route();
@@ -136,7 +124,7 @@ fn decided(config: &Config, facts: &Facts<'_>) -> Protection {
 mod tests {
     use chrono::DateTime;
 
-    use super::{Protection, protection};
+    use super::{ListenerGuard, Protection};
     use crate::documents::read;
     use crate::findings::Input;
     use crate::findings::context::Context;
@@ -180,7 +168,7 @@ mod tests {
         };
         let workload = model.workloads.first().unwrap();
         let listener = workload.listeners.first().unwrap();
-        protection(&Context::new(&input), workload, listener, sni, authority)
+        ListenerGuard::new(&Context::new(&input), workload, listener).protection(sni, authority)
     }
 
     #[track_caller]

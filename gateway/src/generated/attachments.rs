@@ -98,7 +98,8 @@ fn accepting_parents<'p>(route: &Route, parents: &'p Parents) -> Vec<(&'p Parent
     found
 }
 
-fn parent_kind(reference: &Reference) -> Option<Kind> {
+/// The kind of resource that a route refers to, if it has listeners.
+pub(crate) fn parent_kind(reference: &Reference) -> Option<Kind> {
     match reference.kind.as_deref() {
         None | Some("Gateway") => Some(Kind::ApiGateway),
         Some("ListenerSet" | "XListenerSet") => Some(Kind::ListenerSet),
