@@ -147,7 +147,7 @@ struct Reader<'r> {
     unread: Unread,
 }
 
-/// A list, of which only the positions of the items are read.
+/// A list. Only the positions of its items are read.
 #[derive(Deserialize)]
 struct Lines {
     #[serde(default)]

@@ -31,8 +31,8 @@ pub struct Model {
     pub settings: Vec<MeshSettings>,
 }
 
-/// A resource with servers that run on no pods. The input has all pods, or pods of the namespace in which
-/// those of the resource would be.
+/// A resource whose servers run on no pods. The input has all pods of the cluster, or pods of the namespace in
+/// which the resource needs them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unselected {
     pub resource: ResourceName,

@@ -46,7 +46,7 @@ pub(super) fn defect(connection: &FilterChain, host: &ListenerHost<'_>) -> Optio
     if !has_equal_routes(&reused, &host.fresh) {
         return Some(Defect::WrongRoute);
     }
-    // The TLS handshake was that of the connection's server, so its TLS mode decided whether the
+    // The server of the connection did the TLS handshake, so its TLS mode decided whether the
     // client had to present a certificate.
     let is_bypassed = host.fresh.chain.is_some_and(demands_client_certificate)
         && !demands_client_certificate(connection);

@@ -4,7 +4,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ChainIndex(pub(super) usize);
 
-/// The number of a server among those of its listener, in the order of their first filter chains.
+/// The number of a server in its listener. The order is the order of the servers' first filter chains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ServerIndex(pub(super) usize);
 

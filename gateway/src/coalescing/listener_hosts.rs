@@ -13,7 +13,7 @@ use crate::{
     Answer, Certificate, Certificates, FilterChain, Listener, Outcome, ServerId, Workload,
 };
 
-/// A filter chain of a listener, with its index and that of its server.
+/// A filter chain of a listener, with its index and the index of its server.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct IndexedChain<'m> {
     pub(crate) index: ChainIndex,
@@ -82,7 +82,7 @@ impl<'m> ListenerHosts<'m> {
     }
 
     fn add_host(&mut self, name: String) {
-        // Envoy resets connections whose SNI selects no filter chain, so nobody can request this host.
+        // Envoy resets connections whose SNI selects no filter chain, so no request for this host arrives.
         let Some(chain) = self
             .listener
             .chain_index(name.as_bytes())

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::broken_pairs::{BrokenPair, BrokenPairs};
 use super::index::ServerIndex;
 
-/// Pairs of which only the servers and the number are known.
+/// A group of pairs: their servers and their number, without a list of the pairs.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct NotFoundGroup {
     /// The servers of the connections.

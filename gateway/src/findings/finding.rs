@@ -58,7 +58,7 @@ pub struct LocatedResource {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     pub code: Code,
-    /// The severity of this finding: an installed filter may reduce that of the code.
+    /// The severity of this finding: an installed filter may reduce the severity of the code.
     pub severity: Severity,
     pub workload: Option<WorkloadName>,
     pub listener: Option<ListenerAddress>,

@@ -210,7 +210,7 @@ fn target_reason(installation: Installation<'_>, resources: &Resources) -> Optio
 
 /// The reason for a reference to Istio's own kind Gateway.
 fn classic_gateway_reason(namespace: &str, name: &str) -> String {
-    // Istio 1.31 compares the group with that of the Gateway API only (`ShouldAttachPolicy` in
+    // Istio 1.31 accepts only the group of the Gateway API (`ShouldAttachPolicy` in
     // `pilot/pkg/model/policyattachment.go`). A later release can attach to the pods of such a Gateway, so
     // the message names the release; a selector works with all.
     format!(

@@ -33,7 +33,7 @@ pub(crate) fn obvious_obstacle(
 }
 
 /// Why servers cannot be merged. This makes the plan and proves it, which models all resources after
-/// each of its writes. `model` is of all resources, the input may have those of the servers alone.
+/// each of its writes. `model` has all resources. The input may have only the resources of the servers.
 pub(crate) fn why_not_mergeable(
     input: &Input<'_>,
     model: &Model,

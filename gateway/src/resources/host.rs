@@ -6,7 +6,7 @@ use rule::HostPattern;
 use rule::host::PatternError;
 use serde::Deserialize;
 
-/// A host as it is written in a resource: `host` or `namespace/host`, of which `host` is a valid pattern.
+/// A host as a resource has it: `host` or `namespace/host`. The part `host` is a valid pattern.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(try_from = "String")]
 pub struct HostText {

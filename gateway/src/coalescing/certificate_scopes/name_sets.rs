@@ -36,7 +36,7 @@ pub(super) struct NameSet<'h> {
     pub(super) users: Vec<CertificateUser<'h>>,
 }
 
-/// The sets of names, those of many certificates first.
+/// The sets of names. Sets that many certificates share come first.
 pub(super) fn name_sets<'h>(
     hosts: &ListenerHosts<'h>,
     mut presented: Vec<PresentedNames<'h>>,

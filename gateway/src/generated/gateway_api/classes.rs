@@ -42,7 +42,7 @@ enum Controller {
     Other,
 }
 
-/// The Gateways whose class istiod handles. Those of other controllers are added to the ignored resources.
+/// The Gateways whose class istiod handles. The Gateways of other controllers become ignored resources.
 pub(super) fn istio_gateways<'r>(
     resources: &'r Resources,
     settings: &MeshSettings,

@@ -30,7 +30,7 @@ pub struct LabelSelector {
     /// Labels that must all be present, with these values.
     #[serde(default, deserialize_with = "nullable")]
     pub match_labels: Labels,
-    /// Further conditions, all of which must hold.
+    /// Further conditions. All of them must hold.
     #[serde(default, deserialize_with = "nullable")]
     pub match_expressions: Vec<LabelExpression>,
 }
