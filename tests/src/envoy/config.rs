@@ -313,6 +313,9 @@ impl Listener {
         });
         if quic {
             config["udp_listener_config"] = json!({ "quic_options": {} });
+            // Linux gives UDP sockets with SO_REUSEPORT the same free port: a listener would receive the
+            // packets of another one. The Envoys with QUIC listeners have one worker, which needs no option.
+            config["enable_reuse_port"] = json!(false);
         }
         if let Some(rest) = rest.first() {
             config["default_filter_chain"] = self.chain(rest, certificate, access_log);
