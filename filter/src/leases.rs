@@ -20,7 +20,7 @@ pub struct Leases {
 
 /// The identity of a configuration among all configurations of an Envoy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Identity {
+pub struct ConfigIdentity {
     /// The hash of the name of the plugin.
     pub plugin: u64,
     /// The hash of the text of the configuration.
@@ -30,7 +30,7 @@ pub struct Identity {
 /// The lease of an invalid configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Lease {
-    id: Identity,
+    id: ConfigIdentity,
     /// When a worker last ran it, in nanoseconds since 1970.
     renewed: u64,
 }
@@ -49,7 +49,7 @@ impl Leases {
         while let (Some(plugin), Some(text), Some(renewed)) =
             (numbers.next(), numbers.next(), numbers.next())
         {
-            let id = Identity { plugin, text };
+            let id = ConfigIdentity { plugin, text };
             leases.push(Lease { id, renewed });
         }
         Self { counted, leases }
@@ -76,7 +76,7 @@ impl Leases {
     }
 
     /// Renews the lease of an invalid configuration, or begins it.
-    pub fn renew(&mut self, id: Identity, now: u64) {
+    pub fn renew(&mut self, id: ConfigIdentity, now: u64) {
         match self.leases.iter_mut().find(|lease| lease.id == id) {
             Some(lease) => lease.renewed = now,
             None => self.leases.push(Lease { id, renewed: now }),
@@ -137,7 +137,7 @@ mod tests {
             let now = seconds * SECOND;
             leases.expire(now);
             match *step {
-                Invalid(plugin, text) => leases.renew(Identity { plugin, text }, now),
+                Invalid(plugin, text) => leases.renew(ConfigIdentity { plugin, text }, now),
                 Valid => {}
                 Mended(plugin) => leases.end(plugin),
             }
@@ -213,7 +213,7 @@ mod tests {
     fn a_new_gauge_is_filled_again() {
         let mut leases = Leases::default();
         for plugin in [7, 8] {
-            leases.renew(Identity { plugin, text: 1 }, SECOND);
+            leases.renew(ConfigIdentity { plugin, text: 1 }, SECOND);
         }
         assert_eq!((leases.take_difference(), leases.counted()), (2, 2));
         assert_eq!(leases.take_difference(), 0);
@@ -227,7 +227,7 @@ mod tests {
             assert_eq!(Leases::decode(bytes), Leases::default());
         }
         let mut leases = Leases::default();
-        leases.renew(Identity { plugin: 7, text: 1 }, SECOND);
+        leases.renew(ConfigIdentity { plugin: 7, text: 1 }, SECOND);
         let mut bytes = leases.encode();
         assert_eq!(Leases::decode(&bytes), leases);
         bytes.extend([0; 17]);

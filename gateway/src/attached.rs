@@ -37,7 +37,7 @@ pub(crate) struct Attached<'r> {
 
 /// The position of a server in the list that [`attach`] is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct ServerIndex(usize);
+struct ServerPosition(usize);
 
 /// The routes of each server, in the order of `servers`. The routes of one server are sorted by precedence (Istio
 /// `pilot/pkg/networking/core/gateway.go`, `buildGatewayHTTPRouteConfig`, and `pkg/config/host/names.go`,
@@ -47,7 +47,7 @@ pub(crate) fn attach<'r>(
     routes: &'r RouteIndex,
     workload_namespace: &str,
 ) -> Vec<Vec<Attached<'r>>> {
-    let mut attached: HashMap<ServerIndex, Vec<Attached<'r>>> = HashMap::new();
+    let mut attached: HashMap<ServerPosition, Vec<Attached<'r>>> = HashMap::new();
     // The tables of routes with many hosts, which are built once for all Gateways.
     let mut tables: HashMap<BindingIndex, IstioHosts<()>> = HashMap::new();
     for (gateway, hosts) in hosts_by_gateway(servers) {
@@ -77,14 +77,14 @@ pub(crate) fn attach<'r>(
         }
     }
     (0..servers.len())
-        .map(|index| attached.remove(&ServerIndex(index)).unwrap_or_default())
+        .map(|index| attached.remove(&ServerPosition(index)).unwrap_or_default())
         .collect()
 }
 
 /// A host of a server.
 #[derive(Clone, Copy)]
 struct ServerHost<'s> {
-    server: ServerIndex,
+    server: ServerPosition,
     host: &'s NamespacedHost,
 }
 
@@ -94,7 +94,7 @@ fn hosts_by_gateway<'s>(servers: &[&'s Server]) -> HashMap<&'s GatewayName, Vec<
     for (index, server) in servers.iter().enumerate() {
         let hosts = by_gateway.entry(&server.gateway).or_default();
         hosts.extend(server.hosts.iter().map(|host| ServerHost {
-            server: ServerIndex(index),
+            server: ServerPosition(index),
             host,
         }));
     }
@@ -118,7 +118,7 @@ fn table_of_routes(binding: &Binding) -> IstioHosts<()> {
 }
 
 /// The hosts that each server has in common with the routes.
-type CommonHosts = HashMap<ServerIndex, Vec<String>>;
+type CommonHosts = HashMap<ServerPosition, Vec<String>>;
 
 /// Looks up each host of the routes in the hosts of the servers.
 fn find_hosts_of_routes(binding: &Binding, servers: &IstioHosts<ServerHost<'_>>) -> CommonHosts {

@@ -62,7 +62,7 @@ pub use installed_filter::{InstalledFilter, installed_filters, possible_filters}
 pub use location::{ListenerAddress, WorkloadName};
 pub use overview::{CheckedListener, CheckedServer};
 pub use protection::Protection;
-pub use remedy::{Attachment, Command, Remedy, Target};
+pub use remedy::{Command, PluginReach, ReachedPods, Remedy};
 pub use report::{Report, Summary};
 
 /// How long before its end a certificate is reported, unless the user chooses another duration: Let's Encrypt
@@ -129,7 +129,7 @@ pub fn check(input: &Input<'_>) -> Report {
 }
 
 fn find_coalescing(context: &Context<'_>, findings: &mut Findings<'_>) {
-    let mut finder = coalesce::Finder::new(context);
+    let mut finder = coalesce::CauseFinder::new(context);
     // Without TLS there is no SNI that could differ from the authority.
     for (workload, listener) in context.accepted_tls_listeners() {
         finder.find(workload, listener, findings);

@@ -12,7 +12,7 @@ use super::mesh::MeshSettings;
 use super::resources::{Kind, Labels, ResourceName, Resources};
 use super::revisions::{PodRevisions, World, worlds};
 use super::routes::{self, Delegates, RouteIndex};
-use super::server::{Attachment, GatewayConfig, Server};
+use super::server::{GatewayConfig, GatewayPods, Server};
 use super::server_merge::{Dropped, ListenerAddress, merge};
 use super::workloads::{self, ProxyPods, ServicePorts};
 
@@ -243,11 +243,11 @@ impl Unselected {
         Some(Self {
             resource: resource(config)?,
             selection: match &config.attachment {
-                Attachment::Selector(labels) => Selection::Labels(labels.clone()),
-                Attachment::Managed { gateway, .. } => {
+                GatewayPods::Selector(labels) => Selection::Labels(labels.clone()),
+                GatewayPods::Managed { gateway, .. } => {
                     Selection::Labels(Labels::from([(GATEWAY_NAME_LABEL.into(), gateway.clone())]))
                 }
-                Attachment::Service { namespace, name } => Selection::Service {
+                GatewayPods::Service { namespace, name } => Selection::Service {
                     namespace: namespace.clone(),
                     name: name.clone(),
                 },

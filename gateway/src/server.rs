@@ -16,7 +16,7 @@ pub(crate) struct GatewayConfig {
     pub(crate) created: Option<DateTime<Utc>>,
     pub(crate) namespace: String,
     pub(crate) name: String,
-    pub(crate) attachment: Attachment,
+    pub(crate) attachment: GatewayPods,
     pub(crate) servers: Vec<Arc<Server>>,
 }
 
@@ -31,7 +31,7 @@ impl GatewayConfig {
             created: metadata.creation_timestamp,
             namespace: metadata.namespace.clone(),
             name: metadata.name.clone(),
-            attachment: Attachment::Selector(gateway.spec.selector.clone()),
+            attachment: GatewayPods::Selector(gateway.spec.selector.clone()),
             servers: gateway
                 .spec
                 .servers
@@ -60,7 +60,7 @@ impl GatewayConfig {
 
 /// The workloads that a [`GatewayConfig`] applies to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Attachment {
+pub(crate) enum GatewayPods {
     /// Pods with these labels in any namespace; without labels, the pods of every gateway.
     Selector(Labels),
     /// Pods that istiod deploys for a Gateway of the Gateway API.

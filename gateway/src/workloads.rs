@@ -12,7 +12,7 @@ use super::resources::Labels;
 use super::resources::kubernetes::{Pods, PodsKind, Service};
 use super::revisions::{PodRevisions, World};
 use super::server::GatewayConfig;
-use finder::Finder;
+use finder::WorkloadFinder;
 pub(crate) use ports::{ServicePorts, resolve};
 
 /// Labels in which the pods of one workload differ.
@@ -76,7 +76,7 @@ pub(crate) fn proxies<'r>(
     gateways: &[GatewayConfig],
 ) -> Proxies<'r> {
     let resources = &world.resources;
-    let finder = Finder::new(world, gateways);
+    let finder = WorkloadFinder::new(world, gateways);
     let mut proxies: Vec<ProxyPods<'r>> = real_pods(&resources.pods, world, revisions)
         .into_iter()
         .filter_map(|pods| finder.match_pods(pods))

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 /// The findings of an earlier report, by identity.
 #[derive(Debug, Default)]
-pub(crate) struct Baseline(HashSet<Identity>);
+pub(crate) struct Baseline(HashSet<FindingIdentity>);
 
 /// A report as JSON, as `check --output json` writes it: the keys that identify findings.
 #[derive(Deserialize)]
@@ -54,7 +54,7 @@ pub(crate) enum Severity {
 /// What two findings about one defect have in common. The message may change with the version, and a file or a
 /// line with each edit.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Identity {
+struct FindingIdentity {
     code: String,
     workload: Option<String>,
     listener: Option<String>,
@@ -90,7 +90,9 @@ impl Baseline {
     /// The text is not a report in JSON.
     pub(crate) fn parse(report: &str) -> Result<Self> {
         let ReportText { findings } = parse(report)?;
-        Ok(Self(findings.into_iter().map(Identity::from).collect()))
+        Ok(Self(
+            findings.into_iter().map(FindingIdentity::from).collect(),
+        ))
     }
 
     /// The findings of a report in JSON, in its order.
@@ -109,7 +111,7 @@ impl Baseline {
         let (severity, title) = (finding.severity, title(&finding));
         Compared {
             severity,
-            is_known: self.0.contains(&Identity::from(finding)),
+            is_known: self.0.contains(&FindingIdentity::from(finding)),
             title,
         }
     }
@@ -138,7 +140,7 @@ fn title(finding: &FindingText) -> String {
     }
 }
 
-impl From<FindingText> for Identity {
+impl From<FindingText> for FindingIdentity {
     fn from(finding: FindingText) -> Self {
         let mut connections: Vec<String> = finding
             .connections

@@ -29,7 +29,7 @@ pub(crate) use authorization_policy::{AuthorizationPolicy, Ports};
 pub(crate) use envoy_extension_policy::EnvoyExtensionPolicy;
 pub(crate) use fields::{FailStrategy, Metadata, Phase};
 pub(crate) use image_reference::ImageReference;
-pub(crate) use kind::{Kind, ManifestKind};
+pub(crate) use kind::{FilterKind, ManifestKind};
 pub(crate) use memory::memory_warning;
 pub(crate) use names::{Labels, Namespace, ObjectName};
 pub(crate) use reach::reached_workloads;
@@ -58,9 +58,9 @@ pub(crate) enum Resource {
 impl From<Request> for Resource {
     fn from(request: Request) -> Self {
         match request.kind {
-            Kind::WasmPlugin => Self::WasmPlugin(request.into()),
-            Kind::TrafficExtension => Self::TrafficExtension(request.into()),
-            Kind::EnvoyExtensionPolicy => Self::EnvoyExtensionPolicy(request.into()),
+            FilterKind::WasmPlugin => Self::WasmPlugin(request.into()),
+            FilterKind::TrafficExtension => Self::TrafficExtension(request.into()),
+            FilterKind::EnvoyExtensionPolicy => Self::EnvoyExtensionPolicy(request.into()),
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::cell::Cell;
 
 use super::abi::{self, Status};
-use crate::leases::{Identity, Leases};
+use crate::leases::{ConfigIdentity, Leases};
 
 /// The key of the list that all workers share.
 const KEY: &str = "sni_guard.invalid_configurations";
@@ -17,7 +17,7 @@ const ATTEMPTS: usize = 100;
 
 /// A configuration, for the gauge.
 pub(crate) struct Gauged {
-    id: Identity,
+    id: ConfigIdentity,
     is_invalid: bool,
     /// The gauge, if Envoy defined it.
     gauge: Option<u32>,
@@ -26,7 +26,7 @@ pub(crate) struct Gauged {
 }
 
 impl Gauged {
-    pub(crate) fn new(id: Identity, is_invalid: bool, gauge: Option<u32>) -> Self {
+    pub(crate) fn new(id: ConfigIdentity, is_invalid: bool, gauge: Option<u32>) -> Self {
         Self {
             id,
             is_invalid,

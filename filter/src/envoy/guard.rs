@@ -14,7 +14,7 @@ use super::gauge::Gauged;
 use super::metrics::Metrics;
 use super::reply;
 use super::request::EnvoyRequest;
-use crate::leases::Identity;
+use crate::leases::ConfigIdentity;
 use crate::log_limit::LogLimit;
 use crate::log_line::Mismatch;
 
@@ -126,7 +126,7 @@ impl Guard {
 }
 
 /// The configuration of the root context of this callback, by the name of the plugin and by its text.
-fn identity(text: &[u8]) -> Identity {
+fn identity(text: &[u8]) -> ConfigIdentity {
     let mut plugin = FnvHasher::default();
     for path in ["plugin_name", "plugin_root_id"] {
         plugin.write(abi::property(path).as_deref().unwrap_or_default());
@@ -135,7 +135,7 @@ fn identity(text: &[u8]) -> Identity {
     }
     let mut hasher = FnvHasher::default();
     hasher.write(text);
-    Identity {
+    ConfigIdentity {
         plugin: plugin.finish(),
         text: hasher.finish(),
     }

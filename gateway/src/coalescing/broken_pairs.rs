@@ -33,14 +33,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::certificate_scopes::CertificateScope;
 use super::defect::{Defect, ReportedDefect, defect};
 use super::index::{ChainIndex, ServerIndex};
-use super::listener_hosts::{Connection, ListenerHost, ListenerHosts};
+use super::listener_hosts::{CoalescedConnection, ListenerHost, ListenerHosts};
 use super::{IsIgnored, Known};
 use crate::{Credential, ServerId};
 
 /// A connection and a host of another server whose requests break on it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BrokenPair<'h> {
-    pub(crate) connection: Connection<'h>,
+    pub(crate) connection: CoalescedConnection<'h>,
     pub(crate) host: &'h ListenerHost<'h>,
     pub(crate) defect: Defect,
 }
@@ -69,7 +69,7 @@ pub(crate) struct BrokenPairs<'h> {
     /// How many pairs annotations suppress.
     pub(crate) suppressed: usize,
     /// The connections, by server.
-    pub(crate) connections: BTreeMap<ServerIndex, Connection<'h>>,
+    pub(crate) connections: BTreeMap<ServerIndex, CoalescedConnection<'h>>,
     /// The hosts, by server.
     pub(super) hosts: BTreeMap<ServerIndex, Vec<&'h ListenerHost<'h>>>,
     /// How many hosts of a server a connection has routes for. All other hosts get 404.
@@ -106,7 +106,7 @@ impl<'h> BrokenPairs<'h> {
 
     /// Asks each connection for the hosts that its route table may have routes for.
     fn examine_routed_hosts(&mut self, hosts: &ListenerHosts<'h>) {
-        let connections: HashMap<ChainIndex, Connection<'h>> = self
+        let connections: HashMap<ChainIndex, CoalescedConnection<'h>> = self
             .connections
             .values()
             .map(|connection| (connection.chain.index, *connection))
@@ -204,7 +204,7 @@ impl<'h> BrokenPairs<'h> {
     /// The pair of a connection and the first host of a server that gets 404 on it.
     pub(crate) fn first_not_found(
         &self,
-        connection: &Connection<'h>,
+        connection: &CoalescedConnection<'h>,
         owner: ServerIndex,
     ) -> Option<BrokenPair<'h>> {
         // The counts decide most cases without a look at the hosts.

@@ -8,7 +8,7 @@ use rule::HostPattern;
 
 use super::Known;
 use super::index::ChainIndex;
-use super::listener_hosts::{Connection, IndexedChain, ListenerHost, ListenerHosts};
+use super::listener_hosts::{CoalescedConnection, IndexedChain, ListenerHost, ListenerHosts};
 use crate::certificates::Contents;
 use crate::{Certificate, Certificates, Credential};
 use name_sets::{CertificateUser, NameSet, PresentedNames, name_sets};
@@ -20,7 +20,7 @@ pub(crate) struct CertificateScope<'h> {
     pub(crate) known: Known,
     /// The credentials with these certificates.
     pub(crate) credentials: BTreeSet<&'h Credential>,
-    pub(crate) connections: Vec<Connection<'h>>,
+    pub(crate) connections: Vec<CoalescedConnection<'h>>,
     /// The served hosts that the certificates cover.
     pub(crate) hosts: Vec<&'h ListenerHost<'h>>,
 }
@@ -149,7 +149,10 @@ fn presumed_scope<'h>(
 }
 
 /// The connections to the filter chains that use a credential.
-fn connections<'h>(hosts: &'h ListenerHosts<'h>, users: &Users<'h>) -> Vec<Connection<'h>> {
+fn connections<'h>(
+    hosts: &'h ListenerHosts<'h>,
+    users: &Users<'h>,
+) -> Vec<CoalescedConnection<'h>> {
     users
         .values()
         .filter_map(|user| hosts.connection(*user))

@@ -23,7 +23,7 @@ pub(crate) struct IndexedChain<'m> {
 
 /// A connection that a client can reuse, and an SNI that selects its filter chain.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Connection<'m> {
+pub(crate) struct CoalescedConnection<'m> {
     pub(crate) chain: IndexedChain<'m>,
     pub(crate) sni: &'m str,
 }
@@ -136,7 +136,7 @@ impl<'m> ListenerHosts<'m> {
 
     /// The connection that clients open to a filter chain and reuse, if they accept any SNI of the chain;
     /// `None` if no SNI selects the chain, or clients cannot reuse its connections.
-    pub(crate) fn connection(&self, chain: IndexedChain<'m>) -> Option<Connection<'_>> {
+    pub(crate) fn connection(&self, chain: IndexedChain<'m>) -> Option<CoalescedConnection<'_>> {
         self.connections(chain).next()
     }
 
@@ -147,13 +147,16 @@ impl<'m> ListenerHosts<'m> {
         &self,
         chain: IndexedChain<'m>,
         certificate: &Certificate,
-    ) -> Option<Connection<'_>> {
+    ) -> Option<CoalescedConnection<'_>> {
         self.connections(chain)
             .find(|connection| certificate.name_for(connection.sni).is_some())
     }
 
     /// A connection for each host that selects a filter chain; none if clients cannot reuse them.
-    fn connections(&self, chain: IndexedChain<'m>) -> impl Iterator<Item = Connection<'_>> {
+    fn connections(
+        &self,
+        chain: IndexedChain<'m>,
+    ) -> impl Iterator<Item = CoalescedConnection<'_>> {
         // Clients coalesce HTTP/2 requests, and only if a certificate for public names covers them.
         // With ISTIO_MUTUAL the gateway presents a certificate of the mesh.
         let is_reusable = matches!(chain.chain.kind, ChainKind::Https(_))
@@ -164,7 +167,7 @@ impl<'m> ListenerHosts<'m> {
             .into_iter()
             .flatten()
             .filter_map(|index| self.hosts.get(index.0))
-            .map(move |host| Connection {
+            .map(move |host| CoalescedConnection {
                 chain,
                 sni: &host.name,
             })

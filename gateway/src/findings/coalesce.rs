@@ -34,12 +34,12 @@ use writer::FindingWriter;
 const PAIRS_PER_SERVER: usize = 20;
 
 /// Finds the broken pairs of one listener after the other.
-pub(super) struct Finder<'c, 'i> {
+pub(super) struct CauseFinder<'c, 'i> {
     context: &'c Context<'i>,
     planner: MergePlanner<'i>,
 }
 
-impl<'c, 'i> Finder<'c, 'i> {
+impl<'c, 'i> CauseFinder<'c, 'i> {
     pub(super) fn new(context: &'c Context<'i>) -> Self {
         Self {
             context,

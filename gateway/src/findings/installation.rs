@@ -2,7 +2,7 @@
 
 use crate::istio::{PluginTarget, Reach, reaches};
 use crate::resources::envoy_filter::{ConfigPatch, EnvoyFilter, PatchMatch};
-use crate::resources::extensions::{Extension, Target};
+use crate::resources::extensions::{Extension, TargetRef};
 use crate::resources::kind::GATEWAY_API;
 use crate::resources::{Kind, Labels, Metadata, ResourceName, Resources};
 use crate::{FilterChain, Listener, Model, Workload};
@@ -74,7 +74,7 @@ impl<'r> Installation<'r> {
     }
 
     /// The references that replace the selector.
-    pub(super) fn targets(self) -> &'r [Target] {
+    pub(super) fn targets(self) -> &'r [TargetRef] {
         match self {
             Self::Extension(extension) => extension.targets(),
             Self::Patch(filter, _) => &filter.spec.target_refs,

@@ -28,24 +28,24 @@ pub enum Command {
     },
     /// Writes the resource that installs the filter.
     Filter {
-        attachment: Attachment,
+        attachment: PluginReach,
         /// The image of the filter that is installed already.
         installed_image: Option<String>,
     },
     /// Writes the policy that denies requests which bypass mutual TLS.
-    AuthorizationPolicy(Attachment),
+    AuthorizationPolicy(PluginReach),
 }
 
 /// The pods that a resource applies to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Attachment {
+pub struct PluginReach {
     pub namespace: String,
-    pub target: Target,
+    pub target: ReachedPods,
 }
 
 /// How a resource selects pods of its namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
+pub enum ReachedPods {
     /// The pods of a Gateway of the Gateway API, by its name.
     Gateway(String),
     /// Pods with all of these labels.
@@ -81,7 +81,7 @@ impl Remedy {
     }
 }
 
-impl Attachment {
+impl PluginReach {
     /// The attachment to the pods of a workload, and to no others if labels can do that.
     pub(super) fn new(workload: &Workload, model: &Model) -> Self {
         Self {
@@ -91,17 +91,17 @@ impl Attachment {
     }
 }
 
-fn target(workload: &Workload, model: &Model) -> Target {
+fn target(workload: &Workload, model: &Model) -> ReachedPods {
     // istiod labels the pods of a Gateway of the Gateway API with its name, and attaches by targetRefs.
     if let Some(name) = workload.labels.get(GATEWAY_NAME_LABEL) {
-        return Target::Gateway(name.clone());
+        return ReachedPods::Gateway(name.clone());
     }
     // Most gateways are selected by this label alone. Where several workloads have it, one filter would
     // need the servers of all of them.
     if let Some(value) = workload.labels.get(ISTIO_LABEL)
         && !is_shared(workload, value, model)
     {
-        return Target::Labels(Labels::from([(ISTIO_LABEL.into(), value.clone())]));
+        return ReachedPods::Labels(Labels::from([(ISTIO_LABEL.into(), value.clone())]));
     }
     let labels: Labels = workload
         .labels
@@ -114,9 +114,9 @@ fn target(workload: &Workload, model: &Model) -> Target {
         .map(|(key, value)| (key.clone(), value.clone()))
         .collect();
     if labels.is_empty() {
-        Target::All
+        ReachedPods::All
     } else {
-        Target::Labels(labels)
+        ReachedPods::Labels(labels)
     }
 }
 
@@ -132,7 +132,7 @@ fn is_shared(workload: &Workload, value: &String, model: &Model) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Attachment, Labels, Model, Target};
+    use super::{Labels, Model, PluginReach, ReachedPods};
     use crate::Workload;
 
     fn workload(name: &str, labels: &[(&str, &str)]) -> Workload {
@@ -157,10 +157,10 @@ mod tests {
     }
 
     /// The target of the first of some workloads.
-    fn target(workloads: &[Workload]) -> Target {
+    fn target(workloads: &[Workload]) -> ReachedPods {
         let mut model = Model::new(&crate::Resources::default());
         model.workloads = workloads.to_vec();
-        Attachment::new(&workloads[0], &model).target
+        PluginReach::new(&workloads[0], &model).target
     }
 
     #[test]
@@ -170,13 +170,19 @@ mod tests {
         let expected = to_labels(&[("istio", "ingressgateway")]);
         assert_eq!(
             target(std::slice::from_ref(&own)),
-            Target::Labels(expected.clone())
+            ReachedPods::Labels(expected.clone())
         );
         let mut elsewhere = workload("y", &labels);
         elsewhere.namespace = "other".into();
-        assert_eq!(target(&[own.clone(), elsewhere]), Target::Labels(expected));
+        assert_eq!(
+            target(&[own.clone(), elsewhere]),
+            ReachedPods::Labels(expected)
+        );
         let beside = workload("y", &[("app", "y"), ("istio", "ingressgateway")]);
-        assert_eq!(target(&[own, beside]), Target::Labels(to_labels(&labels)));
+        assert_eq!(
+            target(&[own, beside]),
+            ReachedPods::Labels(to_labels(&labels))
+        );
     }
 
     #[test]
@@ -190,9 +196,12 @@ mod tests {
                 ("service.istio.io/canonical-name", "x"),
             ],
         );
-        assert_eq!(target(&[own]), Target::Labels(to_labels(&[("app", "x")])));
+        assert_eq!(
+            target(&[own]),
+            ReachedPods::Labels(to_labels(&[("app", "x")]))
+        );
         let bare = workload("x", &[("pod-template-hash", "1")]);
-        assert_eq!(target(&[bare]), Target::All);
+        assert_eq!(target(&[bare]), ReachedPods::All);
     }
 
     #[test]
@@ -204,6 +213,6 @@ mod tests {
                 ("istio", "ingressgateway"),
             ],
         );
-        assert_eq!(target(&[own]), Target::Gateway("public".into()));
+        assert_eq!(target(&[own]), ReachedPods::Gateway("public".into()));
     }
 }

@@ -12,7 +12,7 @@ use super::{Generated, Unprogrammed, UnprogrammedReason};
 use crate::mesh::MeshSettings;
 use crate::resources::gateway_api::{Address, ApiGateway, Listener, ListenerSet, RouteKind};
 use crate::resources::{GatewayName, Kind, Metadata, NamespacedHost, ResourceName, Resources};
-use crate::server::{Attachment, Entry, ServerId};
+use crate::server::{Entry, GatewayPods, ServerId};
 use admission::{Admission, allows_listeners};
 use certificates::Certificates;
 
@@ -204,7 +204,7 @@ fn without_conflicts<'r>(
 }
 
 /// The workloads that a Gateway runs on (Istio `extractGatewayServices` and `IsManaged`).
-fn attachments(gateway: &ApiGateway) -> Vec<Attachment> {
+fn attachments(gateway: &ApiGateway) -> Vec<GatewayPods> {
     let Metadata {
         namespace, name, ..
     } = &gateway.metadata;
@@ -212,7 +212,7 @@ fn attachments(gateway: &ApiGateway) -> Vec<Attachment> {
     // Without host names istiod deploys pods for the Gateway. It does so for one IP address too, which
     // the Service gets.
     if addresses.len() < 2 && !addresses.iter().any(is_hostname) {
-        return vec![Attachment::Managed {
+        return vec![GatewayPods::Managed {
             namespace: namespace.clone(),
             gateway: name.clone(),
         }];
@@ -222,7 +222,7 @@ fn attachments(gateway: &ApiGateway) -> Vec<Attachment> {
         .iter()
         .filter(|address| address.kind.is_none() || is_hostname(address))
         .filter_map(|address| local_service(&address.value, namespace))
-        .map(|name| Attachment::Service {
+        .map(|name| GatewayPods::Service {
             namespace: namespace.clone(),
             name: name.to_owned(),
         })

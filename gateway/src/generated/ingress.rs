@@ -14,7 +14,7 @@ use crate::resources::{
     GatewayName, GatewayReference, HostText, Kind, Labels, NamespacedHost, Resources,
 };
 use crate::routes::{Binding, BindingOrigin, Visibility};
-use crate::server::{Attachment, Entry, GatewayConfig, Protocol, Server, ServerId};
+use crate::server::{Entry, GatewayConfig, GatewayPods, Protocol, Server, ServerId};
 
 /// The controller of `IngressClasses` that istiod handles.
 const CONTROLLER: &str = "istio.io/ingress-controller";
@@ -119,7 +119,7 @@ fn gateway_config(ingress: &Ingress, settings: &MeshSettings) -> GatewayConfig {
         created: None,
         namespace,
         name,
-        attachment: Attachment::Selector(Labels::from([selector])),
+        attachment: GatewayPods::Selector(Labels::from([selector])),
         servers,
     }
 }

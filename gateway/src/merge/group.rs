@@ -28,12 +28,12 @@ pub(super) struct Member {
     /// The identity of the server before the plan starts.
     pub(super) id: ServerId,
     pub(super) gateway: ResourceName,
-    index: ServerIndex,
+    index: SpecIndex,
 }
 
 /// The index of a server in `spec.servers` of its Gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct ServerIndex(usize);
+pub(super) struct SpecIndex(usize);
 
 impl<'m> Group<'m> {
     /// `None` if a server does not come from an Istio Gateway.
@@ -86,7 +86,7 @@ impl Member {
             Entry::Server { index, .. } => Some(Self {
                 id: id.clone(),
                 gateway: id.resource.clone(),
-                index: ServerIndex(index),
+                index: SpecIndex(index),
             }),
             Entry::Listener(_) | Entry::IngressTls(_) | Entry::IngressPlain => None,
         }
@@ -100,12 +100,12 @@ impl Member {
             .filter(|other| other.gateway == self.gateway && other.index < self.index)
             .count();
         Self {
-            index: ServerIndex(self.index.0 - removed_before),
+            index: SpecIndex(self.index.0 - removed_before),
             ..self.clone()
         }
     }
 
-    pub(super) fn index(&self) -> ServerIndex {
+    pub(super) fn index(&self) -> SpecIndex {
         self.index
     }
 
@@ -195,7 +195,7 @@ pub(super) fn join_namespace(namespace: Option<&str>, host: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Member, ServerIndex, shortest_wildcard};
+    use super::{Member, SpecIndex, shortest_wildcard};
     use crate::ServerId;
     use crate::resources::{Kind, ResourceName};
     use crate::server::Entry;
@@ -217,9 +217,9 @@ mod tests {
     fn a_removal_shifts_later_servers_of_the_same_gateway_only() {
         let removed = [member("a", 0), member("a", 2), member("b", 0)];
         let index_of = |member: Member| member.after_removal_of(&removed).index;
-        assert_eq!(index_of(member("a", 1)), ServerIndex(0));
-        assert_eq!(index_of(member("a", 3)), ServerIndex(1));
-        assert_eq!(index_of(member("c", 3)), ServerIndex(3));
+        assert_eq!(index_of(member("a", 1)), SpecIndex(0));
+        assert_eq!(index_of(member("a", 3)), SpecIndex(1));
+        assert_eq!(index_of(member("c", 3)), SpecIndex(3));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::extensions::Target;
+use super::extensions::TargetRef;
 use super::{Labels, Metadata, nullable};
 
 /// An `EnvoyFilter`.
@@ -26,7 +26,7 @@ pub struct EnvoyFilterSpec {
     pub workload_selector: Option<EnvoyFilterSelector>,
     /// The Gateways of the Gateway API; they replace the selector.
     #[serde(default, deserialize_with = "nullable")]
-    pub target_refs: Vec<Target>,
+    pub target_refs: Vec<TargetRef>,
     #[serde(default, deserialize_with = "nullable")]
     pub config_patches: Vec<ConfigPatch>,
 }

@@ -29,10 +29,10 @@ pub struct ExtensionSpec {
     pub selector: Option<ExtensionSelector>,
     /// The Gateways of the Gateway API; they replace the selector.
     #[serde(default, deserialize_with = "nullable")]
-    pub target_refs: Vec<Target>,
+    pub target_refs: Vec<TargetRef>,
     /// The old form of `target_refs` in a WasmPlugin. Istio reads it only if `target_refs` is empty.
     #[serde(default)]
-    pub target_ref: Option<Target>,
+    pub target_ref: Option<TargetRef>,
     /// The listeners; an empty list means all.
     #[serde(default, rename = "match", deserialize_with = "nullable")]
     pub matches: Vec<TrafficMatch>,
@@ -63,7 +63,7 @@ pub struct ExtensionSelector {
 
 /// A reference to a resource (Istio API `type/v1beta1/selector.proto`, `PolicyTargetReference`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-pub struct Target {
+pub struct TargetRef {
     /// The API group: both Istio and the Gateway API have a kind `Gateway`. Empty for Kubernetes' core.
     #[serde(default, deserialize_with = "nullable")]
     pub group: String,
@@ -116,7 +116,7 @@ impl Extension {
     /// The references that replace the selector (Istio `pilot/pkg/model/policyattachment.go`,
     /// `GetTargetRefs`).
     #[must_use]
-    pub fn targets(&self) -> &[Target] {
+    pub fn targets(&self) -> &[TargetRef] {
         // The kind TrafficExtension does not have the old field.
         if self.spec.target_refs.is_empty() && self.kind == Kind::WasmPlugin {
             self.spec.target_ref.as_slice()

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use super::{Metadata, Resources};
 
 /// The identity of a resource among those of one list.
-type Identity = (&'static str, String, String);
+type ObjectIdentity = (&'static str, String, String);
 
 impl Resources {
     /// Replaces the resources that `files` have too, and adds the others as resources that are created at `now`.
@@ -95,7 +95,7 @@ fn apply<T>(
     now: DateTime<Utc>,
     parts: impl Fn(&mut T) -> (&'static str, &mut Metadata),
 ) {
-    let mut positions: HashMap<Identity, usize> = HashMap::new();
+    let mut positions: HashMap<ObjectIdentity, usize> = HashMap::new();
     for (position, resource) in list.iter_mut().enumerate() {
         positions.insert(identity(parts(resource)), position);
     }
@@ -118,7 +118,7 @@ fn apply<T>(
     }
 }
 
-fn identity((kind, metadata): (&'static str, &mut Metadata)) -> Identity {
+fn identity((kind, metadata): (&'static str, &mut Metadata)) -> ObjectIdentity {
     (kind, metadata.namespace.clone(), metadata.name.clone())
 }
 

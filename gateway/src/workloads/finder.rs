@@ -9,10 +9,10 @@ use crate::mesh::{MeshSettings, REVISION_LABEL};
 use crate::resources::kubernetes::{Pods, PodsKind, Service};
 use crate::resources::{Labels, Resources};
 use crate::revisions::World;
-use crate::server::{Attachment, GatewayConfig};
+use crate::server::{GatewayConfig, GatewayPods};
 
 /// The Gateways and Services, arranged by the pods that they select.
-pub(super) struct Finder<'r, 'g> {
+pub(super) struct WorkloadFinder<'r, 'g> {
     resources: &'r Resources,
     settings: &'r MeshSettings,
     /// The revision whose pods are assumed, if the input distinguishes revisions.
@@ -27,7 +27,7 @@ pub(super) struct Finder<'r, 'g> {
     services: Selectors<'r, &'r Service>,
 }
 
-impl<'r, 'g> Finder<'r, 'g> {
+impl<'r, 'g> WorkloadFinder<'r, 'g> {
     pub(super) fn new(world: &'r World<'_>, gateways: &'g [GatewayConfig]) -> Self {
         let resources: &'r Resources = &world.resources;
         let mut selectors = Vec::new();
@@ -36,14 +36,14 @@ impl<'r, 'g> Finder<'r, 'g> {
         for (index, config) in gateways.iter().enumerate() {
             let index = GatewayIndex(index);
             match &config.attachment {
-                Attachment::Selector(labels) => selectors.push((labels, index)),
-                Attachment::Managed { namespace, gateway } => {
+                GatewayPods::Selector(labels) => selectors.push((labels, index)),
+                GatewayPods::Managed { namespace, gateway } => {
                     managed
                         .entry((namespace.as_str(), gateway.as_str()))
                         .or_default()
                         .push(index);
                 }
-                Attachment::Service { namespace, name } => {
+                GatewayPods::Service { namespace, name } => {
                     by_service
                         .entry((namespace.as_str(), name.as_str()))
                         .or_default()
@@ -226,17 +226,17 @@ impl<'r, 'g> Finder<'r, 'g> {
     /// The pods that a Gateway applies to; `None` for a Gateway without a selector.
     fn guess(&self, config: &GatewayConfig) -> Option<Guess> {
         match &config.attachment {
-            Attachment::Selector(labels) if labels.is_empty() => None,
-            Attachment::Selector(labels) => Some(Guess::Labels {
+            GatewayPods::Selector(labels) if labels.is_empty() => None,
+            GatewayPods::Selector(labels) => Some(Guess::Labels {
                 namespace: self.guess_namespace(labels, config),
                 labels: self.assumed_labels(labels.clone()),
             }),
-            Attachment::Managed { namespace, gateway } => Some(Guess::Labels {
+            GatewayPods::Managed { namespace, gateway } => Some(Guess::Labels {
                 namespace: namespace.clone(),
                 labels: self
                     .assumed_labels(Labels::from([(GATEWAY_NAME_LABEL.into(), gateway.clone())])),
             }),
-            Attachment::Service { namespace, name } => Some(Guess::Service {
+            GatewayPods::Service { namespace, name } => Some(Guess::Service {
                 namespace: namespace.clone(),
                 name: name.clone(),
             }),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::ProxyPods;
 use crate::resources::kubernetes::{Service, ServicePort, TargetPort};
-use crate::server::Attachment;
+use crate::server::GatewayPods;
 
 /// The label of Services whose ports istiod does not translate.
 const UNTRANSLATED: &str = "experimental.istio.io/disable-gateway-port-translation";
@@ -45,12 +45,12 @@ pub(crate) struct ListenerPort {
 /// The ports for a port of a Gateway. There are none if the Gateway names a Service without such a port.
 pub(crate) fn resolve(
     port: u16,
-    attachment: &Attachment,
+    attachment: &GatewayPods,
     pods: &ProxyPods<'_>,
 ) -> Vec<ListenerPort> {
     match attachment {
-        Attachment::Selector(_) => vec![resolve_by_selector(port, pods)],
-        Attachment::Managed { .. } => {
+        GatewayPods::Selector(_) => vec![resolve_by_selector(port, pods)],
+        GatewayPods::Managed { .. } => {
             let found = translated(port, pods.services.iter().copied(), pods);
             // The Service that istiod creates for the Gateway has the same port on both sides.
             if found.is_empty() {
@@ -58,7 +58,7 @@ pub(crate) fn resolve(
             }
             distinct(found)
         }
-        Attachment::Service { name, .. } => {
+        GatewayPods::Service { name, .. } => {
             let named: Vec<&Service> = pods
                 .services
                 .iter()

@@ -16,7 +16,7 @@ use tokio::runtime::Builder;
 use self::connection::Server;
 use self::discovery::Served;
 use self::failure::Failure;
-use self::kinds::{KINDS, Kind, Need};
+use self::kinds::{KINDS, ListedKind, Need};
 use super::inputs::Inputs;
 use crate::console::Console;
 
@@ -93,7 +93,7 @@ async fn read_all(
 }
 
 /// The namespaces to list, one request for each; `None` is one request for all.
-fn namespaces<'a>(scope: Scope<'a>, kind: &Kind) -> Vec<Option<&'a str>> {
+fn namespaces<'a>(scope: Scope<'a>, kind: &ListedKind) -> Vec<Option<&'a str>> {
     // Kinds without namespaces are listed once.
     if !kind.is_namespaced || scope.namespaces.is_empty() {
         return vec![None];
@@ -107,7 +107,7 @@ fn namespaces<'a>(scope: Scope<'a>, kind: &Kind) -> Vec<Option<&'a str>> {
 
 /// Prints a note that a kind is missing. Without an essential kind there is no result.
 fn continue_without(
-    kind: &Kind,
+    kind: &ListedKind,
     server: &Server,
     problem: &str,
     console: &mut Console<'_>,
@@ -125,7 +125,7 @@ fn continue_without(
     }
 }
 
-fn step(kind: &Kind) -> String {
+fn step(kind: &ListedKind) -> String {
     format!("listing {}", kind.full_plural())
 }
 

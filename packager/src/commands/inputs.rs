@@ -16,7 +16,7 @@ use gateway::resources::Origin;
 use gateway::resources::replaced::{Replaced, Replacement, replacements};
 use glob::Pattern;
 
-use self::find::Finder;
+use self::find::FileFinder;
 use crate::console::{Console, ExitStatus};
 
 /// The flag for files and folders that are left out. `merge` does not have it: what it leaves out is servers.
@@ -137,11 +137,11 @@ pub(crate) fn read_to(
         }
         // A path that the user named has to exist. Files below a folder may be unreadable: they are
         // reported, and the other files are still read.
-        let mut finder = Finder::new(path, paths.exclude);
+        let mut finder = FileFinder::new(path, paths.exclude);
         finder
             .find()
             .with_context(|| format!("reading {}", path.display()))?;
-        let Finder {
+        let FileFinder {
             files,
             unreadable,
             patches,

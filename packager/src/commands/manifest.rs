@@ -19,7 +19,8 @@ use super::inputs::{ExcludeArgs, Paths, StrictArgs};
 use super::source::{ClusterArgs, Source};
 use crate::console::{Console, ExitStatus};
 use crate::resource::{
-    Draft, FailStrategy, Kind, ManifestKind, Phase, Release, Request, Resource, notes, pull_secret,
+    Draft, FailStrategy, FilterKind, ManifestKind, Phase, Release, Request, Resource, notes,
+    pull_secret,
 };
 
 /// Write the Kubernetes resource that installs the filter on a gateway, or the AuthorizationPolicy
@@ -210,7 +211,7 @@ fn warn(request: &Request, console: &mut Console<'_>) {
     }
 }
 
-fn draft(args: &Args, kind: Kind, console: &mut Console<'_>) -> Result<Draft> {
+fn draft(args: &Args, kind: FilterKind, console: &mut Console<'_>) -> Result<Draft> {
     // clap cannot require --image: AuthorizationPolicy does not need it.
     let Some(image) = args.image.clone() else {
         bail!(Advice::new(

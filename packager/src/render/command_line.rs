@@ -1,6 +1,6 @@
 //! The commands of remedies as command lines that run as they are printed.
 
-use gateway::findings::{Attachment, Command, Finding, Target};
+use gateway::findings::{Command, Finding, PluginReach, ReachedPods};
 use gateway::shell;
 
 use super::presentation::SourceWords;
@@ -109,18 +109,18 @@ fn released_image() -> String {
     )
 }
 
-fn attachment_words(attachment: &Attachment) -> Vec<String> {
+fn attachment_words(attachment: &PluginReach) -> Vec<String> {
     let mut words = vec!["--namespace".to_owned(), attachment.namespace.clone()];
     match &attachment.target {
-        Target::Gateway(name) => {
+        ReachedPods::Gateway(name) => {
             words.extend(["--target-ref".to_owned(), format!("Gateway/{name}")]);
         }
-        Target::Labels(labels) => {
+        ReachedPods::Labels(labels) => {
             for (key, value) in labels {
                 words.extend(["--selector".to_owned(), format!("{key}={value}")]);
             }
         }
-        Target::All => words.push("--mesh-wide".to_owned()),
+        ReachedPods::All => words.push("--mesh-wide".to_owned()),
     }
     words
 }
@@ -148,7 +148,7 @@ pub(super) fn hint(finding: &Finding, source: &SourceWords) -> String {
 
 #[cfg(test)]
 mod tests {
-    use gateway::findings::{Attachment, Command, Target};
+    use gateway::findings::{Command, PluginReach, ReachedPods};
 
     use super::CommandLine;
     use crate::render::presentation::SourceWords;
@@ -162,9 +162,9 @@ mod tests {
 
     fn filter(installed_image: Option<&str>) -> Command {
         Command::Filter {
-            attachment: Attachment {
+            attachment: PluginReach {
                 namespace: "shop".into(),
-                target: Target::Gateway("public".into()),
+                target: ReachedPods::Gateway("public".into()),
             },
             installed_image: installed_image.map(str::to_owned),
         }

@@ -7,7 +7,7 @@ use clap::builder::PossibleValue;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ManifestKind {
     /// A kind that runs the filter on a gateway.
-    Filter(Kind),
+    Filter(FilterKind),
     /// Istio's access control, a security boundary for hosts with mutual TLS.
     AuthorizationPolicy,
 }
@@ -29,8 +29,8 @@ impl ManifestKind {
     }
 }
 
-impl From<Kind> for ManifestKind {
-    fn from(kind: Kind) -> Self {
+impl From<FilterKind> for ManifestKind {
+    fn from(kind: FilterKind) -> Self {
         Self::Filter(kind)
     }
 }
@@ -38,9 +38,9 @@ impl From<Kind> for ManifestKind {
 impl ValueEnum for ManifestKind {
     fn value_variants<'a>() -> &'a [Self] {
         &[
-            Self::Filter(Kind::WasmPlugin),
-            Self::Filter(Kind::TrafficExtension),
-            Self::Filter(Kind::EnvoyExtensionPolicy),
+            Self::Filter(FilterKind::WasmPlugin),
+            Self::Filter(FilterKind::TrafficExtension),
+            Self::Filter(FilterKind::EnvoyExtensionPolicy),
             Self::AuthorizationPolicy,
         ]
     }
@@ -61,7 +61,7 @@ impl ValueEnum for ManifestKind {
 /// A kind of resource that runs the filter on a gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 #[value(rename_all = "PascalCase")]
-pub(crate) enum Kind {
+pub(crate) enum FilterKind {
     /// Istio, every release
     WasmPlugin,
     /// Istio from 1.30 on, which converts every `WasmPlugin` to this kind
@@ -70,7 +70,7 @@ pub(crate) enum Kind {
     EnvoyExtensionPolicy,
 }
 
-impl Kind {
+impl FilterKind {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::WasmPlugin => "WasmPlugin",

@@ -2,7 +2,7 @@
 
 use rule::Rule;
 
-use super::{Attachment, FailStrategy, Kind, Release, Request};
+use super::{Attachment, FailStrategy, FilterKind, Release, Request};
 
 /// Comments for the resource, each about one field. They include the [`warnings`].
 #[must_use]
@@ -91,15 +91,17 @@ fn failure(request: &Request) -> Option<String> {
         return None;
     }
     let consequence = match request.kind {
-        Kind::EnvoyExtensionPolicy => {
+        FilterKind::EnvoyExtensionPolicy => {
             "while the image cannot be pulled, every route of the Gateway answers 500; after the module \
              failed, every request gets 503."
         }
-        Kind::WasmPlugin | Kind::TrafficExtension if request.release <= Release::LAST_TO_WAIT => {
+        FilterKind::WasmPlugin | FilterKind::TrafficExtension
+            if request.release <= Release::LAST_TO_WAIT =>
+        {
             "a pod that cannot pull the image never becomes ready; a pod whose module failed answers 503 \
              to every request."
         }
-        Kind::WasmPlugin | Kind::TrafficExtension => {
+        FilterKind::WasmPlugin | FilterKind::TrafficExtension => {
             "a pod that cannot pull the image answers 403 to every request of every host; a pod whose \
              module failed answers 503."
         }

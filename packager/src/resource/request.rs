@@ -7,13 +7,15 @@ use gateway::advice::Advice;
 use rule::Fault;
 
 use super::attachment::invalid;
-use super::{Attachment, FailStrategy, ImageReference, Kind, Metadata, ObjectName, Phase, Release};
+use super::{
+    Attachment, FailStrategy, FilterKind, ImageReference, Metadata, ObjectName, Phase, Release,
+};
 use crate::settings::Settings;
 
 /// What the user asks for, not validated.
 #[derive(Clone, Debug)]
 pub(crate) struct Draft {
-    pub(crate) kind: Kind,
+    pub(crate) kind: FilterKind,
     /// The release of Istio to write for; `None` for the default.
     pub(crate) release: Option<Release>,
     pub(crate) image: String,
@@ -46,7 +48,7 @@ pub(crate) struct Draft {
 /// A resource that the API server takes and the control plane acts on.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
-    pub(crate) kind: Kind,
+    pub(crate) kind: FilterKind,
     /// The release of Istio to write for.
     pub(crate) release: Release,
     pub(crate) image: ImageReference,
@@ -105,7 +107,7 @@ impl Request {
 fn refuse_unsupported(draft: &Draft, release: Release) -> Result<()> {
     let first = Release::TRAFFIC_EXTENSION;
     let is_too_old = release < first;
-    if draft.kind == Kind::TrafficExtension && is_too_old {
+    if draft.kind == FilterKind::TrafficExtension && is_too_old {
         bail!(Advice::new(
             format!("Istio {release} has no TrafficExtension, Istio {first} introduced it"),
             "use --kind WasmPlugin"
@@ -148,7 +150,7 @@ fn names(draft: &Draft) -> Result<(Metadata, Option<ObjectName>)> {
     }
 }
 
-fn secret(kind: Kind, name: Option<&str>) -> Result<Option<ObjectName>, Fault> {
+fn secret(kind: FilterKind, name: Option<&str>) -> Result<Option<ObjectName>, Fault> {
     name.map(ObjectName::parse)
         .transpose()
         .map_err(|problem| Fault {

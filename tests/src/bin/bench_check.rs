@@ -202,7 +202,7 @@ fn write_input(folder: &Path, size: usize, one: bool) -> Result<String> {
 fn check_report(folder: &Path, size: usize) -> Result<()> {
     let report: Value = serde_json::from_str(&fs::read_to_string(folder.join("out"))?)?;
     let pairs = report
-        .pointer("/findings/0/group/pairs")
+        .pointer("/findings/0/pairCount")
         .and_then(Value::as_u64);
     ensure!(
         pairs == Some((size * (size - 1)) as u64),

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use rule::HostPattern;
 
 use super::super::index::ServerIndex;
-use super::super::listener_hosts::{Connection, ListenerHosts};
+use super::super::listener_hosts::{CoalescedConnection, ListenerHosts};
 use crate::Credential;
 
 /// How many sets may have a name before it becomes a set of its own.
@@ -20,7 +20,7 @@ const MANY: usize = 20;
 /// A connection, and the credential with its certificate.
 #[derive(Clone, Copy)]
 pub(super) struct CertificateUser<'h> {
-    pub(super) connection: Connection<'h>,
+    pub(super) connection: CoalescedConnection<'h>,
     pub(super) credential: &'h Credential,
 }
 

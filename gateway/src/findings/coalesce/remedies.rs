@@ -2,7 +2,7 @@
 
 use super::cause::Cause;
 use super::merge_advice::MergeAdvice;
-use crate::findings::{Attachment, Code, Command, Input, Known, Protection, Remedy};
+use crate::findings::{Code, Command, Input, Known, PluginReach, Protection, Remedy};
 use crate::resources::extensions::Extension;
 use crate::resources::secret::IssuedCertificate;
 use crate::{Credential, Workload};
@@ -62,8 +62,8 @@ pub(super) fn remedies(situation: &Situation<'_, '_>) -> Vec<Remedy> {
     remedies
 }
 
-fn attachment(situation: &Situation<'_, '_>) -> Attachment {
-    Attachment::new(situation.workload, situation.input.model)
+fn attachment(situation: &Situation<'_, '_>) -> PluginReach {
+    PluginReach::new(situation.workload, situation.input.model)
 }
 
 fn filter(situation: &Situation<'_, '_>) -> Command {

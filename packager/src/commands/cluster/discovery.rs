@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use anyhow::Result;
 
 use super::connection::Server;
-use super::kinds::{KINDS, Kind};
+use super::kinds::{KINDS, ListedKind};
 
 /// The version in which each kind is served, by group and plural.
 #[derive(Debug)]
@@ -13,7 +13,7 @@ pub(super) struct Served(HashMap<(String, String), String>);
 
 impl Served {
     /// The version of a kind; `None` if the cluster does not have the kind.
-    pub(super) fn version(&self, kind: &Kind) -> Option<&str> {
+    pub(super) fn version(&self, kind: &ListedKind) -> Option<&str> {
         // The core group is not in the list of groups, and has only one version.
         if kind.group.is_empty() {
             return Some("v1");

@@ -2,7 +2,7 @@
 
 /// A kind of resource, and how to list it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Kind {
+pub(super) struct ListedKind {
     /// The API group; empty for the core group.
     pub(super) group: &'static str,
     /// The name in paths of the API, such as `gateways`.
@@ -31,7 +31,7 @@ pub(super) enum Need {
     },
 }
 
-impl Kind {
+impl ListedKind {
     /// The name with the group, such as `gateways.networking.istio.io`: two groups have Gateways.
     pub(super) fn full_plural(&self) -> String {
         if self.group.is_empty() {
@@ -99,28 +99,28 @@ const OTHER_SECRETS: &str = "type!=helm.sh/release.v1,type!=kubernetes.io/servic
 const ENDED_PODS: &str = "status.phase!=Failed,status.phase!=Succeeded";
 
 /// The kinds that every command reads. Deployments are not among them: Pods have the same labels.
-pub(super) const KINDS: [Kind; 21] = [
+pub(super) const KINDS: [ListedKind; 21] = [
     // Without Istio's own kinds a result would be wrong, not only incomplete.
-    Kind::essential(ISTIO, "gateways", "Gateway"),
-    Kind::essential(ISTIO, "virtualservices", "VirtualService"),
-    Kind::useful(GATEWAY_API, "gateways", "Gateway", NO_GATEWAY_API),
-    Kind::useful(GATEWAY_API, "listenersets", "ListenerSet", NO_GATEWAY_API),
-    Kind::useful(
+    ListedKind::essential(ISTIO, "gateways", "Gateway"),
+    ListedKind::essential(ISTIO, "virtualservices", "VirtualService"),
+    ListedKind::useful(GATEWAY_API, "gateways", "Gateway", NO_GATEWAY_API),
+    ListedKind::useful(GATEWAY_API, "listenersets", "ListenerSet", NO_GATEWAY_API),
+    ListedKind::useful(
         GATEWAY_API_EXPERIMENTAL,
         "xlistenersets",
         "XListenerSet",
         NO_GATEWAY_API,
     ),
-    Kind::useful(GATEWAY_API, "httproutes", "HTTPRoute", NO_GATEWAY_API),
-    Kind::useful(GATEWAY_API, "grpcroutes", "GRPCRoute", NO_GATEWAY_API),
-    Kind::useful(GATEWAY_API, "tlsroutes", "TLSRoute", NO_GATEWAY_API),
-    Kind::useful(
+    ListedKind::useful(GATEWAY_API, "httproutes", "HTTPRoute", NO_GATEWAY_API),
+    ListedKind::useful(GATEWAY_API, "grpcroutes", "GRPCRoute", NO_GATEWAY_API),
+    ListedKind::useful(GATEWAY_API, "tlsroutes", "TLSRoute", NO_GATEWAY_API),
+    ListedKind::useful(
         GATEWAY_API,
         "referencegrants",
         "ReferenceGrant",
         NO_GATEWAY_API,
     ),
-    Kind::useful(
+    ListedKind::useful(
         GATEWAY_API,
         "gatewayclasses",
         "GatewayClass",
@@ -128,16 +128,16 @@ pub(super) const KINDS: [Kind; 21] = [
     )
     .of_cluster(),
     // istiod converts an Ingress to a Gateway and a VirtualService.
-    Kind::useful(KUBERNETES, "ingresses", "Ingress", NO_INGRESSES),
-    Kind::useful(KUBERNETES, "ingressclasses", "IngressClass", NO_INGRESSES).of_cluster(),
-    Kind::useful(
+    ListedKind::useful(KUBERNETES, "ingresses", "Ingress", NO_INGRESSES),
+    ListedKind::useful(KUBERNETES, "ingressclasses", "IngressClass", NO_INGRESSES).of_cluster(),
+    ListedKind::useful(
         "",
         // Services map the ports of Gateways to the target ports that Envoy listens on.
         "services",
         "Service",
         "the ports of Gateways are assumed to be the ports that Envoy listens on",
     ),
-    Kind::useful(
+    ListedKind::useful(
         "",
         // The labels of pods decide which Gateways share an Envoy.
         "pods",
@@ -145,7 +145,7 @@ pub(super) const KINDS: [Kind; 21] = [
         "pods are assumed from the selectors of Gateways",
     )
     .only(ENDED_PODS),
-    Kind::useful(
+    ListedKind::useful(
         "",
         // Certificates decide for which hosts clients reuse a connection.
         "secrets",
@@ -153,7 +153,7 @@ pub(super) const KINDS: [Kind; 21] = [
         "certificates are assumed from the names of Secrets",
     )
     .only(OTHER_SECRETS),
-    Kind::useful(
+    ListedKind::useful(
         "",
         "namespaces",
         "Namespace",
@@ -162,7 +162,7 @@ pub(super) const KINDS: [Kind; 21] = [
     .of_cluster(),
     // The chart of istiod labels its ConfigMap with the revision; a cluster can have many other ConfigMaps
     // (Istio `manifests/charts/istio-control/istio-discovery/templates/configmap.yaml`).
-    Kind::useful(
+    ListedKind::useful(
         "",
         "configmaps",
         "ConfigMap",
@@ -170,22 +170,22 @@ pub(super) const KINDS: [Kind; 21] = [
     )
     .labelled("istio.io/rev"),
     // A Certificate has the names of a Secret that the user may not read.
-    Kind::useful(
+    ListedKind::useful(
         CERT_MANAGER,
         "certificates",
         "Certificate",
         "certificates are assumed from the names of Secrets",
     ),
     // The kinds that install the filter.
-    Kind::useful(ISTIO_EXTENSIONS, "wasmplugins", "WasmPlugin", NO_EXTENSIONS),
-    Kind::useful(
+    ListedKind::useful(ISTIO_EXTENSIONS, "wasmplugins", "WasmPlugin", NO_EXTENSIONS),
+    ListedKind::useful(
         ISTIO_EXTENSIONS,
         "trafficextensions",
         "TrafficExtension",
         NO_EXTENSIONS,
     ),
     // Lua scripts can answer 421 too, and plans of `merge` search EnvoyFilters for names that they change.
-    Kind::useful(
+    ListedKind::useful(
         ISTIO,
         "envoyfilters",
         "EnvoyFilter",

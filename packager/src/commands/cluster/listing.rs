@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::connection::Server;
 use super::failure::Failure;
-use super::kinds::Kind;
+use super::kinds::ListedKind;
 
 /// The size of a page, as in kubectl.
 const PAGE: u32 = 500;
@@ -43,7 +43,7 @@ struct PageMetadata {
 /// the private keys of Secrets are dropped at once. `empty` decides whether manifests are kept.
 pub(super) async fn list(
     server: &Server,
-    kind: &Kind,
+    kind: &ListedKind,
     version: &str,
     namespace: Option<&str>,
     empty: &Resources,
@@ -83,7 +83,7 @@ pub(super) async fn list(
     }
 }
 
-fn path(kind: &Kind, version: &str, namespace: Option<&str>) -> String {
+fn path(kind: &ListedKind, version: &str, namespace: Option<&str>) -> String {
     let root = if kind.group.is_empty() {
         "/api".into()
     } else {
@@ -121,7 +121,7 @@ impl Listed {
         }
     }
 
-    fn add(&mut self, kind: &Kind, version: &str, mut item: Value) {
+    fn add(&mut self, kind: &ListedKind, version: &str, mut item: Value) {
         // Items of a list lack apiVersion and kind: only the list has them.
         if let Some(fields) = item.as_object_mut() {
             let api_version = if kind.group.is_empty() {

@@ -13,7 +13,7 @@ use glob::{MatchOptions, Pattern};
 const KUSTOMIZATIONS: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
 
 /// The files of a path that the user named.
-pub(super) struct Finder<'a> {
+pub(super) struct FileFinder<'a> {
     root: &'a Path,
     exclude: &'a [Pattern],
     pub(super) files: Vec<PathBuf>,
@@ -27,7 +27,7 @@ pub(super) struct Finder<'a> {
     patch_paths: BTreeSet<PathBuf>,
 }
 
-impl<'a> Finder<'a> {
+impl<'a> FileFinder<'a> {
     pub(super) fn new(root: &'a Path, exclude: &'a [Pattern]) -> Self {
         Self {
             root,
@@ -164,7 +164,7 @@ mod tests {
 
     use glob::Pattern;
 
-    use super::{Finder, normal};
+    use super::{FileFinder, normal};
 
     const TREE: [(&str, &str); 7] = [
         ("base/gateway.yaml", ""),
@@ -191,7 +191,7 @@ mod tests {
             .iter()
             .map(|glob| Pattern::new(glob).unwrap())
             .collect();
-        let mut finder = Finder::new(folder.path(), &globs);
+        let mut finder = FileFinder::new(folder.path(), &globs);
         finder.find().unwrap();
         let found: Vec<&str> = finder
             .files

@@ -5,7 +5,7 @@ use gateway::advice::Advice;
 
 use super::Args;
 use crate::commands::source::Source;
-use crate::resource::{Kind, ManifestKind};
+use crate::resource::{FilterKind, ManifestKind};
 
 /// A flag, and whether the command line has it.
 type Flag = (&'static str, bool);
@@ -20,7 +20,7 @@ pub(super) fn refuse_unused(args: &Args) -> Result<()> {
             &flags_of_filter(args),
             "it does not run the filter",
         ),
-        ManifestKind::Filter(Kind::EnvoyExtensionPolicy) => {
+        ManifestKind::Filter(FilterKind::EnvoyExtensionPolicy) => {
             // Envoy Gateway has no phases: EnvoyProxy orders all filters of a Gateway.
             let order = [
                 ("--phase", args.phase.is_some()),
@@ -42,7 +42,7 @@ pub(super) fn refuse_unused(args: &Args) -> Result<()> {
                 "spec.filterOrder of the EnvoyProxy sets the order",
             )
         }
-        ManifestKind::Filter(Kind::WasmPlugin | Kind::TrafficExtension) => Ok(()),
+        ManifestKind::Filter(FilterKind::WasmPlugin | FilterKind::TrafficExtension) => Ok(()),
     }
 }
 

@@ -22,12 +22,12 @@ pub(super) struct Failure {
     message: String,
     /// The URL of the request. Messages must not have it: it may hold the state of an upload.
     url: Option<String>,
-    kind: Kind,
+    kind: FailureKind,
 }
 
 /// The cause of a failure.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Kind {
+enum FailureKind {
     /// The registry answered with an error.
     #[default]
     Refused,
@@ -70,7 +70,7 @@ impl From<&OciDistributionError> for Failure {
             }
             OciDistributionError::RequestError(error) => Self::from_request(error),
             OciDistributionError::DigestError(error) => Self {
-                kind: Kind::WrongBytes,
+                kind: FailureKind::WrongBytes,
                 message: error.to_string(),
                 ..Self::default()
             },
@@ -129,12 +129,12 @@ impl Failure {
         }
 
         // The innermost error has the reason; a TLS error may be anywhere on the way.
-        let mut kind = Kind::Connection;
+        let mut kind = FailureKind::Connection;
         let mut message = String::new();
         let mut cause: Option<&(dyn Error + 'static)> = Some(error);
         while let Some(inner) = cause {
             if let Some(tls) = tls_error(inner) {
-                kind = Kind::from_tls(tls);
+                kind = FailureKind::from_tls(tls);
             }
             message = inner.to_string();
             cause = inner.source();
@@ -162,7 +162,7 @@ impl Failure {
 
     /// Whether the same request may succeed later.
     pub(super) fn is_temporary(&self) -> bool {
-        self.kind == Kind::Connection
+        self.kind == FailureKind::Connection
             || self
                 .status
                 .is_some_and(|status| matches!(status, 408 | 429) || status >= 500)
@@ -171,7 +171,9 @@ impl Failure {
 
     /// The URL of the request, if the registry answered it.
     pub(super) fn answered_url(&self) -> Option<&str> {
-        self.url.as_deref().filter(|_| self.kind == Kind::Refused)
+        self.url
+            .as_deref()
+            .filter(|_| self.kind == FailureKind::Refused)
     }
 
     fn has_code(&self, codes: &[&str]) -> bool {
@@ -180,7 +182,7 @@ impl Failure {
 
     /// Whether the content that arrived has another digest.
     pub(super) fn is_wrong_bytes(&self) -> bool {
-        self.kind == Kind::WrongBytes
+        self.kind == FailureKind::WrongBytes
     }
 
     /// The error for the user.
@@ -217,15 +219,15 @@ impl Failure {
         credentials: &Credentials,
     ) -> Option<String> {
         let hint = match self.kind {
-            Kind::UnknownAuthority => {
+            FailureKind::UnknownAuthority => {
                 "give the certificate of the authority that issued the registry's certificate with \
                  --ca-file"
             }
-            Kind::NotTls => "the registry uses plain HTTP: add --plain-http",
-            Kind::Connection => {
+            FailureKind::NotTls => "the registry uses plain HTTP: add --plain-http",
+            FailureKind::Connection => {
                 "check the address of the registry; --plain-http connects without TLS"
             }
-            Kind::Refused | Kind::WrongBytes => {
+            FailureKind::Refused | FailureKind::WrongBytes => {
                 return self.hint_for_answer(reference, operation, credentials);
             }
         };
@@ -292,7 +294,7 @@ fn tls_error<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e rustls::Error> 
     })
 }
 
-impl Kind {
+impl FailureKind {
     fn from_tls(error: &rustls::Error) -> Self {
         match error {
             // The signature is bad if another authority has the same name.

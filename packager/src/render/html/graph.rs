@@ -31,7 +31,7 @@ impl fmt::Display for FindingIndex {
 
 /// The index of a server in its listener.
 #[derive(Clone, Copy)]
-struct ServerIndex(usize);
+struct DrawnServerIndex(usize);
 
 /// The index of a node in its component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -151,10 +151,10 @@ pub(super) fn listener_graphs(report: &Report) -> Vec<ListenerGraph<'_>> {
 
 struct GraphBuilder<'r> {
     listener: &'r CheckedListener,
-    indices: HashMap<&'r ServerId, ServerIndex>,
+    indices: HashMap<&'r ServerId, DrawnServerIndex>,
     /// Servers that break each other are in one set.
     sets: DisjointSets,
-    /// The findings that name each server, by [`ServerIndex`].
+    /// The findings that name each server, by [`DrawnServerIndex`].
     findings: Vec<Vec<FindingIndex>>,
 }
 
@@ -169,7 +169,7 @@ impl<'r> GraphBuilder<'r> {
                 .servers
                 .iter()
                 .enumerate()
-                .map(|(index, server)| (&server.id, ServerIndex(index)))
+                .map(|(index, server)| (&server.id, DrawnServerIndex(index)))
                 .collect(),
             sets: DisjointSets::new(listener.servers.len()),
             findings: listener
@@ -203,7 +203,7 @@ impl<'r> GraphBuilder<'r> {
 
     /// Adds a finding to its servers, and joins servers that break each other.
     fn add(&mut self, index: FindingIndex, finding: &Finding) {
-        let servers: Vec<ServerIndex> = finding
+        let servers: Vec<DrawnServerIndex> = finding
             .servers()
             .into_iter()
             .filter_map(|server| self.indices.get(server).copied())
