@@ -213,7 +213,7 @@ impl<'h> BrokenPairs<'h> {
             .get(&(connection.chain.index, owner))
             .copied()
             .unwrap_or_default();
-        if connection.chain.server == owner || routed == self.host_count(owner) {
+        if routed == self.host_count(owner) {
             return None;
         }
         self.hosts

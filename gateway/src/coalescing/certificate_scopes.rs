@@ -107,7 +107,6 @@ fn presumed_scopes<'h>(
                 None => presumed_scope(hosts, credential, &users),
             }
         })
-        .filter(|scope| !scope.connections.is_empty() && !scope.hosts.is_empty())
         .collect()
 }
 

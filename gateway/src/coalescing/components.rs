@@ -1,6 +1,6 @@
 //! The servers of a listener that break each other, directly or through others.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::IsIgnored;
 use super::broken_pairs::BrokenPairs;
@@ -44,25 +44,14 @@ impl ConnectedServers {
         for pair in &pairs.with_routes {
             self.join(pair.connection.chain.server, pair.owner());
         }
-        // Most servers of a scope are in one set after a few joins. Then there is nothing left to
-        // join, and most of the pairs need not be looked at.
-        let servers = &pairs.connection_servers() | &pairs.host_servers();
-        let mut sets = servers
-            .iter()
-            .map(|server| self.representative(*server))
-            .collect::<BTreeSet<_>>()
-            .len();
         for connection in pairs.connections.values() {
             for owner in pairs.hosts.keys() {
-                if sets == 1 {
-                    return;
-                }
                 let server = connection.chain.server;
+                // After a few joins most servers are in one set, so few pairs are looked at.
                 if self.representative(server) != self.representative(*owner)
                     && pairs.first_not_found(connection, *owner).is_some()
                 {
                     self.join(server, *owner);
-                    sets -= 1;
                 }
             }
         }

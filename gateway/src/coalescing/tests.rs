@@ -6,12 +6,20 @@ use std::fmt::Write as _;
 use super::{
     BrokenPairs, ConnectedServers, Defect, Known, ListenerHosts, certificate_scopes, components,
 };
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use crate::documents::read;
 use crate::{Certificates, Model, Resources};
 
 /// Servers that use one credential, each with a host and with routes for it. The input does not have
 /// the certificate, so it is presumed to cover all hosts.
 fn model(hosts: &[&str]) -> Model {
+    Model::new(&resources(hosts, "{mode: SIMPLE, credentialName: w}"))
+}
+
+/// The same with other TLS settings of the servers.
+fn resources(hosts: &[&str], tls: &str) -> Resources {
     let mut text = String::new();
     for (n, host) in hosts.iter().enumerate() {
         write!(
@@ -25,7 +33,7 @@ spec:
   servers:
   - hosts: ['{host}']
     port: {{number: 443, name: https, protocol: HTTPS}}
-    tls: {{mode: SIMPLE, credentialName: w}}
+    tls: {tls}
 ---
 apiVersion: networking.istio.io/v1
 kind: VirtualService
@@ -38,7 +46,7 @@ spec: {{hosts: ['{host}'], gateways: [g{n:02}], http: [{{route: []}}]}}
     let mut resources = Resources::default();
     let faults = read("input.yaml", text, &mut resources);
     assert!(faults.is_empty(), "{faults:?}");
-    Model::new(&resources)
+    resources
 }
 
 /// Checks the broken pairs of the only scope of these servers. `ignored` is the Gateway that suppresses
@@ -179,4 +187,140 @@ fn servers_without_pairs_stay_apart() {
     let members = ConnectedServers::new(&hosts).members(&hosts);
     assert!(members.values().all(|servers| servers.len() == 1));
     assert_eq!(members.len(), 2);
+}
+
+/// How many scopes are presumed if the servers have these TLS settings and the input has a Secret `w`
+/// with this certificate.
+fn presumed_scopes(tls: &str, certificate: &str, key: &str) -> usize {
+    let mut resources = resources(&["a.example.com", "b.example.com"], tls);
+    let secret = format!(
+        "{{apiVersion: v1, kind: Secret, metadata: {{name: w, namespace: istio-system}}, \
+         data: {{tls.crt: {}, tls.key: {}}}}}",
+        STANDARD.encode(certificate),
+        STANDARD.encode(key)
+    );
+    read("secret.yaml", secret, &mut resources);
+    let certificates = Certificates::new(&resources);
+    let model = Model::new(&resources);
+    let workload = &model.workloads[0];
+    let hosts = ListenerHosts::new(workload, &workload.listeners[0], &certificates);
+    certificate_scopes(&hosts, &certificates)
+        .iter()
+        .filter(|scope| scope.known == Known::Presumed)
+        .count()
+}
+
+#[test]
+fn only_certificates_outside_the_input_are_presumed() {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let params = rcgen::CertificateParams::new(vec!["a.example.com".to_owned()]).unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    let (certificate, key) = (certificate.pem(), key.serialize_pem());
+    for (tls, certificate, expected) in [
+        (
+            "{mode: SIMPLE, credentialName: other}",
+            certificate.as_str(),
+            1,
+        ),
+        // The input has the certificate, for one of the hosts.
+        ("{mode: SIMPLE, credentialName: w}", certificate.as_str(), 0),
+        // Envoy rejects a damaged one.
+        (
+            "{mode: SIMPLE, credentialName: w}",
+            "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+            0,
+        ),
+        // The certificate of the mesh has no host names.
+        ("{mode: ISTIO_MUTUAL}", certificate.as_str(), 0),
+    ] {
+        assert_eq!(presumed_scopes(tls, certificate, &key), expected, "{tls}");
+    }
+}
+
+/// The wildcard server g00 with a certificate for all hosts, and g01 and g02 with certificates for their
+/// own host. g00 and g01 have the same routes for b.example.com. g00 and g01 have these TLS modes.
+fn with_shared_routes(modes: [&str; 2]) -> Resources {
+    let servers = [
+        ("g00", "*.example.com", modes[0]),
+        ("g01", "b.example.com", modes[1]),
+        ("g02", "c.example.com", "SIMPLE"),
+    ];
+    let mut text: String = servers
+        .iter()
+        .map(|(name, host, mode)| {
+            format!(
+                "---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {{name: {name}, namespace: istio-system}}
+spec:
+  selector: {{istio: ingressgateway}}
+  servers:
+  - hosts: ['{host}']
+    port: {{number: 443, name: https, protocol: HTTPS}}
+    tls: {{mode: {mode}, credentialName: {name}}}
+---
+apiVersion: cert-manager.io/v1
+kind: Certificate
+metadata: {{name: {name}, namespace: istio-system}}
+spec: {{secretName: {name}, dnsNames: ['{host}']}}
+"
+            )
+        })
+        .collect();
+    for (host, gateways) in [("b.example.com", "g00, g01"), ("c.example.com", "g02")] {
+        write!(
+            text,
+            "---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: {host}, namespace: istio-system}}
+spec: {{hosts: [{host}], gateways: [{gateways}], http: [{{route: []}}]}}
+"
+        )
+        .unwrap();
+    }
+    let mut resources = Resources::default();
+    let faults = read("input.yaml", text, &mut resources);
+    assert!(faults.is_empty(), "{faults:?}");
+    resources
+}
+
+#[test]
+fn only_servers_of_broken_pairs_are_joined() {
+    let resources = with_shared_routes(["SIMPLE", "SIMPLE"]);
+    let certificates = Certificates::new(&resources);
+    let model = Model::new(&resources);
+    let workload = &model.workloads[0];
+    let joined = components(&certificates, workload, &workload.listeners[0], &|_, _| {
+        false
+    });
+    // g01 answers as g00 does.
+    let names: Vec<Vec<&str>> = joined
+        .iter()
+        .map(|servers| servers.iter().map(|id| id.resource.name.as_str()).collect())
+        .collect();
+    assert_eq!(names, [["g00", "g02"]]);
+}
+
+#[test]
+fn a_connection_without_client_certificate_breaks_a_server_that_demands_one() {
+    for (modes, expected) in [
+        (["SIMPLE", "SIMPLE"], vec![]),
+        (["SIMPLE", "MUTUAL"], vec![Defect::TlsPolicy]),
+        (["MUTUAL", "SIMPLE"], vec![]),
+        (["MUTUAL", "MUTUAL"], vec![]),
+    ] {
+        let resources = with_shared_routes(modes);
+        let certificates = Certificates::new(&resources);
+        let model = Model::new(&resources);
+        let workload = &model.workloads[0];
+        let hosts = ListenerHosts::new(workload, &workload.listeners[0], &certificates);
+        let defects: Vec<Defect> = certificate_scopes(&hosts, &certificates)
+            .iter()
+            .flat_map(|scope| BrokenPairs::new(&hosts, scope, &|_, _| false).with_routes)
+            .map(|pair| pair.defect)
+            .collect();
+        assert_eq!(defects, expected, "{modes:?}");
+    }
 }
