@@ -184,6 +184,11 @@ fn servers_without_pairs_stay_apart() {
     let model = model(&["a.example.com", "b.example.com"]);
     let workload = &model.workloads[0];
     let hosts = ListenerHosts::new(workload, &workload.listeners[0], &Certificates::default());
+    assert!(
+        hosts
+            .servers()
+            .all(|(index, id)| hosts.server(index) == Some(id))
+    );
     let members = ConnectedServers::new(&hosts).members(&hosts);
     assert!(members.values().all(|servers| servers.len() == 1));
     assert_eq!(members.len(), 2);
