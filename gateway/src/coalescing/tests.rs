@@ -329,3 +329,27 @@ fn a_connection_without_client_certificate_breaks_a_server_that_demands_one() {
         assert_eq!(defects, expected, "{modes:?}");
     }
 }
+
+#[test]
+fn a_group_has_the_servers_of_its_pairs_only() {
+    let resources = with_shared_routes(["SIMPLE", "SIMPLE"]);
+    let certificates = Certificates::new(&resources);
+    let model = Model::new(&resources);
+    let workload = &model.workloads[0];
+    let hosts = ListenerHosts::new(workload, &workload.listeners[0], &certificates);
+    let server = |name: &str| {
+        let mut servers = hosts.servers();
+        servers.find(|(_, id)| id.resource.name == name).unwrap().0
+    };
+    let [g00, g01, g02] = ["g00", "g01", "g02"].map(server);
+    let scopes = certificate_scopes(&hosts, &certificates);
+    let wildcard = scopes.iter().find(|scope| scope.hosts.len() == 2).unwrap();
+    let pairs = BrokenPairs::new(&hosts, wildcard, &|_, _| false);
+    // g00 has the routes of g01, so only requests for the host of g02 get 404.
+    let group = pairs.not_found_group(&pairs.host_servers());
+    assert_eq!(group.pairs, 1);
+    assert_eq!(group.connections, BTreeSet::from([g00]));
+    assert_eq!(group.owners, BTreeSet::from([g02]));
+    assert!(group.includes(g00, g02));
+    assert!(!group.includes(g00, g01) && !group.includes(g01, g02) && !group.includes(g02, g00));
+}
