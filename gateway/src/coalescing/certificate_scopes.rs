@@ -1,6 +1,8 @@
 //! Which connections may carry requests for which hosts.
 
 mod name_sets;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 

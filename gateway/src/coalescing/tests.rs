@@ -350,6 +350,7 @@ fn a_group_has_the_servers_of_its_pairs_only() {
     assert_eq!(group.pairs, 1);
     assert_eq!(group.connections, BTreeSet::from([g00]));
     assert_eq!(group.owners, BTreeSet::from([g02]));
+    assert!(pairs.not_found_of(g02).is_some() && pairs.not_found_of(g01).is_none());
     assert!(group.includes(g00, g02));
     assert!(!group.includes(g00, g01) && !group.includes(g01, g02) && !group.includes(g02, g00));
 }
