@@ -16,6 +16,7 @@ mod coalesce_tls_policy;
 mod coalesce_wrong_route;
 mod code;
 mod context;
+mod credential_remedy;
 mod credential_use;
 mod finding;
 mod gateway_selects_nothing;
@@ -38,10 +39,12 @@ mod port_unexposed;
 mod protection;
 mod remedy;
 mod report;
+mod rewrite;
 mod route_unattached;
 mod script;
 mod secret_missing;
 mod server_dropped;
+mod server_field;
 mod similar_host;
 #[cfg(test)]
 mod tests;
@@ -62,7 +65,7 @@ pub use installed_filter::{InstalledFilter, installed_filters, possible_filters}
 pub use location::{ListenerAddress, WorkloadName};
 pub use overview::{CheckedListener, CheckedServer};
 pub use protection::Protection;
-pub use remedy::{Command, PluginReach, ReachedPods, Remedy};
+pub use remedy::{Command, FilterSource, KeptSettings, PluginReach, ReachedPods, Remedy};
 pub use report::{Report, Summary};
 
 /// How long before its end a certificate is reported, unless the user chooses another duration: Let's Encrypt

@@ -234,6 +234,20 @@ pub struct ResourceName {
     pub name: String,
 }
 
+impl ResourceName {
+    /// The resource as kubectl takes it, `KIND/NAME`. This is one word, so a name that begins with a dash is not
+    /// an option.
+    #[must_use]
+    pub fn object_of_kubectl(&self) -> String {
+        let kind = self.kind.name().to_ascii_lowercase();
+        match self.kind.group() {
+            "" => format!("{kind}/{}", self.name),
+            // Istio and the Gateway API both have Gateways.
+            group => format!("{kind}s.{group}/{}", self.name),
+        }
+    }
+}
+
 impl fmt::Display for ResourceName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}/{}", self.kind, self.namespace, self.name)

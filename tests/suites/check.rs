@@ -477,18 +477,52 @@ fn no_name_controls_the_terminal() {
 
 /// The commands in the text of a report, without the name of the program.
 fn commands(text: &str) -> Vec<String> {
+    commands_of("packager ", text)
+        .into_iter()
+        .filter(|line| !line.starts_with("merge refuses"))
+        .collect()
+}
+
+/// The commands of a program in the text of a report, without its name.
+fn commands_of(program: &str, text: &str) -> Vec<String> {
     text.replace(" \\\n", "")
         .lines()
-        .filter_map(|line| line.trim_start().strip_prefix("packager "))
-        .filter(|line| !line.starts_with("merge refuses"))
+        .filter_map(|line| line.trim_start().strip_prefix(program))
         .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
         .collect()
+}
+
+/// Fails unless a shell reads a command of kubectl as a verb, an object, a namespace and a patch in JSON.
+fn check_kubectl(command: &str) {
+    // The shell's own function instead of the program: there is no cluster to change.
+    let script = format!("kubectl() {{ printf '%s\\n' \"$@\"; }}\nkubectl {command}");
+    let output = std::process::Command::new("sh")
+        .args(["-euc", &script])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{command}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let words: Vec<&str> = text.lines().collect();
+    let verbs = ["create", "describe", "edit", "get", "patch"];
+    assert!(verbs.contains(&words[0]), "{command}");
+    let after = |flag: &str| {
+        let position = words.iter().position(|word| *word == flag)?;
+        words.get(position + 1).copied()
+    };
+    assert!(
+        words.contains(&"--all-namespaces") || after("--namespace").is_some(),
+        "{command}"
+    );
+    if words[0] == "patch" {
+        serde_json::from_str::<Value>(after("--patch").unwrap()).unwrap();
+    }
 }
 
 /// Every command of every report runs as it is printed.
 #[test]
 fn commands_run_as_they_are_printed() {
     let mut count = 0;
+    let mut kubectl_count = 0;
     for case in Case::all("check").unwrap() {
         let input = case.input().unwrap();
         let report = run("check %", &input).unwrap();
@@ -499,8 +533,23 @@ fn commands_run_as_they_are_printed() {
         let commands = commands(&report.out);
         for command in &commands {
             let run = run(command, &input).unwrap();
-            assert!(run.status < 2, "{}: {command}\n{}", case.name, run.talk);
+            // The faults of a configuration are an error until the user corrects them.
+            let is_expected = if command.starts_with("explain --config ") {
+                run.talk.starts_with("error: configuration ")
+            } else {
+                run.status < 2
+            };
+            assert!(is_expected, "{}: {command}\n{}", case.name, run.talk);
             count += 1;
+        }
+        let kubectl = commands_of("kubectl ", &report.out);
+        for command in &kubectl {
+            check_kubectl(command);
+            kubectl_count += 1;
+        }
+        // No hint refers to a command without the words that it needs.
+        for word in [" PATH", " IMAGE", " FILE"] {
+            assert!(!report.out.contains(word), "{}: {word}", case.name);
         }
         // The command of the JSON is one of them.
         let report = run("check % --output json", &input).unwrap();
@@ -510,12 +559,18 @@ fn commands_run_as_they_are_printed() {
         let report: Value = serde_json::from_str(&report.out).unwrap();
         for finding in report["findings"].as_array().unwrap() {
             if let Some(command) = finding["hint"]["command"].as_str() {
-                let command = command.strip_prefix("packager ").unwrap();
-                assert!(commands.iter().any(|other| other == command), "{command}");
+                let (program, command) = command.split_once(' ').unwrap();
+                let printed = match program {
+                    "packager" => &commands,
+                    "kubectl" => &kubectl,
+                    other => panic!("{other}"),
+                };
+                assert!(printed.iter().any(|other| other == command), "{command}");
             }
         }
     }
-    assert!(count > 30, "{count}");
+    assert!(count > 40, "{count}");
+    assert!(kubectl_count > 40, "{kubectl_count}");
 }
 
 /// The input of a case with the filter that its report proposes, in which a text is replaced.

@@ -1,6 +1,7 @@
 //! SG301: a certificate that is not valid now.
 
 use super::context::Context;
+use super::credential_remedy::renew;
 use super::credential_use::CredentialFinding;
 use super::finding::Findings;
 use super::info::{Info, Severity};
@@ -43,7 +44,11 @@ pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
             message: &|servers| {
                 format!("the certificate of {credential}, used by {servers}, {validity}")
             },
-            hint: "renew the certificate, and check why automatic renewal failed",
+            hint: renew(
+                "renew the certificate, and check why automatic renewal failed",
+                credential,
+                context.input.resources,
+            ),
         }
         .add(uses, findings);
     }

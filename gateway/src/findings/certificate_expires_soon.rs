@@ -1,6 +1,7 @@
 //! SG305: a certificate that is valid now and ends soon.
 
 use super::context::Context;
+use super::credential_remedy::renew;
 use super::credential_use::CredentialFinding;
 use super::finding::Findings;
 use super::info::{Info, Severity};
@@ -43,7 +44,11 @@ pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
                     "the certificate of {credential}, used by {servers}, expires in {days} days, on {end}"
                 )
             },
-            hint: "renew the certificate, and check why automatic renewal has not replaced it",
+            hint: renew(
+                "renew the certificate, and check why automatic renewal has not replaced it",
+                credential,
+                context.input.resources,
+            ),
         }
         .add(uses, findings);
     }

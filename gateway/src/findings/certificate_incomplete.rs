@@ -6,9 +6,12 @@ use std::sync::Arc;
 use rule::HostPattern;
 
 use super::context::Context;
+use super::credential_remedy::issuer_of;
 use super::finding::Findings;
 use super::info::{Info, Severity};
-use super::{Code, Finding, Known};
+use super::server_field::{edit_hosts, hosts_field};
+use super::{Code, Finding, Known, Remedy, kubectl};
+use crate::resources::Resources;
 use crate::{Certificate, Certificates, FilterChain, Listener, ServerId};
 
 pub(super) const INFO: Info = Info {
@@ -25,6 +28,9 @@ pub(super) const INFO: Info = Info {
 
 /// How many hosts a message lists, so that a server with thousands of hosts has a short one.
 const MAX_HOSTS: usize = 5;
+
+/// How many hosts a command adds to a `Certificate`.
+const MAX_PATCHED: usize = 20;
 
 pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
     for (workload, listener) in context.accepted_tls_listeners() {
@@ -60,7 +66,7 @@ pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
                 listed(&uncovered),
                 listed(&names)
             );
-            let hint = "request a certificate with these hosts too, or remove them from the server";
+            let hint = remedy(server, &chains, &uncovered, context.input.resources);
             findings.add(Finding {
                 sni: uncovered.into_iter().next(),
                 certificate: Known::Known,
@@ -69,6 +75,45 @@ pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
                     .with_connection(server)
             });
         }
+    }
+}
+
+/// The names to add to the `Certificate` of cert-manager that the server uses, else the server to edit.
+fn remedy(
+    server: &ServerId,
+    chains: &[&FilterChain],
+    uncovered: &[String],
+    resources: &Resources,
+) -> Remedy {
+    let issuer = chains
+        .iter()
+        .flat_map(|chain| &chain.credentials)
+        .find_map(|credential| issuer_of(credential, resources))
+        // The patch appends to a list, and a command must not fill the screen.
+        .filter(|issuer| !issuer.spec.dns_names.is_empty() && uncovered.len() <= MAX_PATCHED);
+    match issuer {
+        Some(issuer) => {
+            let metadata = &issuer.metadata;
+            Remedy::with_command(
+                format!(
+                    "add {} to spec.dnsNames of the cert-manager Certificate {}/{}, or remove the hosts from {} of \
+                     {}",
+                    listed(uncovered),
+                    metadata.namespace,
+                    metadata.name,
+                    hosts_field(server),
+                    server.resource
+                ),
+                kubectl::add_dns_names(&metadata.namespace, &metadata.name, uncovered),
+            )
+        }
+        None => edit_hosts(
+            &format!(
+                "request a certificate that also has {}, or remove the hosts from",
+                listed(uncovered)
+            ),
+            server,
+        ),
     }
 }
 

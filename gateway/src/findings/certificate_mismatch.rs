@@ -3,10 +3,11 @@
 use std::collections::HashSet;
 
 use super::context::Context;
+use super::credential_remedy::show;
 use super::credential_use::{CredentialFinding, CredentialUse};
 use super::finding::Findings;
 use super::info::{Info, Severity};
-use super::{Code, Finding, Known};
+use super::{Code, Finding, Known, Remedy, kubectl, server_field};
 use crate::certificates::Contents;
 use crate::generated::UnprogrammedReason;
 use crate::{Certificate, Credential, ServerId};
@@ -43,11 +44,14 @@ pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
     }
     // istiod reads the Secrets of the Gateway API itself, and makes no filter chain for a broken one.
     for listener in &context.input.model.unprogrammed {
-        match listener.reason {
-            UnprogrammedReason::BadSecret { .. } => findings.add(Finding::of_unprogrammed(
+        match &listener.reason {
+            UnprogrammedReason::BadSecret { secret } => findings.add(Finding::of_unprogrammed(
                 Code::CertificateMismatch,
                 listener,
-                COMPLETE_SECRET,
+                Remedy::with_command(
+                    format!("{COMPLETE_SECRET}; see who writes {secret}"),
+                    kubectl::describe(secret),
+                ),
             )),
             UnprogrammedReason::SameHost { .. }
             | UnprogrammedReason::NotAllowed { .. }
@@ -67,7 +71,10 @@ fn add_wrong_key(credential: &Credential, uses: &[CredentialUse<'_>], findings: 
                 "the private key of {credential}, used by {servers}, does not match its certificate"
             )
         },
-        hint: "put the private key of the certificate into the Secret",
+        hint: show(
+            "put the private key of the certificate into the Secret",
+            credential,
+        ),
     }
     .add(uses, findings);
 }
@@ -96,9 +103,6 @@ fn add_uncovered(
         .copied()
         .filter(|found| !covered.contains(&found.chain.server.id))
         .collect();
-    if uncovered.is_empty() {
-        return;
-    }
 
     // The names show whether the Secret or the hosts are wrong.
     let names: Vec<String> = certificate.names.iter().map(ToString::to_string).collect();
@@ -106,6 +110,9 @@ fn add_uncovered(
         "none".to_owned()
     } else {
         names.join(", ")
+    };
+    let Some(server) = uncovered.first().map(|found| &found.chain.server.id) else {
+        return;
     };
     CredentialFinding {
         code: Code::CertificateMismatch,
@@ -115,8 +122,13 @@ fn add_uncovered(
                 "the certificate of {credential} covers no host of {servers}: its names are {names}"
             )
         },
-        hint: "refer to the Secret with the certificate for these hosts, or request a certificate \
-               for them",
+        hint: server_field::edit(
+            &format!(
+                "request a certificate for these hosts, or name the Secret that has one in {}",
+                server_field::secret_field(server)
+            ),
+            server,
+        ),
     }
     .add(&uncovered, findings);
 }
@@ -131,7 +143,7 @@ fn add_broken(credential: &Credential, uses: &[CredentialUse<'_>], findings: &mu
                  it, and connections fail"
             )
         },
-        hint: COMPLETE_SECRET,
+        hint: show(COMPLETE_SECRET, credential),
     }
     .add(uses, findings);
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::finding::Findings;
-use super::{Code, Finding, Known, PresentedCredential};
+use super::{Code, Finding, Known, PresentedCredential, Remedy};
 use crate::{Credential, FilterChain, Listener, Model, Workload};
 
 /// A filter chain that uses a credential.
@@ -41,7 +41,7 @@ pub(super) struct CredentialFinding<'t> {
     pub(super) code: Code,
     pub(super) certificate: Known,
     pub(super) message: &'t dyn Fn(&str) -> String,
-    pub(super) hint: &'t str,
+    pub(super) hint: Remedy,
 }
 
 impl CredentialFinding<'_> {
@@ -66,7 +66,7 @@ impl CredentialFinding<'_> {
             2 => format!("{server} and one more"),
             count => format!("{server} and {} more", count - 1),
         };
-        let mut finding = Finding::new(self.code, (self.message)(&servers), self.hint)
+        let mut finding = Finding::new(self.code, (self.message)(&servers), self.hint.clone())
             .at(first.workload, first.listener)
             .with_connection(server);
         // The Secret is what has to be changed.

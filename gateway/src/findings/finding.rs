@@ -91,7 +91,8 @@ pub struct Finding {
 pub const MAX_PAIRS: usize = 500;
 
 impl Finding {
-    pub(super) fn new(code: Code, message: String, hint: impl Into<String>) -> Self {
+    pub(super) fn new(code: Code, message: String, hint: impl Into<Remedy>) -> Self {
+        let remedy = hint.into();
         Self {
             code,
             severity: code.severity(),
@@ -106,15 +107,30 @@ impl Finding {
             certificate: Known::Unknown,
             credentials: Vec::new(),
             guard: Protection::None,
-            advice: Advice::new(message, hint),
-            remedies: Vec::new(),
+            advice: Advice::new(message, remedy.text.clone()),
+            // A text without a command is only the hint of the advice.
+            remedies: remedy
+                .command
+                .is_some()
+                .then_some(remedy)
+                .into_iter()
+                .collect(),
             resources: Vec::new(),
         }
     }
 
     /// A finding about a listener of the Gateway API that istiod does not program into Envoy.
-    pub(super) fn of_unprogrammed(code: Code, listener: &Unprogrammed, hint: &str) -> Self {
+    pub(super) fn of_unprogrammed(
+        code: Code,
+        listener: &Unprogrammed,
+        hint: impl Into<Remedy>,
+    ) -> Self {
         Self::new(code, format!("istiod drops {listener}"), hint).with_owner(&listener.server)
+    }
+
+    /// Replaces the hint by several remedies.
+    pub(super) fn with_remedies(self, remedies: Vec<Remedy>) -> Self {
+        Self { remedies, ..self }
     }
 
     /// Sets the listener and its workload.

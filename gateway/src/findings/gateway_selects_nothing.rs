@@ -8,7 +8,7 @@ use strsim::osa_distance;
 use super::context::Context;
 use super::finding::Findings;
 use super::info::{Info, Severity};
-use super::{Code, Finding, kubectl};
+use super::{Code, Finding, Remedy, kubectl};
 use crate::istio::{DEFAULT_SELECTOR, ROOT_NAMESPACE};
 use crate::resources::istio::Gateway;
 use crate::resources::kubernetes::Pods;
@@ -238,15 +238,17 @@ fn add(
                 pods.metadata.name,
                 written(&labels_of(selector, pods))
             ),
-            format!(
-                "select the labels of the pods: {}",
-                kubectl::merge_patch(first, &selector_patch(selector, pods))
+            Remedy::with_command(
+                "select the labels of the pods",
+                kubectl::merge_patch(first, &selector_patch(selector, pods)),
             ),
         ),
         None => (
             String::new(),
-            "look up the labels of the gateway's pods: kubectl get pods --all-namespaces --show-labels"
-                .to_owned(),
+            Remedy::with_command(
+                "set spec.selector to labels of the gateway's pods; look them up",
+                kubectl::pods_with_labels(),
+            ),
         ),
     };
     let message = format!("no pods have the labels that {first}{others} selects: {wanted}{reason}");

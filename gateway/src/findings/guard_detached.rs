@@ -4,7 +4,8 @@ use super::context::Context;
 use super::finding::Findings;
 use super::info::{Info, Severity};
 use super::installation::Installation;
-use super::{Code, Finding};
+use super::installed_filter::InstalledFilter;
+use super::{Code, Finding, PluginReach, ReachedPods, Remedy, kubectl, rewrite};
 use crate::istio::{GATEWAY_NAME_LABEL, ROOT_NAMESPACE, Reach};
 use crate::resources::kind::{GATEWAY_API, ISTIO};
 use crate::resources::{Kind, Metadata, ResourceName, Resources};
@@ -23,6 +24,9 @@ pub(super) const INFO: Info = Info {
     coalesced_answer: None,
 };
 
+/// The hint if several gateways are possible; the remedies have the commands.
+const SEVERAL_GATEWAYS: &str = "write the resource again for the gateway that it is meant for";
+
 /// The class of the gateways for traffic inside an ambient mesh.
 const WAYPOINT_CLASS: &str = "istio-waypoint";
 
@@ -33,14 +37,95 @@ pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
         };
         let name = filter.resource();
         let message = format!("{name} runs on no gateway: {reason}");
-        let hint = if filter.installation.script().is_some() {
-            "correct the namespace, the selector and the match of the resource: they must select the \
-             gateway's pods and the ports that Envoy listens on"
-        } else {
-            "write the resource again with packager manifest, for the namespace and the labels of the \
-             gateway's pods"
-        };
-        findings.add(Finding::new(Code::GuardDetached, message, hint).about(name));
+        let hints = rewrite::other_pods(filter, context.input.model);
+        findings.add(
+            match <[Remedy; 1]>::try_from(hints) {
+                Ok([only]) => Finding::new(Code::GuardDetached, message, only),
+                Err(hints) if hints.is_empty() => {
+                    Finding::new(Code::GuardDetached, message, edit(filter, context))
+                }
+                Err(hints) => Finding::new(Code::GuardDetached, message, SEVERAL_GATEWAYS)
+                    .with_remedies(hints),
+            }
+            .about(name),
+        );
+    }
+}
+
+/// The hint for a resource that `packager manifest` does not write: a script, or one without any gateway that it
+/// could run on.
+fn edit(filter: &InstalledFilter<'_>, context: &Context<'_>) -> Remedy {
+    let installation = filter.installation;
+    let name = filter.resource();
+    let selector = match installation {
+        Installation::Extension(_) => "spec.selector.matchLabels",
+        Installation::Patch(..) => "spec.workloadSelector.labels",
+    };
+    let reached = installation.attached_workloads(context.input.model);
+    let own_namespace = context
+        .input
+        .model
+        .workloads
+        .iter()
+        .find(|workload| workload.namespace == name.namespace);
+    let text = match (class_field(installation), reached.first(), own_namespace) {
+        (Some((field, value)), _, _) => format!("set {field} of {name} to {value}"),
+        (None, Some(workload), _) => format!(
+            "set {} of {name} to ports that Envoy listens on with TLS ({})",
+            match installation {
+                Installation::Extension(_) => "spec.match",
+                Installation::Patch(..) => "spec.configPatches[].match.listener.portNumber",
+            },
+            tls_ports(workload)
+        ),
+        (None, None, Some(workload)) => format!(
+            "set {selector} of {name} to {{{}}}, labels of the pods of {}",
+            written_labels(workload, context),
+            workload.full_name()
+        ),
+        // A resource cannot move to another namespace.
+        (None, None, None) => format!(
+            "create {} in the namespace of the gateway's pods, with their labels in {selector}, and delete {name}",
+            name.name
+        ),
+    };
+    let command = kubectl::edit(&name);
+    Remedy::with_command(text, command)
+}
+
+/// The field that limits a filter to listeners which gateways do not have, with its new value.
+fn class_field(installation: Installation<'_>) -> Option<(&'static str, &'static str)> {
+    class_reason(installation)?;
+    Some(match installation {
+        Installation::Extension(extension) if extension.is_network_filter() => {
+            ("the type of the module", "HTTP")
+        }
+        Installation::Extension(_) => ("spec.match[].mode", "CLIENT"),
+        Installation::Patch(..) => ("spec.configPatches[].match.context", "GATEWAY"),
+    })
+}
+
+/// The ports that Envoy listens on with TLS.
+fn tls_ports(workload: &Workload) -> String {
+    workload
+        .listeners
+        .iter()
+        .filter(|listener| listener.is_tls())
+        .map(|listener| listener.port.to_string())
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// The labels that select the pods of a workload, as a selector has them.
+fn written_labels(workload: &Workload, context: &Context<'_>) -> String {
+    match PluginReach::new(workload, context.input.model).target {
+        ReachedPods::Labels(labels) => labels
+            .iter()
+            .map(|(key, value)| format!("{key}: {value}"))
+            .collect::<Vec<_>>()
+            .join(", "),
+        ReachedPods::Gateway(name) => format!("{GATEWAY_NAME_LABEL}: {name}"),
+        ReachedPods::All => "none".to_owned(),
     }
 }
 

@@ -5,7 +5,7 @@ use super::finding::Findings;
 use super::info::{Info, Severity};
 use super::installation::Installation;
 use super::script::{self, Comparison};
-use super::{Code, Finding};
+use super::{Code, Command, Finding, KeptSettings, PluginReach, Remedy, rewrite};
 use crate::istio::Reach;
 use crate::listener::ChainKind;
 use crate::{FilterChain, Listener, Workload, coalescing};
@@ -56,13 +56,27 @@ pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
             effect_on_pairs(broken),
             needless_answers(installation, comparison, &listeners)
         );
-        let hint = "replace it by the filter, which passes legitimate requests: packager manifest writes the \
-                    resource";
+        let attachment = PluginReach::new(workload, context.input.model);
+        let hint =
+            format!("install the filter, which passes legitimate requests, and delete {resource}");
+        let hint = if rewrite::can_write(&attachment, context.input.model) {
+            Remedy::with_command(hint, filter_command(attachment))
+        } else {
+            Remedy::new(hint)
+        };
         let mut finding = Finding::new(Code::GuardForeign, message, hint).about(resource);
         if listeners.len() == 1 {
             finding = finding.at(workload, listener);
         }
         findings.add(finding);
+    }
+}
+
+fn filter_command(attachment: PluginReach) -> Command {
+    Command::Filter {
+        attachment,
+        installed_image: None,
+        kept: KeptSettings::default(),
     }
 }
 

@@ -6,8 +6,7 @@ use super::context::Context;
 use super::finding::Findings;
 use super::info::{Info, Severity};
 use super::installed_filter::InstalledFilter;
-use super::{Code, Finding};
-use crate::shell::{self, word};
+use super::{Code, Command, FilterSource, Finding, Remedy};
 
 pub(super) const INFO: Info = Info {
     id: "SG403",
@@ -36,9 +35,9 @@ pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
             "the configuration of {name} is invalid, so it passes every request: {}",
             fault_list(faults)
         );
-        let hint = format!(
-            "correct these fields, and check the resource again: {}",
-            command(filter, context)
+        let hint = Remedy::with_command(
+            "correct these fields, and check the resource again",
+            Command::ExplainFilter(source(filter, context)),
         );
         findings.add(Finding::new(Code::GuardInvalid, message, hint).about(name));
     }
@@ -58,8 +57,8 @@ fn fault_list(faults: &Faults) -> String {
     texts.join("; ")
 }
 
-/// A command that prints the faults of the resource: of its file, or of the resource in the cluster.
-fn command(filter: &InstalledFilter<'_>, context: &Context<'_>) -> String {
+/// The file of the resource, or the cluster.
+fn source(filter: &InstalledFilter<'_>, context: &Context<'_>) -> FilterSource {
     let origin = &filter.installation.metadata().origin;
     let in_same_file = context
         .installed_filters
@@ -67,65 +66,49 @@ fn command(filter: &InstalledFilter<'_>, context: &Context<'_>) -> String {
         .filter(|other| other.installation.metadata().origin.file == origin.file)
         .count();
     match &*origin.file {
-        "" | "-" => {
-            let name = filter.resource();
-            let kind = format!("{}.{}", name.kind, name.kind.group()).to_lowercase();
-            format!(
-                "kubectl get {kind} -n {} {} -o yaml | packager explain --config - --servers",
-                word(&name.namespace),
-                word(&name.name)
-            )
-        }
+        // Standard input cannot be read again; it is usually a dump of the cluster.
+        "" | "-" => FilterSource::Cluster(filter.resource()),
         // explain reads one resource only.
-        file if in_same_file > 1 => format!("packager check {}", word(&shell::path(file))),
-        file => format!(
-            "packager explain --config {} --servers",
-            word(&shell::path(file))
-        ),
+        file if in_same_file > 1 => FilterSource::SharedFile(file.to_owned()),
+        file => FilterSource::File(file.to_owned()),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use crate::documents::read;
-    use crate::findings::{Code, Input, check};
+    use crate::findings::{Code, Command, FilterSource, Input, check};
+    use crate::resources::{Kind, ResourceName};
     use crate::{Certificates, Model, Resources};
 
-    /// The hint for a plugin with an invalid configuration, read from a file.
-    fn hint(file: &str, name: &str) -> String {
-        let plugin = format!(
-            "{{apiVersion: extensions.istio.io/v1alpha1, kind: WasmPlugin, \
-             metadata: {{name: \"{name}\", namespace: istio-system}}, \
-             spec: {{url: 'oci://example.com/sni-guard:1', pluginConfig: {{action: maybe}}}}}}"
-        );
+    /// The source in the hint for a plugin with an invalid configuration, read from a file.
+    fn source(file: &str) -> FilterSource {
+        let plugin = "{apiVersion: extensions.istio.io/v1alpha1, kind: WasmPlugin, \
+             metadata: {name: sni-guard, namespace: istio-system}, \
+             spec: {url: 'oci://example.com/sni-guard:1', pluginConfig: {action: maybe}}}";
         let mut resources = Resources::default();
         assert_eq!(read(file, plugin, &mut resources), []);
-        let report = check(&Input {
-            resources: &resources,
-            model: &Model::new(&resources),
-            certificates: &Certificates::new(&resources),
-            now: chrono::DateTime::UNIX_EPOCH,
-            has_all_secrets: false,
-            has_all_pods: false,
-            has_all_gateways: false,
-            expires_within: crate::findings::EXPIRES_WITHIN,
-        });
+        let model = Model::new(&resources);
+        let certificates = Certificates::new(&resources);
+        let report = check(&Input::for_tests(&resources, &model, &certificates));
         let finding = report.findings.into_iter().next().unwrap();
         assert_eq!(finding.code, Code::GuardInvalid);
-        let (_, command) = finding.advice.hint.split_once("again: ").unwrap();
-        command.to_owned()
+        let Some(Command::ExplainFilter(source)) = finding.remedies[0].command.clone() else {
+            panic!("{:?}", finding.remedies);
+        };
+        source
     }
 
     #[test]
-    fn the_hint_is_a_command_for_the_source() {
-        assert_eq!(
-            hint("my plugins/guard.yaml", "sni-guard"),
-            "packager explain --config 'my plugins/guard.yaml' --servers"
-        );
-        let of_cluster = "kubectl get wasmplugin.extensions.istio.io -n istio-system sni-guard -o yaml | \
-                          packager explain --config - --servers";
-        assert_eq!(hint("", "sni-guard"), of_cluster);
-        assert_eq!(hint("-", "sni-guard"), of_cluster);
-        assert!(hint("", "a; reboot").contains(" 'a; reboot' "));
+    fn the_hint_is_for_the_source() {
+        let file = "my plugins/guard.yaml";
+        assert_eq!(source(file), FilterSource::File(file.into()));
+        let plugin = FilterSource::Cluster(ResourceName {
+            kind: Kind::WasmPlugin,
+            namespace: "istio-system".into(),
+            name: "sni-guard".into(),
+        });
+        assert_eq!(source(""), plugin);
+        assert_eq!(source("-"), plugin);
     }
 }

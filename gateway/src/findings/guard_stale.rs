@@ -7,7 +7,8 @@ use rule::{Policy, Rule};
 use super::context::Context;
 use super::finding::Findings;
 use super::info::{Info, Severity};
-use super::{Code, Finding, guard_detached};
+use super::installed_filter::InstalledFilter;
+use super::{Code, Finding, Remedy, guard_detached, kubectl, rewrite};
 use crate::Listener;
 use crate::istio::Reach;
 
@@ -18,7 +19,8 @@ pub(super) const INFO: Info = Info {
     what: "The table of servers in an installed filter does not match the servers of the gateway.",
     why: "The filter passes requests that need a 421, or answers 421 without need.",
     example: "A Gateway was added after packager manifest --from wrote the WasmPlugin.",
-    fix: "Write the resource again with packager manifest --from, and apply it.",
+    fix: "Write the resource again with packager manifest --from, and apply it. The hint has the command for the \
+          same pods.",
     coalesced_answer: None,
 };
 
@@ -46,7 +48,9 @@ pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
             let message = format!(
                 "the servers of {name} do not match the servers of the gateway: {difference}"
             );
-            let hint = "write the resource again with packager manifest --from PATH, and apply it";
+            let model = context.input.model;
+            let hint =
+                rewrite::same_pods(filter, workload, model).unwrap_or_else(|| edit_table(filter));
             findings.add(
                 Finding::new(Code::GuardStale, message, hint)
                     .on(workload)
@@ -54,6 +58,16 @@ pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
             );
         }
     }
+}
+
+/// The hint for a table that `packager manifest` cannot write: the one of a script, or one that depends on a
+/// Service outside of the input.
+fn edit_table(filter: &InstalledFilter<'_>) -> Remedy {
+    let name = filter.resource();
+    Remedy::with_command(
+        format!("list the servers that the gateway has now in {name}"),
+        kubectl::edit(&name),
+    )
 }
 
 /// How the listed servers differ from the servers of the listeners. Labels are free: only which hosts are in

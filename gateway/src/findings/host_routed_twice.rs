@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::context::Context;
 use super::finding::Findings;
 use super::info::{Info, Severity};
-use super::{Code, Finding, kubectl};
+use super::{Code, Finding, Remedy, kubectl};
 use crate::listener::{ChainKind, RouteSource, VirtualHost};
 use crate::resources::ResourceName;
 use crate::routes::{Binding, Visibility};
@@ -141,9 +141,9 @@ fn finding(winner: &ResourceName, found: &[Found<'_>]) -> Option<Finding> {
         first.hidden.losing_rule.route,
         reason(first.hidden.winning, first.hidden.losing),
     );
-    let hint = format!(
-        "keep the rules in one VirtualService, or give them different conditions: {}",
-        kubectl::edit(loser)
+    let hint = Remedy::with_command(
+        "keep the rules in one VirtualService, or give them different conditions",
+        kubectl::edit(loser),
     );
     // The winner comes first: it is the resource whose rules stay.
     let mut finding = Finding {

@@ -9,7 +9,8 @@ use rule::host::istio::{IstioHost, IstioHosts};
 use super::context::Context;
 use super::finding::Findings;
 use super::info::{Info, Severity};
-use super::{Code, Finding};
+use super::server_field::edit_hosts;
+use super::{Code, Finding, Remedy};
 use crate::listener::ChainKind;
 use crate::resources::{Kind, ResourceName};
 use crate::server::{Handling, Server};
@@ -32,14 +33,14 @@ pub(super) const INFO: Info = Info {
 };
 
 const NO_NEAR_ROUTES: &str = "bind a VirtualService or HTTPRoute with the host to the server, in an allowed \
-     namespace, exported to the namespace of the gateway's pods; or remove the host";
+     namespace, exported to the namespace of the gateway's pods; or remove the host from";
 
 /// Routes that would serve a host if one thing were different.
 struct Near {
     resource: ResourceName,
     /// What is different, as a part of a sentence whose subject is the resource.
     reason: String,
-    hint: String,
+    hint: Remedy,
 }
 
 /// The search for routes that nearly fit, by the kind of the server's resource.
@@ -106,7 +107,7 @@ fn not_found(
                 workload.full_name(),
                 chain.name
             ),
-            NO_NEAR_ROUTES.to_owned(),
+            edit_hosts(NO_NEAR_ROUTES, server),
             None,
         ),
     };
@@ -280,7 +281,10 @@ fn add_reset(
                 "{effect}: {missing} is bound to it and visible to {}",
                 workload.full_name()
             ),
-            "bind a VirtualService with such a route to the Gateway, or remove the host".to_owned(),
+            edit_hosts(
+                "bind a VirtualService with such a route to the Gateway, or remove the host from",
+                id,
+            ),
             None,
         ),
     };

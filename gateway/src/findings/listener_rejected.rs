@@ -3,6 +3,7 @@
 use super::context::Context;
 use super::finding::Findings;
 use super::info::{Info, Severity};
+use super::server_field::edit_hosts;
 use super::{Code, Finding};
 use crate::listener::Duplicate;
 use crate::{Listener, Workload};
@@ -46,9 +47,12 @@ fn rejection(workload: &Workload, listener: &Listener, duplicate: &Duplicate) ->
     let message = format!(
         "Envoy rejects the listener with all its hosts: two filter chains match the SNI {host}, {servers}"
     );
-    let hint = format!(
-        "remove {host} from one of them; Envoy does not distinguish hosts by namespace, letter case \
-         or bind address"
+    // Envoy does not distinguish what istiod does.
+    let hint = edit_hosts(
+        &format!(
+            "keep {host} in one server only, whatever its namespace, letter case and bind address: remove it from"
+        ),
+        second,
     );
     Some(Finding {
         sni: Some(host.to_string()),

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::context::Context;
 use super::finding::Findings;
 use super::info::{Info, Severity};
-use super::{Code, Finding, kubectl};
+use super::{Code, Finding, Remedy, kubectl};
 use crate::resources::Kind;
 use crate::server::{Protocol, Server};
 use crate::{Listener, Workload};
@@ -88,8 +88,8 @@ fn unexposed(workload: &Workload, listener: &Listener, server: &Server) -> Findi
         workload.full_name()
     );
     // istiod translates the port of the Gateway by the Service, so both sides get it.
-    let hint = format!(
-        "add the port to the Service: {}",
+    let hint = Remedy::with_command(
+        "add the port to the Service",
         kubectl::add_service_port(
             &workload.namespace,
             names.first().copied().unwrap_or_default(),
@@ -97,8 +97,8 @@ fn unexposed(workload: &Workload, listener: &Listener, server: &Server) -> Findi
                 "name": format!("{}-{}", protocol_name(server.protocol), server.port),
                 "port": server.port,
                 "targetPort": port,
-            })
-        )
+            }),
+        ),
     );
     Finding::new(Code::PortUnexposed, message, hint)
         .at(workload, listener)

@@ -5,9 +5,9 @@
 
 use super::WorkloadName;
 use crate::Workload;
-use crate::istio::GATEWAY_NAME_LABEL;
+use crate::istio::{GATEWAY_NAME_LABEL, PluginTarget};
 use crate::model::Model;
-use crate::resources::Labels;
+use crate::resources::{Kind, Labels, ResourceName};
 
 /// Something that a user can do about a finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub struct Remedy {
     pub command: Option<Command>,
 }
 
-/// A command of `packager` about the same resources.
+/// A command of `packager` about the same resources, or one of kubectl.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Plans how servers become one server.
@@ -31,9 +31,40 @@ pub enum Command {
         attachment: PluginReach,
         /// The image of the filter that is installed already.
         installed_image: Option<String>,
+        /// The settings of the resource that the new one replaces.
+        kept: KeptSettings,
     },
     /// Writes the policy that denies requests which bypass mutual TLS.
     AuthorizationPolicy(PluginReach),
+    /// Prints the faults in the configuration of an installed filter.
+    ExplainFilter(FilterSource),
+    /// A command of kubectl: the words after `kubectl`, not quoted.
+    Kubectl(Vec<String>),
+}
+
+/// The settings that a rewritten resource takes over from the installed one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeptSettings {
+    /// WasmPlugin or TrafficExtension; `None` for the default.
+    pub kind: Option<Kind>,
+    /// The name of the resource; `None` for the default.
+    pub name: Option<String>,
+    /// The action for hosts without their own; `None` for the default.
+    pub action: Option<String>,
+    /// The actions of single hosts.
+    pub hosts: Vec<(String, String)>,
+    /// The Secret to pull the image with.
+    pub pull_secret: Option<String>,
+}
+
+/// Where the resource of an installed filter is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FilterSource {
+    /// A file in which it is the only filter.
+    File(String),
+    /// A file with several filters.
+    SharedFile(String),
+    Cluster(ResourceName),
 }
 
 /// The pods that a resource applies to.
@@ -50,7 +81,7 @@ pub enum ReachedPods {
     Gateway(String),
     /// Pods with all of these labels.
     Labels(Labels),
-    /// All pods.
+    /// All pods of the namespace, or of the mesh in its root namespace.
     All,
 }
 
@@ -77,6 +108,29 @@ impl Remedy {
         Self {
             text: text.into(),
             command: Some(command),
+        }
+    }
+}
+
+impl From<&str> for Remedy {
+    fn from(text: &str) -> Self {
+        Self::new(text)
+    }
+}
+
+impl From<String> for Remedy {
+    fn from(text: String) -> Self {
+        Self::new(text)
+    }
+}
+
+impl ReachedPods {
+    /// The pods as a plugin selects them.
+    pub(super) fn to_plugin_target(&self) -> PluginTarget {
+        match self {
+            Self::Gateway(name) => PluginTarget::Gateways(vec![name.clone()]),
+            Self::Labels(labels) => PluginTarget::Selector(labels.clone()),
+            Self::All => PluginTarget::Selector(Labels::new()),
         }
     }
 }

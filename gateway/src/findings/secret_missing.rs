@@ -6,11 +6,10 @@ use super::context::Context;
 use super::credential_use::{CredentialFinding, CredentialUse};
 use super::finding::Findings;
 use super::info::{Info, Severity};
-use super::{Code, Finding, Known};
+use super::{Code, Finding, Known, PresentedCredential, Remedy, kubectl};
 use crate::Credential;
-use crate::generated::UnprogrammedReason;
-use crate::resources::Resources;
-use crate::shell;
+use crate::generated::{Unprogrammed, UnprogrammedReason};
+use crate::resources::{ResourceName, Resources};
 
 pub(super) const INFO: Info = Info {
     id: "SG303",
@@ -56,27 +55,42 @@ fn namespaces_with_certificates(resources: &Resources) -> HashSet<&str> {
 }
 
 fn add_missing(credential: &Credential, uses: &[CredentialUse<'_>], findings: &mut Findings<'_>) {
+    let presented = PresentedCredential {
+        credential: credential.clone(),
+        names: Vec::new(),
+    };
     CredentialFinding {
         code: Code::SecretMissing,
         certificate: Known::Unknown,
         message: &|servers| {
             format!("there is no {credential}, used by {servers}: connections fail")
         },
-        hint: "create the Secret in the namespace of the gateway's pods, or correct its name",
+        hint: presented.secret().map_or_else(
+            || Remedy::new("correct the name of the credential"),
+            |secret| create("credentialName", &secret),
+        ),
     }
     .add(uses, findings);
+}
+
+/// A Secret to create, or whose name is wrong in a field.
+fn create(field: &str, secret: &ResourceName) -> Remedy {
+    let text = format!(
+        "correct {field}, or create {secret} from the files tls.crt, the certificate chain in PEM, and tls.key, \
+         its private key"
+    );
+    match kubectl::create_tls_secret(secret) {
+        Some(command) => Remedy::with_command(text, command),
+        None => Remedy::new(text),
+    }
 }
 
 /// Reports the listeners of the Gateway API without a usable Secret, about which the model knows what istiod found.
 fn find_unprogrammed(context: &Context<'_>, findings: &mut Findings<'_>) {
     for listener in &context.input.model.unprogrammed {
-        let hint = match listener.reason {
-            UnprogrammedReason::NotGranted { .. } => {
-                "create a ReferenceGrant in the namespace of the Secret"
-            }
-            UnprogrammedReason::NoSecret { .. } => {
-                "create the Secret with tls.crt and tls.key, or correct its name"
-            }
+        let hint = match &listener.reason {
+            UnprogrammedReason::NotGranted { secret } => grant(listener, secret),
+            UnprogrammedReason::NoSecret { secret } => create("tls.certificateRefs", secret),
             UnprogrammedReason::SameHost { .. }
             | UnprogrammedReason::NotAllowed { .. }
             | UnprogrammedReason::TooManyCertificates { .. }
@@ -88,6 +102,26 @@ fn find_unprogrammed(context: &Context<'_>, findings: &mut Findings<'_>) {
             hint,
         ));
     }
+}
+
+/// A ReferenceGrant that lets a listener use a Secret of another namespace.
+fn grant(listener: &Unprogrammed, secret: &ResourceName) -> Remedy {
+    let from = &listener.server.resource;
+    Remedy::with_command(
+        format!(
+            "create a ReferenceGrant in namespace {} with spec.from[0] {{group: {}, kind: {}, namespace: {}}} and \
+             spec.to[0] {{group: \"\", kind: Secret, name: {}}}; see the grants of that namespace",
+            secret.namespace,
+            from.kind.group(),
+            from.kind,
+            from.namespace,
+            secret.name
+        ),
+        kubectl::list(
+            "referencegrants.gateway.networking.k8s.io",
+            &secret.namespace,
+        ),
+    )
 }
 
 /// Secrets that istiod does not give to the workload, whether they exist or not.
@@ -102,11 +136,12 @@ fn find_refused(context: &Context<'_>, findings: &mut Findings<'_>) {
                      namespace {namespace}: connections fail",
                     workload.full_name(),
                 );
-                let hint = format!(
-                    "create the certificate in namespace {namespace}, and refer to it without a namespace; look \
-                     up the Secrets there: kubectl get secrets --namespace {} --field-selector \
-                     type=kubernetes.io/tls",
-                    shell::word(namespace)
+                let hint = Remedy::with_command(
+                    format!(
+                        "create the certificate in namespace {namespace}, and refer to it without a namespace; \
+                         look up the Secrets there"
+                    ),
+                    kubectl::tls_secrets(namespace),
                 );
                 findings.add(
                     Finding::new(Code::SecretMissing, message, hint)

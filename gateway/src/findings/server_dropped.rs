@@ -3,7 +3,8 @@
 use super::context::Context;
 use super::finding::Findings;
 use super::info::{Info, Severity};
-use super::{Code, Finding};
+use super::server_field::{edit, edit_hosts, port_field, secret_field};
+use super::{Code, Finding, Remedy, kubectl};
 use crate::generated::UnprogrammedReason;
 use crate::{DropReason, Dropped, ServerId, Workload};
 
@@ -40,14 +41,28 @@ pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
         let (winner, hint) = match &listener.reason {
             UnprogrammedReason::SameHost { winner, .. } => (
                 Some(winner),
-                "use a different hostname for each listener of a port",
+                edit(
+                    "use a different hostname for each listener of a port: change one",
+                    &listener.server,
+                ),
             ),
-            UnprogrammedReason::NotAllowed { .. } => {
-                (None, "set spec.allowedListeners of the Gateway")
-            }
-            UnprogrammedReason::TooManyCertificates { .. } => {
-                (None, "remove certificateRefs until two are left")
-            }
+            UnprogrammedReason::NotAllowed { gateway } => (
+                None,
+                Remedy::with_command(
+                    format!("set spec.allowedListeners of {gateway}"),
+                    kubectl::edit(gateway),
+                ),
+            ),
+            UnprogrammedReason::TooManyCertificates { .. } => (
+                None,
+                edit(
+                    &format!(
+                        "remove entries until two are left in {}",
+                        secret_field(&listener.server)
+                    ),
+                    &listener.server,
+                ),
+            ),
             // SG302 and SG303 report a listener without a usable certificate.
             UnprogrammedReason::NotGranted { .. }
             | UnprogrammedReason::NoSecret { .. }
@@ -68,7 +83,7 @@ fn dropped_finding(workload: &Workload, dropped: &Dropped) -> Finding {
         reason,
         changes_nothing: _,
     } = dropped;
-    let Explanation { winner, why, hint } = Explanation::new(reason);
+    let Explanation { winner, why, hint } = Explanation::new(&server.id, reason);
     // All hosts are listed: a host that the winner does not have is served by no server.
     let hosts: Vec<String> = server.hosts.iter().map(ToString::to_string).collect();
     let message = format!(
@@ -90,28 +105,35 @@ struct Explanation<'d> {
     /// The server that istiod keeps.
     winner: &'d ServerId,
     why: String,
-    hint: String,
+    hint: Remedy,
 }
 
 impl<'d> Explanation<'d> {
-    fn new(reason: &'d DropReason) -> Self {
+    fn new(server: &ServerId, reason: &'d DropReason) -> Self {
         match reason {
             DropReason::SameHost { host, winner } => Self {
                 winner,
                 why: format!("{winner} has precedence and also has {host}"),
-                hint: format!(
-                    "remove {host} from this server, or move its other hosts to {winner}"
+                hint: edit_hosts(
+                    &format!("move its other hosts to {winner}, or remove {host} from"),
+                    server,
                 ),
             },
             DropReason::PlainText { winner } => Self {
                 winner,
                 why: format!("{winner} has precedence and serves plain text on that port"),
-                hint: "use another port for one of the two servers".into(),
+                hint: edit(
+                    &format!("use another port: change {}.number", port_field(server)),
+                    server,
+                ),
             },
             DropReason::SamePortName { winner } => Self {
                 winner,
                 why: format!("{winner} has precedence and has the same port name"),
-                hint: "use a different port name for each server of a Gateway".into(),
+                hint: edit(
+                    &format!("use another port name: change {}.name", port_field(server)),
+                    server,
+                ),
             },
         }
     }

@@ -51,6 +51,9 @@ pub struct ExtensionSpec {
     /// The configuration of the module of a WasmPlugin.
     #[serde(default)]
     pub plugin_config: Option<Value>,
+    /// The Secret to pull the module of a WasmPlugin with.
+    #[serde(default, deserialize_with = "nullable")]
+    pub image_pull_secret: String,
 }
 
 /// Pods by their labels.
@@ -102,6 +105,9 @@ pub struct Module {
     pub url: String,
     #[serde(default)]
     pub plugin_config: Option<Value>,
+    /// The Secret to pull the module with.
+    #[serde(default, deserialize_with = "nullable")]
+    pub image_pull_secret: String,
 }
 
 /// A Lua script (Istio API `extensions/v1alpha1/traffic_extension.proto`, `LuaConfig`).
@@ -143,6 +149,16 @@ impl Extension {
             .wasm
             .as_ref()
             .map_or(&self.spec.url, |module| &module.url)
+    }
+
+    /// The Secret to pull the module with, if there is one.
+    #[must_use]
+    pub fn pull_secret(&self) -> Option<&str> {
+        let name = match &self.spec.wasm {
+            Some(module) => &module.image_pull_secret,
+            None => &self.spec.image_pull_secret,
+        };
+        (!name.is_empty()).then_some(name)
     }
 
     /// Whether the module is a network filter, which reads no HTTP requests.

@@ -37,7 +37,13 @@ impl Merges {
                 Some(Command::Merge {
                     assume_same_certificate,
                 }) => Some(assume_same_certificate),
-                Some(Command::Filter { .. } | Command::AuthorizationPolicy(_)) | None => None,
+                Some(
+                    Command::Filter { .. }
+                    | Command::AuthorizationPolicy(_)
+                    | Command::ExplainFilter(_)
+                    | Command::Kubectl(_),
+                )
+                | None => None,
             });
         let is_planned = is_planned(&self.strict, finding);
         match merge {

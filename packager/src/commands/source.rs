@@ -220,6 +220,7 @@ impl Source<'_> {
                 context: scope.context.map(str::to_owned),
                 namespaces: scope.namespaces.to_vec(),
             }),
+            mesh_config: None,
         }
     }
 

@@ -1,22 +1,26 @@
 //! The commands of remedies as command lines that run as they are printed.
 
-use gateway::findings::{Command, Finding, PluginReach, ReachedPods};
+use gateway::findings::{Command, FilterSource, Finding, KeptSettings, PluginReach, ReachedPods};
+use gateway::resources::Kind;
 use gateway::shell;
 
 use super::presentation::SourceWords;
 use crate::resource::ImageReference;
+
+/// The name that `packager manifest` gives a resource.
+const DEFAULT_NAME: &str = "sni-guard";
 
 /// The words of a command line, each quoted for a shell.
 pub(super) struct CommandLine(Vec<String>);
 
 impl CommandLine {
     pub(super) fn new(command: &Command, source: &SourceWords) -> Self {
-        let mut words = vec!["packager".to_owned()];
+        let mut words = Vec::new();
         match command {
             Command::Merge {
                 assume_same_certificate,
             } => {
-                words.push("merge".into());
+                words.extend(["packager", "merge"].map(str::to_owned));
                 if *assume_same_certificate {
                     words.push("--assume-same-certificate".into());
                 }
@@ -25,19 +29,62 @@ impl CommandLine {
             Command::Filter {
                 attachment,
                 installed_image,
+                kept,
             } => {
-                words.push("manifest".into());
+                words.extend(["packager", "manifest"].map(str::to_owned));
                 words.extend(image_words(installed_image.as_deref()));
+                words.extend(kept_words(kept));
                 words.extend(attachment_words(attachment));
                 words.extend(source.from());
             }
             Command::AuthorizationPolicy(attachment) => {
-                words.extend(["manifest", "--kind", "AuthorizationPolicy"].map(str::to_owned));
+                words.extend(
+                    ["packager", "manifest", "--kind", "AuthorizationPolicy"].map(str::to_owned),
+                );
                 words.extend(attachment_words(attachment));
                 words.extend(source.from());
             }
+            Command::ExplainFilter(filter) => return Self::explain(filter, source),
+            Command::Kubectl(kubectl) => words = kubectl_words(kubectl, source),
         }
+        Self::quoted(&words)
+    }
+
+    fn quoted(words: &[String]) -> Self {
         Self(words.iter().map(|word| shell::word(word)).collect())
+    }
+
+    /// The command that prints the faults of an installed filter.
+    fn explain(filter: &FilterSource, source: &SourceWords) -> Self {
+        let words = |words: &[&str]| -> Vec<String> {
+            words.iter().map(|word| (*word).to_owned()).collect()
+        };
+        let explain = ["packager", "explain", "--config"];
+        match filter {
+            FilterSource::File(file) => Self::quoted(&words(
+                &[&explain[..], &[&shell::path(file), "--servers"]].concat(),
+            )),
+            FilterSource::SharedFile(file) => {
+                Self::quoted(&words(&["packager", "check", &shell::path(file)]))
+            }
+            FilterSource::Cluster(resource) => {
+                let object = resource.object_of_kubectl();
+                let get = words(&[
+                    "get",
+                    &object,
+                    "--namespace",
+                    &resource.namespace,
+                    "--output",
+                    "yaml",
+                ]);
+                let mut line = Self::quoted(&kubectl_words(&get, source));
+                // A pipe is not a word, so it is not quoted.
+                line.0.push("|".to_owned());
+                line.0
+                    .extend(words(&[&explain[..], &["-", "--servers"]].concat()));
+                line
+            }
+        }
     }
 
     /// The command in one line.
@@ -81,6 +128,16 @@ impl CommandLine {
     }
 }
 
+/// A command of kubectl for the cluster that the resources were read from.
+fn kubectl_words(command: &[String], source: &SourceWords) -> Vec<String> {
+    let mut words = vec!["kubectl".to_owned()];
+    words.extend_from_slice(command);
+    if let Some(cluster) = &source.cluster {
+        words.extend(cluster.connection());
+    }
+    words
+}
+
 /// Whether a part of a command line is a flag without a value so far.
 fn is_flag(part: &str) -> bool {
     part.starts_with("--") && !part.contains(' ')
@@ -107,6 +164,35 @@ fn released_image() -> String {
         repository.to_ascii_lowercase(),
         env!("CARGO_PKG_VERSION")
     )
+}
+
+/// The flags for the settings that a rewritten resource keeps.
+fn kept_words(kept: &KeptSettings) -> Vec<String> {
+    let KeptSettings {
+        kind,
+        name,
+        action,
+        hosts,
+        pull_secret,
+    } = kept;
+    let mut words = Vec::new();
+    if let Some(kind) = kind.filter(|kind| *kind != Kind::WasmPlugin) {
+        words.extend(["--kind".to_owned(), kind.name().to_owned()]);
+    }
+    // One word, so that a value which begins with a dash is no flag.
+    if let Some(name) = name.as_deref().filter(|name| *name != DEFAULT_NAME) {
+        words.push(format!("--name={name}"));
+    }
+    if let Some(action) = action {
+        words.push(format!("--action={action}"));
+    }
+    for (host, action) in hosts {
+        words.push(format!("--host={host}={action}"));
+    }
+    if let Some(secret) = pull_secret {
+        words.push(format!("--image-pull-secret={secret}"));
+    }
+    words
 }
 
 fn attachment_words(attachment: &PluginReach) -> Vec<String> {
@@ -148,15 +234,17 @@ pub(super) fn hint(finding: &Finding, source: &SourceWords) -> String {
 
 #[cfg(test)]
 mod tests {
-    use gateway::findings::{Command, PluginReach, ReachedPods};
+    use gateway::findings::{Command, FilterSource, KeptSettings, PluginReach, ReachedPods};
+    use gateway::resources::{Kind, ResourceName};
 
     use super::CommandLine;
-    use crate::render::presentation::SourceWords;
+    use crate::render::presentation::{ClusterWords, SourceWords};
 
     fn source(path: &str) -> SourceWords {
         SourceWords {
             paths: vec![path.into()],
             cluster: None,
+            mesh_config: None,
         }
     }
 
@@ -167,7 +255,82 @@ mod tests {
                 target: ReachedPods::Gateway("public".into()),
             },
             installed_image: installed_image.map(str::to_owned),
+            kept: KeptSettings::default(),
         }
+    }
+
+    fn cluster() -> SourceWords {
+        SourceWords {
+            paths: Vec::new(),
+            cluster: Some(ClusterWords {
+                context: Some("blue".into()),
+                namespaces: vec!["shop".into()],
+                ..ClusterWords::default()
+            }),
+            mesh_config: None,
+        }
+    }
+
+    #[test]
+    fn kubectl_uses_the_cluster_of_the_run() {
+        let edit = ["edit", "secret/a;b", "--namespace", "shop"].map(str::to_owned);
+        let command = Command::Kubectl(edit.to_vec());
+        let line = |source: SourceWords| CommandLine::new(&command, &source).one_line();
+        assert_eq!(
+            line(cluster()),
+            "kubectl edit 'secret/a;b' --namespace shop --context blue"
+        );
+        assert_eq!(
+            line(source("a.yaml")),
+            "kubectl edit 'secret/a;b' --namespace shop"
+        );
+    }
+
+    #[test]
+    fn the_configuration_of_a_filter_is_read_where_it_is() {
+        let line =
+            |filter, source| CommandLine::new(&Command::ExplainFilter(filter), source).one_line();
+        let files = source("plugins/");
+        assert_eq!(
+            line(FilterSource::File("my plugins/-x.yaml".into()), &files),
+            "packager explain --config 'my plugins/-x.yaml' --servers"
+        );
+        assert_eq!(
+            line(FilterSource::SharedFile("-x.yaml".into()), &files),
+            "packager check ./-x.yaml"
+        );
+        let plugin = FilterSource::Cluster(ResourceName {
+            kind: Kind::WasmPlugin,
+            namespace: "istio-system".into(),
+            name: "a; reboot".into(),
+        });
+        assert_eq!(
+            line(plugin, &cluster()),
+            "kubectl get 'wasmplugins.extensions.istio.io/a; reboot' --namespace istio-system \
+             --output yaml --context blue | packager explain --config - --servers"
+        );
+    }
+
+    #[test]
+    fn a_rewritten_filter_keeps_its_settings() {
+        let command = Command::Filter {
+            attachment: PluginReach {
+                namespace: "shop".into(),
+                target: ReachedPods::All,
+            },
+            installed_image: None,
+            kept: KeptSettings {
+                kind: Some(Kind::TrafficExtension),
+                name: Some("-x".into()),
+                action: Some("report".into()),
+                hosts: vec![("*.a.test".into(), "off".into())],
+                pull_secret: Some("pull".into()),
+            },
+        };
+        let line = CommandLine::new(&command, &source("a.yaml")).one_line();
+        let kept = "--kind TrafficExtension --name=-x --action=report '--host=*.a.test=off' \
+                    --image-pull-secret=pull --namespace shop --mesh-wide --from a.yaml";
+        assert!(line.ends_with(kept), "{line}");
     }
 
     #[test]

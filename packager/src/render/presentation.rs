@@ -31,6 +31,8 @@ pub struct SourceWords {
     pub paths: Vec<String>,
     /// The cluster, if the resources are not from files alone.
     pub cluster: Option<ClusterWords>,
+    /// The file with the mesh configuration of istiod, if one was given.
+    pub mesh_config: Option<String>,
 }
 
 /// The cluster that resources were read from.
@@ -61,6 +63,7 @@ impl SourceWords {
                 words.extend(["--namespace".to_owned(), namespace.clone()]);
             }
         }
+        words.extend(self.mesh_config_words());
         words
     }
 
@@ -75,13 +78,28 @@ impl SourceWords {
             words.push("--from".to_owned());
             words.extend(self.paths.iter().map(|path| shell::path(path)));
         }
+        words.extend(self.mesh_config_words());
         words
+    }
+
+    fn mesh_config_words(&self) -> Vec<String> {
+        self.mesh_config
+            .iter()
+            .flat_map(|file| ["--mesh-config".to_owned(), shell::path(file)])
+            .collect()
     }
 }
 
 impl ClusterWords {
     fn words(&self) -> Vec<String> {
         let mut words = vec!["--cluster".to_owned()];
+        words.extend(self.connection());
+        words
+    }
+
+    /// The flags of kubectl and of `packager` that select the cluster.
+    pub(super) fn connection(&self) -> Vec<String> {
+        let mut words = Vec::new();
         if let Some(kubeconfig) = &self.kubeconfig {
             words.extend(["--kubeconfig".to_owned(), kubeconfig.clone()]);
         }
@@ -101,9 +119,15 @@ mod tests {
         let source = SourceWords {
             paths: vec!["gateways/".into(), "-".into(), "-x.yaml".into()],
             cluster: None,
+            mesh_config: Some("-mesh.yaml".into()),
         };
-        assert_eq!(source.positional(), ["gateways/", "-", "./-x.yaml"]);
-        assert_eq!(source.from(), ["--from", "gateways/", "-", "./-x.yaml"]);
+        let paths = ["gateways/", "-", "./-x.yaml"];
+        let mesh_config = ["--mesh-config", "./-mesh.yaml"];
+        assert_eq!(source.positional(), [&paths[..], &mesh_config].concat());
+        assert_eq!(
+            source.from(),
+            [&["--from"], &paths[..], &mesh_config].concat()
+        );
     }
 
     #[test]
@@ -115,6 +139,7 @@ mod tests {
                 context: Some("blue".into()),
                 namespaces: vec!["a".into(), "b".into()],
             }),
+            mesh_config: None,
         };
         let cluster = ["--cluster", "--context", "blue"];
         let namespaces = ["--namespace", "a", "--namespace", "b"];

@@ -2,7 +2,10 @@
 
 use super::cause::Cause;
 use super::merge_advice::MergeAdvice;
-use crate::findings::{Code, Command, Input, Known, PluginReach, Protection, Remedy};
+use crate::findings::credential_remedy::issuer_of;
+use crate::findings::{
+    Code, Command, Input, KeptSettings, Known, PluginReach, Protection, Remedy, rewrite,
+};
 use crate::resources::extensions::Extension;
 use crate::resources::secret::IssuedCertificate;
 use crate::{Credential, Workload};
@@ -54,10 +57,7 @@ pub(super) fn remedies(situation: &Situation<'_, '_>) -> Vec<Remedy> {
     }
     remedies.extend(merge(situation));
     remedies.push(Remedy::new(own_certificates(situation)));
-    remedies.push(Remedy::with_command(
-        "install the filter: it answers 421, and clients repeat the request on a new connection",
-        filter(situation),
-    ));
+    remedies.push(install(situation));
     remedies.extend(merge_refusal(situation));
     remedies
 }
@@ -84,7 +84,20 @@ fn filter(situation: &Situation<'_, '_>) -> Command {
     Command::Filter {
         attachment: attachment(situation),
         installed_image,
+        kept: KeptSettings::default(),
     }
+}
+
+fn install(situation: &Situation<'_, '_>) -> Remedy {
+    let text =
+        "install the filter: it answers 421, and clients repeat the request on a new connection";
+    if rewrite::can_write(&attachment(situation), situation.input.model) {
+        return Remedy::with_command(text, filter(situation));
+    }
+    // Its ports need tables of their own, and a Service that is not in the input decides which ports Envoy has.
+    Remedy::new(format!(
+        "{text}; packager manifest writes it if the input has the gateway's Service and pods"
+    ))
 }
 
 fn enforce(situation: &Situation<'_, '_>, state: &str) -> Remedy {
@@ -160,17 +173,10 @@ fn own_certificates(situation: &Situation<'_, '_>) -> String {
 /// The `Certificate` of cert-manager that writes a Secret of the cause.
 fn issuer<'s>(situation: &Situation<'s, '_>) -> Option<&'s IssuedCertificate> {
     situation
-        .input
-        .resources
-        .issued_certificates
+        .cause
+        .credentials
         .iter()
-        .find(|issuer| {
-            let secret = Credential::Secret {
-                namespace: issuer.metadata.namespace.clone(),
-                name: issuer.spec.secret_name.clone(),
-            };
-            situation.cause.credentials.contains(&&secret)
-        })
+        .find_map(|credential| issuer_of(credential, situation.input.resources))
 }
 
 /// Whether the certificate of the cause is in a Secret.

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use super::Near;
 use crate::ServerId;
 use crate::findings::context::Context;
-use crate::findings::kubectl;
 use crate::findings::parent_listeners::{Parents, Refusal, hosts_of, parent_of};
 use crate::findings::similar_host::is_similar;
+use crate::findings::{Remedy, kubectl};
 use crate::resources::ResourceName;
 use crate::resources::gateway_api::{Reference, Route};
 use crate::server::Entry;
@@ -99,9 +99,9 @@ fn near(route: &Route, reason: &str) -> Near {
     let resource = route.metadata.resource(route.kind.resource_kind());
     Near {
         reason: reason.to_owned(),
-        hint: format!(
-            "correct the route, or the listener: {}",
-            kubectl::edit(&resource)
+        hint: Remedy::with_command(
+            "correct the route, or the listener",
+            kubectl::edit(&resource),
         ),
         resource,
     }

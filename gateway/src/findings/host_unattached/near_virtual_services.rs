@@ -8,8 +8,9 @@ use serde_json::json;
 use super::Near;
 use crate::Workload;
 use crate::findings::context::Context;
-use crate::findings::kubectl;
+use crate::findings::server_field::hosts_field;
 use crate::findings::similar_host::is_similar;
+use crate::findings::{Remedy, kubectl};
 use crate::resources::istio::{HttpMatch, TlsMatch};
 use crate::resources::{GatewayName, GatewayReference, HostText, NamespacedHost, ResourceName};
 use crate::routes::{Binding, ProxyContext, Visibility, l4_applies};
@@ -97,10 +98,7 @@ impl<'i> NearVirtualServices<'i> {
             json!([{"op": "replace", "path": format!("/spec/hosts/{index}"), "value": host}]);
         Some(Near {
             reason: format!("has the similar host {similar}"),
-            hint: format!(
-                "correct the host: {}",
-                kubectl::json_patch(&resource, &patch)
-            ),
+            hint: Remedy::with_command("correct the host", kubectl::json_patch(&resource, &patch)),
             resource,
         })
     }
@@ -135,9 +133,9 @@ impl<'i> NearVirtualServices<'i> {
         };
         Some(Near {
             reason,
-            hint: format!(
-                "bind it to Gateway {gateway}: {}",
-                kubectl::json_patch(&resource, &patch)
+            hint: Remedy::with_command(
+                format!("bind it to Gateway {gateway}"),
+                kubectl::json_patch(&resource, &patch),
             ),
             resource,
         })
@@ -175,9 +173,14 @@ fn refusal(binding: &Binding, server: &Server, host: &str, workload: &Workload) 
                 "has the host, but the server excludes VirtualServices of namespace {}",
                 binding.namespace
             ),
-            hint: format!(
-                "allow the namespace in the hosts of the server: {}",
-                kubectl::edit(&server.id.resource)
+            hint: Remedy::with_command(
+                format!(
+                    "allow namespace {} in {} of {}",
+                    binding.namespace,
+                    hosts_field(&server.id),
+                    server.id.resource
+                ),
+                kubectl::edit(&server.id.resource),
             ),
             resource,
         });
@@ -190,7 +193,7 @@ fn refusal(binding: &Binding, server: &Server, host: &str, workload: &Workload) 
     };
     Some(Near {
         reason: rules_reason(binding, server, context)?,
-        hint: format!("correct the rules: {}", kubectl::edit(&resource)),
+        hint: Remedy::with_command("correct the rules", kubectl::edit(&resource)),
         resource,
     })
 }
@@ -211,9 +214,9 @@ fn not_exported(binding: &Binding, resource: ResourceName, workload: &Workload) 
         reason: format!(
             "has the host, but is exported to {namespaces} and not to {own}, the namespace of the gateway's pods"
         ),
-        hint: format!(
-            "export it to the namespace: {}",
-            kubectl::json_patch(&resource, &patch)
+        hint: Remedy::with_command(
+            "export it to the namespace",
+            kubectl::json_patch(&resource, &patch),
         ),
         resource,
     }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::Context;
 use crate::findings::finding::Findings;
 use crate::findings::parent_listeners::{Parent, Parents, Refusal, hosts_of, parent_of};
-use crate::findings::{Code, Finding, kubectl};
+use crate::findings::{Code, Finding, Remedy, kubectl};
 use crate::resources::gateway_api::{Reference, Route};
 use crate::resources::{Kind, ResourceName};
 
@@ -57,8 +57,10 @@ fn missing(route: &Route, parent: &ResourceName) -> Finding {
     let resource = route.metadata.resource(route.kind.resource_kind());
     let message =
         format!("{resource} refers to {parent}, which does not exist: its routes have no effect");
-    let hint = "look up the names of the Gateways: kubectl get gateways.gateway.networking.k8s.io \
-                --all-namespaces";
+    let hint = Remedy::with_command(
+        "set spec.parentRefs to the name of a Gateway that exists; look it up",
+        kubectl::list_everywhere("gateways.gateway.networking.k8s.io"),
+    );
     Finding::new(Code::RouteUnattached, message, hint).about(resource)
 }
 
@@ -103,9 +105,9 @@ fn find_hosts(
         parent.resource,
         reason(refusal, route)
     );
-    let hint = format!(
-        "correct the route, or the listener; the status of the route has the reason: {}",
-        kubectl::describe(&resource)
+    let hint = Remedy::with_command(
+        "correct the route, or the listener; the status of the route has the reason",
+        kubectl::describe(&resource),
     );
     findings.add(
         Finding {

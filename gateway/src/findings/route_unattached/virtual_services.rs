@@ -9,7 +9,7 @@ use strsim::osa_distance;
 use super::Context;
 use crate::findings::finding::Findings;
 use crate::findings::similar_host::is_similar;
-use crate::findings::{Code, Finding, kubectl};
+use crate::findings::{Code, Finding, Remedy, kubectl};
 use crate::resources::{GatewayName, GatewayReference, Kind, NamespacedHost, ResourceName};
 use crate::routes::Binding;
 
@@ -230,7 +230,7 @@ fn advice(
     (index, host): (usize, &str),
     servers: &ServerHosts,
     routes: &IstioHosts<()>,
-) -> (String, String) {
+) -> (String, Remedy) {
     let gateway = gateway_resource(found.gateway);
     // The host is there, for another namespace.
     if let Some((_, own)) = servers.intersections(IstioHost(host)).next() {
@@ -239,9 +239,12 @@ fn advice(
                 " (the server has {own}, which VirtualServices of namespace {} cannot use)",
                 found.binding.namespace
             ),
-            format!(
-                "allow the namespace in the hosts of the server: {}",
-                kubectl::edit(&gateway)
+            Remedy::with_command(
+                format!(
+                    "allow namespace {} in spec.servers[].hosts of {gateway}",
+                    found.binding.namespace
+                ),
+                kubectl::edit(&gateway),
             ),
         );
     }
@@ -256,22 +259,22 @@ fn advice(
     match similar {
         Some(own) => (
             format!(" (the server has the similar host {own})"),
-            format!(
-                "correct the host: {}",
+            Remedy::with_command(
+                "correct the host",
                 kubectl::json_patch(
                     resource,
-                    &json!([{"op": "replace", "path": format!("/spec/hosts/{index}"), "value": own}])
-                )
+                    &json!([{"op": "replace", "path": format!("/spec/hosts/{index}"), "value": own}]),
+                ),
             ),
         ),
         None => (
             String::new(),
-            format!(
-                "add the host to a server of the Gateway: {}",
+            Remedy::with_command(
+                "add the host to a server of the Gateway",
                 kubectl::json_patch(
                     &gateway,
-                    &json!([{"op": "add", "path": "/spec/servers/0/hosts/-", "value": host}])
-                )
+                    &json!([{"op": "add", "path": "/spec/servers/0/hosts/-", "value": host}]),
+                ),
             ),
         ),
     }
@@ -310,15 +313,17 @@ fn add_missing(
     let (reason, hint) = match nearest_gateway(gateway, gateways) {
         Some(near) => (
             format!("; there is Gateway {near}"),
-            format!(
-                "refer to the other Gateway: {}",
-                kubectl::merge_patch(resource, &corrected(binding, gateway, near))
+            Remedy::with_command(
+                "refer to the other Gateway",
+                kubectl::merge_patch(resource, &corrected(binding, gateway, near)),
             ),
         ),
         None => (
             String::new(),
-            "look up the names of the Gateways: kubectl get gateways.networking.istio.io --all-namespaces"
-                .to_owned(),
+            Remedy::with_command(
+                "set spec.gateways to the name of a Gateway that exists; look it up",
+                kubectl::list_everywhere("gateways.networking.istio.io"),
+            ),
         ),
     };
     let message = format!(
