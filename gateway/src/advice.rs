@@ -6,7 +6,7 @@ use std::fmt;
 /// documents use this one: with fewer kinds, `check` has to
 /// make assumptions.
 pub const KUBECTL_GET: &str = "kubectl get -A -o yaml \"$(kubectl api-resources --verbs list -o name \
-     | grep -E 'istio|gateway|ingress|cert-manager|^(pods|services|secrets|namespaces|configmaps|deploy.*)$' \
+     | grep -E 'istio|gateway|ingress|cert-manager|^(pods|services|secrets|namespaces|configmaps|deploy.*|mutatingwebhook.*)$' \
      | paste -sd, -)\"";
 
 /// A message with a hint: an error of a command, or a part of a report.

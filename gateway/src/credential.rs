@@ -43,6 +43,21 @@ pub(crate) enum CredentialText {
     File(String),
 }
 
+impl Credential {
+    /// The Secret; `None` for another source of certificates.
+    #[must_use]
+    pub fn secret(&self) -> Option<ResourceName> {
+        match self {
+            Self::Secret { namespace, name } => Some(ResourceName {
+                kind: Kind::Secret,
+                namespace: namespace.clone(),
+                name: name.clone(),
+            }),
+            Self::File(_) | Self::Workload | Self::Unknown(_) => None,
+        }
+    }
+}
+
 impl CredentialText {
     /// The sources that a server of Istio's own Gateway names (Istio `pilot/pkg/model/gateway.go`,
     /// `mergeGateways`).

@@ -59,7 +59,7 @@ use context::Context;
 use finding::Findings;
 pub use finding::{Finding, LocatedResource, MAX_PAIRS, Pair, PresentedCredential};
 use ignores::Ignores;
-pub use ignores::{UnknownCode, unknown_codes};
+pub use ignores::{UnknownCode, leave_others_alone, unknown_codes};
 pub use info::{Info, Severity};
 pub use installed_filter::{InstalledFilter, installed_filters, possible_filters};
 pub use location::{ListenerAddress, WorkloadName};
@@ -84,8 +84,6 @@ pub struct Input<'i> {
     pub now: DateTime<Utc>,
     /// Whether the input contains every Secret of the cluster, so that a missing one does not exist.
     pub has_all_secrets: bool,
-    /// Whether the input contains every pod of the cluster, so that labels without a pod select nothing.
-    pub has_all_pods: bool,
     /// Whether the input contains every Gateway of the cluster, of Istio and of the Gateway API.
     pub has_all_gateways: bool,
     /// A certificate that ends within this duration is reported; by default [`EXPIRES_WITHIN`].

@@ -64,21 +64,36 @@ impl fmt::Display for Unprogrammed {
     }
 }
 
-/// A resource that istiod ignores because another controller handles its class.
+/// A resource that no istiod reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ignored {
     pub resource: ResourceName,
-    /// The GatewayClass or `IngressClass`; empty for an Ingress without one.
-    pub class: String,
+    pub reason: IgnoredReason,
+}
+
+/// Why istiod ignores a resource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IgnoredReason {
+    /// Another controller handles its GatewayClass or `IngressClass`; empty for an Ingress without one.
+    Class(String),
+    /// Its label `istio.io/rev` is a tag, and istiod compares it with the name of its revision.
+    Tag { tag: String, revision: String },
 }
 
 impl fmt::Display for Ignored {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { resource, class } = self;
-        write!(
-            f,
-            "{resource}: the input does not assign its class {class:?} to Istio"
-        )
+        let resource = &self.resource;
+        match &self.reason {
+            IgnoredReason::Class(class) => write!(
+                f,
+                "{resource}: the input does not assign its class {class:?} to Istio"
+            ),
+            IgnoredReason::Tag { tag, revision } => write!(
+                f,
+                "{resource}: its label istio.io/rev is the tag {tag:?}, which istiod does not read for this kind; \
+                 the revision is {revision:?}"
+            ),
+        }
     }
 }
 

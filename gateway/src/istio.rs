@@ -84,6 +84,7 @@ mod tests {
             namespace: "shop".into(),
             name: "gateway".into(),
             labels: labels(&[("app", "gateway"), (GATEWAY_NAME_LABEL, "public")]),
+            revision: None,
             root_namespace: super::ROOT_NAMESPACE.into(),
             is_assumed,
             listeners: Vec::new(),

@@ -31,6 +31,7 @@ mod model;
 pub mod probe;
 pub mod protected;
 pub mod resources;
+mod revision_tags;
 mod revisions;
 mod routes;
 mod server;

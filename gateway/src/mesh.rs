@@ -32,7 +32,8 @@ pub struct MeshSettings {
     /// The value of the label `istio` of the pods that serve Ingresses (`meshConfig.ingressSelector` and
     /// `ingressService`).
     pub ingress_selector: String,
-    /// Whether the mesh configuration is known: from a ConfigMap, or given by the caller.
+    /// Whether the mesh configuration is known: from a ConfigMap, from the fact that the cluster has none, or given by
+    /// the caller.
     pub has_mesh_config: bool,
     /// Whether the environment of istiod is known, from its Deployment or Pod.
     pub has_environment: bool,
@@ -69,6 +70,10 @@ impl MeshSettings {
         let namespace = istiod.map(|istiod| istiod.metadata.namespace.as_str());
         if let Some(mesh) = find_mesh_config(resources, revision, namespace) {
             settings.apply_mesh_config(mesh);
+        } else if istiod.is_some() && resources.has_all_mesh_configs {
+            // istiod has its defaults without a ConfigMap (Istio `pilot/pkg/bootstrap/mesh.go`). An istiod outside
+            // of the cluster reads its ConfigMap elsewhere.
+            settings.has_mesh_config = true;
         }
         if let Some(given) = &resources.given_mesh_config {
             settings.apply_mesh_config(given);

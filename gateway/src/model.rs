@@ -10,7 +10,7 @@ use super::istio::GATEWAY_NAME_LABEL;
 use super::listener::{ChainKind, FilterChain, Listener};
 use super::mesh::MeshSettings;
 use super::resources::{Kind, Labels, ResourceName, Resources};
-use super::revisions::{PodRevisions, World, worlds};
+use super::revisions::{PodRevisions, World, seen_by_none, worlds};
 use super::routes::{self, Delegates, RouteIndex};
 use super::server::{GatewayConfig, GatewayPods, Server};
 use super::server_merge::{Dropped, ListenerAddress, merge};
@@ -55,6 +55,8 @@ pub struct Workload {
     /// The name of their Deployment, or the labels of assumed pods.
     pub name: String,
     pub labels: Labels,
+    /// The revision of the istiod that configures the pods, if the input shows it.
+    pub revision: Option<String>,
     /// The namespace whose plugins apply to all namespaces, for the istiod of these pods.
     pub root_namespace: String,
     /// Whether the input does not contain the pods: the model assumes them from a selector.
@@ -117,6 +119,7 @@ impl Model {
         model
             .workloads
             .sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
+        model.ignored.extend(seen_by_none(&resources, &worlds));
         model.unprogrammed.sort_by(|a, b| a.server.cmp(&b.server));
         model.unprogrammed.dedup();
         model.ignored.sort_by(|a, b| a.resource.cmp(&b.resource));
@@ -224,7 +227,7 @@ impl Part {
             workloads: proxies
                 .pods
                 .into_iter()
-                .map(|pods| workload(pods, &gateways, &routes, &world.settings))
+                .map(|pods| workload(pods, &gateways, &routes, world))
                 .collect(),
             unprogrammed,
             ignored,
@@ -260,7 +263,7 @@ fn workload(
     pods: ProxyPods<'_>,
     gateways: &[GatewayConfig],
     routes: &RouteIndex,
-    settings: &MeshSettings,
+    world: &World<'_>,
 ) -> Workload {
     // The servers of the pods with the ports that Envoy listens on, the oldest first.
     let mut servers = Vec::new();
@@ -298,7 +301,8 @@ fn workload(
         namespace: pods.namespace,
         name: pods.name,
         labels: pods.labels,
-        root_namespace: settings.root_namespace.clone(),
+        revision: world.revision.map(str::to_owned).or(pods.revision),
+        root_namespace: world.settings.root_namespace.clone(),
         is_assumed: pods.is_assumed,
         dropped: merged.dropped,
     }

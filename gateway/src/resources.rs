@@ -9,6 +9,7 @@ mod host;
 pub mod istio;
 pub(crate) mod kind;
 pub(crate) mod kubernetes;
+mod label_query;
 mod manifests;
 pub mod mesh;
 mod overlay;
@@ -30,7 +31,8 @@ pub(crate) use host::pattern;
 pub use host::{HostText, InvalidHost, NamespacedHost};
 use istio::{Gateway, VirtualService};
 pub use kind::Kind;
-use kubernetes::{Ingress, IngressClass, Namespace, Pods, Service};
+use kubernetes::{Ingress, IngressClass, Namespace, Pods, Service, TagWebhook};
+pub use label_query::{InvalidQuery, LabelQuery};
 pub use manifests::Manifests;
 use mesh::{MeshConfig, MeshConfigMap};
 use secret::{IssuedCertificate, Secret};
@@ -63,8 +65,13 @@ pub struct Resources {
     /// `Certificates` of cert-manager, which describe Secrets that the input may not contain.
     pub issued_certificates: Vec<IssuedCertificate>,
     pub namespaces: Vec<Namespace>,
+    /// Webhooks that define revision tags.
+    pub tag_webhooks: Vec<TagWebhook>,
     /// ConfigMaps with the mesh configuration of an istiod.
     pub mesh_config_maps: Vec<MeshConfigMap>,
+    /// Whether no further ConfigMap of istiod is to be expected: the cluster has no other, or the user knows that they
+    /// are missing. An istiod of the input without one has the default settings.
+    pub has_all_mesh_configs: bool,
     /// A mesh configuration that the user gave. It takes precedence over all ConfigMaps.
     pub given_mesh_config: Option<MeshConfig>,
     /// `WasmPlugins` and `TrafficExtensions`, which install modules in gateways.
@@ -104,6 +111,24 @@ impl Resources {
         found.into_iter()
     }
 
+    /// The metadata of the same resources, to change it.
+    pub(crate) fn with_servers_mut(&mut self) -> impl Iterator<Item = &mut Metadata> {
+        self.gateways
+            .iter_mut()
+            .map(|gateway| &mut gateway.metadata)
+            .chain(
+                self.api_gateways
+                    .iter_mut()
+                    .map(|gateway| &mut gateway.metadata),
+            )
+            .chain(self.listener_sets.iter_mut().map(|set| &mut set.metadata))
+            .chain(
+                self.ingresses
+                    .iter_mut()
+                    .map(|ingress| &mut ingress.metadata),
+            )
+    }
+
     /// Adds all resources of `other`.
     pub fn append(&mut self, other: Self) {
         // Without `..`: a new kind does not compile until it is appended here.
@@ -123,7 +148,9 @@ impl Resources {
             secrets,
             issued_certificates,
             namespaces,
+            tag_webhooks,
             mesh_config_maps,
+            has_all_mesh_configs,
             given_mesh_config,
             extensions,
             envoy_filters,
@@ -144,6 +171,8 @@ impl Resources {
         self.issued_certificates.extend(issued_certificates);
         self.has_all_pods |= has_all_pods;
         self.namespaces.extend(namespaces);
+        self.tag_webhooks.extend(tag_webhooks);
+        self.has_all_mesh_configs |= has_all_mesh_configs;
         self.mesh_config_maps.extend(mesh_config_maps);
         self.given_mesh_config = given_mesh_config.or(self.given_mesh_config.take());
         self.extensions.extend(extensions);

@@ -4,9 +4,11 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::generated::{Ignored, IgnoredReason};
 use super::mesh::{MeshSettings, REVISION_LABEL, istiod_revision};
 use super::resources::kubernetes::{Pods, PodsKind};
-use super::resources::{Labels, Metadata, Resources};
+use super::resources::{Kind, Labels, Metadata, Resources};
+use super::revision_tags::RevisionTags;
 
 /// What one istiod sees.
 pub(crate) struct World<'r> {
@@ -23,17 +25,22 @@ pub(crate) struct PodRevisions<'r> {
     named: BTreeSet<&'r str>,
     /// The label of each namespace that has one.
     namespaces: BTreeMap<&'r str, &'r str>,
+    tags: RevisionTags<'r>,
 }
 
 impl<'r> PodRevisions<'r> {
     fn new(resources: &'r Resources) -> Self {
+        let tags = RevisionTags::new(resources);
         let istiods = resources
             .pods
             .iter()
             .filter(|pods| pods.is_istiod())
             .map(istiod_revision);
         Self {
-            named: labelled(resources).into_iter().chain(istiods).collect(),
+            named: labelled(resources, &tags)
+                .into_iter()
+                .chain(istiods)
+                .collect(),
             namespaces: resources
                 .namespaces
                 .iter()
@@ -42,20 +49,33 @@ impl<'r> PodRevisions<'r> {
                     Some((namespace.metadata.name.as_str(), revision))
                 })
                 .collect(),
+            tags,
         }
     }
 
     /// The revision that injects pods; `None` if the input does not show it.
-    fn revision(&self, pods: &'r Pods) -> Option<&'r str> {
-        // The injector labels each pod with the revision of its istiod.
-        if let Some(revision) = revision_label(&pods.labels) {
-            return Some(revision);
+    pub(crate) fn revision<'p>(&self, pods: &'p Pods) -> Option<&'p str>
+    where
+        'r: 'p,
+    {
+        // The injector labels each pod with the revision of its istiod, and replaces a tag in the template of a
+        // Deployment (Istio `manifests/charts/istio-control/istio-discovery/files/gateway-injection-template.yaml`).
+        if let Some(label) = revision_label(&pods.labels) {
+            let is_pod = pods.kind == PodsKind::Pod;
+            return Some(if is_pod {
+                label
+            } else {
+                self.tags.revision(label)
+            });
         }
-        // The label of a namespace can also be a tag, which another revision can have every day.
+        // The label of a namespace can also be a tag. Without its webhook in the input, it is a name of nothing.
         self.namespaces
             .get(pods.metadata.namespace.as_str())
-            .copied()
-            .filter(|revision| pods.kind != PodsKind::Pod && self.named.contains(revision))
+            .map(|label| self.tags.revision(label))
+            .filter(|revision| {
+                pods.kind != PodsKind::Pod
+                    && (self.named.contains(revision) || self.tags.has_revision(revision))
+            })
     }
 }
 
@@ -73,7 +93,7 @@ impl World<'_> {
 /// The worlds of an input, by revision. Almost every input has one.
 pub(crate) fn worlds(resources: &Resources) -> (Vec<World<'_>>, PodRevisions<'_>) {
     let pods = PodRevisions::new(resources);
-    let labelled = labelled(resources);
+    let labelled = labelled(resources, &pods.tags);
     let of_pods: BTreeSet<&str> = resources
         .pods
         .iter()
@@ -99,7 +119,7 @@ pub(crate) fn worlds(resources: &Resources) -> (Vec<World<'_>>, PodRevisions<'_>
         .union(&of_pods)
         .map(|revision| World {
             revision: Some(revision),
-            resources: Cow::Owned(seen_by(resources, revision)),
+            resources: Cow::Owned(seen_by(resources, revision, &pods)),
             settings: MeshSettings::read(resources, Some(revision)),
         })
         .collect();
@@ -107,21 +127,51 @@ pub(crate) fn worlds(resources: &Resources) -> (Vec<World<'_>>, PodRevisions<'_>
 }
 
 /// The revisions that label resources that only the istiod of a revision sees.
-fn labelled(resources: &Resources) -> BTreeSet<&str> {
-    resources
-        .gateways
-        .iter()
-        .map(|gateway| &gateway.metadata)
-        .chain(
-            resources
-                .virtual_services
-                .iter()
-                .map(|service| &service.metadata),
-        )
+fn labelled<'r>(resources: &'r Resources, tags: &RevisionTags<'r>) -> BTreeSet<&'r str> {
+    // The revision of a tag exists too, whether or not istiod reads the tag (`seen_by`).
+    with_revisions(resources)
+        .into_iter()
+        .map(|(_, metadata)| metadata)
         .chain(resources.api_gateways.iter().map(|own| &own.metadata))
-        .chain(resources.listener_sets.iter().map(|set| &set.metadata))
-        .chain(resources.routes.iter().map(|route| &route.metadata))
         .filter_map(|metadata| revision_label(&metadata.labels))
+        .map(|label| tags.revision(label))
+        .collect()
+}
+
+/// The resources whose label is the name of a revision, and never a tag.
+fn with_revisions(resources: &Resources) -> Vec<(Kind, &Metadata)> {
+    let mut found = Vec::new();
+    for gateway in &resources.gateways {
+        found.push((Kind::Gateway, &gateway.metadata));
+    }
+    for service in &resources.virtual_services {
+        found.push((Kind::VirtualService, &service.metadata));
+    }
+    for set in &resources.listener_sets {
+        found.push((Kind::ListenerSet, &set.metadata));
+    }
+    for route in &resources.routes {
+        found.push((route.kind.resource_kind(), &route.metadata));
+    }
+    found
+}
+
+/// The resources that no istiod sees, because they are labelled with a tag instead of a revision.
+pub(crate) fn seen_by_none(resources: &Resources, worlds: &[World<'_>]) -> Vec<Ignored> {
+    let tags = RevisionTags::new(resources);
+    with_revisions(resources)
+        .into_iter()
+        .filter_map(|(kind, metadata)| {
+            let label = revision_label(&metadata.labels)?;
+            let is_revision = worlds.iter().any(|world| world.revision == Some(label));
+            (tags.has(label) && !is_revision).then(|| Ignored {
+                resource: metadata.resource(kind),
+                reason: IgnoredReason::Tag {
+                    tag: label.to_owned(),
+                    revision: tags.revision(label).to_owned(),
+                },
+            })
+        })
         .collect()
 }
 
@@ -144,15 +194,20 @@ fn is_seen_by(labels: &Labels, revision: Option<&str>) -> bool {
 
 /// The resources that the istiod of a revision sees. Kubernetes' own kinds are not filtered (Istio
 /// `pilot/pkg/config/kube/gateway/controller.go`, `buildClient`).
-fn seen_by(resources: &Resources, revision: &str) -> Resources {
+fn seen_by(resources: &Resources, revision: &str, pods: &PodRevisions<'_>) -> Resources {
     let is_seen = |metadata: &Metadata| is_seen_by(&metadata.labels, Some(revision));
     let mut seen = resources.clone();
     seen.gateways.retain(|own| is_seen(&own.metadata));
     seen.virtual_services.retain(|own| is_seen(&own.metadata));
-    // Every istiod reads a Gateway of the Gateway API, but only the one of its revision deploys pods for it
-    // (Istio `pilot/pkg/config/kube/gatewaycommon/deploymentcontroller.go`).
-    seen.api_gateways
-        .retain(|own| is_seen(&own.metadata) || !own.spec.addresses.is_empty());
+    // Every istiod reads a Gateway of the Gateway API, but only the one of its revision deploys pods for it (Istio
+    // `pilot/pkg/config/kube/gatewaycommon/deploymentcontroller.go`). The label of such a Gateway can be a tag
+    // (Istio `pkg/revisions/tag_watcher.go`, `IsMine`). For all other kinds a tag is a revision that does not exist
+    // (Istio `pilot/pkg/config/kube/crdclient/client.go`, `inRevision`).
+    seen.api_gateways.retain(|own| {
+        !own.spec.addresses.is_empty()
+            || revision_label(&own.metadata.labels)
+                .is_none_or(|label| pods.tags.is_of(label, revision))
+    });
     seen.listener_sets.retain(|own| is_seen(&own.metadata));
     seen.routes.retain(|own| is_seen(&own.metadata));
     seen.reference_grants.retain(|own| is_seen(&own.metadata));
@@ -269,5 +324,84 @@ mod tests {
             true,
             &["no pods: a"],
         );
+    }
+    const PROD: &str = "istio.io/rev: prod";
+    const WEBHOOK: &str = "{apiVersion: admissionregistration.k8s.io/v1, kind: MutatingWebhookConfiguration, \
+        metadata: {name: istio-revision-tag-prod, labels: {istio.io/tag: prod, istio.io/rev: stable}}}\n---\n";
+    const SERVICE: &str = "{apiVersion: v1, kind: Service, metadata: {name: istiod-revision-tag-prod, \
+        namespace: istio-system, labels: {istio.io/tag: prod, istio.io/rev: stable}}}\n---\n";
+
+    fn deployment(name: &str, revision: &str) -> String {
+        format!(
+            "{{apiVersion: apps/v1, kind: Deployment, metadata: {{name: {name}, namespace: istio-system}}, \
+             spec: {{template: {{metadata: {{labels: {{istio: ingress, istio.io/rev: {revision}}}}}}}}}}}\n---\n"
+        )
+    }
+
+    fn managed(name: &str, revision: &str) -> String {
+        format!(
+            "{{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: {{name: {name}, namespace: \
+             istio-system, labels: {{istio.io/rev: {revision}}}}}, spec: {{gatewayClassName: istio, listeners: \
+             [{{name: l, port: 443, protocol: TLS, hostname: {name}.example.com, \
+             tls: {{mode: Passthrough}}}}]}}}}\n---\n"
+        )
+    }
+
+    fn ignored(text: &str) -> Vec<String> {
+        let ignored = model(text, false).ignored;
+        ignored.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_tag_in_the_template_of_pods_is_its_revision() {
+        let gateways = gateway("a", CANARY) + &gateway("b", STABLE);
+        for tag in [WEBHOOK, SERVICE] {
+            let input = tag.to_owned() + &deployment("one", "prod") + &gateways;
+            check(&input, false, &["one: b", "no pods: a"]);
+        }
+        // Without the definition of the tag, it is a revision of its own.
+        let input = deployment("one", "prod") + &gateways;
+        check(&input, false, &["no pods: a", "no pods: b"]);
+        // The injector writes revisions, so a pod that exists has no tag.
+        let input = WEBHOOK.to_owned() + &pod("one", ", istio.io/rev: prod") + &gateways;
+        check(&input, false, &["no pods: a", "no pods: b"]);
+    }
+
+    #[test]
+    fn only_gateways_of_the_gateway_api_have_tags() {
+        let pods = pod("one", ", istio.io/rev: stable");
+        let classic = WEBHOOK.to_owned() + &pods + &gateway("b", PROD) + &gateway("c", "");
+        check(&classic, false, &["one: c"]);
+        assert_eq!(
+            ignored(&classic),
+            [
+                "Gateway istio-system/b: its label istio.io/rev is the tag \"prod\", which istiod does not read \
+                 for this kind; the revision is \"stable\""
+            ]
+        );
+        let classic = WEBHOOK.to_owned() + &pods + &gateway("b", STABLE);
+        check(&classic, false, &["one: b"]);
+        assert_eq!(ignored(&classic), [""; 0]);
+        // The istiod of the tag's revision deploys the pods, and no other one.
+        let text = WEBHOOK.to_owned() + &managed("m", "prod") + &gateway("a", CANARY);
+        let revisions: Vec<Option<String>> = model(&text, false)
+            .workloads
+            .into_iter()
+            .filter(|workload| {
+                workload
+                    .labels
+                    .contains_key(crate::istio::GATEWAY_NAME_LABEL)
+            })
+            .map(|workload| workload.revision)
+            .collect();
+        assert_eq!(revisions, [Some("stable".to_owned())]);
+        assert_eq!(ignored(&text), [""; 0]);
+    }
+
+    #[test]
+    fn a_webhook_of_another_program_is_no_tag() {
+        let other = WEBHOOK.replace("istio.io/tag: prod, ", "");
+        let input = other + &deployment("one", "prod") + &gateway("b", PROD);
+        check(&input, false, &["one: b"]);
     }
 }

@@ -49,6 +49,8 @@ pub(crate) struct ProxyPods<'r> {
     pub(crate) namespace: String,
     pub(crate) name: String,
     pub(crate) labels: Labels,
+    /// The revision of their istiod, if the input shows it.
+    pub(crate) revision: Option<String>,
     /// The numbers of the container ports that have names.
     pub(crate) named_ports: BTreeMap<String, u16>,
     /// Whether their containers or annotations show that they run a gateway.
@@ -129,6 +131,7 @@ fn assumed_pods<'r>(namespace: String, labels: Labels) -> ProxyPods<'r> {
         namespace,
         name,
         labels,
+        revision: None,
         named_ports: BTreeMap::new(),
         runs_gateway: true,
         is_assumed: true,
@@ -175,6 +178,7 @@ fn real_pods<'r>(
             name: deployment
                 .map_or_else(|| workload_name(pods), |own| &own.metadata.name)
                 .to_owned(),
+            revision: revisions.revision(pods).map(str::to_owned),
             named_ports,
             runs_gateway: pods.runs_gateway || deployment.is_some_and(|own| own.runs_gateway),
             is_assumed: false,

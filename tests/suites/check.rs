@@ -374,7 +374,6 @@ fn text_of(input: &str, style: Style) -> String {
         certificates: &Certificates::new(&resources),
         now: "2026-01-01T00:00:00Z".parse().unwrap(),
         has_all_secrets: false,
-        has_all_pods: false,
         has_all_gateways: false,
         expires_within: findings::EXPIRES_WITHIN,
     });
@@ -706,7 +705,6 @@ fn missing_secrets_are_reported_for_whole_clusters_only() {
             certificates: &Certificates::new(&resources),
             now: "2026-01-01T00:00:00Z".parse().unwrap(),
             has_all_secrets,
-            has_all_pods: false,
             has_all_gateways: false,
             expires_within: EXPIRES_WITHIN,
         });

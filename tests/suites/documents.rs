@@ -39,7 +39,7 @@ const NOT_RUN: [(&str, &str); 8] = [
         "docs/ci.md",
         concat!(
             "kubectl get -A -o yaml \"$(kubectl api-resources --verbs list -o name | grep -E ",
-            "'istio|gateway|ingress|cert-manager|^(pods|services|secrets|namespaces|configmaps|deploy.*)$' ",
+            "'istio|gateway|ingress|cert-manager|^(pods|services|secrets|namespaces|configmaps|deploy.*|mutatingwebhook.*)$' ",
             "| paste -sd, -)\" > all.yaml"
         ),
     ),

@@ -93,8 +93,12 @@ fn check_overlay((name, arguments, actions): Overlay) {
 }
 
 /// What `packager check --cluster` lists, by API group.
-const LISTED: [(&str, &[&str]); 7] = [
+const LISTED: [(&str, &[&str]); 8] = [
     ("", &["configmaps", "namespaces", "pods", "services"]),
+    (
+        "admissionregistration.k8s.io",
+        &["mutatingwebhookconfigurations"],
+    ),
     ("cert-manager.io", &["certificates"]),
     ("extensions.istio.io", &["trafficextensions", "wasmplugins"]),
     (

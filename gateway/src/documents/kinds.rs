@@ -8,11 +8,13 @@ use crate::resources::envoy_filter::{ConfigPatch, EnvoyFilter};
 use crate::resources::extensions::{Extension, ExtensionText};
 use crate::resources::gateway_api::{Route, RouteKind, RouteText};
 use crate::resources::kind::{GATEWAY_API, ISTIO, ISTIO_EXTENSIONS, KUBERNETES};
-use crate::resources::kubernetes::{PodText, Pods, PodsKind, WorkloadText};
+use crate::resources::kubernetes::{PodText, Pods, PodsKind, TagWebhook, WorkloadText};
 use crate::resources::mesh::{ConfigMapText, MeshConfig, MeshConfigMap};
 use crate::resources::secret::{Secret, SecretText};
 use crate::resources::{Kind, Metadata, Origin, Resources};
+use crate::revision_tags::is_tag;
 
+const ADMISSION: &str = "admissionregistration.k8s.io";
 const CERT_MANAGER: &str = "cert-manager.io";
 const GATEWAY_API_EXPERIMENTAL: &str = "gateway.networking.x-k8s.io";
 
@@ -65,6 +67,7 @@ pub(super) fn add(resources: &mut Resources, origin: &Origin, value: Value) -> R
         (CERT_MANAGER, "Certificate") => {
             document.push(&mut resources.issued_certificates, |r| &mut r.metadata)
         }
+        (ADMISSION, "MutatingWebhookConfiguration") => add_tag_webhook(resources, &document),
         ("apps", "Deployment") => add_workload(resources, &document, PodsKind::Deployment),
         ("apps", "DaemonSet") => add_workload(resources, &document, PodsKind::DaemonSet),
         ("apps", "StatefulSet") => add_workload(resources, &document, PodsKind::StatefulSet),
@@ -130,6 +133,16 @@ fn add_config_map(resources: &mut Resources, document: &Document<'_>) -> Result<
     resources
         .mesh_config_maps
         .push(MeshConfigMap { metadata, mesh });
+    Ok(())
+}
+
+/// Adds a webhook that defines a revision tag. The webhooks of other programs are not for gateways.
+fn add_tag_webhook(resources: &mut Resources, document: &Document<'_>) -> Result<(), String> {
+    let mut webhook: TagWebhook = document.parse()?;
+    if is_tag(&webhook.metadata.labels) {
+        document.locate(&mut webhook.metadata);
+        resources.tag_webhooks.push(webhook);
+    }
     Ok(())
 }
 

@@ -28,10 +28,9 @@ pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
             continue;
         }
         // An annotation hides the Secrets that only its own resource uses.
-        let reported: Vec<String> = secrets
-            .iter()
+        let reported: Vec<&Credential> = secrets
+            .into_iter()
             .filter(|secret| !is_ignored(secret, context, findings))
-            .map(ToString::to_string)
             .collect();
         if reported.len() < 2 {
             findings.suppress(1);
@@ -40,13 +39,24 @@ pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
         let message = format!(
             "{} contain the same certificate (SHA-256 {fingerprint}): clients can reuse a connection \
              to a server with one Secret for hosts of a server with the other",
-            reported.join(" and ")
+            reported
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(" and ")
         );
         let hint = "use separate certificates for servers that must not share connections";
-        findings.add(Finding {
+        let finding = Finding {
             certificate: Known::Known,
             ..Finding::new(Code::CertificateShared, message, hint)
-        });
+        };
+        // The Secrets have the file and the line, and the labels by which users select findings.
+        findings.add(
+            reported
+                .into_iter()
+                .filter_map(Credential::secret)
+                .fold(finding, Finding::about),
+        );
     }
 }
 

@@ -1,6 +1,6 @@
 //! Hints about the certificate of a credential: the resource that has it, and the command that shows it.
 
-use super::{PresentedCredential, Remedy, kubectl};
+use super::{Remedy, kubectl};
 use crate::Credential;
 use crate::resources::Resources;
 use crate::resources::secret::IssuedCertificate;
@@ -23,11 +23,7 @@ pub(super) fn renew(text: &str, credential: &Credential, resources: &Resources) 
 
 /// A change of the contents of a Secret, with the command that shows its keys and annotations.
 pub(super) fn show(text: &str, credential: &Credential) -> Remedy {
-    let presented = PresentedCredential {
-        credential: credential.clone(),
-        names: Vec::new(),
-    };
-    match presented.secret() {
+    match credential.secret() {
         Some(secret) => Remedy::with_command(
             format!("{text}; see who writes {secret}"),
             kubectl::describe(&secret),

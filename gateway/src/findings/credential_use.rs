@@ -70,17 +70,20 @@ impl CredentialFinding<'_> {
             .at(first.workload, first.listener)
             .with_connection(server);
         // The Secret is what has to be changed.
-        let presented = PresentedCredential {
-            credential: first.credential.clone(),
-            names: Vec::new(),
-        };
-        if let Some(secret) = presented.secret() {
+        if let Some(secret) = first.credential.secret() {
             finding = finding.about(secret);
         }
         findings.add(Finding {
-            credentials: vec![presented],
+            credentials: vec![PresentedCredential {
+                credential: first.credential.clone(),
+                names: Vec::new(),
+            }],
             sni: first.chain.server_names.first().map(ToString::to_string),
             certificate: self.certificate,
+            counted: reported
+                .iter()
+                .map(|found| found.chain.server.id.resource.clone())
+                .collect(),
             ..finding
         });
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{Code, Ignores, Known, ListenerAddress, Protection, Remedy, Severity, WorkloadName};
 use crate::advice::Advice;
 use crate::generated::Unprogrammed;
-use crate::resources::{Kind, Origin, ResourceName};
+use crate::resources::{Origin, ResourceName};
 use crate::{Credential, Listener, ServerId, Workload};
 
 /// A connection to one server and a request for another, as an example with the evidence.
@@ -35,14 +35,7 @@ impl PresentedCredential {
     /// The Secret; `None` for another source of certificates.
     #[must_use]
     pub fn secret(&self) -> Option<ResourceName> {
-        match &self.credential {
-            Credential::Secret { namespace, name } => Some(ResourceName {
-                kind: Kind::Secret,
-                namespace: namespace.clone(),
-                name: name.clone(),
-            }),
-            Credential::File(_) | Credential::Workload | Credential::Unknown(_) => None,
-        }
+        self.credential.secret()
     }
 }
 
@@ -85,6 +78,8 @@ pub struct Finding {
     pub remedies: Vec<Remedy>,
     /// The resources that the finding is about, the most important first.
     pub resources: Vec<LocatedResource>,
+    /// Further resources with the same fault, which the message only counts.
+    pub counted: BTreeSet<ResourceName>,
 }
 
 /// How many pairs of a finding are listed.
@@ -116,6 +111,7 @@ impl Finding {
                 .into_iter()
                 .collect(),
             resources: Vec::new(),
+            counted: BTreeSet::new(),
         }
     }
 

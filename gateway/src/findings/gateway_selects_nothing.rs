@@ -36,13 +36,13 @@ pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
         if pods.has_match(selector) {
             continue;
         }
-        let candidates: Vec<&Pods> = if context.input.has_all_pods {
+        let candidates: Vec<&Pods> = if context.input.resources.has_all_pods {
             resources.pods.iter().collect()
         } else {
             candidates(selector, &gateways, resources)
         };
         // Files rarely contain all pods: without pods that look like the missing ones, nothing is known.
-        if candidates.is_empty() && !context.input.has_all_pods {
+        if candidates.is_empty() && !context.input.resources.has_all_pods {
             continue;
         }
         let nearest = nearest(selector, &candidates);
@@ -308,13 +308,11 @@ mod tests {
 
     /// The message for a Gateway with the selector `istio: ingressgateway` and some pods.
     fn message(pods: &str, has_all_pods: bool) -> Option<String> {
-        let resources = resources(&format!("{GATEWAY}{pods}"));
+        let mut resources = resources(&format!("{GATEWAY}{pods}"));
+        resources.has_all_pods = has_all_pods;
         let model = Model::new(&resources);
         let certificates = Certificates::new(&resources);
-        let input = Input {
-            has_all_pods,
-            ..Input::for_tests(&resources, &model, &certificates)
-        };
+        let input = Input::for_tests(&resources, &model, &certificates);
         messages(&input, Code::GatewaySelectsNothing).pop()
     }
 

@@ -7,8 +7,10 @@ use super::installation::Installation;
 use super::installed_filter::InstalledFilter;
 use super::{Code, Finding, PluginReach, ReachedPods, Remedy, kubectl, rewrite};
 use crate::istio::{GATEWAY_NAME_LABEL, ROOT_NAMESPACE, Reach};
+use crate::mesh::REVISION_LABEL;
 use crate::resources::kind::{GATEWAY_API, ISTIO};
 use crate::resources::{Kind, Metadata, ResourceName, Resources};
+use crate::revision_tags::RevisionTags;
 use crate::{Model, Workload};
 
 pub(super) const INFO: Info = Info {
@@ -37,7 +39,12 @@ pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
         };
         let name = filter.resource();
         let message = format!("{name} runs on no gateway: {reason}");
-        let hints = rewrite::other_pods(filter, context.input.model);
+        // A plugin of another revision selects the right pods.
+        let hints = if pods_of_other_revision(filter.installation, context.input.model).is_some() {
+            Vec::new()
+        } else {
+            rewrite::other_pods(filter, context.input.model)
+        };
         findings.add(
             match <[Remedy; 1]>::try_from(hints) {
                 Ok([only]) => Finding::new(Code::GuardDetached, message, only),
@@ -57,6 +64,14 @@ pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
 fn edit(filter: &InstalledFilter<'_>, context: &Context<'_>) -> Remedy {
     let installation = filter.installation;
     let name = filter.resource();
+    if let Some(revision) = pods_of_other_revision(installation, context.input.model)
+        .and_then(|pods| pods.revision.as_deref())
+    {
+        return Remedy::with_command(
+            format!("give {name} the revision of the pods, or remove the label"),
+            kubectl::label(&name, &format!("{REVISION_LABEL}={revision}")),
+        );
+    }
     let selector = match installation {
         Installation::Extension(_) => "spec.selector.matchLabels",
         Installation::Patch(..) => "spec.workloadSelector.labels",
@@ -138,7 +153,8 @@ pub(super) fn reason(installation: Installation<'_>, context: &Context<'_>) -> O
     // The selector: wrong labels or a wrong namespace are the most common mistakes.
     let attached = installation.attached_workloads(context.input.model);
     if attached.is_empty() {
-        return target_reason(installation, resources)
+        return revision_reason(installation, context)
+            .or_else(|| target_reason(installation, resources))
             .or_else(|| waypoint_reason(installation, resources))
             .or_else(|| unselected_reason(installation, context.input.model));
     }
@@ -171,6 +187,41 @@ fn class_reason(installation: Installation<'_>) -> Option<String> {
             })
         }
     }
+}
+
+/// The reason if all pods that a filter selects have another revision than the filter.
+fn revision_reason(installation: Installation<'_>, context: &Context<'_>) -> Option<String> {
+    let own = installation.revision()?;
+    let pods = pods_of_other_revision(installation, context.input.model)?;
+    // istiod compares the label of a plugin with the name of its revision only.
+    let tags = RevisionTags::new(context.input.resources);
+    let tag = if tags.has(own) {
+        format!(" ({own} is a tag, which istiod does not read for plugins)")
+    } else {
+        String::new()
+    };
+    Some(format!(
+        "its label {REVISION_LABEL} is {own}{tag}, but the pods of {} have the revision {}",
+        pods.full_name(),
+        pods.revision.as_deref().unwrap_or_default()
+    ))
+}
+
+/// Pods that a filter selects, and that the istiod of another revision configures.
+fn pods_of_other_revision<'m>(
+    installation: Installation<'_>,
+    model: &'m Model,
+) -> Option<&'m Workload> {
+    installation.revision()?;
+    let selected: Vec<&Workload> = model
+        .workloads
+        .iter()
+        .filter(|workload| installation.reach_of_any_revision(workload) != Reach::No)
+        .collect();
+    let are_others = selected
+        .iter()
+        .all(|workload| installation.reach(workload) == Reach::No);
+    selected.first().copied().filter(|_| are_others)
 }
 
 fn waypoint_reason(installation: Installation<'_>, resources: &Resources) -> Option<String> {

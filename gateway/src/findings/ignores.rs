@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::Code;
 use super::context::resources_of_findings;
-use crate::resources::{ResourceName, Resources};
+use crate::resources::{LabelQuery, ResourceName, Resources};
 
 /// The value of this annotation is a list of codes, with commas between them.
 const ANNOTATION: &str = "sni-guard/ignore";
@@ -45,6 +45,25 @@ pub fn unknown_codes(resources: &Resources) -> Vec<UnknownCode> {
     }
     unknown.sort_unstable();
     unknown
+}
+
+/// Hides the findings about connection coalescing of all Gateways whose labels do not match, as the annotation does.
+/// [`merge`](crate::merge) then leaves their servers alone.
+pub fn leave_others_alone(resources: &mut Resources, query: &LabelQuery) {
+    for metadata in resources.with_servers_mut() {
+        if !query.matches(&metadata.labels) {
+            let codes = [
+                Code::CoalesceNotFound,
+                Code::CoalesceWrongRoute,
+                Code::CoalesceTlsPolicy,
+                Code::CoalescePresumed,
+            ]
+            .map(Code::id);
+            metadata
+                .annotations
+                .insert(ANNOTATION.to_owned(), codes.join(","));
+        }
+    }
 }
 
 /// The codes that each resource hides.

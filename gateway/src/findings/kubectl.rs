@@ -40,6 +40,18 @@ pub(super) fn add_dns_names(namespace: &str, certificate: &str, names: &[String]
     patch_command(&issued_certificate(certificate), namespace, "json", &patch)
 }
 
+/// The command that sets a label of a resource, `KEY=VALUE`.
+pub(super) fn label(resource: &ResourceName, label: &str) -> Command {
+    command(&[
+        "label",
+        &resource.object_of_kubectl(),
+        "--namespace",
+        &resource.namespace,
+        "--overwrite",
+        label,
+    ])
+}
+
 /// The command that opens a resource in an editor.
 pub(super) fn edit(resource: &ResourceName) -> Command {
     command(&[

@@ -162,7 +162,6 @@ mod tests {
             certificates: &Certificates::new(&resources),
             now: DateTime::UNIX_EPOCH,
             has_all_secrets: false,
-            has_all_pods: false,
             has_all_gateways: false,
             expires_within: crate::findings::EXPIRES_WITHIN,
         };

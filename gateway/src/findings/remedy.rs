@@ -197,6 +197,7 @@ mod tests {
             is_assumed: false,
             listeners: Vec::new(),
             dropped: Vec::new(),
+            revision: None,
             root_namespace: "istio-system".into(),
             services: Vec::new(),
             without_chains: Vec::new(),

@@ -1,6 +1,6 @@
 //! The report: all findings in order, with their counts.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 
@@ -8,7 +8,7 @@ use super::context::resources_of_findings;
 use super::finding::Findings;
 use super::{CheckedListener, Finding, Severity};
 use crate::generated::Ignored;
-use crate::resources::{Origin, ResourceName, Resources};
+use crate::resources::{Kind, LabelQuery, Metadata, Origin, ResourceName, Resources};
 
 /// The result of a check.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,8 +63,8 @@ impl Report {
             errors: count(&findings, Severity::Error),
             warnings: count(&findings, Severity::Warning),
             infos: count(&findings, Severity::Info),
-            gateways: resources.gateways.len() + resources.api_gateways.len(),
-            servers: count_servers(resources),
+            gateways: count_gateways(resources, &|_, _| true),
+            servers: count_servers(resources, &|_, _| true),
             suppressed,
             ignored: ignored.iter().map(ToString::to_string).collect(),
         };
@@ -72,6 +72,59 @@ impl Report {
             findings,
             summary,
             listeners,
+        }
+    }
+}
+
+impl Report {
+    /// Keeps the findings about resources whose labels match, and counts the Gateways and servers of these. The
+    /// check itself needs all resources: a Gateway without the labels can break one that has them.
+    pub fn select(&mut self, query: &LabelQuery, resources: &Resources) {
+        let selected: HashSet<ResourceName> = resources_of_findings(resources)
+            .filter(|(_, metadata)| query.matches(&metadata.labels))
+            .map(|(kind, metadata)| metadata.resource(kind))
+            .collect();
+        let before = self.findings.len();
+        self.findings.retain(|finding| {
+            finding
+                .resources
+                .iter()
+                .map(|resource| &resource.name)
+                .chain(&finding.counted)
+                .any(|name| selected.contains(name))
+        });
+        self.listeners.retain(|listener| {
+            listener
+                .servers
+                .iter()
+                .any(|server| selected.contains(&server.id.resource))
+        });
+
+        let is_selected =
+            |kind: Kind, metadata: &Metadata| selected.contains(&metadata.resource(kind));
+        let Summary {
+            errors,
+            warnings,
+            infos,
+            gateways,
+            servers,
+            suppressed: _,
+            ignored,
+        } = &mut self.summary;
+        *errors = count(&self.findings, Severity::Error);
+        *warnings = count(&self.findings, Severity::Warning);
+        *infos = count(&self.findings, Severity::Info);
+        *gateways = count_gateways(resources, &is_selected);
+        *servers = count_servers(resources, &is_selected);
+        // A report without findings must not mean that there are none.
+        match before - self.findings.len() {
+            0 => {}
+            1 => ignored.push(format!(
+                "1 finding about resources without the labels {query}"
+            )),
+            others => ignored.push(format!(
+                "{others} findings about resources without the labels {query}"
+            )),
         }
     }
 }
@@ -90,19 +143,38 @@ fn count(findings: &[Finding], severity: Severity) -> usize {
         .count()
 }
 
-fn count_servers(resources: &Resources) -> usize {
+/// The Gateways of both APIs that a test of kind and metadata selects.
+fn count_gateways(resources: &Resources, is_selected: &dyn Fn(Kind, &Metadata) -> bool) -> usize {
+    resources
+        .with_servers()
+        .filter(|(kind, metadata)| {
+            matches!(kind, Kind::Gateway | Kind::ApiGateway) && is_selected(*kind, metadata)
+        })
+        .count()
+}
+
+/// The servers of the resources that a test of kind and metadata selects.
+fn count_servers(resources: &Resources, is_selected: &dyn Fn(Kind, &Metadata) -> bool) -> usize {
     let mut servers = 0;
     for gateway in &resources.gateways {
-        servers += gateway.spec.servers.len();
+        if is_selected(Kind::Gateway, &gateway.metadata) {
+            servers += gateway.spec.servers.len();
+        }
     }
     for gateway in &resources.api_gateways {
-        servers += gateway.spec.listeners.len();
+        if is_selected(Kind::ApiGateway, &gateway.metadata) {
+            servers += gateway.spec.listeners.len();
+        }
     }
     for listener_set in &resources.listener_sets {
-        servers += listener_set.spec.listeners.len();
+        if is_selected(Kind::ListenerSet, &listener_set.metadata) {
+            servers += listener_set.spec.listeners.len();
+        }
     }
     for ingress in &resources.ingresses {
-        servers += ingress.spec.tls.len();
+        if is_selected(Kind::Ingress, &ingress.metadata) {
+            servers += ingress.spec.tls.len();
+        }
     }
     servers
 }

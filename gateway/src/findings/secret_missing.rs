@@ -6,7 +6,7 @@ use super::context::Context;
 use super::credential_use::{CredentialFinding, CredentialUse};
 use super::finding::Findings;
 use super::info::{Info, Severity};
-use super::{Code, Finding, Known, PresentedCredential, Remedy, kubectl};
+use super::{Code, Finding, Known, Remedy, kubectl};
 use crate::Credential;
 use crate::generated::{Unprogrammed, UnprogrammedReason};
 use crate::resources::{ResourceName, Resources};
@@ -55,17 +55,13 @@ fn namespaces_with_certificates(resources: &Resources) -> HashSet<&str> {
 }
 
 fn add_missing(credential: &Credential, uses: &[CredentialUse<'_>], findings: &mut Findings<'_>) {
-    let presented = PresentedCredential {
-        credential: credential.clone(),
-        names: Vec::new(),
-    };
     CredentialFinding {
         code: Code::SecretMissing,
         certificate: Known::Unknown,
         message: &|servers| {
             format!("there is no {credential}, used by {servers}: connections fail")
         },
-        hint: presented.secret().map_or_else(
+        hint: credential.secret().map_or_else(
             || Remedy::new("correct the name of the credential"),
             |secret| create("credentialName", &secret),
         ),

@@ -34,7 +34,6 @@ impl<'i> Input<'i> {
             certificates,
             now: now(),
             has_all_secrets: false,
-            has_all_pods: false,
             has_all_gateways: false,
             expires_within: EXPIRES_WITHIN,
         }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use super::{Generated, Ignored};
+use super::{Generated, Ignored, IgnoredReason};
 use crate::credential::CredentialText;
 use crate::istio::{DEFAULT_SELECTOR, ROOT_NAMESPACE};
 use crate::mesh::MeshSettings;
@@ -34,7 +34,7 @@ pub(super) fn convert(resources: &Resources, settings: &MeshSettings, generated:
         } else {
             generated.ignored.push(Ignored {
                 resource: ingress.metadata.resource(Kind::Ingress),
-                class: class(ingress).unwrap_or_default().into(),
+                reason: IgnoredReason::Class(class(ingress).unwrap_or_default().into()),
             });
         }
     }

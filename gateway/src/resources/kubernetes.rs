@@ -12,6 +12,12 @@ pub struct Namespace {
     pub metadata: Metadata,
 }
 
+/// A `MutatingWebhookConfiguration` that defines a revision tag by its labels.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct TagWebhook {
+    pub metadata: Metadata,
+}
+
 /// A pod, or a workload that creates pods.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Pods {

@@ -29,7 +29,9 @@ impl Resources {
             secrets,
             issued_certificates,
             namespaces,
+            tag_webhooks,
             mesh_config_maps,
+            has_all_mesh_configs: _,
             given_mesh_config,
             extensions,
             envoy_filters,
@@ -79,6 +81,9 @@ impl Resources {
         self.given_mesh_config = given_mesh_config.or(self.given_mesh_config.take());
         apply(&mut self.secrets, secrets, now, |r| ("", &mut r.metadata));
         apply(&mut self.namespaces, namespaces, now, |r| {
+            ("", &mut r.metadata)
+        });
+        apply(&mut self.tag_webhooks, tag_webhooks, now, |r| {
             ("", &mut r.metadata)
         });
         apply(&mut self.extensions, extensions, now, |r| {

@@ -7,7 +7,7 @@ use super::envoy_filter::EnvoyFilter;
 use super::extensions::Extension;
 use super::gateway_api::{ApiGateway, GatewayClass, ListenerSet, ReferenceGrant, Route};
 use super::istio::{Gateway, VirtualService};
-use super::kubernetes::{Ingress, IngressClass, Namespace, Pods, PodsKind, Service};
+use super::kubernetes::{Ingress, IngressClass, Namespace, Pods, PodsKind, Service, TagWebhook};
 use super::mesh::MeshConfigMap;
 use super::secret::{IssuedCertificate, Secret};
 use super::{Kind, Metadata, Origin, ResourceName, Resources};
@@ -70,6 +70,7 @@ named! {
     Secret, (), |_| ();
     IssuedCertificate, (), |_| ();
     Namespace, (), |_| ();
+    TagWebhook, (), |_| ();
     MeshConfigMap, (), |_| ();
     Extension, Kind, |extension| extension.kind;
 }
@@ -116,6 +117,7 @@ impl Resources {
         retain_last(&mut self.pods, |_| None, &mut replaced);
         retain_last(&mut self.issued_certificates, |_| None, &mut replaced);
         retain_last(&mut self.namespaces, |_| None, &mut replaced);
+        retain_last(&mut self.tag_webhooks, |_| None, &mut replaced);
         retain_last(&mut self.mesh_config_maps, |_| None, &mut replaced);
         replaced.sort();
         replaced
@@ -137,6 +139,7 @@ impl Resources {
             || has_repeated(&self.secrets)
             || has_repeated(&self.issued_certificates)
             || has_repeated(&self.namespaces)
+            || has_repeated(&self.tag_webhooks)
             || has_repeated(&self.mesh_config_maps)
             || has_repeated(&self.extensions)
             || has_repeated(&self.envoy_filters);

@@ -129,7 +129,6 @@ fn found(resources: &Resources, model: &Model) -> Found {
         certificates: &Certificates::new(resources),
         now: "2026-01-01T00:00:00Z".parse().unwrap(),
         has_all_secrets: false,
-        has_all_pods: false,
         has_all_gateways: false,
         expires_within: EXPIRES_WITHIN,
     });

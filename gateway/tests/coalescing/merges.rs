@@ -100,7 +100,6 @@ proptest! {
             certificates: &certificates,
             now: "2026-01-01T00:00:00Z".parse().unwrap(),
             has_all_secrets: false,
-            has_all_pods: false,
             has_all_gateways: false,
             expires_within: EXPIRES_WITHIN,
         });

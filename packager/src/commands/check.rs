@@ -9,6 +9,7 @@ use anyhow::Result;
 use chrono::{DateTime, TimeDelta, Utc};
 use gateway::advice::KUBECTL_GET;
 use gateway::findings::{self, Input, Report};
+use gateway::resources::LabelQuery;
 use gateway::{Certificates, Model};
 
 use self::status::{FailOn, Judgement};
@@ -31,6 +32,10 @@ pub(crate) struct Args {
     input: InputArgs,
     #[command(flatten)]
     exclude: ExcludeArgs,
+    /// Report only findings about resources with these labels, such as team=shop or 'tier in (web,api)'. The
+    /// check reads the others too, because they can break these
+    #[arg(short = 'l', long, value_name = "LABELS")]
+    selector: Option<LabelQuery>,
     /// The output format
     #[arg(short, long, value_enum, default_value = "text")]
     output: Format,
@@ -47,7 +52,7 @@ pub(crate) struct Args {
     /// Print the meaning of codes such as SG101 or names such as coalesce-not-found, with an example and
     /// the fix, and check nothing. Without a value, list all codes
     #[arg(long, value_name = "CODE", num_args = 0..)]
-    #[arg(conflicts_with_all = ["paths", "filenames", "cluster", "context", "kubeconfig", "namespace"])]
+    #[arg(conflicts_with_all = ["paths", "filenames", "cluster", "context", "kubeconfig", "namespace", "selector"])]
     explain: Option<Vec<String>>,
 }
 
@@ -64,6 +69,8 @@ fn after_help() -> String {
   # A dump of a cluster, made elsewhere
   {gather} > all.yaml
   packager check all.yaml
+  # The findings of one team
+  packager check -l team=shop
   # What would this change break in the cluster?
   packager check --cluster gateways/
   # Report only what is new since the last report
@@ -102,6 +109,9 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
     let model = Model::new(&inputs.resources);
     console.step("comparing connections and hosts");
     let mut report = report(args, &inputs, &model);
+    if let Some(labels) = &args.selector {
+        report.select(labels, &inputs.resources);
+    }
     // An unreadable document may have been a Gateway.
     report
         .summary
@@ -111,13 +121,16 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
 
     // A hook that passes changed files often passes no Gateway. After an unreadable document its error is enough.
     if report.summary.servers == 0 && readable == ExitStatus::Success {
-        console.note(source.lacks("server of a gateway"));
+        console.note(match &args.selector {
+            Some(labels) => format!("no server of a gateway has the labels {labels}"),
+            None => source.lacks("server of a gateway"),
+        });
     }
     print_notes(&inputs, &model, console);
     let judgement = Judgement::new(&report, &baseline)?;
     let presentation = Presentation {
         style: console.style(),
-        source: source.words(),
+        source: args.input.words(&source),
     };
     unless_closed(write(args, &report, &presentation, &judgement, console))?;
     // The findings about a part of the input are no answer for all of it.
@@ -134,7 +147,6 @@ fn report(args: &Args, inputs: &Inputs, model: &Model) -> Report {
         certificates: &Certificates::new(&inputs.resources),
         now: DateTime::<Utc>::from(std::time::SystemTime::now()),
         has_all_secrets: inputs.has_all_secrets,
-        has_all_pods: inputs.has_all_pods,
         has_all_gateways: inputs.has_all_gateways,
         expires_within: TimeDelta::days(args.expires_within.into()),
     })

@@ -59,7 +59,6 @@ async fn read_all(
     let mut inputs = Inputs {
         resources: empty.clone(),
         has_all_secrets: scope.namespaces.is_empty(),
-        has_all_pods: scope.namespaces.is_empty(),
         has_all_gateways: scope.namespaces.is_empty(),
         ..Inputs::default()
     };
@@ -74,6 +73,8 @@ async fn read_all(
                     inputs.resources.has_all_pods |= kind.plural == "pods"
                         && namespace.is_none()
                         && !listed.resources.pods.is_empty();
+                    inputs.resources.has_all_mesh_configs |=
+                        kind.plural == "configmaps" && namespace.is_none();
                     inputs.resources.append(listed.resources);
                     inputs.faults.extend(listed.faults);
                 }
@@ -81,7 +82,8 @@ async fn read_all(
                 Err(Failure::Absent) => {}
                 Err(Failure::Forbidden(problem)) => {
                     inputs.has_all_secrets &= kind.plural != "secrets";
-                    inputs.has_all_pods &= kind.plural != "pods";
+                    // The note about the kind is enough.
+                    inputs.resources.has_all_mesh_configs |= kind.plural == "configmaps";
                     inputs.has_all_gateways &= kind.plural != "gateways";
                     continue_without(kind, &server, &problem, console)?;
                 }

@@ -9,11 +9,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::{ArgGroup, ValueHint};
+use gateway::advice::Advice;
+use gateway::resources::LabelQuery;
 use rule::{Config, Host, Rule};
 use serde::Serialize;
 
 use self::case::{Case, CaseGateway, CaseProtocol, CaseRoute, parse_cases};
-use super::source::{self, ClusterArgs};
+use super::inputs::{ExcludeArgs, Paths, StrictArgs};
+use super::source::{self, ClusterArgs, MeshArgs, Source};
 use super::{ReportFormat, files, settings_file};
 use crate::console::{Console, ExitStatus};
 use crate::reasons::{self, Reason};
@@ -44,7 +47,7 @@ what is routed.")]
 pub(crate) struct Args {
     /// A reason, as in metrics, logs and access logs: print what it means, and what to do
     #[arg(value_name = "REASON", value_parser = reasons::parse)]
-    #[arg(conflicts_with_all = ["config", "from", "cluster", "context", "namespace", "sni"])]
+    #[arg(conflicts_with_all = ["config", "from", "cluster", "context", "kubeconfig", "namespace", "sni"])]
     reason: Option<Reason>,
     /// The filter's configuration in YAML or JSON, or a WasmPlugin, TrafficExtension or EnvoyFilter with
     /// it, as kubectl prints it; - for standard input
@@ -52,13 +55,26 @@ pub(crate) struct Args {
     config: Option<PathBuf>,
     /// Files and folders with the resources of gateways, to print what these gateways do and what the
     /// filter would decide there; - for standard input
-    #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with_all = ["cluster", "context", "namespace"])]
+    #[arg(short = 'f', long, visible_alias = "filename", value_name = "PATH", num_args = 1..)]
+    #[arg(conflicts_with_all = ["cluster", "context", "kubeconfig", "namespace", "all_namespaces"])]
     from: Vec<PathBuf>,
+    #[command(flatten)]
+    exclude: ExcludeArgs,
+    #[command(flatten)]
+    strict: StrictArgs,
     #[command(flatten)]
     cluster: ClusterArgs,
     /// Read only this namespace of the cluster; repeat it for more
-    #[arg(long, value_name = "NAMESPACE", value_parser = source::namespace)]
+    #[arg(short, long, value_name = "NAMESPACE", value_parser = source::namespace)]
     namespace: Vec<String>,
+    /// Read all namespaces of the cluster, which is the default
+    #[arg(short = 'A', long, conflicts_with = "namespace")]
+    all_namespaces: bool,
+    #[command(flatten)]
+    mesh: MeshArgs,
+    /// Answer only for listeners that have a server of a Gateway with these labels, such as team=shop
+    #[arg(short = 'l', long, value_name = "LABELS")]
+    selector: Option<LabelQuery>,
     /// Decide many requests, one JSON object a line; - for standard input
     #[arg(long, value_name = "FILE")]
     cases: Option<PathBuf>,
@@ -95,7 +111,13 @@ pub(crate) struct Args {
     #[arg(conflicts_with_all = ["cases", "from", "cluster", "context", "namespace", "output"])]
     servers: bool,
     /// The output format for a single request; the answers to cases are JSON
-    #[arg(long, value_enum, default_value = "text", conflicts_with = "cases")]
+    #[arg(
+        short,
+        long,
+        value_enum,
+        default_value = "text",
+        conflicts_with = "cases"
+    )]
     output: ReportFormat,
 }
 
@@ -122,9 +144,10 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
     }
 
     // With resources, the gateway itself decides what is routed.
-    if let Some(source) = args.cluster.source(&args.namespace, &args.from) {
-        return simulate::run(source, &all_cases(args, console)?, console);
+    if let Some(source) = args.source() {
+        return simulate::run(args, source, &all_cases(args, console)?, console);
     }
+    flags_without_effect(args)?;
 
     let path = args.config.as_deref();
     let settings = configuration::read(path, console)?;
@@ -139,6 +162,36 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
         explain_one(&config, args, console)?;
     }
     Ok(ExitStatus::Success)
+}
+
+impl Args {
+    /// Where to read the resources of gateways, if anywhere.
+    fn source(&self) -> Option<Source<'_>> {
+        let paths = Paths {
+            named: [&self.from, &[]],
+            exclude: &self.exclude.exclude,
+            is_strict: self.strict.strict,
+        };
+        self.cluster.source(&self.namespace, paths)
+    }
+}
+
+/// Refuses flags that only matter for the resources of gateways.
+fn flags_without_effect(args: &Args) -> Result<()> {
+    let flags = [
+        ("--selector", args.selector.is_some()),
+        ("--mesh-config", args.mesh.is_given()),
+        ("--exclude", !args.exclude.exclude.is_empty()),
+        ("--strict", args.strict.strict),
+        ("--all-namespaces", args.all_namespaces),
+    ];
+    match flags.into_iter().find(|(_, is_given)| *is_given) {
+        Some((flag, _)) => bail!(Advice::new(
+            format!("{flag} has no effect without the resources of gateways"),
+            format!("give them with --from PATH or --cluster, or remove {flag}")
+        )),
+        None => Ok(()),
+    }
 }
 
 fn write_reason(reason: &Reason, format: ReportFormat, out: &mut dyn Write) -> Result<()> {

@@ -79,8 +79,6 @@ pub(crate) struct Inputs {
     pub(crate) has_all_secrets: bool,
     /// The resources that a later one of the same name replaced.
     pub(crate) replaced: Vec<Replaced>,
-    /// Whether the input has every pod of the cluster.
-    pub(crate) has_all_pods: bool,
     /// Whether the input has every Gateway of the cluster.
     pub(crate) has_all_gateways: bool,
 }
@@ -112,12 +110,8 @@ impl Inputs {
 }
 
 /// Reads resources from files, from the YAML and JSON files in folders and their subfolders, and from
-/// standard input for `-`. Symbolic links are followed to files only.
-pub(crate) fn read(paths: Paths<'_>, console: &mut Console<'_>) -> Result<Inputs> {
-    read_to(Resources::default(), paths, console)
-}
-
-/// Reads resources like [`read`] and adds them to `empty`, which decides whether manifests are kept.
+/// standard input for `-`. Symbolic links are followed to files only. The resources are added to `empty`, which
+/// decides whether manifests are kept.
 pub(crate) fn read_to(
     empty: Resources,
     paths: Paths<'_>,

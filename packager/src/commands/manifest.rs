@@ -16,7 +16,7 @@ use gateway::tables::Listing;
 
 use self::output::Document;
 use super::inputs::{ExcludeArgs, Paths, StrictArgs};
-use super::source::{ClusterArgs, Source};
+use super::source::{ClusterArgs, MeshArgs, Source};
 use crate::console::{Console, ExitStatus};
 use crate::resource::{
     Draft, FailStrategy, FilterKind, ManifestKind, Phase, Release, Request, Resource, notes,
@@ -71,7 +71,8 @@ pub(crate) struct Args {
     /// The namespace of the gateway: a resource reaches no gateway in another
     #[arg(short, long, default_value = "istio-system")]
     namespace: String,
-    /// A label of the gateway's pods; repeat it for more
+    /// A label of the gateway's pods; repeat it for more. It selects no Gateways: the table of a pod needs all
+    /// Gateways that the pod has
     #[arg(
         short = 'l',
         long,
@@ -102,6 +103,12 @@ pub(crate) struct Args {
     strict: StrictArgs,
     #[command(flatten)]
     cluster: ClusterArgs,
+    /// Read all namespaces of the cluster, which is what the command always does: --namespace is the one of the
+    /// new resource
+    #[arg(short = 'A', long)]
+    all_namespaces: bool,
+    #[command(flatten)]
+    mesh: MeshArgs,
     /// List all servers of --from or --cluster. By default only servers whose hosts overlap are
     /// listed, which is enough on gateways of istiod; an EnvoyExtensionPolicy lists all
     #[arg(long)]
@@ -181,7 +188,7 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
     let draft = draft(args, kind, console)?;
     let drafts = match args.source() {
         None => vec![draft],
-        Some(source) => match servers::drafts(&draft, source, args.listing(), console)? {
+        Some(source) => match servers::drafts(&draft, source, args, console)? {
             Some(drafts) => drafts,
             None => return Ok(ExitStatus::Error),
         },

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use gateway::Certificates;
 use gateway::advice::{Advice, KUBECTL_GET};
+use gateway::findings::leave_others_alone;
 use gateway::merge::{Input, Outlook, State, Strategy, merge};
+use gateway::resources::LabelQuery;
 use tempfile::TempDir;
 
 use super::ReportFormat;
@@ -21,6 +23,10 @@ use crate::render::plan::{self, File, Form};
 pub(crate) struct Args {
     #[command(flatten)]
     input: InputArgs,
+    /// Merge only servers of Gateways with these labels, such as team=shop or 'tier in (web,api)', and leave the
+    /// others as they are
+    #[arg(short = 'l', long, value_name = "LABELS")]
+    selector: Option<LabelQuery>,
     /// How to merge the servers
     #[arg(long, value_enum, default_value = "seamless")]
     plan: PlanKind,
@@ -102,7 +108,7 @@ struct Files {
 
 pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> {
     let source = args.input.source(&[])?;
-    let inputs = args.input.read_with_manifests(&source, console)?;
+    let mut inputs = args.input.read_with_manifests(&source, console)?;
     if inputs.finish(console) != ExitStatus::Success {
         // A plan for some of the resources may be an outage for the others.
         return Ok(ExitStatus::Error);
@@ -113,6 +119,12 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
             &format!(
                 "give the Gateways, their routes and Secrets, which this prints: {KUBECTL_GET}"
             )
+        ));
+    }
+    if let Some(labels) = &args.selector {
+        leave_others_alone(&mut inputs.resources, labels);
+        console.note(format_args!(
+            "servers of Gateways without the labels {labels} stay as they are"
         ));
     }
     let certificates = Certificates::new(&inputs.resources);

@@ -20,6 +20,7 @@ use self::sites::Sites;
 use self::target::{Ask, Target};
 use super::ReportFormat;
 use super::inputs::{ExcludeArgs, Paths, StrictArgs};
+use super::source::{self, ClusterArgs, MeshArgs};
 use crate::console::{Console, ExitStatus};
 
 /// Send requests for several hosts over one connection to a live gateway, and report whether connection
@@ -67,14 +68,26 @@ pub(crate) struct Args {
     /// Files and folders with the resources of the gateway, for the names of servers and the verdict
     /// needless-421; - for standard input
     #[arg(short = 'f', long, visible_alias = "filename", value_name = "PATH", num_args = 1..)]
+    #[arg(conflicts_with_all = ["cluster", "context", "kubeconfig", "namespace", "all_namespaces"])]
     from: Vec<PathBuf>,
     /// The same as --from
     #[arg(value_name = "PATH")]
+    #[arg(conflicts_with_all = ["cluster", "context", "kubeconfig", "namespace", "all_namespaces"])]
     paths: Vec<PathBuf>,
     #[command(flatten)]
     exclude: ExcludeArgs,
     #[command(flatten)]
     strict: StrictArgs,
+    #[command(flatten)]
+    cluster: ClusterArgs,
+    /// Read only this namespace of the cluster; repeat it for more
+    #[arg(short, long, value_name = "NAMESPACE", value_parser = source::namespace)]
+    namespace: Vec<String>,
+    /// Read all namespaces of the cluster, which is the default
+    #[arg(short = 'A', long, conflicts_with = "namespace")]
+    all_namespaces: bool,
+    #[command(flatten)]
+    mesh: MeshArgs,
     /// The timeout of a connection or an answer in seconds
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = value_parser!(u64).range(1..=600))]
     timeout: u64,
@@ -108,7 +121,8 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
         exclude: &args.exclude.exclude,
         is_strict: args.strict.strict,
     };
-    let sites = Sites::read(paths, console)?;
+    let source = args.cluster.source(&args.namespace, paths);
+    let sites = Sites::read(source, &args.mesh, console)?;
     let readable = sites.finish(console);
 
     let rounds = Rounds::new(args.rounds, args.output);

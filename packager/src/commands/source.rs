@@ -34,12 +34,19 @@ pub(crate) struct InputArgs {
     /// Read only this namespace of the cluster; repeat it for more
     #[arg(short, long, value_name = "NAMESPACE", value_parser = namespace)]
     namespace: Vec<String>,
-    /// Use this mesh configuration of istiod, a YAML file, instead of the ConfigMap istio of the input
-    #[arg(long, value_name = "FILE")]
-    mesh_config: Option<PathBuf>,
+    #[command(flatten)]
+    mesh: MeshArgs,
     /// Read all namespaces of the cluster, which is the default
     #[arg(short = 'A', long, conflicts_with = "namespace")]
     all_namespaces: bool,
+}
+
+/// The flag for the mesh configuration.
+#[derive(Debug, clap::Args)]
+pub(crate) struct MeshArgs {
+    /// Use this mesh configuration of istiod, a YAML file, instead of the ConfigMap istio of the input
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    mesh_config: Option<PathBuf>,
 }
 
 /// The flags for a cluster.
@@ -114,10 +121,36 @@ impl InputArgs {
         console: &mut Console<'_>,
     ) -> Result<Inputs> {
         let mut inputs = source.read_with_manifests(console)?;
+        self.mesh.apply(&mut inputs)?;
+        Ok(inputs)
+    }
+
+    /// The source as arguments of other commands.
+    pub(crate) fn words(&self, source: &Source<'_>) -> SourceWords {
+        SourceWords {
+            mesh_config: self.mesh.word(),
+            ..source.words()
+        }
+    }
+}
+
+impl MeshArgs {
+    /// Whether the flag is given.
+    pub(crate) fn is_given(&self) -> bool {
+        self.mesh_config.is_some()
+    }
+
+    /// Replaces the mesh configuration of an input.
+    pub(crate) fn apply(&self, inputs: &mut Inputs) -> Result<()> {
         if let Some(file) = &self.mesh_config {
             inputs.resources.given_mesh_config = Some(mesh_config(file)?);
         }
-        Ok(inputs)
+        Ok(())
+    }
+
+    fn word(&self) -> Option<String> {
+        let file = self.mesh_config.as_ref()?;
+        Some(file.display().to_string())
     }
 }
 

@@ -63,7 +63,6 @@ fn check_end(planned: &PlannedCase) -> Result<()> {
         certificates: &planned.certificates,
         now: "2026-06-01T00:00:00Z".parse::<DateTime<Utc>>()?,
         has_all_secrets: false,
-        has_all_pods: false,
         has_all_gateways: false,
         expires_within: EXPIRES_WITHIN,
     });
@@ -170,7 +169,6 @@ fn check_recommendations() -> Result<()> {
             certificates: &planned.certificates,
             now: "2026-06-01T00:00:00Z".parse::<DateTime<Utc>>()?,
             has_all_secrets: false,
-            has_all_pods: false,
             has_all_gateways: false,
             expires_within: EXPIRES_WITHIN,
         });

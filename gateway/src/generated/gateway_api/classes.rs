@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use crate::generated::{Generated, Ignored};
+use crate::generated::{Generated, Ignored, IgnoredReason};
 use crate::mesh::MeshSettings;
 use crate::resources::gateway_api::{ApiGateway, Condition, GatewayClass};
 use crate::resources::{Kind, Resources};
@@ -62,7 +62,7 @@ pub(super) fn istio_gateways<'r>(
             Controller::Mesh => {}
             Controller::Other => generated.ignored.push(Ignored {
                 resource: gateway.metadata.resource(Kind::ApiGateway),
-                class: class.to_owned(),
+                reason: IgnoredReason::Class(class.to_owned()),
             }),
         }
     }

@@ -85,6 +85,7 @@ const GATEWAY_API: &str = "gateway.networking.k8s.io";
 const GATEWAY_API_EXPERIMENTAL: &str = "gateway.networking.x-k8s.io";
 const ISTIO_EXTENSIONS: &str = "extensions.istio.io";
 const CERT_MANAGER: &str = "cert-manager.io";
+const ADMISSION: &str = "admissionregistration.k8s.io";
 const KUBERNETES: &str = "networking.k8s.io";
 
 const NO_GATEWAY_API: &str = "resources of the Gateway API are ignored";
@@ -99,7 +100,7 @@ const OTHER_SECRETS: &str = "type!=helm.sh/release.v1,type!=kubernetes.io/servic
 const ENDED_PODS: &str = "status.phase!=Failed,status.phase!=Succeeded";
 
 /// The kinds that every command reads. Deployments are not among them: Pods have the same labels.
-pub(super) const KINDS: [ListedKind; 21] = [
+pub(super) const KINDS: [ListedKind; 22] = [
     // Without Istio's own kinds a result would be wrong, not only incomplete.
     ListedKind::essential(ISTIO, "gateways", "Gateway"),
     ListedKind::essential(ISTIO, "virtualservices", "VirtualService"),
@@ -160,6 +161,15 @@ pub(super) const KINDS: [ListedKind; 21] = [
         "selectors of namespaces match no namespace",
     )
     .of_cluster(),
+    // A tag is another name of a revision (Istio `pkg/revisions/tag_watcher.go`).
+    ListedKind::useful(
+        ADMISSION,
+        "mutatingwebhookconfigurations",
+        "MutatingWebhookConfiguration",
+        "revision tags are assumed to be revisions",
+    )
+    .of_cluster()
+    .labelled("istio.io/tag"),
     // The chart of istiod labels its ConfigMap with the revision; a cluster can have many other ConfigMaps
     // (Istio `manifests/charts/istio-control/istio-discovery/templates/configmap.yaml`).
     ListedKind::useful(

@@ -5,7 +5,7 @@ use gateway::{Listener, Model, Outcome, Workload};
 use rule::{Config, Decision, Document, Gateway};
 use serde::{Deserialize as _, Serialize};
 
-use super::Case;
+use super::{Args, Case};
 use crate::commands::assumptions;
 use crate::commands::source::Source;
 use crate::console::{Console, ExitStatus};
@@ -36,16 +36,36 @@ struct FilteredListener<'m> {
 }
 
 pub(super) fn run(
+    args: &Args,
     source: Source<'_>,
     cases: &[Case],
     console: &mut Console<'_>,
 ) -> Result<ExitStatus> {
-    let inputs = source.read(console)?;
+    let mut inputs = source.read(console)?;
+    args.mesh.apply(&mut inputs)?;
     let model = Model::new(&inputs.resources);
-    let listeners = tls_listeners(&model)?;
+    let mut listeners = tls_listeners(&model)?;
+    if let Some(labels) = &args.selector {
+        let selected = labels.select_servers(&inputs.resources);
+        listeners.retain(|found| {
+            let chains = &found.listener.chains;
+            chains
+                .iter()
+                .any(|chain| selected.contains(&chain.server.id.resource))
+        });
+    }
 
     // If a document cannot be read, its error explains why there is no gateway.
     let status = inputs.finish(console);
+    if let Some(labels) = &args.selector
+        && listeners.is_empty()
+        && status == ExitStatus::Success
+    {
+        console.note(format_args!(
+            "no TLS server of a Gateway has the labels {labels}"
+        ));
+        return Ok(status);
+    }
     if listeners.is_empty() && status == ExitStatus::Success {
         bail!(source.has_no(
             "TLS server of a gateway",

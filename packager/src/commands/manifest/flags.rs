@@ -12,8 +12,9 @@ type Flag = (&'static str, bool);
 
 /// Refuses flags that have no effect on the kind of the resource or beside another flag.
 pub(super) fn refuse_unused(args: &Args) -> Result<()> {
-    // This applies to every kind.
+    // These apply to every kind.
     refuse_ports_of_source(args)?;
+    refuse_mesh_without_source(args)?;
     match args.kind {
         ManifestKind::AuthorizationPolicy => refuse(
             args.kind,
@@ -61,6 +62,17 @@ fn refuse_ports_of_source(args: &Args) -> Result<()> {
         ),
         "remove --port"
     ))
+}
+
+/// The mesh configuration matters only for what gateways do with resources.
+fn refuse_mesh_without_source(args: &Args) -> Result<()> {
+    if args.mesh.is_given() && args.source().is_none() {
+        bail!(Advice::new(
+            "--mesh-config has no effect without the resources of gateways",
+            "give them with --from PATH or --cluster, or remove --mesh-config"
+        ));
+    }
+    Ok(())
 }
 
 /// The flag that names a source of resources, for messages.

@@ -67,7 +67,8 @@ fn boundary(
             "give them with --from PATH or --cluster"
         ));
     };
-    let inputs = source.read(console)?;
+    let mut inputs = source.read(console)?;
+    args.mesh.apply(&mut inputs)?;
     if inputs.finish(console) != ExitStatus::Success {
         return Ok(None);
     }

@@ -2,9 +2,10 @@
 
 use anyhow::{Context, Result, bail};
 use gateway::advice::{Advice, KUBECTL_GET};
-use gateway::tables::{Conflict, Listing, Table, Tables};
+use gateway::tables::{Conflict, Table, Tables};
 use gateway::{Model, Workload};
 
+use super::Args;
 use crate::commands::assumptions;
 use crate::commands::source::Source;
 use crate::console::{Console, ExitStatus};
@@ -15,10 +16,11 @@ use crate::resource::{Draft, Request, memory_warning, reached_workloads};
 pub(super) fn drafts(
     draft: &Draft,
     source: Source<'_>,
-    listing: Listing,
+    args: &Args,
     console: &mut Console<'_>,
 ) -> Result<Option<Vec<Draft>>> {
-    let inputs = source.read(console)?;
+    let mut inputs = source.read(console)?;
+    args.mesh.apply(&mut inputs)?;
     if inputs.finish(console) != ExitStatus::Success {
         return Ok(None);
     }
@@ -30,7 +32,8 @@ pub(super) fn drafts(
     let reached = reached_workloads(&model, &namespace, &request.attachment);
 
     // A filter has one list of servers, so workloads that share a port have to agree on it.
-    let tables = Tables::new(reached.iter().copied(), listing).map_err(|error| conflict(&error))?;
+    let tables =
+        Tables::new(reached.iter().copied(), args.listing()).map_err(|error| conflict(&error))?;
     if tables.tables.is_empty() {
         bail!(nothing_reached(source, &model, &namespace));
     }

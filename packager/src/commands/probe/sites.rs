@@ -1,11 +1,13 @@
 //! The gateways that the resources of `--from` describe.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
+use gateway::advice::Advice;
 use gateway::probe::{Choice, ProbeTarget, Site, choose};
 use gateway::{Certificates, Model};
 
 use crate::commands::assumptions;
-use crate::commands::inputs::{self, Inputs, Paths};
+use crate::commands::inputs::Inputs;
+use crate::commands::source::{MeshArgs, Source};
 use crate::console::{Console, ExitStatus};
 
 /// The model of the resources; empty without `--from`.
@@ -19,13 +21,24 @@ struct Read {
 }
 
 impl Sites {
-    /// Reads the resources of files, folders and standard input.
-    pub(super) fn read(paths: Paths<'_>, console: &mut Console<'_>) -> Result<Self> {
+    /// Reads the resources of files or of a cluster.
+    pub(super) fn read(
+        source: Option<Source<'_>>,
+        mesh: &MeshArgs,
+        console: &mut Console<'_>,
+    ) -> Result<Self> {
         // The resources are optional: without them the report has no servers.
-        if paths.is_empty() {
+        let Some(source) = source else {
+            if mesh.is_given() {
+                bail!(Advice::new(
+                    "--mesh-config has no effect without the resources of gateways",
+                    "give them with --from PATH or --cluster, or remove --mesh-config"
+                ));
+            }
             return Ok(Self::default());
-        }
-        let inputs = inputs::read(paths, console)?;
+        };
+        let mut inputs = source.read(console)?;
+        mesh.apply(&mut inputs)?;
         let model = Model::new(&inputs.resources);
         let certificates = Certificates::new(&inputs.resources);
         Ok(Self(Some(Read {
@@ -58,7 +71,7 @@ impl Sites {
         }
         let Some(site) = &choice.site else {
             console.note(format_args!(
-                "--from has no TLS server for {sni}, so the report has no servers and no verdict \
+                "the resources have no TLS server for {sni}, so the report has no servers and no verdict \
                  needless-421"
             ));
             return;
@@ -68,7 +81,7 @@ impl Sites {
         if !choice.others.is_empty() {
             let others: Vec<String> = choice.others.iter().map(Site::name).collect();
             console.note(format_args!(
-                "--from has {sni} on several listeners: using {}, not {}",
+                "the resources have {sni} on several listeners: using {}, not {}",
                 site.name(),
                 others.join("; ")
             ));
