@@ -180,6 +180,7 @@ fn report_of(name: &str) -> Report {
         guard: Protection::None,
         advice: Advice::new(name, name),
         remedies: Vec::new(),
+        counted: std::collections::BTreeSet::new(),
         resources: Vec::new(),
     };
     let servers = (0..4).map(|n| CheckedServer {
