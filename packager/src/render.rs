@@ -54,6 +54,6 @@ pub fn render(
         Format::Sarif => sarif::write(report, source, sink),
         Format::Junit => junit::write(report, source, sink),
         Format::Github => github::write(report, source, sink),
-        Format::Html => html::write(report, source, sink),
+        Format::Html => html::write(report, presentation, sink),
     }
 }

@@ -378,6 +378,7 @@ fn text_of(input: &str, style: Style) -> String {
         expires_within: findings::EXPIRES_WITHIN,
     });
     let presentation = Presentation {
+        time: None,
         style,
         ..Presentation::default()
     };

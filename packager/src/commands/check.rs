@@ -4,6 +4,7 @@ mod codes;
 mod status;
 
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use anyhow::Result;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -131,6 +132,7 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
     let presentation = Presentation {
         style: console.style(),
         source: args.input.words(&source),
+        time: Some(SystemTime::now().into()),
     };
     unless_closed(write(args, &report, &presentation, &judgement, console))?;
     // The findings about a part of the input are no answer for all of it.
@@ -145,7 +147,7 @@ fn report(args: &Args, inputs: &Inputs, model: &Model) -> Report {
         resources: &inputs.resources,
         model,
         certificates: &Certificates::new(&inputs.resources),
-        now: DateTime::<Utc>::from(std::time::SystemTime::now()),
+        now: DateTime::<Utc>::from(SystemTime::now()),
         has_all_secrets: inputs.has_all_secrets,
         has_all_gateways: inputs.has_all_gateways,
         expires_within: TimeDelta::days(args.expires_within.into()),

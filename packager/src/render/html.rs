@@ -7,23 +7,30 @@ mod picture;
 mod table;
 mod text;
 
+use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use chrono::SecondsFormat;
 use gateway::findings::{Report, Severity, Summary};
 use sha2::{Digest as _, Sha256};
 
 use self::text::Escaped;
 use super::count::count;
-use super::presentation::SourceWords;
+use super::presentation::{Presentation, SourceWords};
 
 const STYLE: &str = include_str!("html/page.css");
 const SCRIPT: &str = include_str!("html/page.js");
 
-pub(super) fn write(report: &Report, source: &SourceWords, sink: &mut dyn Write) -> io::Result<()> {
+pub(super) fn write(
+    report: &Report,
+    presentation: &Presentation,
+    sink: &mut dyn Write,
+) -> io::Result<()> {
+    let source = &presentation.source;
     write_head(sink)?;
-    write_summary(report, sink)?;
+    write_summary(report, presentation, sink)?;
     writeln!(sink, "<main>")?;
     listeners::write(report, sink)?;
     table::write(report, source, sink)?;
@@ -51,7 +58,11 @@ fn csp_digest(text: &str) -> String {
     STANDARD.encode(Sha256::digest(text))
 }
 
-fn write_summary(report: &Report, sink: &mut dyn Write) -> io::Result<()> {
+fn write_summary(
+    report: &Report,
+    presentation: &Presentation,
+    sink: &mut dyn Write,
+) -> io::Result<()> {
     let Summary {
         errors,
         warnings,
@@ -69,12 +80,14 @@ fn write_summary(report: &Report, sink: &mut dyn Write) -> io::Result<()> {
     };
     writeln!(
         sink,
-        "<header>\n<h1>{}</h1>\n<p>{} with {}, checked by sni-guard {}{suppressed}.</p>\n\
-         <ul class=\"totals\">",
+        "<header>\n<h1>{}</h1>\n<p>{} with {}, checked by sni-guard {}{}{suppressed}.</p>\n\
+         {}<ul class=\"totals\">",
         title(report),
         count(gateways, "Gateway"),
         count(servers, "server"),
         env!("CARGO_PKG_VERSION"),
+        written_time(presentation),
+        input_lines(&presentation.source),
     )?;
     for (severity, number) in [
         (Severity::Error, errors),
@@ -94,6 +107,60 @@ fn write_summary(report: &Report, sink: &mut dyn Write) -> io::Result<()> {
         writeln!(sink, "<p>Not checked: {}</p>", Escaped(text))?;
     }
     writeln!(sink, "</header>")
+}
+
+/// The time of the run: a page is kept, and gateways change.
+fn written_time(presentation: &Presentation) -> String {
+    presentation.time.map_or_else(String::new, |time| {
+        format!(
+            " on <time datetime=\"{}\">{}</time>",
+            time.to_rfc3339_opts(SecondsFormat::Secs, true),
+            time.format("%Y-%m-%d %H:%M UTC")
+        )
+    })
+}
+
+/// Where the resources were read.
+fn input_lines(source: &SourceWords) -> String {
+    let mut lines = String::new();
+    let mut add = |term: &str, values: &[String]| {
+        if !values.is_empty() {
+            let values: Vec<String> = values
+                .iter()
+                .map(|value| format!("<code>{}</code>", Escaped(value)))
+                .collect();
+            // Writing to a String does not fail.
+            let _ = writeln!(lines, "<dt>{term}</dt><dd>{}</dd>", values.join(", "));
+        }
+    };
+    if let Some(cluster) = &source.cluster {
+        let context = cluster.context.as_deref().unwrap_or("the current one");
+        add("cluster, by its context", &[context.to_owned()]);
+        let kubeconfig: Vec<String> = cluster.kubeconfig.iter().cloned().collect();
+        add("kubeconfig", &kubeconfig);
+        add("namespaces", &cluster.namespaces);
+    }
+    let over = if source.cluster.is_some() {
+        "files over the cluster"
+    } else {
+        "files"
+    };
+    let shown: Vec<String> = source.paths.iter().map(|path| file_name(path)).collect();
+    add(over, &shown);
+    let mesh_config: Vec<String> = source.mesh_config.iter().cloned().collect();
+    add("mesh configuration", &mesh_config);
+    if lines.is_empty() {
+        return lines;
+    }
+    format!("<dl class=\"input\">\n{lines}</dl>\n")
+}
+
+fn file_name(path: &str) -> String {
+    if path == "-" {
+        "standard input".to_owned()
+    } else {
+        path.to_owned()
+    }
 }
 
 fn title(report: &Report) -> &'static str {

@@ -1,5 +1,6 @@
 //! What a report looks like, besides its contents: the terminal, and the source that commands repeat.
 
+use chrono::{DateTime, Utc};
 use gateway::shell;
 
 /// How text is written.
@@ -51,6 +52,8 @@ pub struct ClusterWords {
 pub struct Presentation {
     pub style: Style,
     pub source: SourceWords,
+    /// The time of the run, for formats that are kept and read later.
+    pub time: Option<DateTime<Utc>>,
 }
 
 impl SourceWords {

@@ -12,7 +12,10 @@ use gateway::findings::{
 };
 
 /// The most pairs of a finding that are drawn: those of twenty servers.
-const MAX_DRAWN_PAIRS: usize = 20 * 19;
+const MAX_DRAWN_PAIRS: usize = MAX_DRAWN_SERVERS * (MAX_DRAWN_SERVERS - 1);
+
+/// The most servers of a larger group that are drawn on each side.
+pub(super) const MAX_DRAWN_SERVERS: usize = 20;
 
 /// Whether a finding has too many pairs to draw them.
 pub(super) fn is_group(finding: &Finding) -> bool {
@@ -114,6 +117,27 @@ impl<'r> Component<'r> {
             end == node || is_group(edge.finding)
         })
     }
+}
+
+/// The edges of a finding, each with its pair, or with an example for the edges of a group.
+fn drawn_edges(finding: &Finding) -> Vec<((&ServerId, &ServerId), &Pair)> {
+    let Some(example) = finding.pairs.first().filter(|_| is_group(finding)) else {
+        return finding
+            .pairs
+            .iter()
+            .map(|pair| ((&pair.connection, &pair.owner), pair))
+            .collect();
+    };
+    // All edges of a group meet in one label, so each server needs one edge only.
+    let longest = finding.connections.len().max(finding.owners.len());
+    finding
+        .connections
+        .iter()
+        .cycle()
+        .zip(finding.owners.iter().cycle().skip(1))
+        .take(longest.min(MAX_DRAWN_SERVERS))
+        .map(|ends| (ends, example))
+        .collect()
 }
 
 type IndexedFinding<'r> = (FindingIndex, &'r Finding);
@@ -250,12 +274,9 @@ impl<'r> GraphBuilder<'r> {
             if !finding.code.is_between_servers() {
                 continue;
             }
-            // One pair is the example of a group.
-            let drawn = if is_group(finding) { 1 } else { usize::MAX };
-            for (position, pair) in finding.pairs.iter().take(drawn).enumerate() {
+            for (position, (ends, pair)) in drawn_edges(finding).into_iter().enumerate() {
                 // The ends of an edge are in one component: `add` joined them.
-                let (Some((first, from)), Some((_, to))) =
-                    (nodes.get(&pair.connection), nodes.get(&pair.owner))
+                let (Some((first, from)), Some((_, to))) = (nodes.get(ends.0), nodes.get(ends.1))
                 else {
                     continue;
                 };

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use gateway::findings::Report;
 
 use super::super::count::count;
-use super::graph::{Component, ListenerGraph, Node, is_group, listener_graphs};
+use super::graph::{Component, ListenerGraph, MAX_DRAWN_SERVERS, Node, is_group, listener_graphs};
 use super::picture;
 use super::text::{Escaped, FindingList};
 
@@ -14,6 +14,10 @@ use super::text::{Escaped, FindingList};
 const MAX_OPEN: usize = 12;
 /// How many hosts the summary of a picture names.
 const MAX_HOSTS: usize = 3;
+
+/// The style shows it only where the picture is wider than the screen.
+const CUE: &str = "<p class=\"cue\" aria-hidden=\"true\">\u{2194} The picture is wider than the screen: \
+                   scroll it sideways.</p>";
 
 /// The controls in it are hidden until the script runs.
 const LEGEND: &str = "\
@@ -80,23 +84,25 @@ fn write_component(component: &Component<'_>, open: &str, sink: &mut dyn Write) 
         edges,
         grouped_pairs,
     } = component;
-    // A finding for a group is one edge, but stands for many pairs.
+    // The edges of a group are not its pairs.
     let single_pairs = edges.iter().filter(|edge| !is_group(edge.finding)).count();
     writeln!(
         sink,
-        "<details{open}>\n<summary>{}, {}: <code>{}</code></summary>\n<div class=\"frame\">",
+        "<details{open}>\n<summary>{}, {}: <code>{}</code></summary>\n{CUE}\n<div class=\"frame\" tabindex=\"0\" \
+         role=\"region\" aria-label=\"Picture, which scrolls\">",
         count(nodes.len(), "server"),
         count(single_pairs + grouped_pairs, "broken pair"),
         Escaped(&first_hosts(nodes)),
     )?;
     picture::draw(component, sink)?;
     writeln!(sink, "</div>")?;
-    // The picture of a group has one edge, so the list has the other servers.
+    // The picture of a group has some of its servers, so the list has all.
     if *grouped_pairs > 0 {
         writeln!(
             sink,
-            "<p>{} are too many to draw: the picture shows an example. The servers:</p>",
-            count(*grouped_pairs, "pair")
+            "<p>{} are too many to draw: the picture shows {} of each side. All servers:</p>",
+            count(*grouped_pairs, "pair"),
+            count(MAX_DRAWN_SERVERS, "server")
         )?;
         write_list(nodes, sink)?;
     }

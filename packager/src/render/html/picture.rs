@@ -49,7 +49,8 @@ fn write_head(height: usize, sink: &mut dyn Write) -> io::Result<()> {
     )
 }
 
-/// The lines of a bundle: one to its label, and one from the label to each server of a request.
+/// The lines of a bundle: one from each server of a connection to its label, and one from the label to each server
+/// of a request.
 fn write_lines(
     bundle: &EdgeBundle<'_, '_>,
     y: usize,
@@ -57,30 +58,29 @@ fn write_lines(
     sink: &mut dyn Write,
 ) -> io::Result<()> {
     let class = bundle.severity.name();
-    let start = layout
-        .connections
-        .get(&bundle.from)
-        .copied()
-        .unwrap_or_default();
     // A Bézier curve that starts and ends horizontally.
     let (left, right) = (NODE.width, LABEL_LEFT);
     let middle = usize::midpoint(left, right);
-    writeln!(
-        sink,
-        "<path class=\"wire {class}\" data-findings=\"{}\" \
-         d=\"M{left} {start}C{middle} {start} {middle} {y} {right} {y}\"/>",
-        FindingList(&bundle.findings())
-    )?;
+    let findings = bundle.findings();
+    for node in bundle.connections() {
+        let start = layout.connections.get(&node).copied().unwrap_or_default();
+        writeln!(
+            sink,
+            "<path class=\"wire {class}\" data-findings=\"{}\" \
+             d=\"M{left} {start}C{middle} {start} {middle} {y} {right} {y}\"/>",
+            FindingList(&findings)
+        )?;
+    }
     // The last two pixels are for the arrow head.
     let (left, right) = (LABEL_LEFT + LABEL.width, RIGHT - 2);
     let middle = usize::midpoint(left, right);
-    for edge in &bundle.edges {
-        let end = layout.requests.get(&edge.to).copied().unwrap_or_default();
+    for node in bundle.requests() {
+        let end = layout.requests.get(&node).copied().unwrap_or_default();
         writeln!(
             sink,
             "<path class=\"wire {class}\" data-findings=\"{}\" \
              d=\"M{left} {y}C{middle} {y} {middle} {end} {right} {end}m-7-4l7 4-7 4\"/>",
-            edge.index
+            FindingList(&findings)
         )?;
     }
     Ok(())
@@ -134,16 +134,21 @@ fn write_label(bundle: &EdgeBundle<'_, '_>, y: usize, sink: &mut dyn Write) -> i
     let Some(first) = bundle.edges.first() else {
         return Ok(());
     };
-    let sni = &first.pair.sni;
-    let authority = &first.pair.authority;
-    let more = match bundle.edges.len() {
-        0 | 1 => String::new(),
-        edges => format!(" and {} more", edges - 1),
+    // A label of many edges counts: its servers are beside it.
+    let finding = first.finding;
+    let is_of_many = bundle.connections().len() > 1 || bundle.requests().len() > 1;
+    let (sni, requested) = if is_of_many {
+        (
+            count(finding.connections.len(), "server"),
+            format!(
+                "{}, {}",
+                count(finding.owners.len(), "server"),
+                count(finding.pair_count, "pair")
+            ),
+        )
+    } else {
+        (first.pair.sni.clone(), first.pair.authority.clone())
     };
-    // The number of further hosts must stay visible, so only the first host is shortened.
-    let max_host = (MAX_LABEL_LENGTH - 2).saturating_sub(more.len());
-    let shown = shortened(authority, max_host) + &more;
-    let requested = format!("{authority}{more}");
     let (code, severity) = (bundle.code, bundle.severity);
     let answer = code.info().coalesced_answer.unwrap_or_default();
     let Size { width, height } = LABEL;
@@ -159,15 +164,15 @@ fn write_label(bundle: &EdgeBundle<'_, '_>, y: usize, sink: &mut dyn Write) -> i
         first.index,
         FindingList(&bundle.findings()),
         Escaped(&requested),
-        Escaped(sni),
+        Escaped(&sni),
         severity.name(),
-        Escaped(sni),
+        Escaped(&sni),
         Escaped(&requested),
         y - height / 2,
         width - 2,
         height - 2,
         mark(severity),
-        Escaped(&shortened(sni, MAX_LABEL_LENGTH)),
-        Escaped(&shown),
+        Escaped(&shortened(&sni, MAX_LABEL_LENGTH)),
+        Escaped(&shortened(&requested, MAX_LABEL_LENGTH - 2)),
     )
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gateway::findings::{Code, Severity};
 
-use super::super::graph::{Component, Edge, FindingIndex, NodeIndex};
+use super::super::graph::{Component, Edge, FindingIndex, NodeIndex, is_group};
 
 #[derive(Clone, Copy)]
 pub(super) struct Size {
@@ -33,19 +33,28 @@ const HEAD: usize = 22;
 /// Up to this height the rows of each column are spread over the height of the picture. In a higher picture
 /// the only row of a column would be far below the visible part.
 const MAX_SPREAD_HEIGHT: usize = 800;
-/// Up to this number each edge has its own label. Above it, edges with the same first server and the same
-/// code have a common label.
+/// Up to this number each edge has its own label. Above it, all edges of a finding meet in one label: lines for
+/// each pair would cross in one place.
 const MAX_LABELLED_EDGES: usize = 12;
 
 /// Edges with a common label.
 pub(super) struct EdgeBundle<'c, 'r> {
-    pub(super) from: NodeIndex,
     pub(super) code: Code,
     pub(super) severity: Severity,
     pub(super) edges: Vec<&'c Edge<'r>>,
 }
 
 impl EdgeBundle<'_, '_> {
+    /// The servers of connections, each once.
+    pub(super) fn connections(&self) -> BTreeSet<NodeIndex> {
+        self.edges.iter().map(|edge| edge.from).collect()
+    }
+
+    /// The servers of requests, each once.
+    pub(super) fn requests(&self) -> BTreeSet<NodeIndex> {
+        self.edges.iter().map(|edge| edge.to).collect()
+    }
+
     pub(super) fn findings(&self) -> Vec<FindingIndex> {
         let mut findings: Vec<FindingIndex> = self.edges.iter().map(|edge| edge.index).collect();
         findings.sort_unstable();
@@ -96,26 +105,32 @@ impl<'c, 'r> Layout<'c, 'r> {
 }
 
 /// What the edges of a bundle share.
-type BundleKey = (NodeIndex, Option<NodeIndex>, Code, Severity);
+type BundleKey = (Option<(NodeIndex, NodeIndex)>, FindingIndex, Code, Severity);
 
 fn edge_bundles<'c, 'r>(component: &'c Component<'r>) -> Vec<EdgeBundle<'c, 'r>> {
     let mut edges: Vec<&Edge<'_>> = component.edges.iter().collect();
     // In this order lines cross less often, and the same input gives the same picture.
     edges.sort_by_key(|edge| (edge.from, edge.to, edge.index));
-    let has_own_labels = edges.len() <= MAX_LABELLED_EDGES;
+    let has_own_labels =
+        edges.len() <= MAX_LABELLED_EDGES && !edges.iter().any(|edge| is_group(edge.finding));
     let mut bundles: BTreeMap<BundleKey, Vec<&Edge<'_>>> = BTreeMap::new();
     for edge in edges {
-        // Without the second server in the key, edges to different servers share a label.
-        let to = has_own_labels.then_some(edge.to);
+        // Without the servers in the key, the edges of a finding share a label.
+        let ends = has_own_labels.then_some((edge.from, edge.to));
+        // Two findings about the same servers and the same defect share it too.
+        let index = if has_own_labels {
+            FindingIndex::default()
+        } else {
+            edge.index
+        };
         bundles
-            .entry((edge.from, to, edge.finding.code, edge.finding.severity))
+            .entry((ends, index, edge.finding.code, edge.finding.severity))
             .or_default()
             .push(edge);
     }
     bundles
         .into_iter()
-        .map(|((from, _, code, severity), edges)| EdgeBundle {
-            from,
+        .map(|((_, _, code, severity), edges)| EdgeBundle {
             code,
             severity,
             edges,
