@@ -503,7 +503,7 @@ fn check_kubectl(command: &str) {
     assert!(output.status.success(), "{command}");
     let text = String::from_utf8(output.stdout).unwrap();
     let words: Vec<&str> = text.lines().collect();
-    let verbs = ["create", "describe", "edit", "get", "patch"];
+    let verbs = ["create", "describe", "edit", "get", "label", "patch"];
     assert!(verbs.contains(&words[0]), "{command}");
     let after = |flag: &str| {
         let position = words.iter().position(|word| *word == flag)?;

@@ -63,8 +63,8 @@ impl Report {
             errors: count(&findings, Severity::Error),
             warnings: count(&findings, Severity::Warning),
             infos: count(&findings, Severity::Info),
-            gateways: count_gateways(resources, &|_, _| true),
-            servers: count_servers(resources, &|_, _| true),
+            gateways: count_gateways(resources, None),
+            servers: count_servers(resources, None),
             suppressed,
             ignored: ignored.iter().map(ToString::to_string).collect(),
         };
@@ -100,8 +100,6 @@ impl Report {
                 .any(|server| selected.contains(&server.id.resource))
         });
 
-        let is_selected =
-            |kind: Kind, metadata: &Metadata| selected.contains(&metadata.resource(kind));
         let Summary {
             errors,
             warnings,
@@ -114,8 +112,8 @@ impl Report {
         *errors = count(&self.findings, Severity::Error);
         *warnings = count(&self.findings, Severity::Warning);
         *infos = count(&self.findings, Severity::Info);
-        *gateways = count_gateways(resources, &is_selected);
-        *servers = count_servers(resources, &is_selected);
+        *gateways = count_gateways(resources, Some(&selected));
+        *servers = count_servers(resources, Some(&selected));
         // A report without findings must not mean that there are none.
         match before - self.findings.len() {
             0 => {}
@@ -143,38 +141,43 @@ fn count(findings: &[Finding], severity: Severity) -> usize {
         .count()
 }
 
-/// The Gateways of both APIs that a test of kind and metadata selects.
-fn count_gateways(resources: &Resources, is_selected: &dyn Fn(Kind, &Metadata) -> bool) -> usize {
+/// The Gateways of both APIs; of the selected ones, if there is a selection.
+fn count_gateways(resources: &Resources, selected: Option<&HashSet<ResourceName>>) -> usize {
     resources
         .with_servers()
         .filter(|(kind, metadata)| {
-            matches!(kind, Kind::Gateway | Kind::ApiGateway) && is_selected(*kind, metadata)
+            matches!(kind, Kind::Gateway | Kind::ApiGateway)
+                && is_selected(selected, *kind, metadata)
         })
         .count()
 }
 
-/// The servers of the resources that a test of kind and metadata selects.
-fn count_servers(resources: &Resources, is_selected: &dyn Fn(Kind, &Metadata) -> bool) -> usize {
+/// The servers of the resources; of the selected ones, if there is a selection.
+fn count_servers(resources: &Resources, selected: Option<&HashSet<ResourceName>>) -> usize {
     let mut servers = 0;
     for gateway in &resources.gateways {
-        if is_selected(Kind::Gateway, &gateway.metadata) {
+        if is_selected(selected, Kind::Gateway, &gateway.metadata) {
             servers += gateway.spec.servers.len();
         }
     }
     for gateway in &resources.api_gateways {
-        if is_selected(Kind::ApiGateway, &gateway.metadata) {
+        if is_selected(selected, Kind::ApiGateway, &gateway.metadata) {
             servers += gateway.spec.listeners.len();
         }
     }
     for listener_set in &resources.listener_sets {
-        if is_selected(Kind::ListenerSet, &listener_set.metadata) {
+        if is_selected(selected, Kind::ListenerSet, &listener_set.metadata) {
             servers += listener_set.spec.listeners.len();
         }
     }
     for ingress in &resources.ingresses {
-        if is_selected(Kind::Ingress, &ingress.metadata) {
+        if is_selected(selected, Kind::Ingress, &ingress.metadata) {
             servers += ingress.spec.tls.len();
         }
     }
     servers
+}
+
+fn is_selected(selected: Option<&HashSet<ResourceName>>, kind: Kind, metadata: &Metadata) -> bool {
+    selected.is_none_or(|selected| selected.contains(&metadata.resource(kind)))
 }

@@ -27,14 +27,13 @@ pub(super) fn same_pods(
     let extension = extension(filter)?;
     // The same pods, so that applying the resource replaces the installed one.
     let own = own_reach(filter.installation).filter(|own| can_write(own, model));
-    let (attachment, name) = match own {
-        Some(own) => (own, name_without_port(extension, workload)),
-        None => {
-            // Its workloads have different tables, so each needs a resource with a name of its own.
-            let other = PluginReach::new(workload, model);
-            let name = name_of_workload(extension, workload);
-            (can_write(&other, model).then_some(other)?, name)
-        }
+    let (attachment, name) = if let Some(own) = own {
+        (own, name_without_port(extension, workload))
+    } else {
+        // Its workloads have different tables, so each needs a resource with a name of its own.
+        let other = PluginReach::new(workload, model);
+        let name = name_of_workload(extension, workload);
+        (can_write(&other, model).then_some(other)?, name)
     };
     Some(Remedy::with_command(
         format!(

@@ -56,20 +56,17 @@ impl CommandLine {
 
     /// The command that prints the faults of an installed filter.
     fn explain(filter: &FilterSource, source: &SourceWords) -> Self {
-        let words = |words: &[&str]| -> Vec<String> {
-            words.iter().map(|word| (*word).to_owned()).collect()
-        };
         let explain = ["packager", "explain", "--config"];
         match filter {
-            FilterSource::File(file) => Self::quoted(&words(
+            FilterSource::File(file) => Self::quoted(&owned(
                 &[&explain[..], &[&shell::path(file), "--servers"]].concat(),
             )),
             FilterSource::SharedFile(file) => {
-                Self::quoted(&words(&["packager", "check", &shell::path(file)]))
+                Self::quoted(&owned(&["packager", "check", &shell::path(file)]))
             }
             FilterSource::Cluster(resource) => {
                 let object = resource.object_of_kubectl();
-                let get = words(&[
+                let get = owned(&[
                     "get",
                     &object,
                     "--namespace",
@@ -81,7 +78,7 @@ impl CommandLine {
                 // A pipe is not a word, so it is not quoted.
                 line.0.push("|".to_owned());
                 line.0
-                    .extend(words(&[&explain[..], &["-", "--servers"]].concat()));
+                    .extend(owned(&[&explain[..], &["-", "--servers"]].concat()));
                 line
             }
         }
@@ -126,6 +123,10 @@ impl CommandLine {
         }
         parts
     }
+}
+
+fn owned(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
 }
 
 /// A command of kubectl for the cluster that the resources were read from.

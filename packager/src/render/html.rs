@@ -123,22 +123,12 @@ fn written_time(presentation: &Presentation) -> String {
 /// Where the resources were read.
 fn input_lines(source: &SourceWords) -> String {
     let mut lines = String::new();
-    let mut add = |term: &str, values: &[String]| {
-        if !values.is_empty() {
-            let values: Vec<String> = values
-                .iter()
-                .map(|value| format!("<code>{}</code>", Escaped(value)))
-                .collect();
-            // Writing to a String does not fail.
-            let _ = writeln!(lines, "<dt>{term}</dt><dd>{}</dd>", values.join(", "));
-        }
-    };
     if let Some(cluster) = &source.cluster {
         let context = cluster.context.as_deref().unwrap_or("the current one");
-        add("cluster, by its context", &[context.to_owned()]);
+        add_line(&mut lines, "cluster, by its context", &[context.to_owned()]);
         let kubeconfig: Vec<String> = cluster.kubeconfig.iter().cloned().collect();
-        add("kubeconfig", &kubeconfig);
-        add("namespaces", &cluster.namespaces);
+        add_line(&mut lines, "kubeconfig", &kubeconfig);
+        add_line(&mut lines, "namespaces", &cluster.namespaces);
     }
     let over = if source.cluster.is_some() {
         "files over the cluster"
@@ -146,13 +136,26 @@ fn input_lines(source: &SourceWords) -> String {
         "files"
     };
     let shown: Vec<String> = source.paths.iter().map(|path| file_name(path)).collect();
-    add(over, &shown);
+    add_line(&mut lines, over, &shown);
     let mesh_config: Vec<String> = source.mesh_config.iter().cloned().collect();
-    add("mesh configuration", &mesh_config);
+    add_line(&mut lines, "mesh configuration", &mesh_config);
     if lines.is_empty() {
         return lines;
     }
     format!("<dl class=\"input\">\n{lines}</dl>\n")
+}
+
+/// Adds a term with its values, if there are any.
+fn add_line(lines: &mut String, term: &str, values: &[String]) {
+    if values.is_empty() {
+        return;
+    }
+    let values: Vec<String> = values
+        .iter()
+        .map(|value| format!("<code>{}</code>", Escaped(value)))
+        .collect();
+    // Writing to a String does not fail.
+    let _ = writeln!(lines, "<dt>{term}</dt><dd>{}</dd>", values.join(", "));
 }
 
 fn file_name(path: &str) -> String {
