@@ -16,17 +16,16 @@ pub(crate) struct RevisionTags<'r>(BTreeMap<&'r str, BTreeSet<&'r str>>);
 impl<'r> RevisionTags<'r> {
     /// The tags that webhooks and Services define (Istio `pkg/revisions/tag_watcher.go`, `GetMyTags`).
     pub(crate) fn new(resources: &'r Resources) -> Self {
-        let webhooks = resources
-            .tag_webhooks
-            .iter()
-            .map(|webhook| &webhook.metadata.labels);
-        let services = resources
-            .services
-            .iter()
-            .map(|service| &service.metadata.labels);
         let mut tags: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-        for (tag, revision) in webhooks.chain(services).filter_map(definition) {
-            tags.entry(tag).or_default().insert(revision);
+        for webhook in &resources.tag_webhooks {
+            if let Some((tag, revision)) = definition(&webhook.metadata.labels) {
+                tags.entry(tag).or_default().insert(revision);
+            }
+        }
+        for service in &resources.services {
+            if let Some((tag, revision)) = definition(&service.metadata.labels) {
+                tags.entry(tag).or_default().insert(revision);
+            }
         }
         Self(tags)
     }

@@ -10,6 +10,9 @@ use crate::resources::{LabelQuery, ResourceName, Resources};
 /// The value of this annotation is a list of codes, with commas between them.
 const ANNOTATION: &str = "sni-guard/ignore";
 
+/// The codes of the findings about connection coalescing.
+const ALL_COALESCING: &str = "SG101,SG102,SG103,SG104";
+
 /// A text in an annotation that is not a code.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UnknownCode {
@@ -52,16 +55,9 @@ pub fn unknown_codes(resources: &Resources) -> Vec<UnknownCode> {
 pub fn leave_others_alone(resources: &mut Resources, query: &LabelQuery) {
     for metadata in resources.with_servers_mut() {
         if !query.matches(&metadata.labels) {
-            let codes = [
-                Code::CoalesceNotFound,
-                Code::CoalesceWrongRoute,
-                Code::CoalesceTlsPolicy,
-                Code::CoalescePresumed,
-            ]
-            .map(Code::id);
             metadata
                 .annotations
-                .insert(ANNOTATION.to_owned(), codes.join(","));
+                .insert(ANNOTATION.to_owned(), ALL_COALESCING.to_owned());
         }
     }
 }

@@ -129,10 +129,11 @@ fn own_reach(installation: Installation<'_>) -> Option<PluginReach> {
 /// with different tables, and a table for each port if the ports are not certain.
 pub(super) fn can_write(reach: &PluginReach, model: &Model) -> bool {
     let target = reach.target.to_plugin_target();
-    let reached = model
+    let reached: Vec<&Workload> = model
         .workloads
         .iter()
-        .filter(|workload| reaches(&reach.namespace, &target, workload) == Reach::Yes);
+        .filter(|workload| reaches(&reach.namespace, &target, workload) == Reach::Yes)
+        .collect();
     match Tables::new(reached, Listing::Overlapping) {
         Ok(Tables {
             tables,
@@ -149,11 +150,14 @@ pub(super) fn can_write(reach: &PluginReach, model: &Model) -> bool {
 /// The name for `packager manifest`, which appends the port if the servers differ by port.
 fn name_without_port(extension: &Extension, workload: &Workload) -> String {
     let name = &extension.metadata.name;
-    let tls_listeners = workload
+    // Without a second listener there is one table, and no port in the name.
+    if workload
         .listeners
         .iter()
-        .filter(|listener| listener.is_tls());
-    if tls_listeners.count() < 2 {
+        .filter(|listener| listener.is_tls())
+        .count()
+        < 2
+    {
         return name.clone();
     }
     extension

@@ -50,6 +50,10 @@ use crate::resource::{
 
 An AuthorizationPolicy takes no flags of the filter, such as --image. If the resources need none, nothing
 is written.")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each one is a flag of the command line"
+)]
 pub(crate) struct Args {
     /// The image, pinned by its digest, as `packager push` prints it. `packager verify` reports whether
     /// gateways load it; they do not load an index by its digest. Every kind but
