@@ -52,7 +52,7 @@ impl<'h> BrokenPair<'h> {
     }
 
     /// The servers of the connection and of the host.
-    fn server_ids(&self) -> [&'h ServerId; 2] {
+    pub(crate) fn server_ids(&self) -> [&'h ServerId; 2] {
         [self.connection.chain, self.host.chain].map(|chain| &chain.chain.server.id)
     }
 }

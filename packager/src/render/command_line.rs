@@ -1,6 +1,6 @@
 //! The commands of remedies as command lines that run as they are printed.
 
-use gateway::findings::{Command, Finding, PluginReach, ReachedPods};
+use gateway::findings::{Command, Finding, PluginReach, ReachedPods, Remedy};
 use gateway::shell;
 
 use super::presentation::SourceWords;
@@ -35,6 +35,10 @@ impl CommandLine {
                 words.extend(["manifest", "--kind", "AuthorizationPolicy"].map(str::to_owned));
                 words.extend(attachment_words(attachment));
                 words.extend(source.from());
+            }
+            Command::Check => {
+                words.push("check".into());
+                words.extend(source.positional());
             }
         }
         Self(words.iter().map(|word| shell::word(word)).collect())
@@ -131,18 +135,23 @@ pub(super) fn hint(finding: &Finding, source: &SourceWords) -> String {
     let remedies: Vec<String> = finding
         .remedies
         .iter()
-        .map(|remedy| match &remedy.command {
-            Some(command) => {
-                let command = CommandLine::new(command, source).one_line();
-                format!("{}: {command}", remedy.text)
-            }
-            None => remedy.text.clone(),
-        })
+        .map(|remedy| one_line(remedy, source))
         .collect();
     if remedies.is_empty() {
         finding.advice.hint.clone()
     } else {
         remedies.join("; or ")
+    }
+}
+
+/// A remedy with its command, in one line.
+pub(super) fn one_line(remedy: &Remedy, source: &SourceWords) -> String {
+    match &remedy.command {
+        Some(command) => {
+            let command = CommandLine::new(command, source).one_line();
+            format!("{}: {command}", remedy.text)
+        }
+        None => remedy.text.clone(),
     }
 }
 
