@@ -51,8 +51,8 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::coalescing;
-use crate::coalescing::RemainingPairs;
 pub use crate::coalescing::Known;
+use crate::coalescing::RemainingPairs;
 use crate::{Certificates, Listener, Model, Resources, ServerId, Workload};
 pub use code::Code;
 use context::Context;

@@ -29,12 +29,12 @@ mod steps;
 mod wildcards;
 mod write;
 
+pub use crate::coalescing::{RemainingPair, RemainingPairs};
 use crate::{Certificates, ServerId};
 pub use direct_answer::DirectAnswer;
-pub use crate::coalescing::{RemainingPair, RemainingPairs};
 pub use listener_id::ListenerId;
-use merger::Merger;
 pub(crate) use mergeable::{depends_on_plan, merge_of_servers, obvious_obstacle};
+use merger::Merger;
 pub use proof::{Broken, ProofError, Strictness, prove};
 use refusal::Site;
 pub use refusal::{Blocker, Reason, Refusal};

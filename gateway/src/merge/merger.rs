@@ -32,6 +32,8 @@ pub(super) struct Merger<'i> {
     pub(super) outlook: Outlook,
     /// The servers that are not merged with others, with the indices of the start.
     set_aside: BTreeSet<ServerId>,
+    /// The targets of the plans, with the indices of the start.
+    targets: BTreeSet<ServerId>,
     /// The indices of the start of the servers that the plans delete.
     deleted: BTreeMap<ResourceName, BTreeSet<usize>>,
 }
@@ -46,6 +48,7 @@ impl<'i> Merger<'i> {
             state: input.start.clone(),
             outlook: Outlook::default(),
             set_aside: input.left_out.iter().cloned().collect(),
+            targets: BTreeSet::new(),
             deleted: BTreeMap::new(),
         }
     }
@@ -80,7 +83,7 @@ impl<'i> Merger<'i> {
                 if self.merge_rests(id, &attempts.failed, &mut candidates) {
                     continue;
                 }
-                return attempts.failed.into_iter().map(|group| group.refusal).collect();
+                return self.refusals(attempts.failed);
             };
             self.add_blockers(planned.blockers);
             self.apply(planned.plan);
@@ -118,14 +121,17 @@ impl<'i> Merger<'i> {
             match planner::plan_largest_part(self.input, start, &servers) {
                 Ok(PartialPlan { plan, obstacles }) => {
                     attempts.planned = Some(Planned {
-                        taken_out: self.all_at_start(obstacles.iter().flat_map(|obstacle| &obstacle.blocking)),
+                        taken_out: self
+                            .all_at_start(obstacles.iter().flat_map(|obstacle| &obstacle.blocking)),
                         blockers: self.blockers(&obstacles, site, id),
                         plan,
                     });
                     return attempts;
                 }
                 Err(failure) => {
-                    attempts.failed.extend(self.failed_group(&servers, failure, site, id));
+                    attempts
+                        .failed
+                        .extend(self.failed_group(&servers, failure, site, id));
                 }
             }
         }
@@ -144,9 +150,11 @@ impl<'i> Merger<'i> {
             left,
         } = failure;
         // The first obstacle is the one with the clearest message.
-        let refusal = obstacles
-            .first()?
-            .refuse(site, id.listener_name(), &self.all_at_start(servers).into_iter().collect::<Vec<_>>());
+        let refusal = obstacles.first()?.refuse(
+            site,
+            id.listener_name(),
+            &self.all_at_start(servers).into_iter().collect::<Vec<_>>(),
+        );
         // The last one keeps all servers apart that are left, whatever it names.
         if let Some(last) = obstacles.last_mut() {
             last.blocking = left.iter().cloned().collect();
@@ -175,13 +183,37 @@ impl<'i> Merger<'i> {
             }
             if self.outlook.plans.len() > plans_before {
                 self.add_blockers(group.blockers.clone());
-                candidates.retain(|server| {
-                    !group.rest.contains(server) && !group.left.contains(server)
-                });
+                candidates
+                    .retain(|server| !group.rest.contains(server) && !group.left.contains(server));
                 return true;
             }
         }
         false
+    }
+
+    /// The refusals of groups without a plan. A group with the target of an earlier plan, on another
+    /// listener, is a group whose other servers are set aside.
+    fn refusals(&mut self, failed: Vec<FailedGroup>) -> Vec<Refusal> {
+        let mut refusals = Vec::new();
+        for group in failed {
+            if group
+                .refusal
+                .servers
+                .iter()
+                .any(|server| self.targets.contains(server))
+            {
+                let mut blockers = group.blockers;
+                for blocker in &mut blockers {
+                    blocker
+                        .servers
+                        .retain(|server| !self.targets.contains(server));
+                }
+                self.add_blockers(blockers);
+            } else {
+                refusals.push(group.refusal);
+            }
+        }
+        refusals
     }
 
     fn blockers(&self, obstacles: &[Obstacle], site: Site<'_>, id: &ListenerId) -> Vec<Blocker> {
@@ -214,6 +246,7 @@ impl<'i> Merger<'i> {
             // The proof applied the same writes to the same state, so none of them fails.
             let _ = self.state.apply(write);
         }
+        self.targets.insert(self.at_start(&plan.target));
         for server in &plan.absorbed {
             let ServerId { resource, entry } = self.at_start(server);
             if let Entry::Server { index, .. } = entry {
@@ -303,7 +336,9 @@ impl<'i> Merger<'i> {
             resources: self.input.start.resources(),
         };
         let servers = servers.into_iter().cloned().collect();
-        self.outlook.blockers.push(obstacle.block(site, id, servers));
+        self.outlook
+            .blockers
+            .push(obstacle.block(site, id, servers));
     }
 }
 

@@ -21,8 +21,8 @@ use super::group::{Group, Member};
 use super::listener_id::ListenerId;
 use super::refusal::{Obstacle, Reason};
 use super::state::State;
-use crate::listener::ChainKind;
 use crate::findings::Remedy;
+use crate::listener::ChainKind;
 use crate::resources::{Metadata, ResourceName};
 use crate::server::Entry;
 use crate::{Model, ServerId};
@@ -235,7 +235,10 @@ fn unknown_age(group: &Group<'_>, state: &State) -> Option<Obstacle> {
             .gateway(gateway)
             .is_none_or(|gateway| gateway.metadata.creation_timestamp.is_none())
     };
-    let unknown = group.gateways().into_iter().find(|name| has_unknown_age(name))?;
+    let unknown = group
+        .gateways()
+        .into_iter()
+        .find(|name| has_unknown_age(name))?;
     // Gateways of known ages can be merged with each other, and so can the servers of one Gateway.
     let split = group
         .split_by(|member| has_unknown_age(&member.gateway).then(|| member.gateway.clone()))?;

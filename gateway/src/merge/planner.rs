@@ -173,7 +173,11 @@ fn wrong_end(
     if changed.is_empty() {
         return Ok(None);
     }
-    Ok(Some(obstacles::changed_answers(&changed, group, start.state)))
+    Ok(Some(obstacles::changed_answers(
+        &changed,
+        group,
+        start.state,
+    )))
 }
 
 /// A host for each server name and each domain that the members serve. The target's hosts come first.
@@ -242,7 +246,7 @@ fn proved_steps(
         }),
         Err(ProofError::Broken(broken)) => {
             Err(obstacles::changed_answers(&[*broken], group, state))
-        },
+        }
         Err(ProofError::Inapplicable { .. }) => Err(contradictory_group(group)),
     }
 }

@@ -139,12 +139,7 @@ impl Obstacle {
         self
     }
 
-    pub(super) fn refuse(
-        &self,
-        site: Site<'_>,
-        listener: String,
-        servers: &[ServerId],
-    ) -> Refusal {
+    pub(super) fn refuse(&self, site: Site<'_>, listener: String, servers: &[ServerId]) -> Refusal {
         Refusal {
             reason: self.reason,
             workload: site.workload.full_name(),

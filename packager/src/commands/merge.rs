@@ -123,7 +123,10 @@ impl Servers {
             } else {
                 format!("did you mean {}?", near.join(", "))
             };
-            anyhow!(Advice::new(format!("the input has no server {name:?}"), hint))
+            anyhow!(Advice::new(
+                format!("the input has no server {name:?}"),
+                hint
+            ))
         })
     }
 }

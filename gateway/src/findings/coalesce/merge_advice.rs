@@ -8,8 +8,8 @@ mod affected;
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
-use crate::findings::Input;
 use crate::coalescing::BrokenPair;
+use crate::findings::Input;
 use crate::merge::{self, Blocker, Outlook, Reason, Refusal, State, Strategy};
 use crate::{Listener, Resources, ServerId, Workload};
 use affected::ResourceIndex;
@@ -69,9 +69,11 @@ impl MergedGroups {
             .groups
             .iter()
             .filter(|group| {
-                pairs
-                    .iter()
-                    .any(|pair| pair.server_ids().iter().all(|server| group.contains(server)))
+                pairs.iter().any(|pair| {
+                    pair.server_ids()
+                        .iter()
+                        .all(|server| group.contains(server))
+                })
             })
             .max_by_key(|group| group.len());
         if let Some(group) = group {
@@ -81,15 +83,18 @@ impl MergedGroups {
                 of: self.server_count,
             };
         }
-        let blocker = self.blockers.iter().find(|blocker| {
-            pairs.iter().any(|pair| {
-                pair.server_ids()
-                    .iter()
-                    .any(|server| blocker.servers.contains(server))
-            })
+        // The blocker that takes part in most of the pairs.
+        let blocker = self.blockers.iter().rev().max_by_key(|blocker| {
+            pairs
+                .iter()
+                .filter(|pair| {
+                    pair.server_ids()
+                        .iter()
+                        .any(|server| blocker.servers.contains(server))
+                })
+                .count()
         });
-        // Every server of the component is in a group or has a blocker.
-        match blocker.or(self.blockers.first()) {
+        match blocker {
             Some(blocker) => CauseAdvice::Refused(&blocker.message),
             None => CauseAdvice::Unproved,
         }

@@ -108,7 +108,11 @@ impl FindingWriter<'_> {
     fn best_advice(&self, cause: &Cause<'_>) -> Option<CauseAdvice<'_>> {
         // All owners of a component share its advice.
         let mut components: Vec<&Rc<MergeAdvice>> = Vec::new();
-        for advice in cause.owners.iter().filter_map(|owner| self.advice.get(owner)) {
+        for advice in cause
+            .owners
+            .iter()
+            .filter_map(|owner| self.advice.get(owner))
+        {
             if !components.iter().any(|known| Rc::ptr_eq(known, advice)) {
                 components.push(advice);
             }

@@ -67,5 +67,8 @@ fn rejected_listener(site: Site<'_>, listener: &Listener) -> Refusal {
 }
 
 fn cause_first() -> Remedy {
-    Remedy::with_command("fix this first; this command reports the cause", Command::Check)
+    Remedy::with_command(
+        "fix this first; this command reports the cause",
+        Command::Check,
+    )
 }

@@ -23,6 +23,10 @@ pub(in crate::merge) fn changed_answers(
     // it is bound to the target, that can be more than before.
     let mut by_new_resource: BTreeMap<&ResourceName, Vec<&Broken>> = BTreeMap::new();
     for change in broken {
+        // Rules after the ones that serve all requests have no effect.
+        if change.before.has_equal_routes(&change.after) {
+            continue;
+        }
         let before = route_resources(&change.before);
         if let Some(new) = route_resources(&change.after).difference(&before).next() {
             by_new_resource.entry(*new).or_default().push(change);
@@ -80,7 +84,10 @@ fn routes_mix(
 fn affected(changes: &[&Broken], group: &Group<'_>) -> String {
     let hosts: BTreeSet<&str> = changes.iter().map(|change| &*change.host).collect();
     let example = changes.first().map_or("", |change| &change.host);
-    match (hosts.len(), changes.first().and_then(|change| owner(change, group))) {
+    match (
+        hosts.len(),
+        changes.first().and_then(|change| owner(change, group)),
+    ) {
         (0 | 1, _) | (_, None) => example.to_owned(),
         (count, Some(owner)) => format!("{count} hosts, for example {example} of {owner}"),
     }

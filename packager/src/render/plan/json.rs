@@ -16,11 +16,7 @@ use crate::render::command_line::one_line;
 /// # Errors
 /// Writing to the sink fails.
 pub fn write(outlook: &Outlook, source: &SourceWords, sink: &mut dyn io::Write) -> io::Result<()> {
-    writeln!(
-        sink,
-        "{}",
-        serde_json::to_string(&report(outlook, source))?
-    )
+    writeln!(sink, "{}", serde_json::to_string(&report(outlook, source))?)
 }
 
 /// The object that [`write()`] writes, which a folder also has as a file.

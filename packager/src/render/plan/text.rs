@@ -54,8 +54,13 @@ pub fn write(
     for refusal in &outlook.refusals {
         write_refusal(refusal, source, sink)?;
     }
-    if outlook.plans.is_empty() && outlook.blockers.is_empty() && outlook.refusals.is_empty() {
-        writeln!(sink, "nothing to merge: no servers break each other")?;
+    if outlook.plans.is_empty() && outlook.refusals.is_empty() {
+        let selected = if outlook.blockers.is_empty() {
+            "no servers"
+        } else {
+            "no selected servers"
+        };
+        writeln!(sink, "nothing to merge: {selected} break each other")?;
     }
     Ok(())
 }
@@ -186,11 +191,7 @@ fn names<'s>(servers: impl IntoIterator<Item = &'s ServerId>) -> String {
     names.join(", ")
 }
 
-fn write_hints(
-    remedies: &[Remedy],
-    source: &SourceWords,
-    sink: &mut dyn Write,
-) -> io::Result<()> {
+fn write_hints(remedies: &[Remedy], source: &SourceWords, sink: &mut dyn Write) -> io::Result<()> {
     for remedy in remedies {
         writeln!(sink, "  hint: {}", one_line(remedy, source))?;
     }
