@@ -13,6 +13,7 @@
 
 mod bindings;
 mod direct_answer;
+mod effects;
 mod end_state;
 mod group;
 mod listener_id;
@@ -32,9 +33,11 @@ mod write;
 pub use crate::coalescing::{RemainingPair, RemainingPairs};
 use crate::{Certificates, ServerId};
 pub use direct_answer::DirectAnswer;
+pub use effects::{CertificateChange, Effects, LostRestriction, Risk, RiskySteps};
 pub use listener_id::ListenerId;
 pub(crate) use mergeable::{depends_on_plan, merge_of_servers, obvious_obstacle};
 use merger::Merger;
+pub use owners::{ManagedResources, Owner};
 pub use proof::{Broken, ProofError, Strictness, prove};
 use refusal::Site;
 pub use refusal::{Blocker, Reason, Refusal};
@@ -94,8 +97,10 @@ pub struct Plan {
     pub strategy: Strategy,
     /// Why the strategy is not the preferred one.
     pub fallback: Option<String>,
-    /// What the operator should know before the first step.
-    pub warnings: Vec<String>,
+    /// What the plan changes for users.
+    pub effects: Effects,
+    /// The programs that manage resources of the plan and would revert it.
+    pub owners: Vec<ManagedResources>,
     /// The steps in the order in which they are applied.
     pub steps: Vec<Step>,
 }

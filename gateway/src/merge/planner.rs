@@ -2,6 +2,7 @@
 
 use rule::HostPattern;
 
+use super::effects::effects;
 use super::end_state::changed_at_end;
 use super::group::{Group, Member};
 use super::listener_id::ListenerId;
@@ -143,6 +144,14 @@ fn plan(input: &Input<'_>, start: Start<'_>, servers: &[ServerId]) -> Result<Pla
         obstacle,
         is_of_proof: true,
     })?;
+    let effects = effects(
+        &group,
+        state,
+        &hosts,
+        presenter,
+        input.certificates,
+        (proved.strategy, &proved.steps),
+    );
     Ok(Plan {
         listener: ListenerId::new(workload, listener),
         target: group.target.id.clone(),
@@ -154,7 +163,8 @@ fn plan(input: &Input<'_>, start: Start<'_>, servers: &[ServerId]) -> Result<Pla
         hosts,
         strategy: proved.strategy,
         fallback: proved.fallback,
-        warnings: owners::warnings(state.resources(), &proved.steps),
+        effects,
+        owners: owners::owners(state.resources(), &proved.steps),
         steps: proved.steps,
     })
 }

@@ -7,7 +7,7 @@ use gateway::findings::Remedy;
 use gateway::merge::{Blocker, Outlook, Plan, Refusal, Step, Write, without_status};
 use serde_json::{Value, json};
 
-use super::kubectl;
+use super::{effects, kubectl, owners};
 use crate::render::SourceWords;
 use crate::render::command_line::one_line;
 
@@ -79,7 +79,9 @@ fn plan(plan: &Plan) -> Value {
         "hosts": plan.hosts,
         "plan": plan.strategy,
         "fallback": plan.fallback,
-        "warnings": plan.warnings,
+        "warnings": plan.owners.iter().map(owners::warning).collect::<Vec<_>>(),
+        "effects": effects::object(plan),
+        "owners": plan.owners.iter().map(owners::object).collect::<Vec<_>>(),
         "steps": plan.steps.iter().map(step).collect::<Vec<_>>(),
         "probe": kubectl::probe(plan),
     })

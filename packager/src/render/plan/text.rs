@@ -7,7 +7,7 @@ use gateway::ServerId;
 use gateway::findings::Remedy;
 use gateway::merge::{Blocker, Outlook, Plan, Refusal, Step, StepKind, Strategy};
 
-use super::kubectl;
+use super::{effects, kubectl, owners};
 use crate::render::SourceWords;
 use crate::render::command_line::one_line;
 use crate::render::count::count;
@@ -78,8 +78,11 @@ fn write_head(plan: &Plan, sink: &mut dyn Write) -> io::Result<()> {
     }
     writeln!(sink, "  hosts: {}", plan.hosts.join(", "))?;
     writeln!(sink, "  plan: {}", description(plan))?;
-    for warning in &plan.warnings {
-        writeln!(sink, "  warning: {warning}")?;
+    for line in effects::lines(plan) {
+        writeln!(sink, "  for users: {}", printable(&line))?;
+    }
+    for managed in &plan.owners {
+        writeln!(sink, "  warning: {}", printable(&owners::warning(managed)))?;
     }
     Ok(())
 }
