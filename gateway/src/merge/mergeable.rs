@@ -34,7 +34,7 @@ pub(crate) fn obvious_obstacle(
             .into_iter()
             .find(|refusal| names.contains(&refusal.listener));
     }
-    let obstacle = obstacles::between_servers(servers)?;
+    let obstacle = obstacles::between_servers(listener, servers)?;
     // The servers that the obstacle does not name may be merged.
     let left = servers.len() - obstacle.blocking.len();
     (obstacle.blocking.is_empty() || left < 2)

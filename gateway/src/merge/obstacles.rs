@@ -10,6 +10,7 @@
 mod certificate;
 mod defects;
 mod envoy_filters;
+mod generated;
 mod plain_text;
 mod proof;
 
@@ -24,8 +25,7 @@ use super::state::State;
 use crate::findings::Remedy;
 use crate::listener::ChainKind;
 use crate::resources::{Metadata, ResourceName};
-use crate::server::Entry;
-use crate::{Model, ServerId};
+use crate::{Listener, Model, ServerId};
 pub(super) use certificate::certificate_presenter;
 pub(super) use defects::present_defects;
 pub(super) use proof::{changed_answers, contradictory_input};
@@ -35,7 +35,7 @@ pub(super) use proof::{changed_answers, contradictory_input};
 const MAX_SERVERS: usize = 300;
 
 /// What prevents any merge of such servers, whatever their resources contain.
-pub(super) fn between_servers(servers: &[ServerId]) -> Option<Obstacle> {
+pub(super) fn between_servers(listener: &Listener, servers: &[ServerId]) -> Option<Obstacle> {
     // The size comes first: the other checks and the proof would take too long.
     if servers.len() > MAX_SERVERS {
         return Some(
@@ -51,24 +51,7 @@ pub(super) fn between_servers(servers: &[ServerId]) -> Option<Obstacle> {
             )),
         );
     }
-    // istiod generates Gateways from these kinds of resources, and a plan can change only real ones.
-    // All of them are blocking, so that the servers of Istio Gateways can have a plan without them.
-    let generated: Vec<&ServerId> = servers
-        .iter()
-        .filter(|server| match server.entry {
-            Entry::Server { .. } => false,
-            Entry::Listener(_) | Entry::IngressTls(_) | Entry::IngressPlain => true,
-        })
-        .collect();
-    let first = generated.first()?;
-    let obstacle = match first.entry {
-        Entry::Listener(_) => Obstacle::new(
-            Reason::GatewayApi,
-            format!("{first} is a Gateway API listener, which can have only one hostname"),
-        ),
-        Entry::Server { .. } | Entry::IngressTls(_) | Entry::IngressPlain => managed(first),
-    };
-    Some(obstacle.blocking(generated))
+    generated::find(listener, servers)
 }
 
 fn managed(server: &ServerId) -> Obstacle {

@@ -121,7 +121,7 @@ fn plan(input: &Input<'_>, start: Start<'_>, servers: &[ServerId]) -> Result<Pla
     } = start;
     // The obstacles with the clearest messages come first: a proof would find most of them too, but
     // it reports only the host that breaks.
-    if let Some(obstacle) = obstacles::between_servers(servers) {
+    if let Some(obstacle) = obstacles::between_servers(listener, servers) {
         return Err(obstacle.into());
     }
     let group = Group::new(state, listener, servers)

@@ -9,7 +9,7 @@ use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
 use crate::coalescing::BrokenPair;
-use crate::findings::Input;
+use crate::findings::{Input, Remedy};
 use crate::merge::{self, Blocker, Outlook, Reason, Refusal, State, Strategy};
 use crate::{Listener, Resources, ServerId, Workload};
 use affected::ResourceIndex;
@@ -47,8 +47,12 @@ pub(super) enum CauseAdvice<'a> {
     },
     /// The plan was not made.
     Unproved,
-    /// It keeps the servers apart, for this reason.
-    Refused(&'a str),
+    /// It keeps the servers apart.
+    Refused {
+        reason: &'a str,
+        /// How the servers become one without a plan.
+        edit: Option<&'a Remedy>,
+    },
 }
 
 impl MergeAdvice {
@@ -56,7 +60,7 @@ impl MergeAdvice {
     pub(super) fn for_pairs(&self, pairs: &[BrokenPair<'_>]) -> CauseAdvice<'_> {
         match self {
             Self::Merged(groups) => groups.advice(pairs),
-            Self::Refused(refusal) => CauseAdvice::Refused(&refusal.message),
+            Self::Refused(refusal) => refused(refusal.reason, &refusal.message, &refusal.remedies),
             Self::Unproved => CauseAdvice::Unproved,
         }
     }
@@ -95,9 +99,38 @@ impl MergedGroups {
                 .count()
         });
         match blocker {
-            Some(blocker) => CauseAdvice::Refused(&blocker.message),
+            Some(blocker) => refused(blocker.reason, &blocker.message, &blocker.remedies),
             None => CauseAdvice::Unproved,
         }
+    }
+}
+
+fn refused<'a>(reason: Reason, message: &'a str, remedies: &'a [Remedy]) -> CauseAdvice<'a> {
+    // Only for these kinds of resources, users can do what a plan would do.
+    let edit = match reason {
+        Reason::GatewayApi | Reason::Generated => {
+            remedies.first().filter(|remedy| remedy.command.is_none())
+        }
+        Reason::Dropped
+        | Reason::Rejected
+        | Reason::TooMany
+        | Reason::Age
+        | Reason::Pods
+        | Reason::Port
+        | Reason::Bind
+        | Reason::NotHttps
+        | Reason::TlsSettings
+        | Reason::CertificateUnknown
+        | Reason::Certificate
+        | Reason::EnvoyFilter
+        | Reason::RoutesMix
+        | Reason::RoutesStart
+        | Reason::Answer
+        | Reason::NotSelected => None,
+    };
+    CauseAdvice::Refused {
+        reason: message,
+        edit,
     }
 }
 
@@ -114,7 +147,7 @@ impl CauseAdvice<'_> {
                 ..
             } => 1,
             Self::Unproved => 2,
-            Self::Refused(_) => 3,
+            Self::Refused { .. } => 3,
         }
     }
 }

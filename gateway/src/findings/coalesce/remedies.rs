@@ -79,7 +79,7 @@ fn enforce(situation: &Situation<'_, '_>, state: &str) -> Remedy {
     )
 }
 
-/// The merge, if there is a plan for it.
+/// The merge, if there is a plan for it, or the edit that does the same.
 fn merge(situation: &Situation<'_, '_>) -> Option<Remedy> {
     const EFFECT: &str =
         "one connection then carries requests for all of them, and they share its TLS settings";
@@ -106,7 +106,7 @@ fn merge(situation: &Situation<'_, '_>) -> Option<Remedy> {
             format!("serve the hosts from one server, if there is a plan for it: {EFFECT}"),
             false,
         ),
-        CauseAdvice::Refused(_) => return None,
+        CauseAdvice::Refused { edit, .. } => return edit.cloned(),
     };
     Some(Remedy::with_command(
         text,
@@ -119,7 +119,7 @@ fn merge(situation: &Situation<'_, '_>) -> Option<Remedy> {
 /// Why a merge is not among the remedies.
 fn merge_refusal(situation: &Situation<'_, '_>) -> Option<Remedy> {
     match situation.advice? {
-        CauseAdvice::Refused(reason) => Some(Remedy::new(format!(
+        CauseAdvice::Refused { reason, .. } => Some(Remedy::new(format!(
             "packager merge refuses to make one server of these, because {reason}"
         ))),
         CauseAdvice::Merge { .. } | CauseAdvice::Unproved => None,
