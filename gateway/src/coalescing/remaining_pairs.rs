@@ -67,29 +67,39 @@ fn count(pairs: &BrokenPairs<'_>) -> usize {
 }
 
 fn example(pairs: &BrokenPairs<'_>, servers: &BTreeSet<&ServerId>) -> Option<RemainingPair> {
-    let is_wanted = |pair: &BrokenPair<'_>| {
-        [pair.connection.chain, pair.host.chain]
-            .iter()
-            .any(|chain| servers.contains(&chain.chain.server.id))
-    };
     // A request that reaches a wrong backend is worse than a 404.
-    let pair = pairs
+    let with_routes = pairs
         .with_routes
         .iter()
-        .find(|pair| is_wanted(pair))
-        .copied()
-        .or_else(|| {
-            let mut owners = pairs.host_servers().into_iter();
-            owners.find_map(|owner| {
-                pairs
-                    .connections
-                    .values()
-                    .filter_map(|connection| pairs.first_not_found(connection, owner))
-                    .find(is_wanted)
-            })
-        })?;
+        .find(|pair| is_wanted(pair, servers));
+    let pair = match with_routes {
+        Some(pair) => *pair,
+        None => first_not_found(pairs, servers)?,
+    };
     Some(RemainingPair {
         sni: pair.connection.sni.to_owned(),
         authority: pair.host.name.clone(),
     })
+}
+
+fn first_not_found<'h>(
+    pairs: &BrokenPairs<'h>,
+    servers: &BTreeSet<&ServerId>,
+) -> Option<BrokenPair<'h>> {
+    for owner in pairs.host_servers() {
+        for connection in pairs.connections.values() {
+            if let Some(pair) = pairs.first_not_found(connection, owner)
+                && is_wanted(&pair, servers)
+            {
+                return Some(pair);
+            }
+        }
+    }
+    None
+}
+
+fn is_wanted(pair: &BrokenPair<'_>, servers: &BTreeSet<&ServerId>) -> bool {
+    pair.server_ids()
+        .iter()
+        .any(|server| servers.contains(server))
 }

@@ -117,15 +117,21 @@ fn shows_same_certificates(
     other: &FilterChain,
     certificates: &Certificates,
 ) -> bool {
-    let fingerprints = |chain: &FilterChain| {
-        chain
-            .credentials
-            .iter()
-            .map(|credential| Some(certificates.known(credential)?.fingerprint.clone()))
-            .collect::<Option<BTreeSet<String>>>()
-    };
     one.credentials == other.credentials
-        || fingerprints(one).is_some_and(|known| Some(known) == fingerprints(other))
+        || fingerprints(one, certificates)
+            .is_some_and(|known| Some(known) == fingerprints(other, certificates))
+}
+
+/// The digests of the certificates of a server; `None` if the contents of one are unknown.
+fn fingerprints<'c>(
+    chain: &FilterChain,
+    certificates: &'c Certificates,
+) -> Option<BTreeSet<&'c str>> {
+    chain
+        .credentials
+        .iter()
+        .map(|credential| Some(&*certificates.known(credential)?.fingerprint))
+        .collect()
 }
 
 fn lost_restrictions(group: &Group<'_>, state: &State) -> Vec<LostRestriction> {
@@ -170,16 +176,13 @@ fn admits_more(wider: &str, host: &str) -> bool {
 }
 
 fn risky_steps(strategy: Strategy, steps: &[Step]) -> RiskySteps {
-    let count = |kind: StepKind| steps.iter().filter(|step| step.kind == kind).count();
-    match strategy {
+    let (kind, step_kind) = match strategy {
         // Envoy drains the connections of a server whose hosts moved away.
-        Strategy::Seamless => RiskySteps {
-            kind: Risk::Drain,
-            count: count(StepKind::ShiftConnections),
-        },
-        Strategy::Short => RiskySteps {
-            kind: Risk::Gap,
-            count: count(StepKind::MoveHosts),
-        },
+        Strategy::Seamless => (Risk::Drain, StepKind::ShiftConnections),
+        Strategy::Short => (Risk::Gap, StepKind::MoveHosts),
+    };
+    RiskySteps {
+        kind,
+        count: steps.iter().filter(|step| step.kind == step_kind).count(),
     }
 }

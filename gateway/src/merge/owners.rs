@@ -14,7 +14,7 @@ pub enum Owner {
     FlaggerCanary { name: String },
     /// Another resource: its controller writes this one.
     Resource { kind: String, name: String },
-    /// A HelmRelease of Flux.
+    /// A `HelmRelease` of Flux.
     FluxHelmRelease { namespace: String, name: String },
     /// A Kustomization of Flux.
     FluxKustomization { namespace: String, name: String },
@@ -88,13 +88,6 @@ const PROGRAM_KEYS: [(&str, &str); 3] = [
 
 /// The program or the resource that manages a resource.
 fn owner(metadata: &Metadata) -> Option<Owner> {
-    let value = |key: &str| {
-        metadata
-            .labels
-            .get(key)
-            .or_else(|| metadata.annotations.get(key))
-            .cloned()
-    };
     // A controller that creates a resource for another one sets an owner reference. It reverts changes at
     // once. Labels may be copied from that other resource, so they come later.
     if let Some(reference) = metadata.owner_references.first() {
@@ -107,30 +100,29 @@ fn owner(metadata: &Metadata) -> Option<Owner> {
             },
         });
     }
-    let own_namespace = |key: &str| value(key).unwrap_or_else(|| metadata.namespace.clone());
     // Flux and Argo CD also apply charts of Helm, so they come before Helm.
-    if let Some(name) = value("helm.toolkit.fluxcd.io/name") {
-        let namespace = own_namespace("helm.toolkit.fluxcd.io/namespace");
+    if let Some(name) = value(metadata, "helm.toolkit.fluxcd.io/name") {
+        let namespace = namespace(metadata, "helm.toolkit.fluxcd.io/namespace");
         return Some(Owner::FluxHelmRelease { namespace, name });
     }
-    if let Some(name) = value("kustomize.toolkit.fluxcd.io/name") {
-        let namespace = own_namespace("kustomize.toolkit.fluxcd.io/namespace");
+    if let Some(name) = value(metadata, "kustomize.toolkit.fluxcd.io/name") {
+        let namespace = namespace(metadata, "kustomize.toolkit.fluxcd.io/namespace");
         return Some(Owner::FluxKustomization { namespace, name });
     }
-    if let Some(name) = value("argocd.argoproj.io/instance") {
+    if let Some(name) = value(metadata, "argocd.argoproj.io/instance") {
         return Some(Owner::ArgoApplication { name });
     }
-    if let Some(id) = value("argocd.argoproj.io/tracking-id") {
+    if let Some(id) = value(metadata, "argocd.argoproj.io/tracking-id") {
         // The form is `application:group/Kind:namespace/name`.
         let name = id.split(':').next().unwrap_or_default().to_owned();
         return Some(Owner::ArgoApplication { name });
     }
-    if let Some(name) = value("meta.helm.sh/release-name") {
-        let namespace = own_namespace("meta.helm.sh/release-namespace");
+    if let Some(name) = value(metadata, "meta.helm.sh/release-name") {
+        let namespace = namespace(metadata, "meta.helm.sh/release-namespace");
         return Some(Owner::HelmRelease { namespace, name });
     }
     // The common label names the program itself, in the case of kustomize with its version.
-    if let Some(name) = value("app.kubernetes.io/managed-by") {
+    if let Some(name) = value(metadata, "app.kubernetes.io/managed-by") {
         return Some(if name.starts_with("kustomize") {
             Owner::Kustomize
         } else {
@@ -138,15 +130,29 @@ fn owner(metadata: &Metadata) -> Option<Owner> {
         });
     }
     // kustomize writes this annotation if `buildMetadata` has `originAnnotations`.
-    if value("config.kubernetes.io/origin").is_some() {
+    if value(metadata, "config.kubernetes.io/origin").is_some() {
         return Some(Owner::Kustomize);
     }
     PROGRAM_KEYS
         .iter()
-        .find(|(key, _)| value(key).is_some())
+        .find(|(key, _)| value(metadata, key).is_some())
         .map(|(_, program)| Owner::Program {
             name: (*program).to_owned(),
         })
+}
+
+/// The value of a label, or else of an annotation.
+fn value(metadata: &Metadata, key: &str) -> Option<String> {
+    metadata
+        .labels
+        .get(key)
+        .or_else(|| metadata.annotations.get(key))
+        .cloned()
+}
+
+/// The namespace of an owner that a label names; by default the one of the resource.
+fn namespace(metadata: &Metadata, key: &str) -> String {
+    value(metadata, key).unwrap_or_else(|| metadata.namespace.clone())
 }
 
 #[cfg(test)]

@@ -48,8 +48,7 @@ impl Selection {
     }
 
     fn includes(&self, server: &ServerId) -> bool {
-        let is_named = |names: &[String]| names.iter().any(|name| has_name(server, name));
-        (self.only.is_empty() || is_named(&self.only)) && !is_named(&self.exclude)
+        (self.only.is_empty() || is_named(server, &self.only)) && !is_named(server, &self.exclude)
     }
 }
 
@@ -58,15 +57,18 @@ fn servers(model: &Model) -> BTreeSet<&ServerId> {
         .workloads
         .iter()
         .flat_map(|workload| {
-            let dropped = workload.dropped.iter().map(|dropped| &dropped.server.id);
             workload
                 .listeners
                 .iter()
                 .flat_map(|listener| &listener.chains)
                 .map(|chain| &chain.server.id)
-                .chain(dropped)
+                .chain(workload.dropped.iter().map(|dropped| &dropped.server.id))
         })
         .collect()
+}
+
+fn is_named(server: &ServerId, names: &[String]) -> bool {
+    names.iter().any(|name| has_name(server, name))
 }
 
 /// Whether a name is the one of a server or of its resource, with or without the kind.

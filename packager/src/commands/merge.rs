@@ -149,7 +149,11 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
         // A plan for some of the resources may be an outage for the others.
         return Ok(ExitStatus::Error);
     }
-    if inputs.resources.gateways.is_empty() && inputs.resources.api_gateways.is_empty() {
+    let resources = &inputs.resources;
+    if resources.gateways.is_empty()
+        && resources.api_gateways.is_empty()
+        && resources.ingresses.is_empty()
+    {
         bail!(source.has_no(
             "Gateway",
             &format!(

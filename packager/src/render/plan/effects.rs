@@ -11,17 +11,11 @@ const MAX_HOSTS: usize = 5;
 
 /// One line for each change.
 pub(super) fn lines(plan: &Plan) -> Vec<String> {
-    let Effects {
-        certificates,
-        restrictions,
-        ..
-    } = &plan.effects;
-    let certificates = certificates.iter().map(certificate);
-    let restrictions = restrictions.iter().map(restriction);
-    certificates
-        .chain(restrictions)
-        .chain(requests(plan))
-        .collect()
+    let mut lines = Vec::new();
+    lines.extend(plan.effects.certificates.iter().map(certificate));
+    lines.extend(plan.effects.restrictions.iter().map(restriction));
+    lines.extend(requests(plan));
+    lines
 }
 
 /// The same for programs.
@@ -31,27 +25,23 @@ pub(super) fn object(plan: &Plan) -> Value {
         restrictions,
         risky_steps,
     } = &plan.effects;
-    let certificates: Vec<Value> = certificates
-        .iter()
-        .map(|change| {
-            json!({ "hosts": change.hosts, "from": names(&change.from), "to": names(&change.to) })
-        })
-        .collect();
-    let restrictions: Vec<Value> = restrictions
-        .iter()
-        .map(|lost| {
-            json!({ "host": lost.host, "wider": lost.wider, "server": lost.server.to_string() })
-        })
-        .collect();
     let risk = match risky_steps.kind {
         Risk::Drain => "drain",
         Risk::Gap => "gap",
     };
     json!({
-        "certificates": certificates,
-        "restrictions": restrictions,
+        "certificates": certificates.iter().map(certificate_object).collect::<Vec<_>>(),
+        "restrictions": restrictions.iter().map(restriction_object).collect::<Vec<_>>(),
         "requests": { "risk": risk, "steps": risky_steps.count },
     })
+}
+
+fn certificate_object(change: &CertificateChange) -> Value {
+    json!({ "hosts": change.hosts, "from": names(&change.from), "to": names(&change.to) })
+}
+
+fn restriction_object(lost: &LostRestriction) -> Value {
+    json!({ "host": lost.host, "wider": lost.wider, "server": lost.server.to_string() })
 }
 
 fn certificate(change: &CertificateChange) -> String {
