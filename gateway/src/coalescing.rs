@@ -20,6 +20,7 @@ mod defect;
 mod index;
 mod listener_hosts;
 mod pair_groups;
+mod remaining_pairs;
 #[cfg(test)]
 mod tests;
 
@@ -33,6 +34,7 @@ pub(crate) use defect::{Defect, ReportedDefect};
 pub(crate) use index::{ChainIndex, ServerIndex};
 pub(crate) use listener_hosts::ListenerHosts;
 pub(crate) use pair_groups::NotFoundGroup;
+pub use remaining_pairs::{RemainingPair, RemainingPairs};
 
 /// How much is known of the certificates that a finding depends on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]

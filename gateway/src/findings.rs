@@ -49,10 +49,13 @@ mod similar_host;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::coalescing;
 pub use crate::coalescing::Known;
+use crate::coalescing::RemainingPairs;
 use crate::{Certificates, Listener, Model, Resources, ServerId, Workload};
 pub use code::Code;
 use context::Context;
@@ -138,17 +141,34 @@ fn find_coalescing(context: &Context<'_>, findings: &mut Findings<'_>) {
 }
 
 /// The groups of servers of a listener that break each other on coalesced connections, directly or through
-/// other servers. A group had better be one server. Pairs that annotations hide do not count.
-#[must_use]
-pub fn components(
+/// other servers. Pairs that annotations hide do not count, and neither do servers that `is_left_out`
+/// returns true for.
+pub(crate) fn components(
     resources: &Resources,
     certificates: &Certificates,
-    workload: &Workload,
-    listener: &Listener,
+    (workload, listener): (&Workload, &Listener),
+    is_left_out: &dyn Fn(&ServerId) -> bool,
 ) -> Vec<Vec<ServerId>> {
     let ignores = Ignores::new(resources);
     // A server whose findings are hidden is also not proposed for a merge.
     coalescing::components(certificates, workload, listener, &|server, defect| {
-        ignores.has(&server.resource, defect.into())
+        is_left_out(server) || ignores.has(&server.resource, defect.into())
     })
+}
+
+/// The broken pairs that some servers of a listener take part in, without those that annotations hide.
+pub(crate) fn remaining_pairs(
+    resources: &Resources,
+    certificates: &Certificates,
+    (workload, listener): (&Workload, &Listener),
+    servers: &BTreeSet<&ServerId>,
+) -> RemainingPairs {
+    let ignores = Ignores::new(resources);
+    RemainingPairs::new(
+        certificates,
+        workload,
+        listener,
+        servers,
+        &|server, defect| ignores.has(&server.resource, defect.into()),
+    )
 }

@@ -5,6 +5,7 @@ mod servers;
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use rule::host::HostTable;
 use rule::{Host, HostPattern, Route};
 
@@ -96,6 +97,16 @@ pub struct RouteSource {
     pub resource: Arc<ResourceName>,
     /// The rules of the resource that apply to the server.
     pub rules: Vec<Rule>,
+    /// What decides their order among the rules of other resources; `None` if it is not known.
+    pub(crate) order: Option<RouteOrder>,
+}
+
+/// What decides the order of the rules of a VirtualService among those of others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct RouteOrder {
+    pub(crate) created: DateTime<Utc>,
+    /// The index in the rules of the first rule that matches every request.
+    pub(crate) catch_all: Option<usize>,
 }
 
 /// The outcome of a request.

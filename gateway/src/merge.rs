@@ -7,31 +7,41 @@
 //! older Gateway has the same hosts.
 //!
 //! The module `steps` has an example. [`prove`] applies each write to the model of the gateway before a plan
-//! is returned: no host may lose its answer on a connection of its own. If no plan is possible, the
-//! result is a [`Refusal`].
+//! is returned: no host may lose its answer on a connection of its own. Servers that an obstacle keeps
+//! apart are [`Blocker`]s, and the others of their group are planned. If no two servers of a group can be
+//! merged, the result is a [`Refusal`].
 
 mod bindings;
 mod direct_answer;
+mod effects;
+mod end_state;
 mod group;
 mod listener_id;
 mod mergeable;
+mod merger;
 mod obstacles;
 mod owners;
 mod planner;
 mod proof;
 mod refusal;
+mod selection;
 mod state;
 mod steps;
 mod wildcards;
 mod write;
 
-use crate::findings;
+pub use crate::coalescing::{RemainingPair, RemainingPairs};
 use crate::{Certificates, ServerId};
 pub use direct_answer::DirectAnswer;
+pub use effects::{CertificateChange, Effects, LostRestriction, Risk, RiskySteps};
 pub use listener_id::ListenerId;
-pub(crate) use mergeable::{depends_on_plan, obvious_obstacle, why_not_mergeable};
+pub(crate) use mergeable::{depends_on_plan, merge_of_servers, obvious_obstacle};
+use merger::Merger;
+pub use owners::{ManagedResources, Owner};
 pub use proof::{Broken, ProofError, Strictness, prove};
-pub use refusal::{Reason, Refusal};
+use refusal::Site;
+pub use refusal::{Blocker, Reason, Refusal};
+pub use selection::{Selection, UnknownServer};
 pub use state::State;
 pub use steps::{Step, StepKind, StepNumber};
 pub use write::{Edit, Inapplicable, Operation, Write, without_status};
@@ -47,6 +57,8 @@ pub struct Input<'i> {
     pub strategy: Strategy,
     /// Whether a certificate with unknown contents is assumed to cover all hosts.
     pub may_assume_certificates: bool,
+    /// The servers that no plan may change.
+    pub left_out: &'i [ServerId],
 }
 
 /// How servers are merged.
@@ -64,7 +76,9 @@ pub enum Strategy {
 pub struct Outlook {
     /// A plan for each group of servers. Each plan starts from the result of the previous one.
     pub plans: Vec<Plan>,
-    /// The groups of servers that cannot be merged.
+    /// What keeps servers apart from a group that has a plan.
+    pub blockers: Vec<Blocker>,
+    /// The groups of servers of which no two can be merged.
     pub refusals: Vec<Refusal>,
 }
 
@@ -83,8 +97,10 @@ pub struct Plan {
     pub strategy: Strategy,
     /// Why the strategy is not the preferred one.
     pub fallback: Option<String>,
-    /// What the operator should know before the first step.
-    pub warnings: Vec<String>,
+    /// What the plan changes for users.
+    pub effects: Effects,
+    /// The programs that manage resources of the plan and would revert it.
+    pub owners: Vec<ManagedResources>,
     /// The steps in the order in which they are applied.
     pub steps: Vec<Step>,
 }
@@ -92,55 +108,26 @@ pub struct Plan {
 /// Plans the merges of all servers that break each other.
 #[must_use]
 pub fn merge(input: &Input<'_>) -> Outlook {
-    let mut outlook = Outlook::default();
-    let mut state = input.start.clone();
-    for workload in &state.model().workloads {
+    let mut merger = Merger::new(input);
+    let model = input.start.model();
+    for workload in &model.workloads {
         // A plan starts from a listener that serves all its hosts.
-        let (refusals, defective_ports) = obstacles::present_defects(workload);
-        outlook.refusals.extend(refusals);
+        let (refusals, defective_ports) = obstacles::present_defects(Site {
+            workload,
+            model: &model,
+            resources: input.start.resources(),
+        });
+        merger.outlook.refusals.extend(refusals);
         for listener in &workload.listeners {
             if listener.is_tls() && !defective_ports.contains(&listener.port) {
                 let id = ListenerId::new(workload, listener);
-                merge_listener(input, &mut state, &id, &mut outlook);
+                merger.merge_listener(&id);
+                merger.add_left_out(&id);
             }
         }
     }
-    outlook
-}
-
-/// Plans the merges of a listener one after the other, since each changes the start of the next one.
-fn merge_listener(input: &Input<'_>, state: &mut State, id: &ListenerId, outlook: &mut Outlook) {
-    loop {
-        let model = state.model();
-        let Some((workload, listener)) = id.find(&model) else {
-            return;
-        };
-        let groups =
-            findings::components(state.resources(), input.certificates, workload, listener);
-        let mut refusals = Vec::new();
-        let mut next_plan = None;
-        for servers in &groups {
-            match planner::plan(input, state, &model, (workload, listener), servers) {
-                Ok(plan) => {
-                    next_plan = Some(plan);
-                    break;
-                }
-                Err(obstacle) => refusals.push(obstacle.at(id, servers)),
-            }
-        }
-        // Refusals count only once no plan is left: a plan may remove an obstacle of another group.
-        let Some(plan) = next_plan else {
-            outlook.refusals.extend(refusals);
-            return;
-        };
-        for write in plan.steps.iter().flat_map(|step| &step.writes) {
-            // The proof applied the same writes to the same state.
-            if state.apply(write).is_err() {
-                return;
-            }
-        }
-        outlook.plans.push(plan);
-    }
+    merger.count_remaining_pairs();
+    merger.outlook
 }
 
 #[cfg(test)]
@@ -197,6 +184,7 @@ spec:
             start: &State::new(resources),
             strategy,
             may_assume_certificates: true,
+            left_out: &[],
         });
         assert_eq!((outlook.plans.len(), outlook.refusals.len()), (1, 0));
         outlook.plans.into_iter().next().unwrap()

@@ -7,7 +7,10 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::resources::istio::{HttpMatch, HttpRoute, TcpRoute, TlsRoute, VirtualService};
+use super::listener::RouteOrder;
+use super::resources::istio::{
+    HttpMatch, HttpRoute, StringMatch, TcpRoute, TlsRoute, VirtualService,
+};
 use super::resources::{GatewayName, GatewayReference, Kind, Labels, ResourceName};
 pub(crate) use delegates::Delegates;
 
@@ -270,6 +273,54 @@ impl Binding {
         }
         rules
     }
+}
+
+impl Binding {
+    /// What decides the order of some of the rules among the rules of other VirtualServices; `None` if
+    /// that is not known.
+    pub(crate) fn order(&self, rules: &[Rule]) -> Option<RouteOrder> {
+        let of_delegate = |rule: &Rule| {
+            self.http
+                .get(rule.route)
+                .is_none_or(|http| http.delegate.is_some())
+        };
+        // The conditions of a delegate are not merged with all conditions of its root.
+        if self.origin != BindingOrigin::Istio || rules.iter().any(of_delegate) {
+            return None;
+        }
+        let catch_all = rules.iter().position(|rule| {
+            is_for_all(rule.condition.and_then(|index| {
+                let http = self.http.get(rule.route)?;
+                http.matches.get(index)
+            }))
+        });
+        Some(RouteOrder {
+            created: self.created?,
+            catch_all,
+        })
+    }
+}
+
+/// Whether a condition matches every request (Istio `IsCatchAllRoute`).
+pub(crate) fn is_for_all(condition: Option<&HttpMatch>) -> bool {
+    let Some(condition) = condition else {
+        return true;
+    };
+    has_all_paths(condition.uri.as_ref())
+        && condition.headers.is_empty()
+        && condition.without_headers.is_empty()
+        && condition.query_params.is_empty()
+        && condition.method.is_none()
+        && condition.authority.is_none()
+        && condition.scheme.is_none()
+}
+
+pub(crate) fn has_all_paths(uri: Option<&StringMatch>) -> bool {
+    uri.is_none_or(|uri| {
+        uri.prefix == "/"
+            || uri.regex == ".*"
+            || (uri.prefix.is_empty() && uri.regex.is_empty() && uri.exact.is_empty())
+    })
 }
 
 /// Whether a condition on requests can hold at the proxy (Istio `sourceMatchHTTP`).

@@ -67,6 +67,7 @@ fn routes_by_host(
         if rules.is_empty() {
             continue;
         }
+        let order = binding.order(&rules);
         for host in hosts {
             let routes = by_host.entry(host.to_ascii_lowercase()).or_default();
             routes.attached.push(AttachedIndex(index));
@@ -74,6 +75,7 @@ fn routes_by_host(
                 routes.sources.push(RouteSource {
                     resource: Arc::clone(resource),
                     rules: rules.clone(),
+                    order,
                 });
             }
         }

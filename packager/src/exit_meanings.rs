@@ -85,9 +85,10 @@ const TABLE: [(&str, ExitMeanings); 13] = [
     (
         "merge",
         ExitMeanings {
-            success: "the plan covers all servers that break each other, or there are none",
-            failure: Some("some servers cannot be merged"),
-            error: "some input could not be read, or a file could not be written",
+            success: "every group of servers that break each other has a plan, or there is none; a \
+                      plan may set servers aside",
+            failure: Some("a group has no plan, because no two of its servers can be merged"),
+            error: "some input could not be read, a name is unknown, or a file could not be written",
         },
     ),
     (

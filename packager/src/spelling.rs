@@ -20,6 +20,26 @@ pub(crate) fn nearest<'c>(
         .map(|(_, candidate)| candidate)
 }
 
+/// How many names a hint lists.
+const MAX_NAMES: usize = 3;
+
+/// The names that are nearest to a wrong one, quoted, the nearest first.
+#[must_use]
+pub(crate) fn nearest_names(wrong: &str, names: &[String]) -> Vec<String> {
+    let wrong = wrong.to_lowercase();
+    let allowed = wrong.chars().count().div_ceil(3);
+    let mut near: Vec<(usize, &String)> = names
+        .iter()
+        .map(|name| (osa_distance(&wrong, &name.to_lowercase()), name))
+        .filter(|(distance, _)| *distance <= allowed)
+        .collect();
+    near.sort_unstable();
+    near.into_iter()
+        .take(MAX_NAMES)
+        .map(|(_, name)| format!("{name:?}"))
+        .collect()
+}
+
 /// A question for wrong words, each with its correction; `None` without any.
 #[must_use]
 pub(crate) fn question<'w>(words: impl IntoIterator<Item = (&'w str, &'w str)>) -> Option<String> {

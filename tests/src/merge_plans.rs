@@ -44,6 +44,7 @@ impl PlannedCase {
             certificates: &certificates,
             strategy,
             may_assume_certificates,
+            left_out: &[],
         });
         Ok(Self {
             start,

@@ -52,7 +52,7 @@ impl<'h> BrokenPair<'h> {
     }
 
     /// The servers of the connection and of the host.
-    fn server_ids(&self) -> [&'h ServerId; 2] {
+    pub(crate) fn server_ids(&self) -> [&'h ServerId; 2] {
         [self.connection.chain, self.host.chain].map(|chain| &chain.chain.server.id)
     }
 }
@@ -173,11 +173,6 @@ impl<'h> BrokenPairs<'h> {
         });
         // The report counts the pairs that went with them.
         self.suppressed += before - self.count_all();
-    }
-
-    /// The servers with a connection in the scope.
-    pub(super) fn connection_servers(&self) -> BTreeSet<ServerIndex> {
-        self.connections.keys().copied().collect()
     }
 
     /// The servers with a host in the scope.

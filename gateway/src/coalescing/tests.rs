@@ -117,7 +117,7 @@ fn the_example() {
 #[test]
 fn a_count_for_some_owners() {
     with_pairs(&EXAMPLE, "", |pairs| {
-        let all: Vec<_> = pairs.connection_servers().into_iter().collect();
+        let all: Vec<_> = pairs.host_servers().into_iter().collect();
         let set = |servers: &[usize]| -> BTreeSet<_> { servers.iter().map(|n| all[*n]).collect() };
         for (owners, connections, count) in [
             (&[0][..], &[1][..], 1),

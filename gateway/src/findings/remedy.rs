@@ -4,10 +4,11 @@
 //! command line.
 
 use super::WorkloadName;
-use crate::Workload;
 use crate::istio::{GATEWAY_NAME_LABEL, PluginTarget};
 use crate::model::Model;
+use crate::resources::extensions::Extension;
 use crate::resources::{Kind, Labels, ResourceName};
+use crate::{Resources, Workload};
 
 /// Something that a user can do about a finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +37,8 @@ pub enum Command {
     },
     /// Writes the policy that denies requests which bypass mutual TLS.
     AuthorizationPolicy(PluginReach),
+    /// Reports what is wrong with the resources.
+    Check,
     /// Prints the faults in the configuration of an installed filter.
     ExplainFilter(FilterSource),
     /// A command of kubectl: the words after `kubectl`, not quoted.
@@ -96,15 +99,41 @@ const UNSTABLE_LABELS: [&str; 4] = [
     "service.istio.io/",
 ];
 
+/// A part of the name of our images.
+const OUR_IMAGE: &str = "sni-guard";
+
+impl Command {
+    /// The command that writes the filter for the pods of a workload.
+    pub(crate) fn filter(workload: &Workload, model: &Model, resources: &Resources) -> Self {
+        // The next resource loads the same image as the one that it replaces. Only the last part of a
+        // reference counts: a registry or a folder may have any name.
+        let installed_image = resources
+            .extensions
+            .iter()
+            .map(Extension::url)
+            .find(|url| {
+                url.rsplit('/')
+                    .next()
+                    .is_some_and(|image| image.contains(OUR_IMAGE))
+            })
+            .map(str::to_owned);
+        Self::Filter {
+            attachment: PluginReach::new(workload, model),
+            installed_image,
+            kept: KeptSettings::default(),
+        }
+    }
+}
+
 impl Remedy {
-    pub(super) fn new(text: impl Into<String>) -> Self {
+    pub(crate) fn new(text: impl Into<String>) -> Self {
         Self {
             text: text.into(),
             command: None,
         }
     }
 
-    pub(super) fn with_command(text: impl Into<String>, command: Command) -> Self {
+    pub(crate) fn with_command(text: impl Into<String>, command: Command) -> Self {
         Self {
             text: text.into(),
             command: Some(command),
@@ -137,7 +166,7 @@ impl ReachedPods {
 
 impl PluginReach {
     /// The attachment to the pods of a workload, and to no others if labels can do that.
-    pub(super) fn new(workload: &Workload, model: &Model) -> Self {
+    pub(crate) fn new(workload: &Workload, model: &Model) -> Self {
         Self {
             namespace: workload.namespace.clone(),
             target: target(workload, model),

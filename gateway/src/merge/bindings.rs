@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::group::{Group, Member, full_name, split_namespace};
 use super::state::State;
 use super::write::{Edit, Write};
+use crate::ServerId;
 use crate::resources::istio::VirtualService;
 use crate::resources::{Kind, ResourceName};
 use crate::routes::resolve_gateway;
@@ -39,6 +40,33 @@ pub(super) fn services_to_bind<'s>(group: &Group<'_>, state: &'s State) -> Vec<&
         .collect();
     found.extend(delegates);
     found
+}
+
+/// The members to which a VirtualService is bound, or a root that delegates to it.
+pub(super) fn bound_members<'g>(
+    service: &VirtualService,
+    group: &'g Group<'_>,
+    state: &State,
+) -> Vec<&'g ServerId> {
+    let roots: Vec<&VirtualService> = if service.spec.hosts.is_empty() {
+        state
+            .resources()
+            .virtual_services
+            .iter()
+            .filter(|root| delegates_to(root, service))
+            .collect()
+    } else {
+        Vec::new()
+    };
+    group
+        .members()
+        .filter(|member| {
+            let hosts = member.hosts(state);
+            is_bound(service, member, &hosts)
+                || roots.iter().any(|root| is_bound(root, member, &hosts))
+        })
+        .map(|member| &member.id)
+        .collect()
 }
 
 /// Whether a VirtualService has routes for the hosts of a server.

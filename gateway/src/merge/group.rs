@@ -1,6 +1,7 @@
 //! The servers of a listener that become one.
 
-use std::collections::BTreeSet;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -20,6 +21,16 @@ pub(super) struct Group<'m> {
     /// The other servers, sorted by their shortest wildcard. A server with a wildcard leaves before
     /// the servers whose hosts that wildcard covers.
     pub(super) absorbed: Vec<Member>,
+    /// All members, the oldest Gateway first.
+    by_age: Vec<Member>,
+}
+
+/// Members that differ in something in which all servers of a merge must be equal.
+pub(super) struct Split<'g> {
+    /// The oldest member of the largest class.
+    pub(super) kept: &'g Member,
+    /// The members of all other classes, the oldest first.
+    pub(super) others: Vec<&'g Member>,
 }
 
 /// A server of an Istio Gateway.
@@ -56,6 +67,7 @@ impl<'m> Group<'m> {
         if members.is_empty() {
             return None;
         }
+        let by_age = members.clone();
         let target = members.remove(0);
         // A wildcard of a server that stays would get the connections of the hosts below it that left.
         members.sort_by_cached_key(|member| shortest_wildcard(&member.hosts(state)));
@@ -63,7 +75,40 @@ impl<'m> Group<'m> {
             listener,
             target,
             absorbed: members,
+            by_age,
         })
+    }
+
+    /// The members that are not in the largest class of members with an equal key; `None` if all keys
+    /// are equal. Of classes with the same size, the one with the oldest Gateway is the largest.
+    pub(super) fn split_by<K: Ord>(&self, key: impl Fn(&Member) -> K) -> Option<Split<'_>> {
+        let mut classes: BTreeMap<K, Vec<usize>> = BTreeMap::new();
+        for (age, member) in self.by_age.iter().enumerate() {
+            classes.entry(key(member)).or_default().push(age);
+        }
+        if classes.len() < 2 {
+            return None;
+        }
+        let largest = classes
+            .into_values()
+            .max_by_key(|ages| (ages.len(), Reverse(ages.first().copied())))?;
+        let kept = self.by_age.get(*largest.first()?)?;
+        let others = self
+            .by_age
+            .iter()
+            .enumerate()
+            .filter(|(age, _)| !largest.contains(age))
+            .map(|(_, member)| member)
+            .collect();
+        Some(Split { kept, others })
+    }
+
+    /// The members for which a condition holds, the oldest first.
+    pub(super) fn members_with(&self, condition: impl Fn(&Member) -> bool) -> Vec<&Member> {
+        self.by_age
+            .iter()
+            .filter(|member| condition(member))
+            .collect()
     }
 
     pub(super) fn members(&self) -> impl Iterator<Item = &Member> {

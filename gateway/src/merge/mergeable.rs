@@ -1,18 +1,25 @@
-//! Whether the merge of some servers would be refused, for the hints of findings.
+//! Whether some servers would be merged, for the hints of findings.
 
 use super::listener_id::ListenerId;
-use super::refusal::{FILTER_HINT, Obstacle};
-use super::{Input, Reason, Refusal, obstacles, planner};
-use crate::{Listener, Model, ServerId, Workload};
+use super::merger::Merger;
+use super::refusal::Site;
+use super::{Input, Outlook, Reason, Refusal, obstacles};
+use crate::{Listener, Model, Resources, ServerId, Workload};
 
-/// Why servers cannot be merged, as far as this is known without the resources. It takes no time.
+/// Why no two of some servers can be merged, as far as this is known without a plan. It takes no time.
 pub(crate) fn obvious_obstacle(
-    workload: &Workload,
-    listener: &Listener,
+    resources: &Resources,
+    model: &Model,
+    (workload, listener): (&Workload, &Listener),
     servers: &[ServerId],
 ) -> Option<Refusal> {
+    let site = Site {
+        workload,
+        model,
+        resources,
+    };
     // Nothing is merged on a port where a server is dropped or Envoy rejects the listener.
-    let (refusals, defective_ports) = obstacles::present_defects(workload);
+    let (refusals, defective_ports) = obstacles::present_defects(site);
     if defective_ports.contains(&listener.port) {
         // Such a refusal names the port, or a listener on it.
         let mut names = vec![listener.port.to_string()];
@@ -25,27 +32,29 @@ pub(crate) fn obvious_obstacle(
         );
         return refusals
             .into_iter()
-            .find(|refusal| names.contains(&refusal.listener))
-            .map(with_alternative);
+            .find(|refusal| names.contains(&refusal.listener));
     }
-    obstacles::between_servers(servers)
-        .map(|obstacle| refusal(obstacle, workload, listener, servers))
+    let obstacle = obstacles::between_servers(listener, servers)?;
+    // The servers that the obstacle does not name may be merged.
+    let left = servers.len() - obstacle.blocking.len();
+    (obstacle.blocking.is_empty() || left < 2)
+        .then(|| obstacle.refuse(site, listener.name(), servers))
 }
 
-/// Why servers cannot be merged. This makes the plan and proves it, which models all resources after
-/// each of its writes. `model` has all resources. The input may have only the resources of the servers.
-pub(crate) fn why_not_mergeable(
+/// What `packager merge` makes of some servers of a listener. This makes the plans and proves them,
+/// which models all resources after each of their writes. The input may have only the resources of the
+/// servers. `None` if the listener of these resources has another name.
+pub(crate) fn merge_of_servers(
     input: &Input<'_>,
-    model: &Model,
     workload: &Workload,
     listener: &Listener,
     servers: &[ServerId],
-) -> Option<Refusal> {
-    obvious_obstacle(workload, listener, servers).or_else(|| {
-        let obstacle =
-            planner::plan(input, input.start, model, (workload, listener), servers).err()?;
-        Some(refusal(obstacle, workload, listener, servers))
-    })
+) -> Option<Outlook> {
+    let id = ListenerId::new(workload, listener);
+    id.find(&input.start.model())?;
+    let mut merger = Merger::new(input);
+    merger.outlook.refusals = merger.merge_candidates(&id, servers.iter().cloned().collect());
+    Some(merger.outlook)
 }
 
 /// Whether another plan for the same servers may be possible.
@@ -66,23 +75,7 @@ pub(crate) fn depends_on_plan(reason: Reason) -> bool {
         | Reason::TlsSettings
         | Reason::CertificateUnknown
         | Reason::Certificate
-        | Reason::EnvoyFilter => false,
+        | Reason::EnvoyFilter
+        | Reason::NotSelected => false,
     }
-}
-
-fn refusal(
-    obstacle: Obstacle,
-    workload: &Workload,
-    listener: &Listener,
-    servers: &[ServerId],
-) -> Refusal {
-    with_alternative(obstacle.at(&ListenerId::new(workload, listener), servers))
-}
-
-/// Adds the filter to a hint that does not name it.
-fn with_alternative(mut refusal: Refusal) -> Refusal {
-    if !refusal.hint.ends_with(FILTER_HINT) {
-        refusal.hint = format!("{}; or {FILTER_HINT}", refusal.hint);
-    }
-    refusal
 }

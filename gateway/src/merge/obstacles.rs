@@ -3,64 +3,61 @@
 //! - [`present_defects`] finds servers that already do not work.
 //! - [`between_servers`] and [`within_group`] find differences that no plan can remove.
 //! - [`certificate_presenter`] finds that no certificate covers all hosts.
-//! - [`changed_answer`] and [`contradictory_input`] explain why the proof rejects a plan.
+//! - [`changed_answers`] and [`contradictory_input`] explain why the proof rejects a plan.
+//!
+//! An obstacle names the servers without which it does not exist, so that the others can be merged.
 
 mod certificate;
 mod defects;
 mod envoy_filters;
+mod generated;
 mod plain_text;
 mod proof;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use serde_json::Value;
 
 use super::group::{Group, Member};
 use super::listener_id::ListenerId;
-use super::refusal::{FILTER_HINT, Obstacle, Reason};
+use super::refusal::{Obstacle, Reason};
 use super::state::State;
+use crate::findings::Remedy;
 use crate::listener::ChainKind;
-use crate::resources::Metadata;
-use crate::server::Entry;
-use crate::{Model, ServerId};
+use crate::resources::{Metadata, ResourceName};
+use crate::{Listener, Model, ServerId};
 pub(super) use certificate::certificate_presenter;
 pub(super) use defects::present_defects;
-pub(super) use proof::{changed_answer, contradictory_input};
+pub(super) use proof::{changed_answers, contradictory_input};
 
 /// The largest number of servers in one plan. A plan has two steps for each server and a proof after
 /// each step, so the time grows with the square of the number.
 const MAX_SERVERS: usize = 300;
 
 /// What prevents any merge of such servers, whatever their resources contain.
-pub(super) fn between_servers(servers: &[ServerId]) -> Option<Obstacle> {
+pub(super) fn between_servers(listener: &Listener, servers: &[ServerId]) -> Option<Obstacle> {
     // The size comes first: the other checks and the proof would take too long.
     if servers.len() > MAX_SERVERS {
-        return Some(Obstacle::with_filter_hint(
-            Reason::TooMany,
-            format!(
-                "{} servers break each other, but a plan can merge at most {MAX_SERVERS}",
-                servers.len()
-            ),
-            "annotate Gateways with sni-guard/ignore to merge only some of them",
-        ));
+        return Some(
+            Obstacle::new(
+                Reason::TooMany,
+                format!(
+                    "{} servers break each other, but a plan can merge at most {MAX_SERVERS}",
+                    servers.len()
+                ),
+            )
+            .or(Remedy::new(
+                "merge some of them, which --only and --exclude select",
+            )),
+        );
     }
-    // istiod generates Gateways from these kinds of resources, and a plan can change only real ones.
-    servers.iter().find_map(|server| match server.entry {
-        Entry::Server { .. } => None,
-        Entry::Listener(_) => Some(Obstacle::new(
-            Reason::GatewayApi,
-            format!("{server} is a Gateway API listener, which can have only one hostname"),
-            FILTER_HINT,
-        )),
-        Entry::IngressTls(_) | Entry::IngressPlain => Some(managed(server)),
-    })
+    generated::find(listener, servers)
 }
 
 fn managed(server: &ServerId) -> Obstacle {
     Obstacle::new(
         Reason::Generated,
         format!("{server} is managed by a controller, which would revert the change"),
-        FILTER_HINT,
     )
 }
 
@@ -68,7 +65,8 @@ fn managed(server: &ServerId) -> Obstacle {
 pub(super) fn within_group(group: &Group<'_>, state: &State, model: &Model) -> Option<Obstacle> {
     managed_gateway(group, state)
         .or_else(|| different_listeners(group, model))
-        .or_else(|| different_port_or_address(group, state))
+        .or_else(|| different_ports(group, state))
+        .or_else(|| different_addresses(group, state))
         .or_else(|| not_https(group))
         .or_else(|| unknown_age(group, state))
         .or_else(|| different_tls_settings(group, state))
@@ -77,14 +75,13 @@ pub(super) fn within_group(group: &Group<'_>, state: &State, model: &Model) -> O
 }
 
 fn managed_gateway(group: &Group<'_>, state: &State) -> Option<Obstacle> {
-    group
-        .members()
-        .find(|member| {
-            state
-                .gateway(&member.gateway)
-                .is_some_and(|gateway| is_managed(&gateway.metadata))
-        })
-        .map(|member| managed(&member.id))
+    let managed_members = group.members_with(|member| {
+        state
+            .gateway(&member.gateway)
+            .is_some_and(|gateway| is_managed(&gateway.metadata))
+    });
+    let obstacle = managed(&managed_members.first()?.id);
+    Some(obstacle.blocking(ids(&managed_members)))
 }
 
 /// Whether a controller made a Gateway: Knative sets labels of its domain, and controllers that
@@ -101,34 +98,44 @@ fn is_managed(metadata: &Metadata) -> bool {
             .any(|owner| owner.kind == "Ingress")
 }
 
+fn ids<'g>(members: &'g [&Member]) -> impl Iterator<Item = &'g ServerId> {
+    members.iter().map(|member| &member.id)
+}
+
 /// A selector may match several workloads. A host that moves to a server on other pods would be lost
 /// there, so all members must be on exactly the same listeners.
 fn different_listeners(group: &Group<'_>, model: &Model) -> Option<Obstacle> {
-    let target = listeners_of(&group.target, model);
-    let other = group
-        .absorbed
-        .iter()
-        .find(|member| listeners_of(member, model) != target)?;
-    Some(Obstacle::with_filter_hint(
-        Reason::Pods,
-        format!(
-            "{} and {} are on different pods or ports",
-            group.target.id, other.id
-        ),
-        "give their Gateways the same selector first",
-    ))
+    let listeners = listeners_by_server(group, model);
+    let split = group.split_by(|member| listeners.get(&member.id).cloned())?;
+    let other = split.others.first()?;
+    Some(
+        Obstacle::new(
+            Reason::Pods,
+            format!(
+                "{} and {} are on different pods or ports",
+                split.kept.id, other.id
+            ),
+        )
+        .or(Remedy::new("give their Gateways the same selector first"))
+        .blocking(ids(&split.others)),
+    )
 }
 
-fn listeners_of(member: &Member, model: &Model) -> BTreeSet<ListenerId> {
-    let mut listeners = BTreeSet::new();
+fn listeners_by_server<'m>(
+    group: &Group<'_>,
+    model: &'m Model,
+) -> HashMap<&'m ServerId, BTreeSet<ListenerId>> {
+    let gateways = group.gateways();
+    let mut listeners: HashMap<&ServerId, BTreeSet<ListenerId>> = HashMap::new();
     for workload in &model.workloads {
         for listener in &workload.listeners {
-            if listener
-                .chains
-                .iter()
-                .any(|chain| chain.server.id == member.id)
-            {
-                listeners.insert(ListenerId::new(workload, listener));
+            for chain in &listener.chains {
+                if gateways.contains(&chain.server.id.resource) {
+                    listeners
+                        .entry(&chain.server.id)
+                        .or_default()
+                        .insert(ListenerId::new(workload, listener));
+                }
             }
         }
     }
@@ -137,32 +144,45 @@ fn listeners_of(member: &Member, model: &Model) -> BTreeSet<ListenerId> {
 
 /// A Service can map two ports of Gateways to one port of Envoy. The servers still differ, because
 /// `match.port` of a VirtualService refers to the port of the Gateway.
-fn different_port_or_address(group: &Group<'_>, state: &State) -> Option<Obstacle> {
-    let target_id = &group.target.id;
-    let target = group.target.server(state)?;
-    for member in &group.absorbed {
-        let id = &member.id;
-        let server = member.server(state)?;
-        let (port, target_port) = (server.port.number, target.port.number);
-        if port != target_port {
-            return Some(Obstacle::with_filter_hint(
-                Reason::Port,
-                format!("{target_id} has port {target_port}, but {id} has port {port}"),
-                "give both the same port first",
-            ));
-        }
-        // istiod has one listener for both spellings of any address, but two names of route tables.
-        if server.bind != target.bind {
-            let target_address = address(&target.bind);
-            let address = address(&server.bind);
-            return Some(Obstacle::with_filter_hint(
-                Reason::Bind,
-                format!("{target_id} listens on {target_address}, but {id} listens on {address}"),
-                "give both the same address first",
-            ));
-        }
-    }
-    None
+fn different_ports(group: &Group<'_>, state: &State) -> Option<Obstacle> {
+    let split = group.split_by(|member| member.server(state).map(|server| server.port.number))?;
+    let other = split.others.first()?;
+    let (kept_port, other_port) = (
+        split.kept.server(state)?.port.number,
+        other.server(state)?.port.number,
+    );
+    Some(
+        Obstacle::new(
+            Reason::Port,
+            format!(
+                "{} has port {kept_port}, but {} has port {other_port}",
+                split.kept.id, other.id
+            ),
+        )
+        .or(Remedy::new("give both the same port first"))
+        .blocking(ids(&split.others)),
+    )
+}
+
+/// istiod has one listener for both spellings of any address, but two names of route tables.
+fn different_addresses(group: &Group<'_>, state: &State) -> Option<Obstacle> {
+    let split = group.split_by(|member| member.server(state).map(|server| &server.bind))?;
+    let other = split.others.first()?;
+    let (kept_address, other_address) = (
+        address(&split.kept.server(state)?.bind),
+        address(&other.server(state)?.bind),
+    );
+    Some(
+        Obstacle::new(
+            Reason::Bind,
+            format!(
+                "{} listens on {kept_address}, but {} listens on {other_address}",
+                split.kept.id, other.id
+            ),
+        )
+        .or(Remedy::new("give both the same address first"))
+        .blocking(ids(&split.others)),
+    )
 }
 
 fn address(bind: &str) -> String {
@@ -173,38 +193,51 @@ fn address(bind: &str) -> String {
 }
 
 fn not_https(group: &Group<'_>) -> Option<Obstacle> {
-    let chain = group
+    let others: BTreeSet<&ServerId> = group
         .listener
         .chains
         .iter()
-        .filter(|chain| group.has(&chain.server.id))
-        .find(|chain| !matches!(chain.kind, ChainKind::Https(_)))?;
-    Some(Obstacle::new(
-        Reason::NotHttps,
-        format!("{} does not terminate HTTPS", chain.server.id),
-        FILTER_HINT,
-    ))
+        .filter(|chain| !matches!(chain.kind, ChainKind::Https(_)))
+        .map(|chain| &chain.server.id)
+        .filter(|server| group.has(server))
+        .collect();
+    let first = others.first()?;
+    let message = format!("{first} does not terminate HTTPS");
+    Some(Obstacle::new(Reason::NotHttps, message).blocking(others))
 }
 
 /// istiod drops a server that takes a host of an older one, so a wrong guess at the oldest Gateway
 /// would take all hosts of the target down.
 fn unknown_age(group: &Group<'_>, state: &State) -> Option<Obstacle> {
     // Within one Gateway the order of the servers decides.
-    let gateways = group.gateways();
-    if gateways.len() < 2 {
+    if group.gateways().len() < 2 {
         return None;
     }
-    let unknown = gateways.into_iter().find(|name| {
+    let has_unknown_age = |gateway: &ResourceName| {
         state
-            .gateway(name)
+            .gateway(gateway)
             .is_none_or(|gateway| gateway.metadata.creation_timestamp.is_none())
-    })?;
-    Some(Obstacle::new(
-        Reason::Age,
-        format!("{unknown} has no creationTimestamp, but only the oldest Gateway can take hosts"),
-        "use the resources as the cluster returns them: kubectl get \
-         gateways.networking.istio.io,virtualservices -A -o yaml",
-    ))
+    };
+    let unknown = group
+        .gateways()
+        .into_iter()
+        .find(|name| has_unknown_age(name))?;
+    // Gateways of known ages can be merged with each other, and so can the servers of one Gateway.
+    let split = group
+        .split_by(|member| has_unknown_age(&member.gateway).then(|| member.gateway.clone()))?;
+    Some(
+        Obstacle::new(
+            Reason::Age,
+            format!(
+                "{unknown} has no creationTimestamp, but only the oldest Gateway can take hosts"
+            ),
+        )
+        .or(Remedy::new(
+            "use the resources as the cluster returns them: kubectl get \
+             gateways.networking.istio.io,virtualservices -A -o yaml",
+        ))
+        .blocking(ids(&split.others)),
+    )
 }
 
 /// The fields of `tls` that select a certificate. `certificate_presenter` compares the certificates.
@@ -218,19 +251,22 @@ const CREDENTIAL_FIELDS: [&str; 5] = [
 
 /// One server has one set of TLS settings, so all hosts would get the target's settings.
 fn different_tls_settings(group: &Group<'_>, state: &State) -> Option<Obstacle> {
-    let target = tls_settings(&group.target, state);
-    let other = group
-        .absorbed
-        .iter()
-        .find(|member| tls_settings(member, state) != target)?;
-    Some(Obstacle::with_filter_hint(
-        Reason::TlsSettings,
-        format!(
-            "the TLS settings of {} and {} differ",
-            group.target.id, other.id
-        ),
-        "give both the settings that all hosts should have first",
-    ))
+    // The text is only compared. The keys of JSON objects are sorted in it.
+    let split = group.split_by(|member| tls_settings(member, state).map(|tls| tls.to_string()))?;
+    let other = split.others.first()?;
+    Some(
+        Obstacle::new(
+            Reason::TlsSettings,
+            format!(
+                "the TLS settings of {} and {} differ",
+                split.kept.id, other.id
+            ),
+        )
+        .or(Remedy::new(
+            "give both the settings that all hosts should have first",
+        ))
+        .blocking(ids(&split.others)),
+    )
 }
 
 /// The TLS settings of a server without its certificates.

@@ -219,7 +219,7 @@ fn listeners_by_id(model: &Model) -> ListenersById<'_> {
     tls_listeners(model).collect()
 }
 
-fn tls_listeners(model: &Model) -> impl Iterator<Item = (ListenerId, &Listener)> {
+pub(super) fn tls_listeners(model: &Model) -> impl Iterator<Item = (ListenerId, &Listener)> {
     model.workloads.iter().flat_map(|workload| {
         workload
             .listeners
@@ -230,7 +230,7 @@ fn tls_listeners(model: &Model) -> impl Iterator<Item = (ListenerId, &Listener)>
 }
 
 /// The hosts that the steps write into servers. The start does not have all of them.
-fn added_hosts(steps: &[Step]) -> Vec<HostPattern> {
+pub(super) fn added_hosts(steps: &[Step]) -> Vec<HostPattern> {
     let mut hosts = BTreeSet::new();
     for write in steps.iter().flat_map(|step| &step.writes) {
         let edits = match write {

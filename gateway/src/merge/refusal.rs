@@ -1,14 +1,18 @@
 //! Why servers are not merged.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use super::listener_id::ListenerId;
 use crate::ServerId;
-use crate::advice::Advice;
+use crate::coalescing::RemainingPairs;
+use crate::findings::{Command, Remedy};
+use crate::{Model, Resources, Workload};
 
 /// Servers that break each other and that no plan can merge. [`merge`](super::merge) makes it from an
 /// obstacle; the report prints it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// The kind of the obstacle.
     pub reason: Reason,
@@ -17,11 +21,28 @@ pub struct Refusal {
     /// The listener's name in Envoy, or the port if all its servers are dropped.
     pub listener: String,
     /// The servers that stay as they are.
-    pub servers: Vec<String>,
+    pub servers: Vec<ServerId>,
     /// The obstacle as a sentence without a full stop.
     pub message: String,
-    /// What the operator can do.
-    pub hint: String,
+    /// What the operator can do, the best first.
+    pub remedies: Vec<Remedy>,
+}
+
+/// An obstacle that takes some servers out of a merge, while the others of their group have a plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blocker {
+    /// The kind of the obstacle.
+    pub reason: Reason,
+    /// The listener of the servers.
+    pub listener: ListenerId,
+    /// The servers that are set aside, as the input has them.
+    pub servers: Vec<ServerId>,
+    /// The obstacle as a sentence without a full stop.
+    pub message: String,
+    /// The pairs with these servers that are still broken after all plans.
+    pub remaining: RemainingPairs,
+    /// What the operator can do, the best first.
+    pub remedies: Vec<Remedy>,
 }
 
 /// The kind of an obstacle, for programs that read the JSON report.
@@ -62,6 +83,8 @@ pub enum Reason {
     RoutesStart,
     /// The answer for a host would change at a step.
     Answer,
+    /// `--only` or `--exclude` leaves the servers out.
+    NotSelected,
 }
 
 /// What prevents a merge, before the listener is attached to it. The functions of `obstacles` make it,
@@ -69,50 +92,92 @@ pub enum Reason {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Obstacle {
     pub(super) reason: Reason,
-    pub(super) advice: Advice,
+    pub(super) message: String,
+    remedies: Vec<Remedy>,
+    has_filter: bool,
+    /// The servers without which the obstacle does not exist; empty if it is not known which.
+    pub(super) blocking: BTreeSet<ServerId>,
 }
 
-/// The alternative for servers that stay apart.
-pub(super) const FILTER_HINT: &str =
-    "have the filter answer 421 instead: packager manifest --image IMAGE --from PATH";
+/// Where an obstacle was found.
+#[derive(Clone, Copy)]
+pub(super) struct Site<'s> {
+    pub(super) workload: &'s Workload,
+    pub(super) model: &'s Model,
+    pub(super) resources: &'s Resources,
+}
 
 impl Obstacle {
-    pub(super) fn new(reason: Reason, message: impl Into<String>, hint: impl Into<String>) -> Self {
+    /// An obstacle for servers that can stay apart with the filter.
+    pub(super) fn new(reason: Reason, message: impl Into<String>) -> Self {
         Self {
             reason,
-            advice: Advice::new(message, hint),
+            message: message.into(),
+            remedies: Vec::new(),
+            has_filter: true,
+            blocking: BTreeSet::new(),
         }
     }
 
-    /// An obstacle that the operator can remove, or leave and install the filter.
-    pub(super) fn with_filter_hint(
-        reason: Reason,
-        message: impl Into<String>,
-        remedy: &str,
-    ) -> Self {
-        Self::new(reason, message, format!("{remedy}, or {FILTER_HINT}"))
+    /// An obstacle that the filter does not help with: hosts are not served at all.
+    pub(super) fn defect(reason: Reason, message: impl Into<String>) -> Self {
+        Self {
+            has_filter: false,
+            ..Self::new(reason, message)
+        }
     }
 
-    pub(super) fn at(self, listener: &ListenerId, servers: &[ServerId]) -> Refusal {
-        let name = listener.listener_name();
-        self.refuse(listener.workload_name(), name, servers)
+    /// Adds what the operator can do.
+    pub(super) fn or(mut self, remedy: Remedy) -> Self {
+        self.remedies.push(remedy);
+        self
     }
 
-    /// The same for a listener that exists only in part, so that its names are given.
-    pub(super) fn refuse(
-        self,
-        workload: String,
-        listener: String,
-        servers: &[ServerId],
-    ) -> Refusal {
-        let Advice { message, hint } = self.advice;
+    /// Names the servers without which the obstacle does not exist.
+    pub(super) fn blocking<'s>(mut self, servers: impl IntoIterator<Item = &'s ServerId>) -> Self {
+        self.blocking = servers.into_iter().cloned().collect();
+        self
+    }
+
+    pub(super) fn refuse(&self, site: Site<'_>, listener: String, servers: &[ServerId]) -> Refusal {
         Refusal {
             reason: self.reason,
-            workload,
+            workload: site.workload.full_name(),
             listener,
-            servers: servers.iter().map(ToString::to_string).collect(),
-            message,
-            hint,
+            servers: servers.to_vec(),
+            message: self.message.clone(),
+            remedies: self.remedies(site, "have the filter answer 421 instead"),
         }
+    }
+
+    /// The blocker of a plan. `servers` are the servers that it takes out, as the input has them.
+    pub(super) fn block(
+        &self,
+        site: Site<'_>,
+        listener: &ListenerId,
+        servers: Vec<ServerId>,
+    ) -> Blocker {
+        Blocker {
+            reason: self.reason,
+            listener: listener.clone(),
+            servers,
+            message: self.message.clone(),
+            // The pairs are counted after the last plan.
+            remaining: RemainingPairs::default(),
+            // The filter of today has other servers than the filter of the merged resources.
+            remedies: self.remedies(
+                site,
+                "have the filter answer 421 for them, with the resources as they are after the plan",
+            ),
+        }
+    }
+
+    fn remedies(&self, site: Site<'_>, filter_text: &str) -> Vec<Remedy> {
+        let mut remedies = self.remedies.clone();
+        if self.has_filter {
+            let command = Command::filter(site.workload, site.model, site.resources);
+            remedies.push(Remedy::with_command(filter_text, command));
+        }
+        remedies
     }
 }

@@ -84,8 +84,8 @@ fn with_resolved_gateways(rule: &HttpRoute, namespace: &str) -> HttpRoute {
 /// A rule of a delegate with the conditions of the root; `None` if a condition of the delegate
 /// contradicts all conditions of the root (Istio `mergeHTTPRoute`).
 fn merge_rule(root: &HttpRoute, mut rule: HttpRoute) -> Option<HttpRoute> {
-    // istiod follows one level of delegates.
-    rule.delegate = None;
+    // istiod follows one level of delegates, so the rule only keeps where it comes from.
+    rule.delegate.clone_from(&root.delegate);
     if root.matches.is_empty() {
         return Some(rule);
     }

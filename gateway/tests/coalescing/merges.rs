@@ -23,6 +23,7 @@ impl Merges {
                 certificates,
                 strategy: Strategy::Seamless,
                 may_assume_certificates,
+                left_out: &[],
             })
         });
         Self { strict, assuming }
@@ -40,6 +41,7 @@ impl Merges {
                 Some(
                     Command::Filter { .. }
                     | Command::AuthorizationPolicy(_)
+                    | Command::Check
                     | Command::ExplainFilter(_)
                     | Command::Kubectl(_),
                 )
@@ -54,22 +56,38 @@ impl Merges {
                 // If several obstacles prevent a merge, the two commands may name different ones.
                 let hint = &finding.advice.hint;
                 prop_assert!(hint.contains("packager merge refuses"), "{finding:#?}");
-                let refusals = [&self.strict.refusals, &self.assuming.refusals];
+                let obstacles: Vec<(&String, &Vec<ServerId>)> = [&self.strict, &self.assuming]
+                    .into_iter()
+                    .flat_map(obstacles)
+                    .collect();
                 prop_assert!(
-                    refusals.into_iter().flatten().any(|refusal| {
-                        hint.contains(&refusal.message)
+                    obstacles.iter().any(|(message, servers)| {
+                        hint.contains(*message)
                             || finding.pairs.iter().any(|pair| {
                                 [&pair.connection, &pair.owner]
                                     .iter()
-                                    .all(|server| refusal.servers.contains(&server.to_string()))
+                                    .any(|server| servers.contains(server))
                             })
                     }),
-                    "{finding:#?} {refusals:#?}"
+                    "{finding:#?} {obstacles:#?}"
                 );
             }
         }
         Ok(())
     }
+}
+
+/// The messages of refusals and blockers, with their servers.
+fn obstacles(outlook: &Outlook) -> Vec<(&String, &Vec<ServerId>)> {
+    let refusals = outlook
+        .refusals
+        .iter()
+        .map(|refusal| (&refusal.message, &refusal.servers));
+    let blockers = outlook
+        .blockers
+        .iter()
+        .map(|blocker| (&blocker.message, &blocker.servers));
+    refusals.chain(blockers).collect()
 }
 
 /// Whether a plan makes one server of the two servers of some pair of a finding.

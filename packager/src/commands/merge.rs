@@ -3,19 +3,21 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
-use gateway::Certificates;
+use anyhow::{Context, Result, anyhow, bail};
 use gateway::advice::{Advice, KUBECTL_GET};
 use gateway::findings::leave_others_alone;
-use gateway::merge::{Input, Outlook, State, Strategy, merge};
+use gateway::merge::{Input, Outlook, Selection, State, Strategy, UnknownServer, merge};
 use gateway::resources::LabelQuery;
+use gateway::{Certificates, Model, ServerId};
 use tempfile::TempDir;
 
 use super::ReportFormat;
 use super::assumptions;
 use super::source::InputArgs;
 use crate::console::{Console, ExitStatus, unless_closed};
+use crate::render::SourceWords;
 use crate::render::plan::{self, File, Form};
+use crate::spelling;
 
 /// Plan how to merge servers that break each other into one server, without an outage
 #[derive(Debug, clap::Args)]
@@ -33,6 +35,8 @@ pub(crate) struct Args {
     /// Assume that certificates which are not in the input cover all hosts to merge
     #[arg(long)]
     assume_same_certificate: bool,
+    #[command(flatten)]
+    servers: Servers,
     /// Write a folder for each step, with its patches and scripts to apply, undo and probe it
     #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
     into: Option<PathBuf>,
@@ -73,7 +77,10 @@ The command does not change the cluster. It prints the kubectl commands of each 
 undo the step, and a `packager probe` command that checks the result. Apply the steps in their order, and
 wait after each step until all gateways have applied it.
 
-Servers that no plan can merge are refused, with the reason and an alternative."
+A server that cannot be merged, for example because it demands a client certificate, is set aside: the
+plan is for the others of its group, and the report has the reason and the command that installs the filter
+for the rest. --only and --exclude select servers. A group of which no two servers can be merged is refused.
+The exit status is then 1, also if other groups have a plan."
     )
 }
 
@@ -95,6 +102,41 @@ impl From<PlanKind> for Strategy {
     }
 }
 
+/// The servers that are merged.
+#[derive(Debug, clap::Args)]
+struct Servers {
+    /// Merge only these servers: namespace/gateway, or "namespace/gateway servers[0]"; "Gateway" may
+    /// precede it
+    #[arg(long, value_name = "NAME", num_args = 1..)]
+    only: Vec<String>,
+    /// Merge all servers but these
+    #[arg(long, value_name = "NAME", num_args = 1..)]
+    exclude: Vec<String>,
+}
+
+impl Servers {
+    /// The servers that are not selected.
+    fn left_out(&self, model: &Model) -> Result<Vec<ServerId>> {
+        let selection = Selection {
+            only: self.only.clone(),
+            exclude: self.exclude.clone(),
+        };
+        selection.left_out(model).map_err(|error| {
+            let UnknownServer { name, known } = error;
+            let near = spelling::nearest_names(&name, &known);
+            let hint = if near.is_empty() {
+                "give the name of a Gateway as namespace/name".to_owned()
+            } else {
+                format!("did you mean {}?", near.join(", "))
+            };
+            anyhow!(Advice::new(
+                format!("the input has no server {name:?}"),
+                hint
+            ))
+        })
+    }
+}
+
 /// The form of the files that `--into` writes.
 #[derive(Debug, clap::Args)]
 struct Files {
@@ -113,7 +155,11 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
         // A plan for some of the resources may be an outage for the others.
         return Ok(ExitStatus::Error);
     }
-    if inputs.resources.gateways.is_empty() && inputs.resources.api_gateways.is_empty() {
+    let resources = &inputs.resources;
+    if resources.gateways.is_empty()
+        && resources.api_gateways.is_empty()
+        && resources.ingresses.is_empty()
+    {
         bail!(source.has_no(
             "Gateway",
             &format!(
@@ -132,18 +178,20 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
     let model = start.model();
     assumptions::note_settings(&model, start.resources(), console);
     assumptions::note_all(&model.workloads, console);
+    let left_out = args.servers.left_out(&model)?;
     let outlook = merge(&Input {
         start: &start,
         certificates: &certificates,
         strategy: args.plan.into(),
         may_assume_certificates: args.assume_same_certificate,
+        left_out: &left_out,
     });
     // The files come first: the printed commands refer to them.
     if let Some(folder) = args.into.as_deref().filter(|_| !args.dry_run) {
-        let files = plan::files(&outlook, &start, args.files.form())?;
+        let files = plan::files(&outlook, &start, args.files.form(), &source.words())?;
         write(folder, &files).with_context(|| format!("writing {}", folder.display()))?;
     }
-    unless_closed(print(args, &outlook, console))?;
+    unless_closed(print(args, &outlook, &source.words(), console))?;
     Ok(if outlook.refusals.is_empty() {
         ExitStatus::Success
     } else {
@@ -164,7 +212,12 @@ impl Files {
     }
 }
 
-fn print(args: &Args, outlook: &Outlook, console: &mut Console<'_>) -> Result<()> {
+fn print(
+    args: &Args,
+    outlook: &Outlook,
+    source: &SourceWords,
+    console: &mut Console<'_>,
+) -> Result<()> {
     match args.output {
         ReportFormat::Text => {
             // Kustomize components have no scripts, so the report prints the commands themselves.
@@ -174,9 +227,9 @@ fn print(args: &Args, outlook: &Outlook, console: &mut Console<'_>) -> Result<()
             } else {
                 None
             };
-            plan::text(outlook, folder, console.out)?;
+            plan::text(outlook, folder, source, console.out)?;
         }
-        ReportFormat::Json => plan::json(outlook, console.out)?,
+        ReportFormat::Json => plan::json(outlook, source, console.out)?,
     }
     Ok(())
 }

@@ -1,6 +1,8 @@
 //! The commands of remedies as command lines that run as they are printed.
 
-use gateway::findings::{Command, FilterSource, Finding, KeptSettings, PluginReach, ReachedPods};
+use gateway::findings::{
+    Command, FilterSource, Finding, KeptSettings, PluginReach, ReachedPods, Remedy,
+};
 use gateway::resources::Kind;
 use gateway::shell;
 
@@ -43,6 +45,10 @@ impl CommandLine {
                 );
                 words.extend(attachment_words(attachment));
                 words.extend(source.from());
+            }
+            Command::Check => {
+                words.extend(["packager", "check"].map(str::to_owned));
+                words.extend(source.positional());
             }
             Command::ExplainFilter(filter) => return Self::explain(filter, source),
             Command::Kubectl(kubectl) => words = kubectl_words(kubectl, source),
@@ -218,18 +224,23 @@ pub(super) fn hint(finding: &Finding, source: &SourceWords) -> String {
     let remedies: Vec<String> = finding
         .remedies
         .iter()
-        .map(|remedy| match &remedy.command {
-            Some(command) => {
-                let command = CommandLine::new(command, source).one_line();
-                format!("{}: {command}", remedy.text)
-            }
-            None => remedy.text.clone(),
-        })
+        .map(|remedy| one_line(remedy, source))
         .collect();
     if remedies.is_empty() {
         finding.advice.hint.clone()
     } else {
         remedies.join("; or ")
+    }
+}
+
+/// A remedy with its command, in one line.
+pub(super) fn one_line(remedy: &Remedy, source: &SourceWords) -> String {
+    match &remedy.command {
+        Some(command) => {
+            let command = CommandLine::new(command, source).one_line();
+            format!("{}: {command}", remedy.text)
+        }
+        None => remedy.text.clone(),
     }
 }
 

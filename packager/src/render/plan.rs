@@ -1,8 +1,10 @@
 //! Plans of a merge: as text, as JSON, and as files that an operator applies.
 
+mod effects;
 mod folder;
 mod json;
 mod kubectl;
+mod owners;
 mod text;
 
 pub use folder::{File, Form, files};

@@ -1,11 +1,12 @@
 //! The plans of `merge` for each case, on the model: they leave nothing broken, and the undo commands
 //! restore the first state.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use chrono::{DateTime, Utc};
+use gateway::ServerId;
 use gateway::findings::{self, Code, Command, EXPIRES_WITHIN, Finding};
 use gateway::merge::{State, Step, Strategy, Strictness, Write, prove, without_status};
 use gateway::resources::ResourceName;
@@ -53,7 +54,7 @@ pub(crate) fn named() -> Result<Vec<(String, PathBuf)>> {
 }
 
 /// After the last step `check` has nothing to report on hosts that break each other, but for servers
-/// whose merge was refused.
+/// that are set aside or refused.
 fn check_end(planned: &PlannedCase) -> Result<()> {
     let states = planned.states()?;
     let last = states.last().context("no state")?;
@@ -66,23 +67,24 @@ fn check_end(planned: &PlannedCase) -> Result<()> {
         has_all_gateways: false,
         expires_within: EXPIRES_WITHIN,
     });
-    let is_refused = |finding: &Finding| {
-        planned
-            .outlook
-            .refusals
+    let outlook = &planned.outlook;
+    let apart: BTreeSet<&ServerId> = outlook
+        .refusals
+        .iter()
+        .flat_map(|refusal| &refusal.servers)
+        .chain(outlook.blockers.iter().flat_map(|blocker| &blocker.servers))
+        .collect();
+    // Every pair that is left has a server that the report names.
+    let is_reported = |finding: &Finding| {
+        finding
+            .pairs
             .iter()
-            .flat_map(|refusal| &refusal.servers)
-            .any(|server| {
-                finding
-                    .owners
-                    .iter()
-                    .any(|owner| owner.to_string() == *server)
-            })
+            .all(|pair| apart.contains(&pair.connection) || apart.contains(&pair.owner))
     };
     let left: Vec<&Finding> = report
         .findings
         .iter()
-        .filter(|finding| MERGED.contains(&finding.code) && !is_refused(finding))
+        .filter(|finding| MERGED.contains(&finding.code) && !is_reported(finding))
         .collect();
     // Without a plan, the case has its findings still.
     ensure!(

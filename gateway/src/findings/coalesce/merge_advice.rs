@@ -6,38 +6,153 @@
 mod affected;
 
 use std::cell::OnceCell;
+use std::collections::BTreeSet;
 
-use crate::findings::Input;
-use crate::merge::{self, Reason, Refusal, State, Strategy};
+use crate::coalescing::BrokenPair;
+use crate::findings::{Input, Remedy};
+use crate::merge::{self, Blocker, Outlook, Reason, Refusal, State, Strategy};
 use crate::{Listener, Resources, ServerId, Workload};
 use affected::ResourceIndex;
 
 /// What `packager merge` does with the servers of a component.
 pub(super) enum MergeAdvice {
-    /// It plans the merge.
-    Merge,
-    /// It plans the merge with `--assume-same-certificate`.
-    MergeIfCertificateCovers,
+    /// It plans the merge of some or all of them.
+    Merged(MergedGroups),
     /// It refuses the servers.
     Refused(Refusal),
     /// The plan was not made, because it would take too long or the input has no manifests.
     Unproved,
 }
 
+/// The groups of a component that become one server each.
+pub(super) struct MergedGroups {
+    groups: Vec<BTreeSet<ServerId>>,
+    /// What keeps the other servers of the component apart.
+    blockers: Vec<Blocker>,
+    /// Whether the plans need `--assume-same-certificate`.
+    assume_same_certificate: bool,
+    /// The number of servers in the component.
+    server_count: usize,
+}
+
+/// What `packager merge` does with the servers of a cause.
+#[derive(Clone, Copy)]
+pub(super) enum CauseAdvice<'a> {
+    /// It makes one server of some or all of them.
+    Merge {
+        assume_same_certificate: bool,
+        merged: usize,
+        /// How many servers break each other.
+        of: usize,
+    },
+    /// The plan was not made.
+    Unproved,
+    /// It keeps the servers apart.
+    Refused {
+        reason: &'a str,
+        /// How the servers become one without a plan.
+        edit: Option<&'a Remedy>,
+    },
+}
+
 impl MergeAdvice {
-    /// The order of the advice: what helps most is first.
-    pub(super) fn rank(&self) -> usize {
+    /// The advice for the servers of some pairs.
+    pub(super) fn for_pairs(&self, pairs: &[BrokenPair<'_>]) -> CauseAdvice<'_> {
         match self {
-            Self::Merge => 0,
-            Self::MergeIfCertificateCovers => 1,
-            Self::Unproved => 2,
-            Self::Refused(_) => 3,
+            Self::Merged(groups) => groups.advice(pairs),
+            Self::Refused(refusal) => refused(refusal.reason, &refusal.message, &refusal.remedies),
+            Self::Unproved => CauseAdvice::Unproved,
         }
     }
 }
 
-/// All servers that break each other, directly or through others. `packager merge` makes one server of
-/// all of them, or refuses all.
+impl MergedGroups {
+    fn advice(&self, pairs: &[BrokenPair<'_>]) -> CauseAdvice<'_> {
+        // A merge removes a pair if both servers become one.
+        let group = self
+            .groups
+            .iter()
+            .filter(|group| {
+                pairs.iter().any(|pair| {
+                    pair.server_ids()
+                        .iter()
+                        .all(|server| group.contains(server))
+                })
+            })
+            .max_by_key(|group| group.len());
+        if let Some(group) = group {
+            return CauseAdvice::Merge {
+                assume_same_certificate: self.assume_same_certificate,
+                merged: group.len(),
+                of: self.server_count,
+            };
+        }
+        // The blocker that takes part in most of the pairs.
+        let blocker = self.blockers.iter().rev().max_by_key(|blocker| {
+            pairs
+                .iter()
+                .filter(|pair| {
+                    pair.server_ids()
+                        .iter()
+                        .any(|server| blocker.servers.contains(server))
+                })
+                .count()
+        });
+        match blocker {
+            Some(blocker) => refused(blocker.reason, &blocker.message, &blocker.remedies),
+            None => CauseAdvice::Unproved,
+        }
+    }
+}
+
+fn refused<'a>(reason: Reason, message: &'a str, remedies: &'a [Remedy]) -> CauseAdvice<'a> {
+    // Only for these kinds of resources, users can do what a plan would do.
+    let edit = match reason {
+        Reason::GatewayApi | Reason::Generated => {
+            remedies.first().filter(|remedy| remedy.command.is_none())
+        }
+        Reason::Dropped
+        | Reason::Rejected
+        | Reason::TooMany
+        | Reason::Age
+        | Reason::Pods
+        | Reason::Port
+        | Reason::Bind
+        | Reason::NotHttps
+        | Reason::TlsSettings
+        | Reason::CertificateUnknown
+        | Reason::Certificate
+        | Reason::EnvoyFilter
+        | Reason::RoutesMix
+        | Reason::RoutesStart
+        | Reason::Answer
+        | Reason::NotSelected => None,
+    };
+    CauseAdvice::Refused {
+        reason: message,
+        edit,
+    }
+}
+
+impl CauseAdvice<'_> {
+    /// The order of the advice: what helps most is first.
+    pub(super) fn rank(self) -> usize {
+        match self {
+            Self::Merge {
+                assume_same_certificate: false,
+                ..
+            } => 0,
+            Self::Merge {
+                assume_same_certificate: true,
+                ..
+            } => 1,
+            Self::Unproved => 2,
+            Self::Refused { .. } => 3,
+        }
+    }
+}
+
+/// All servers that break each other, directly or through others.
 #[derive(Clone, Copy)]
 pub(super) struct Component<'c> {
     pub(super) workload: &'c Workload,
@@ -72,7 +187,12 @@ impl<'i> MergePlanner<'i> {
             servers,
         } = component;
         // Many refusals need no plan, such as the one of a listener of the Gateway API.
-        if let Some(refusal) = merge::obvious_obstacle(workload, listener, servers) {
+        if let Some(refusal) = merge::obvious_obstacle(
+            self.input.resources,
+            self.input.model,
+            (workload, listener),
+            servers,
+        ) {
             return MergeAdvice::Refused(refusal);
         }
         if !self.input.resources.manifests.are_kept() {
@@ -87,44 +207,49 @@ impl<'i> MergePlanner<'i> {
         }
         let start = State::new(resources);
         let mut may_assume_certificates = false;
-        let mut refusal = self.refusal(component, &start, Strategy::Short, false);
+        let mut outlook = self.outlook(component, &start, Strategy::Short, false);
         // The operator may know that the certificate covers all hosts, and use the flag.
-        if reason(refusal.as_ref()) == Some(Reason::CertificateUnknown) {
+        if outlook.as_ref().is_some_and(|outlook| {
+            outlook.plans.is_empty()
+                && reasons(outlook).any(|reason| reason == Reason::CertificateUnknown)
+        }) {
             may_assume_certificates = true;
-            refusal = self.refusal(component, &start, Strategy::Short, true);
+            outlook = self.outlook(component, &start, Strategy::Short, true);
         }
         // The seamless plan may hold where the short one does not, and takes longer to prove.
-        if reason(refusal.as_ref()).is_some_and(merge::depends_on_plan) {
+        if outlook
+            .as_ref()
+            .is_some_and(|outlook| reasons(outlook).any(merge::depends_on_plan))
+        {
             if !self.has_budget(component, start.resources()) {
                 return MergeAdvice::Unproved;
             }
             let strategy = Strategy::Seamless;
-            refusal = self.refusal(component, &start, strategy, may_assume_certificates);
+            outlook = self.outlook(component, &start, strategy, may_assume_certificates);
         }
-        match refusal {
-            Some(refusal) => MergeAdvice::Refused(refusal),
-            None if may_assume_certificates => MergeAdvice::MergeIfCertificateCovers,
-            None => MergeAdvice::Merge,
-        }
+        let Some(outlook) = outlook else {
+            return MergeAdvice::Unproved;
+        };
+        advice(outlook, servers.len(), may_assume_certificates)
     }
 
-    /// Why `packager merge` refuses a component.
-    fn refusal(
+    /// What `packager merge` makes of a component.
+    fn outlook(
         &self,
         component: Component<'_>,
         start: &State,
         strategy: Strategy,
         may_assume_certificates: bool,
-    ) -> Option<Refusal> {
+    ) -> Option<Outlook> {
         let input = merge::Input {
             start,
             certificates: self.input.certificates,
             strategy,
             may_assume_certificates,
+            left_out: &[],
         };
-        merge::why_not_mergeable(
+        merge::merge_of_servers(
             &input,
-            self.input.model,
             component.workload,
             component.listener,
             component.servers,
@@ -152,6 +277,35 @@ impl<'i> MergePlanner<'i> {
     }
 }
 
-fn reason(refusal: Option<&Refusal>) -> Option<Reason> {
-    refusal.map(|refusal| refusal.reason)
+/// The reasons for which servers are not in a plan.
+fn reasons(outlook: &Outlook) -> impl Iterator<Item = Reason> {
+    outlook
+        .refusals
+        .iter()
+        .map(|refusal| refusal.reason)
+        .chain(outlook.blockers.iter().map(|blocker| blocker.reason))
+}
+
+fn advice(outlook: Outlook, server_count: usize, assume_same_certificate: bool) -> MergeAdvice {
+    if outlook.plans.is_empty() {
+        return match outlook.refusals.into_iter().next() {
+            Some(refusal) => MergeAdvice::Refused(refusal),
+            None => MergeAdvice::Unproved,
+        };
+    }
+    let groups = outlook
+        .plans
+        .into_iter()
+        .map(|plan| {
+            std::iter::once(plan.target)
+                .chain(plan.absorbed)
+                .collect::<BTreeSet<_>>()
+        })
+        .collect();
+    MergeAdvice::Merged(MergedGroups {
+        groups,
+        blockers: outlook.blockers,
+        assume_same_certificate,
+        server_count,
+    })
 }

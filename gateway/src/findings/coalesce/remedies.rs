@@ -1,22 +1,16 @@
 //! What to do about a cause, the best first.
 
 use super::cause::Cause;
-use super::merge_advice::MergeAdvice;
+use super::merge_advice::CauseAdvice;
 use crate::findings::credential_remedy::issuer_of;
-use crate::findings::{
-    Code, Command, Input, KeptSettings, Known, PluginReach, Protection, Remedy, rewrite,
-};
-use crate::resources::extensions::Extension;
+use crate::findings::{Code, Command, Input, Known, PluginReach, Protection, Remedy, rewrite};
 use crate::resources::secret::IssuedCertificate;
 use crate::{Credential, Workload};
-
-/// A part of the name of our images.
-const OUR_IMAGE: &str = "sni-guard";
 
 /// What the remedies depend on.
 pub(super) struct Situation<'s, 'h> {
     pub(super) cause: &'s Cause<'h>,
-    pub(super) advice: Option<&'s MergeAdvice>,
+    pub(super) advice: Option<CauseAdvice<'s>>,
     pub(super) workload: &'s Workload,
     pub(super) input: &'s Input<'s>,
 }
@@ -67,25 +61,11 @@ fn attachment(situation: &Situation<'_, '_>) -> PluginReach {
 }
 
 fn filter(situation: &Situation<'_, '_>) -> Command {
-    // The next resource loads the same image as the one that it replaces. Only the last part of a reference
-    // counts: a registry or a folder may have any name.
-    let installed_image = situation
-        .input
-        .resources
-        .extensions
-        .iter()
-        .map(Extension::url)
-        .find(|url| {
-            url.rsplit('/')
-                .next()
-                .is_some_and(|image| image.contains(OUR_IMAGE))
-        })
-        .map(str::to_owned);
-    Command::Filter {
-        attachment: attachment(situation),
-        installed_image,
-        kept: KeptSettings::default(),
-    }
+    Command::filter(
+        situation.workload,
+        situation.input.model,
+        situation.input.resources,
+    )
 }
 
 fn install(situation: &Situation<'_, '_>) -> Remedy {
@@ -109,25 +89,34 @@ fn enforce(situation: &Situation<'_, '_>, state: &str) -> Remedy {
     )
 }
 
-/// The merge, if there is a plan for it.
+/// The merge, if there is a plan for it, or the edit that does the same.
 fn merge(situation: &Situation<'_, '_>) -> Option<Remedy> {
+    const EFFECT: &str =
+        "one connection then carries requests for all of them, and they share its TLS settings";
     let (text, assume_same_certificate) = match situation.advice? {
-        MergeAdvice::Merge => (
-            "serve the hosts from one server: one connection then carries requests for all of them, and \
-             they share its TLS settings",
+        CauseAdvice::Merge {
+            assume_same_certificate,
+            merged,
+            of,
+        } => {
+            let hosts = match (merged < of, assume_same_certificate) {
+                (true, _) => format!("the hosts of {merged} of these {of} servers"),
+                (false, true) => "them".to_owned(),
+                (false, false) => "the hosts".to_owned(),
+            };
+            let condition = if assume_same_certificate {
+                "if the certificate covers all hosts, "
+            } else {
+                ""
+            };
+            let text = format!("{condition}serve {hosts} from one server: {EFFECT}");
+            (text, assume_same_certificate)
+        }
+        CauseAdvice::Unproved => (
+            format!("serve the hosts from one server, if there is a plan for it: {EFFECT}"),
             false,
         ),
-        MergeAdvice::MergeIfCertificateCovers => (
-            "if the certificate covers all hosts, serve them from one server: one connection then carries \
-             requests for all of them, and they share its TLS settings",
-            true,
-        ),
-        MergeAdvice::Unproved => (
-            "serve the hosts from one server, if there is a plan for it: one connection then carries \
-             requests for all of them, and they share its TLS settings",
-            false,
-        ),
-        MergeAdvice::Refused(_) => return None,
+        CauseAdvice::Refused { edit, .. } => return edit.cloned(),
     };
     Some(Remedy::with_command(
         text,
@@ -140,11 +129,10 @@ fn merge(situation: &Situation<'_, '_>) -> Option<Remedy> {
 /// Why a merge is not among the remedies.
 fn merge_refusal(situation: &Situation<'_, '_>) -> Option<Remedy> {
     match situation.advice? {
-        MergeAdvice::Refused(refusal) => Some(Remedy::new(format!(
-            "packager merge refuses to make one server of these, because {}",
-            refusal.message
+        CauseAdvice::Refused { reason, .. } => Some(Remedy::new(format!(
+            "packager merge refuses to make one server of these, because {reason}"
         ))),
-        MergeAdvice::Merge | MergeAdvice::MergeIfCertificateCovers | MergeAdvice::Unproved => None,
+        CauseAdvice::Merge { .. } | CauseAdvice::Unproved => None,
     }
 }
 

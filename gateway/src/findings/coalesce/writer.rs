@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::cause::Cause;
 use super::explanation::Explanation;
-use super::merge_advice::MergeAdvice;
+use super::merge_advice::{CauseAdvice, MergeAdvice};
 use super::remedies::{Situation, remedies};
 use crate::coalescing::{BrokenPair, Defect, ListenerHosts, ReportedDefect, ServerIndex};
 use crate::findings::{
@@ -29,7 +29,7 @@ impl FindingWriter<'_> {
         let credentials = self.credentials(cause);
         let remedies = remedies(&Situation {
             cause,
-            advice: self.best_advice(&cause.owners),
+            advice: self.best_advice(cause),
             workload: self.hosts.workload,
             input: self.input,
         });
@@ -105,11 +105,21 @@ impl FindingWriter<'_> {
     }
 
     /// The advice that helps most, as the servers of a cause may be in several components.
-    fn best_advice(&self, owners: &BTreeSet<ServerIndex>) -> Option<&MergeAdvice> {
-        owners
+    fn best_advice(&self, cause: &Cause<'_>) -> Option<CauseAdvice<'_>> {
+        // All owners of a component share its advice.
+        let mut components: Vec<&Rc<MergeAdvice>> = Vec::new();
+        for advice in cause
+            .owners
             .iter()
             .filter_map(|owner| self.advice.get(owner))
-            .map(Rc::as_ref)
+        {
+            if !components.iter().any(|known| Rc::ptr_eq(known, advice)) {
+                components.push(advice);
+            }
+        }
+        components
+            .into_iter()
+            .map(|advice| advice.for_pairs(&cause.pairs))
             .min_by_key(|advice| advice.rank())
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::listener::RouteSource;
 use crate::resources::istio::{HttpMatch, StringMatch};
-use crate::routes::{Binding, Rule};
+use crate::routes::{Binding, Rule, has_all_paths, is_for_all};
 
 /// A rule that another one hides, with the VirtualServices of both.
 pub(super) struct Hidden<'i> {
@@ -84,28 +84,6 @@ fn in_order_of_envoy<'i>(sources: &[(&'i RouteSource, &'i Binding)]) -> Vec<Cand
     // The sort is stable: among the others the order remains.
     rules.sort_by_key(|rule| is_for_all(rule.condition));
     rules
-}
-
-/// Whether a condition matches every request (Istio `IsCatchAllRoute`).
-fn is_for_all(condition: Option<&HttpMatch>) -> bool {
-    let Some(condition) = condition else {
-        return true;
-    };
-    has_all_paths(condition.uri.as_ref())
-        && condition.headers.is_empty()
-        && condition.without_headers.is_empty()
-        && condition.query_params.is_empty()
-        && condition.method.is_none()
-        && condition.authority.is_none()
-        && condition.scheme.is_none()
-}
-
-fn has_all_paths(uri: Option<&StringMatch>) -> bool {
-    uri.is_none_or(|uri| {
-        uri.prefix == "/"
-            || uri.regex == ".*"
-            || (uri.prefix.is_empty() && uri.regex.is_empty() && uri.exact.is_empty())
-    })
 }
 
 /// Whether a rule matches all requests that another one matches.

@@ -2,33 +2,32 @@
 
 use std::collections::BTreeSet;
 
-use crate::merge::listener_id::ListenerId;
-use crate::merge::refusal::{Obstacle, Reason, Refusal};
+use crate::findings::{Command, Remedy};
+use crate::merge::refusal::{Obstacle, Reason, Refusal, Site};
 use crate::server_merge::Dropped;
-use crate::{DropReason, Listener, ServerId, Workload};
-
-const HINT: &str = "fix this first: packager check reports the cause";
+use crate::{DropReason, Listener, ServerId};
 
 /// Refusals for the listeners of a workload that istiod or Envoy already reduces, with their ports.
-pub(in crate::merge) fn present_defects(workload: &Workload) -> (Vec<Refusal>, BTreeSet<u16>) {
+pub(in crate::merge) fn present_defects(site: Site<'_>) -> (Vec<Refusal>, BTreeSet<u16>) {
+    let workload = site.workload;
     let mut refusals = Vec::new();
     let mut ports = BTreeSet::new();
     for dropped in &workload.dropped {
         if dropped.server.is_tls() {
-            refusals.push(dropped_server(workload, dropped));
+            refusals.push(dropped_server(site, dropped));
             ports.insert(dropped.port);
         }
     }
     for listener in &workload.listeners {
         if listener.is_rejected() {
-            refusals.push(rejected_listener(workload, listener));
+            refusals.push(rejected_listener(site, listener));
             ports.insert(listener.port);
         }
     }
     (refusals, ports)
 }
 
-fn dropped_server(workload: &Workload, dropped: &Dropped) -> Refusal {
+fn dropped_server(site: Site<'_>, dropped: &Dropped) -> Refusal {
     let winner = match &dropped.reason {
         DropReason::SameHost { winner, .. }
         | DropReason::PlainText { winner }
@@ -37,14 +36,16 @@ fn dropped_server(workload: &Workload, dropped: &Dropped) -> Refusal {
     let id = &dropped.server.id;
     let message = format!("istiod already drops {id} in favour of {winner}");
     // A dropped server has no listener, only a port.
-    Obstacle::new(Reason::Dropped, message, HINT).refuse(
-        workload.full_name(),
-        dropped.port.to_string(),
-        &[winner.clone(), id.clone()],
-    )
+    Obstacle::defect(Reason::Dropped, message)
+        .or(cause_first())
+        .refuse(
+            site,
+            dropped.port.to_string(),
+            &[winner.clone(), id.clone()],
+        )
 }
 
-fn rejected_listener(workload: &Workload, listener: &Listener) -> Refusal {
+fn rejected_listener(site: Site<'_>, listener: &Listener) -> Refusal {
     // Envoy rejects the whole listener if two filter chains have one server name.
     let servers: BTreeSet<ServerId> = listener
         .duplicates
@@ -53,13 +54,21 @@ fn rejected_listener(workload: &Workload, listener: &Listener) -> Refusal {
         .filter_map(|index| listener.chains.get(index))
         .map(|chain| chain.server.id.clone())
         .collect();
-    Obstacle::new(
+    Obstacle::defect(
         Reason::Rejected,
         "Envoy already rejects the listener because two servers have the same host",
-        HINT,
     )
-    .at(
-        &ListenerId::new(workload, listener),
+    .or(cause_first())
+    .refuse(
+        site,
+        listener.name(),
         &servers.into_iter().collect::<Vec<_>>(),
+    )
+}
+
+fn cause_first() -> Remedy {
+    Remedy::with_command(
+        "fix this first; this command reports the cause",
+        Command::Check,
     )
 }

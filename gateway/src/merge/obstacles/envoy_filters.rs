@@ -1,10 +1,12 @@
 //! `EnvoyFilter` resources that refer to a Gateway or to what istiod makes of it.
 
-use std::collections::BTreeSet;
+use std::collections::HashMap;
 
 use serde_json::Value;
 
 use super::certificate::chain;
+use crate::ServerId;
+use crate::findings::Remedy;
 use crate::merge::group::{Group, Member};
 use crate::merge::refusal::{Obstacle, Reason};
 use crate::merge::state::State;
@@ -17,24 +19,39 @@ const SELECTORS: [&str; 3] = [
     "/match/listener/filterChain/sni",
 ];
 
-/// An `EnvoyFilter` that selects a member. After the merge it would apply to other hosts, or to none.
+/// An `EnvoyFilter` that selects members. After the merge it would apply to other hosts, or to none.
 pub(super) fn find(group: &Group<'_>, state: &State) -> Option<Obstacle> {
-    let names: BTreeSet<String> = group
-        .members()
-        .flat_map(|member| names_of(member, group, state))
-        .collect();
+    let mut members: HashMap<String, Vec<&ServerId>> = HashMap::new();
+    for member in group.members() {
+        for name in names_of(member, group, state) {
+            members.entry(name).or_default().push(&member.id);
+        }
+    }
     for (resource, manifest) in state.resources().manifests.iter() {
         if resource.kind != Kind::EnvoyFilter {
             continue;
         }
-        if let Some(name) = selected_names(manifest).find(|name| names.contains(*name)) {
-            return Some(Obstacle::with_filter_hint(
-                Reason::EnvoyFilter,
-                format!(
-                    "{resource} refers to {name}, and would apply to other hosts after the merge"
+        // A filter may select several members, by different names.
+        let names: Vec<&str> = selected_names(manifest)
+            .filter(|name| members.contains_key(*name))
+            .collect();
+        if let Some(name) = names.first() {
+            return Some(
+                Obstacle::new(
+                    Reason::EnvoyFilter,
+                    format!(
+                        "{resource} refers to {name}, and would apply to other hosts after the merge"
+                    ),
+                )
+                .or(Remedy::new("rewrite it first"))
+                .blocking(
+                    names
+                        .iter()
+                        .filter_map(|name| members.get(*name))
+                        .flatten()
+                        .copied(),
                 ),
-                "rewrite it first",
-            ));
+            );
         }
     }
     None

@@ -1,7 +1,11 @@
 //! Servers in plain text in the Gateway of the target. Routes that a plan binds to that Gateway apply
 //! to all its servers.
 
-use crate::merge::bindings::{may_serve, services_to_bind};
+use std::collections::BTreeSet;
+
+use crate::ServerId;
+use crate::findings::Remedy;
+use crate::merge::bindings::{bound_members, may_serve, services_to_bind};
 use crate::merge::group::Group;
 use crate::merge::refusal::{Obstacle, Reason};
 use crate::merge::state::State;
@@ -19,20 +23,51 @@ pub(super) fn find(group: &Group<'_>, state: &State) -> Option<Obstacle> {
         if !is_plain_text(server) || redirects_to_https(state, resource, index) {
             continue;
         }
-        for service in &services {
-            if would_serve(server, &resource.namespace, service) {
-                let service = service.metadata.resource(Kind::VirtualService);
-                return Some(Obstacle::with_filter_hint(
+        let exposed: Vec<&VirtualService> = services
+            .iter()
+            .copied()
+            .filter(|service| would_serve(server, &resource.namespace, service))
+            .collect();
+        if let Some(first) = exposed.first() {
+            let service = first.metadata.resource(Kind::VirtualService);
+            return Some(
+                Obstacle::new(
                     Reason::RoutesStart,
                     format!(
                         "{service} would also be served in plain text, by {resource} servers[{index}]"
                     ),
+                )
+                .or(Remedy::new(
                     "redirect that server to HTTPS or remove hosts from it first",
-                ));
-            }
+                ))
+                .blocking(blocking(group, state, &exposed)),
+            );
         }
     }
     None
+}
+
+/// The servers with the routes that would be exposed, or the servers of the target's Gateway if these
+/// are fewer.
+fn blocking<'g>(
+    group: &'g Group<'_>,
+    state: &State,
+    exposed: &[&VirtualService],
+) -> BTreeSet<&'g ServerId> {
+    let routed: BTreeSet<&ServerId> = exposed
+        .iter()
+        .flat_map(|service| bound_members(service, group, state))
+        .collect();
+    let of_target: BTreeSet<&ServerId> = group
+        .members()
+        .filter(|member| member.gateway == group.target.gateway)
+        .map(|member| &member.id)
+        .collect();
+    if routed.len() <= of_target.len() {
+        routed
+    } else {
+        of_target
+    }
 }
 
 fn is_plain_text(server: &Server) -> bool {

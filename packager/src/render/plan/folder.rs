@@ -8,6 +8,7 @@ use gateway::resources::ResourceName;
 use serde_json::{Value, json};
 
 use super::{json as report, kubectl};
+use crate::render::SourceWords;
 use crate::resource::to_yaml;
 
 /// What the files of a step contain.
@@ -44,8 +45,13 @@ struct StepFolder<'o> {
 ///
 /// # Errors
 /// A write does not fit the resources, or a value cannot be written as YAML or JSON.
-pub fn files(outlook: &Outlook, start: &State, form: Form) -> Result<Vec<File>> {
-    let plan = serde_json::to_string_pretty(&report::report(outlook))?;
+pub fn files(
+    outlook: &Outlook,
+    start: &State,
+    form: Form,
+    source: &SourceWords,
+) -> Result<Vec<File>> {
+    let plan = serde_json::to_string_pretty(&report::report(outlook, source))?;
     let mut files = vec![file("plan.json", plan + "\n")];
     // Whole manifests depend on the writes of all previous steps.
     let mut state = start.clone();

@@ -2,25 +2,72 @@
 
 use std::io;
 
-use gateway::merge::{Outlook, Plan, Step, Write, without_status};
+use gateway::ServerId;
+use gateway::findings::Remedy;
+use gateway::merge::{Blocker, Outlook, Plan, Refusal, Step, Write, without_status};
 use serde_json::{Value, json};
 
-use super::kubectl;
+use super::{effects, kubectl, owners};
+use crate::render::SourceWords;
+use crate::render::command_line::one_line;
 
 /// Writes plans as one JSON object in a line.
 ///
 /// # Errors
 /// Writing to the sink fails.
-pub fn write(outlook: &Outlook, sink: &mut dyn io::Write) -> io::Result<()> {
-    writeln!(sink, "{}", serde_json::to_string(&report(outlook))?)
+pub fn write(outlook: &Outlook, source: &SourceWords, sink: &mut dyn io::Write) -> io::Result<()> {
+    writeln!(sink, "{}", serde_json::to_string(&report(outlook, source))?)
 }
 
 /// The object that [`write()`] writes, which a folder also has as a file.
-pub(super) fn report(outlook: &Outlook) -> Value {
+pub(super) fn report(outlook: &Outlook, source: &SourceWords) -> Value {
     json!({
         "plans": outlook.plans.iter().map(plan).collect::<Vec<_>>(),
-        "refusals": outlook.refusals,
+        "blockers": outlook.blockers.iter().map(|entry| blocker(entry, source)).collect::<Vec<_>>(),
+        "refusals": outlook.refusals.iter().map(|entry| refusal(entry, source)).collect::<Vec<_>>(),
     })
+}
+
+fn blocker(blocker: &Blocker, source: &SourceWords) -> Value {
+    let example = blocker
+        .remaining
+        .example
+        .as_ref()
+        .map(|example| json!({ "sni": example.sni, "authority": example.authority }));
+    json!({
+        "reason": blocker.reason,
+        "workload": blocker.listener.workload_name(),
+        "listener": blocker.listener.listener_name(),
+        "servers": names(&blocker.servers),
+        "message": blocker.message,
+        "pairCount": blocker.remaining.count,
+        "example": example,
+        "hint": hint(&blocker.remedies, source),
+    })
+}
+
+fn refusal(refusal: &Refusal, source: &SourceWords) -> Value {
+    json!({
+        "reason": refusal.reason,
+        "workload": refusal.workload,
+        "listener": refusal.listener,
+        "servers": names(&refusal.servers),
+        "message": refusal.message,
+        "hint": hint(&refusal.remedies, source),
+    })
+}
+
+fn names(servers: &[ServerId]) -> Vec<String> {
+    servers.iter().map(ToString::to_string).collect()
+}
+
+/// All remedies with their commands in one text.
+fn hint(remedies: &[Remedy], source: &SourceWords) -> String {
+    let remedies: Vec<String> = remedies
+        .iter()
+        .map(|remedy| one_line(remedy, source))
+        .collect();
+    remedies.join("; or ")
 }
 
 fn plan(plan: &Plan) -> Value {
@@ -28,11 +75,13 @@ fn plan(plan: &Plan) -> Value {
         "workload": plan.listener.workload_name(),
         "listener": plan.listener.listener_name(),
         "target": plan.target.to_string(),
-        "absorbed": plan.absorbed.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "absorbed": names(&plan.absorbed),
         "hosts": plan.hosts,
         "plan": plan.strategy,
         "fallback": plan.fallback,
-        "warnings": plan.warnings,
+        "warnings": plan.owners.iter().map(owners::warning).collect::<Vec<_>>(),
+        "effects": effects::object(plan),
+        "owners": plan.owners.iter().map(owners::object).collect::<Vec<_>>(),
         "steps": plan.steps.iter().map(step).collect::<Vec<_>>(),
         "probe": kubectl::probe(plan),
     })

@@ -3,15 +3,26 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use gateway::merge::{Outlook, Plan, Refusal, Step, StepKind, Strategy};
+use gateway::ServerId;
+use gateway::findings::Remedy;
+use gateway::merge::{Blocker, Outlook, Plan, Refusal, Step, StepKind, Strategy};
 
-use super::kubectl;
+use super::{effects, kubectl, owners};
+use crate::render::SourceWords;
+use crate::render::command_line::one_line;
+use crate::render::count::count;
+use crate::render::hidden::printable;
 
 /// Writes plans as text. Each step has its commands, or the program in `folder` that runs them.
 ///
 /// # Errors
 /// Writing to the sink fails.
-pub fn write(outlook: &Outlook, folder: Option<&Path>, sink: &mut dyn Write) -> io::Result<()> {
+pub fn write(
+    outlook: &Outlook,
+    folder: Option<&Path>,
+    source: &SourceWords,
+    sink: &mut dyn Write,
+) -> io::Result<()> {
     // The numbers go on from plan to plan, because all steps are in one folder.
     let mut number = 0;
     for plan in &outlook.plans {
@@ -36,12 +47,20 @@ pub fn write(outlook: &Outlook, folder: Option<&Path>, sink: &mut dyn Write) -> 
         }
         write_tail(plan, sink)?;
     }
-    // Refusals come last, so that an operator sees them after a long plan.
+    // What is not merged comes last, so that an operator sees it after a long plan.
+    for blocker in &outlook.blockers {
+        write_blocker(blocker, source, sink)?;
+    }
     for refusal in &outlook.refusals {
-        write_refusal(refusal, sink)?;
+        write_refusal(refusal, source, sink)?;
     }
     if outlook.plans.is_empty() && outlook.refusals.is_empty() {
-        writeln!(sink, "nothing to merge: no servers break each other")?;
+        let selected = if outlook.blockers.is_empty() {
+            "no servers"
+        } else {
+            "no selected servers"
+        };
+        writeln!(sink, "nothing to merge: {selected} break each other")?;
     }
     Ok(())
 }
@@ -59,8 +78,11 @@ fn write_head(plan: &Plan, sink: &mut dyn Write) -> io::Result<()> {
     }
     writeln!(sink, "  hosts: {}", plan.hosts.join(", "))?;
     writeln!(sink, "  plan: {}", description(plan))?;
-    for warning in &plan.warnings {
-        writeln!(sink, "  warning: {warning}")?;
+    for line in effects::lines(plan) {
+        writeln!(sink, "  for users: {}", printable(&line))?;
+    }
+    for managed in &plan.owners {
+        writeln!(sink, "  warning: {}", printable(&owners::warning(managed)))?;
     }
     Ok(())
 }
@@ -112,17 +134,69 @@ fn short_gap() -> String {
     )
 }
 
-fn write_refusal(refusal: &Refusal, sink: &mut dyn Write) -> io::Result<()> {
+/// How many servers a blocker lists. `--only` may leave out hundreds.
+const MAX_SERVERS: usize = 10;
+
+fn write_blocker(blocker: &Blocker, source: &SourceWords, sink: &mut dyn Write) -> io::Result<()> {
+    writeln!(sink, "set aside: {}", printable(&blocker.message))?;
+    writeln!(
+        sink,
+        "  at: workload {}, listener {}",
+        printable(&blocker.listener.workload_name()),
+        blocker.listener.listener_name()
+    )?;
+    let mut servers = names(blocker.servers.iter().take(MAX_SERVERS));
+    if blocker.servers.len() > MAX_SERVERS {
+        servers = format!("{servers} and {} more", blocker.servers.len() - MAX_SERVERS);
+    }
+    writeln!(sink, "  servers: {servers}")?;
+    write!(
+        sink,
+        "  still broken: {}",
+        count(blocker.remaining.count, "pair")
+    )?;
+    if let Some(example) = &blocker.remaining.example {
+        write!(
+            sink,
+            ", for example requests for {} on connections for {}",
+            printable(&example.authority),
+            printable(&example.sni)
+        )?;
+    }
+    writeln!(sink)?;
+    write_hints(&blocker.remedies, source, sink)
+}
+
+fn write_refusal(refusal: &Refusal, source: &SourceWords, sink: &mut dyn Write) -> io::Result<()> {
     let Refusal {
         workload,
         listener,
         servers,
         message,
-        hint,
+        remedies,
         ..
     } = refusal;
-    writeln!(sink, "refused: {message}")?;
-    writeln!(sink, "  at: workload {workload}, listener {listener}")?;
-    writeln!(sink, "  servers: {}", servers.join(", "))?;
-    writeln!(sink, "  hint: {hint}\n")
+    writeln!(sink, "refused: {}", printable(message))?;
+    writeln!(
+        sink,
+        "  at: workload {}, listener {listener}",
+        printable(workload)
+    )?;
+    writeln!(sink, "  servers: {}", names(servers))?;
+    write_hints(remedies, source, sink)
+}
+
+fn names<'s>(servers: impl IntoIterator<Item = &'s ServerId>) -> String {
+    let names: Vec<String> = servers
+        .into_iter()
+        .map(|server| printable(&server.to_string()))
+        .collect();
+    names.join(", ")
+}
+
+fn write_hints(remedies: &[Remedy], source: &SourceWords, sink: &mut dyn Write) -> io::Result<()> {
+    for remedy in remedies {
+        writeln!(sink, "  hint: {}", one_line(remedy, source))?;
+    }
+    writeln!(sink)
 }
