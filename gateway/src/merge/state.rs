@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::write::{Inapplicable, Write};
-use crate::resources::istio::Gateway;
+use crate::resources::istio::{Gateway, VirtualService};
 use crate::resources::{Kind, Metadata, ResourceName};
 use crate::{Model, Resources};
 
@@ -38,6 +38,13 @@ impl State {
             .gateways
             .iter()
             .find(|gateway| has_name(&gateway.metadata, name))
+    }
+
+    pub(super) fn virtual_service(&self, name: &ResourceName) -> Option<&VirtualService> {
+        self.0
+            .virtual_services
+            .iter()
+            .find(|service| has_name(&service.metadata, name))
     }
 
     /// The manifest of a resource, if it was kept.
