@@ -22,6 +22,7 @@ mod proof;
 mod refusal;
 mod state;
 mod steps;
+mod waits;
 mod wildcards;
 mod write;
 
@@ -34,6 +35,7 @@ pub use proof::{Broken, ProofError, Strictness, prove};
 pub use refusal::{Reason, Refusal};
 pub use state::State;
 pub use steps::{Step, StepKind, StepNumber};
+pub use waits::{DRAIN, SYNC, Waits};
 pub use write::{Edit, Inapplicable, Operation, Write, without_status};
 
 /// The input of [`merge`].
@@ -145,7 +147,9 @@ fn merge_listener(input: &Input<'_>, state: &mut State, id: &ListenerId, outlook
 
 #[cfg(test)]
 mod tests {
-    use super::{Input, Plan, State, Step, StepKind, Strategy, merge};
+    use std::time::Duration;
+
+    use super::{Input, Plan, State, Step, StepKind, Strategy, Waits, merge};
     use crate::documents::read;
     use crate::{Certificates, Resources};
 
@@ -200,6 +204,20 @@ spec:
         });
         assert_eq!((outlook.plans.len(), outlook.refusals.len()), (1, 0));
         outlook.plans.into_iter().next().unwrap()
+    }
+
+    #[test]
+    fn a_plan_states_its_waits() {
+        let drain = Duration::from_secs(45);
+        let seamless = only_plan(Strategy::Seamless);
+        let (syncs, drains) = (6, 1);
+        assert_eq!(seamless.waits(), Waits { syncs, drains });
+        assert_eq!(seamless.duration(drain), Duration::from_secs(6 * 5 + 45));
+        // The short plan never waits until connections are drained.
+        let short = only_plan(Strategy::Short);
+        let (syncs, drains) = (4, 0);
+        assert_eq!(short.waits(), Waits { syncs, drains });
+        assert_eq!(short.duration(drain), Duration::from_secs(4 * 5));
     }
 
     fn kinds(steps: &[Step]) -> Vec<StepKind> {

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use gateway::merge::{Outlook, Plan, Step, Write, without_status};
+use gateway::merge::{DRAIN, Outlook, Plan, Step, Write, without_status};
 use serde_json::{Value, json};
 
 use super::kubectl;
@@ -33,6 +33,11 @@ fn plan(plan: &Plan) -> Value {
         "plan": plan.strategy,
         "fallback": plan.fallback,
         "warnings": plan.warnings,
+        "takes": {
+            "seconds": plan.duration(DRAIN).as_secs(),
+            "steps": plan.waits().syncs,
+            "drains": plan.waits().drains,
+        },
         "steps": plan.steps.iter().map(step).collect::<Vec<_>>(),
         "probe": kubectl::probe(plan),
     })
@@ -49,6 +54,7 @@ fn step(step: &Step) -> Value {
     json!({
         "name": step.kind.name(),
         "purpose": step.purpose,
+        "drain": step.kind.needs_drain(),
         "writes": step.writes.iter().map(write_object).collect::<Vec<_>>(),
         "undo": undo,
     })

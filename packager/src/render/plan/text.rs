@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use gateway::merge::{Outlook, Plan, Refusal, Step, StepKind, Strategy};
+use gateway::merge::{DRAIN, Outlook, Plan, Refusal, Step, StepKind, Strategy, Waits};
 
 use super::kubectl;
 
@@ -59,6 +59,7 @@ fn write_head(plan: &Plan, sink: &mut dyn Write) -> io::Result<()> {
     }
     writeln!(sink, "  hosts: {}", plan.hosts.join(", "))?;
     writeln!(sink, "  plan: {}", description(plan))?;
+    writeln!(sink, "  takes: {}", duration(plan))?;
     for warning in &plan.warnings {
         writeln!(sink, "  warning: {warning}")?;
     }
@@ -102,6 +103,26 @@ fn description(plan: &Plan) -> String {
         (Strategy::Short, None) => format!("short, {}", short_gap()),
         (Strategy::Short, Some(reason)) => format!("short, because {reason}; {}", short_gap()),
     }
+}
+
+/// How long the plan takes, with the number of its steps and waits.
+fn duration(plan: &Plan) -> String {
+    let minutes = plan.duration(DRAIN).as_secs().div_ceil(60);
+    let time = match (minutes / 60, minutes % 60) {
+        (0, 1) => "a minute".to_owned(),
+        (0, minutes) => format!("{minutes} minutes"),
+        (hours, minutes) => format!("{hours} h {minutes} min"),
+    };
+    let Waits { syncs, drains } = plan.waits();
+    let waits = match drains {
+        0 => String::new(),
+        1 => format!(", {} s to drain connections", DRAIN.as_secs()),
+        _ => format!(
+            ", {drains} times {} s to drain connections",
+            DRAIN.as_secs()
+        ),
+    };
+    format!("about {time}: {syncs} steps{waits}")
 }
 
 /// What the short plan costs.
