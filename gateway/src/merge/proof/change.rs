@@ -4,7 +4,8 @@ use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::snapshot::{RoutePosition, Snapshot, keys_of_routes, keys_of_server, route_table_name};
+use super::keys::{keys_of_routes, keys_of_server, route_table_name};
+use super::snapshot::{RoutePosition, Snapshot};
 use crate::merge::state::State;
 use crate::merge::write::Write;
 use crate::resources::istio::{self, Gateway, VirtualService};

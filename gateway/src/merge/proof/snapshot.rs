@@ -9,26 +9,22 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use rule::{Host, HostPattern};
+use rule::Host;
 
 use super::change::Change;
-use crate::attached::{Proxy, attach};
+use super::keys::{keys_covering, keys_of_routes};
+use super::listener_chains::{Chain, ListenerChains};
+use crate::attached::attach;
 use crate::chains::{ClaimedNames, chains};
 use crate::generated::{Generated, generate};
-use crate::listener::ChainKind;
 use crate::merge::direct_answer::DirectAnswer;
 use crate::merge::listener_id::ListenerId;
 use crate::merge::state::State;
 use crate::mesh::MeshSettings;
-use crate::model::WithoutChain;
-use crate::resources::{
-    GatewayName, GatewayReference, Kind, Labels, Metadata, NamespacedHost, ResourceName, Resources,
-    pattern,
-};
+use crate::resources::{GatewayName, GatewayReference, Kind, Metadata, ResourceName, Resources};
 use crate::revisions::worlds;
 use crate::routes::{Binding, Delegates, RouteIndex, binding};
-use crate::server::Server;
-use crate::{Certificates, FilterChain, Listener, Model, Workload};
+use crate::{Certificates, FilterChain, Model};
 
 /// The listeners with TLS and the routes of one state. A copy is cheap: entries are shared.
 #[derive(Clone)]
@@ -54,46 +50,6 @@ struct Constants {
 /// The position of the routes of a `VirtualService` in [`Snapshot::routes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct RoutePosition(usize);
-
-/// The filter chains of a listener.
-#[derive(Clone)]
-struct ListenerChains {
-    site: Rc<Site>,
-    /// The name of the chain for each server name, by the key of the server name.
-    names: HashMap<String, Rc<str>>,
-    chains: HashMap<Rc<str>, Chain>,
-    /// How many hosts of servers have a key. istiod drops a server with a host of another one.
-    claims: HashMap<String, usize>,
-}
-
-/// Where a listener is, and whether it changes only as its servers do.
-struct Site {
-    namespace: String,
-    labels: Labels,
-    port: u16,
-    /// Whether Envoy rejects the listener.
-    is_rejected: bool,
-    /// Whether istiod keeps all servers on the port, all use TLS, and no two have a host in common. A change
-    /// of one server then affects another one only if it gets a host of the other.
-    is_independent: bool,
-}
-
-/// A filter chain.
-#[derive(Clone)]
-enum Chain {
-    /// A server of an Istio Gateway that terminates HTTPS. Writes can change it and its routes.
-    Https(Rc<HttpsServer>),
-    /// Any other chain. The supported writes do not change it.
-    Fixed(Rc<FilterChain>),
-}
-
-/// A server that terminates HTTPS. One that took over all hosts has many of them.
-struct HttpsServer {
-    /// The server without its hosts.
-    server: Server,
-    /// The hosts of the server by their keys.
-    hosts: HashMap<String, Vec<NamespacedHost>>,
-}
 
 impl Snapshot {
     /// The snapshot of a state, whose model is `model`; `None` if a write may change parts of the model that a
@@ -233,27 +189,26 @@ impl Snapshot {
         host: &str,
         certificates: &Certificates,
     ) -> DirectAnswer {
-        let is_rejected = |snapshot: &Self| {
-            snapshot
-                .listeners
-                .get(listener)
-                .is_none_or(|listener| listener.site.is_rejected)
-        };
-        if is_rejected(self) {
+        // Without its last server, Envoy closes the listener.
+        if self
+            .listeners
+            .get(listener)
+            .is_none_or(|listener| listener.site.is_rejected)
+        {
             return DirectAnswer::reset();
         }
         let Some(name) = self.chain_name(listener, host) else {
             return DirectAnswer::reset();
         };
-        let Some(chain) = self.chain(listener, name, host) else {
+        let Some(chain) = self.filter_chain(listener, name, host) else {
             return DirectAnswer::reset();
         };
-        let table = tables.chain(listener, name, host);
+        let table = tables.filter_chain(listener, name, host);
         DirectAnswer::on_chain(&chain, table.as_deref(), host, certificates)
     }
 
     /// The filter chain with a name. Its route table has all routes for `host`, and may lack others.
-    fn chain(&self, listener: &ListenerId, name: &str, host: &str) -> Option<Rc<FilterChain>> {
+    fn filter_chain(&self, listener: &ListenerId, name: &str, host: &str) -> Option<Rc<FilterChain>> {
         let listener = self.listeners.get(listener)?;
         let server = match listener.chains.get(name)? {
             Chain::Fixed(chain) => return Some(Rc::clone(chain)),
@@ -290,242 +245,6 @@ impl Snapshot {
     }
 }
 
-impl ListenerChains {
-    /// `None` if two HTTPS chains have one name.
-    fn new(workload: &Workload, listener: &Listener) -> Option<Self> {
-        let site = Site {
-            namespace: workload.namespace.clone(),
-            labels: workload.labels.clone(),
-            port: listener.port,
-            is_rejected: listener.is_rejected(),
-            is_independent: is_independent(workload, listener),
-        };
-        let mut found = Self {
-            site: Rc::new(site),
-            names: HashMap::new(),
-            chains: HashMap::new(),
-            claims: HashMap::new(),
-        };
-        let mut servers: HashSet<*const Server> = HashSet::new();
-        for (index, chain) in listener.chains.iter().enumerate() {
-            // The chains of a passthrough server share a name.
-            let is_https = matches!(chain.kind, ChainKind::Https(_))
-                && chain.server.id.resource.kind == Kind::Gateway;
-            let name: Rc<str> = if is_https {
-                chain.name.as_str().into()
-            } else {
-                format!("{} {index}", chain.name).into()
-            };
-            for server_name in &chain.server_names {
-                // Of two chains with one name, the first would get the connections.
-                found
-                    .names
-                    .entry(key(server_name))
-                    .or_insert_with(|| Rc::clone(&name));
-            }
-            if servers.insert(Arc::as_ptr(&chain.server)) {
-                found.claim(&chain.server);
-            }
-            let chain = if is_https {
-                Chain::Https(Rc::new(HttpsServer::new(&chain.server)))
-            } else {
-                Chain::Fixed(Rc::new(chain.clone()))
-            };
-            if found.chains.insert(name, chain).is_some() {
-                return None;
-            }
-        }
-        // A server without a chain keeps its hosts as well.
-        for WithoutChain { server, .. } in without_chains(workload, listener) {
-            found.claim(server);
-        }
-        Some(found)
-    }
-
-    fn claim(&mut self, server: &Server) {
-        for host in &server.hosts {
-            *self.claims.entry(claim_key(&host.host)).or_default() += 1;
-        }
-    }
-
-    /// Replaces the servers that are on this listener; `None` if this may affect other servers.
-    fn replace(&mut self, removed: &[Arc<Server>], added: &[Arc<Server>]) -> Option<()> {
-        let present: HashSet<Rc<str>> = removed
-            .iter()
-            .filter_map(|server| {
-                let (name, _) = self.chains.get_key_value(&*route_table_name(server))?;
-                Some(Rc::clone(name))
-            })
-            .collect();
-        if present.is_empty() {
-            return Some(());
-        }
-        if !self.site.is_independent {
-            return None;
-        }
-        for server in removed {
-            if let Some(name) = present.get(&*route_table_name(server)) {
-                self.remove(server, name);
-            }
-        }
-        for server in added {
-            // A server that was not on the listener may be new there, and istiod may drop it.
-            if let Some(name) = present.get(&*route_table_name(server)) {
-                self.add(server, name)?;
-            }
-        }
-        Some(())
-    }
-
-    fn remove(&mut self, server: &Server, name: &Rc<str>) {
-        for key in self.site.server_names(server) {
-            self.names.remove(&key);
-        }
-        for host in &server.hosts {
-            if let Some(count) = self.claims.get_mut(&claim_key(&host.host)) {
-                *count -= 1;
-            }
-        }
-        self.chains.remove(name);
-    }
-
-    /// Adds a server; `None` if istiod may drop it, or Envoy reject the listener.
-    fn add(&mut self, server: &Arc<Server>, name: &Rc<str>) -> Option<()> {
-        let is_claimed = server.hosts.iter().any(|host| {
-            self.claims
-                .get(&claim_key(&host.host))
-                .is_some_and(|count| *count > 0)
-        });
-        if is_claimed {
-            return None;
-        }
-        for key in self.site.server_names(server) {
-            if self.names.insert(key, Rc::clone(name)).is_some() {
-                return None;
-            }
-        }
-        self.claim(server);
-        self.chains.insert(
-            Rc::clone(name),
-            Chain::Https(Rc::new(HttpsServer::new(server))),
-        );
-        Some(())
-    }
-}
-
-impl HttpsServer {
-    fn new(server: &Server) -> Self {
-        let mut hosts: HashMap<String, Vec<NamespacedHost>> = HashMap::new();
-        for host in &server.hosts {
-            if let Some(pattern) = pattern(&host.host) {
-                hosts.entry(key(&pattern)).or_default().push(host.clone());
-            }
-        }
-        Self {
-            server: Server {
-                hosts: Vec::new(),
-                ..server.clone()
-            },
-            hosts,
-        }
-    }
-
-    /// The server with the hosts that cover a host.
-    fn with_hosts_for(&self, host: &str) -> Server {
-        Server {
-            hosts: keys_covering(host)
-                .filter_map(|key| self.hosts.get(key))
-                .flatten()
-                .cloned()
-                .collect(),
-            ..self.server.clone()
-        }
-    }
-}
-
-impl Site {
-    fn proxy(&self) -> Proxy<'_> {
-        Proxy {
-            namespace: &self.namespace,
-            labels: &self.labels,
-        }
-    }
-
-    /// The keys of the server names of a server's filter chain.
-    fn server_names(&self, server: &Server) -> Vec<String> {
-        server_name_keys(server, self.port, self.proxy())
-    }
-}
-
-/// The keys of the server names that an HTTPS server has on each listener.
-pub(super) fn keys_of_server(server: &Server) -> Vec<String> {
-    let labels = Labels::default();
-    let proxy = Proxy {
-        namespace: "",
-        labels: &labels,
-    };
-    server_name_keys(server, server.port, proxy)
-}
-
-/// The server names of an HTTPS server depend only on its hosts.
-fn server_name_keys(server: &Server, port: u16, proxy: Proxy<'_>) -> Vec<String> {
-    let server = Arc::new(server.clone());
-    chains(&server, port, &[], proxy, &mut ClaimedNames::default())
-        .iter()
-        .flat_map(|chain| &chain.server_names)
-        .map(key)
-        .collect()
-}
-
-/// The name of the route table of an HTTPS server, which is the name of its filter chain too.
-pub(super) fn route_table_name(server: &Server) -> String {
-    server.chain_name("https")
-}
-
-/// Whether a key is a host, not a wildcard.
-pub(super) fn is_host(key: &str) -> bool {
-    !key.is_empty() && !key.starts_with('.')
-}
-
-/// Whether a host is below a key: it is the host, or a wildcard that covers it.
-pub(super) fn is_below(host: &str, key: &str) -> bool {
-    keys_covering(host).any(|covering| covering == key)
-}
-
-/// The keys of the hosts of routes.
-pub(super) fn keys_of_routes(binding: &Binding) -> Vec<String> {
-    binding
-        .hosts
-        .iter()
-        .filter_map(|host| pattern(host))
-        .map(|pattern| key(&pattern))
-        .collect()
-}
-
-/// The key of a pattern: the host itself, `.example.com` for `*.example.com`, and the empty text for `*`.
-fn key(pattern: &HostPattern) -> String {
-    let text = pattern.to_string();
-    match text.strip_prefix('*') {
-        Some(suffix) => suffix.to_owned(),
-        None => text,
-    }
-}
-
-/// istiod compares hosts letter by letter, and Envoy without case: the key makes both equal.
-fn claim_key(host: &str) -> String {
-    host.to_ascii_lowercase()
-}
-
-/// The keys of all patterns that cover a host, the most specific first.
-fn keys_covering(host: &str) -> impl Iterator<Item = &str> {
-    std::iter::once(host)
-        .chain(
-            host.match_indices('.')
-                .filter_map(|(dot, _)| host.get(dot..)),
-        )
-        .chain(std::iter::once(""))
-}
-
 fn lists(binding: &Binding, is_wanted: impl Fn(&GatewayName) -> bool) -> bool {
     binding.gateways.iter().any(|reference| match reference {
         GatewayReference::Qualified(gateway) => is_wanted(gateway),
@@ -538,61 +257,18 @@ fn lists_any(binding: &Binding, gateways: &HashSet<GatewayName>) -> bool {
     lists(binding, |gateway| gateways.contains(gateway))
 }
 
-/// Whether istiod keeps all servers on the port of a listener, all use TLS, and no two have a host in common.
-fn is_independent(workload: &Workload, listener: &Listener) -> bool {
-    let listeners = workload
-        .listeners
-        .iter()
-        .filter(|other| other.port == listener.port);
-    let servers = listeners
-        .clone()
-        .flat_map(|other| &other.chains)
-        .map(|chain| &chain.server)
-        .chain(
-            workload
-                .without_chains
-                .iter()
-                .filter(|without| without.port == listener.port)
-                .map(|without| &without.server),
-        );
-    // istiod finds a common host only if no server on another address has it too (`CheckDuplicates`). So a
-    // change on one address can drop a server on another.
-    let mut owners: HashMap<(&str, &NamespacedHost), *const Server> = HashMap::new();
-    let has_common_host = servers.clone().any(|server| {
-        server.hosts.iter().any(|host| {
-            let own = Arc::as_ptr(server);
-            *owners.entry((&server.bind, host)).or_insert(own) != own
-        })
-    });
-    let has_dropped = workload
-        .dropped
-        .iter()
-        .any(|dropped| dropped.port == listener.port);
-    let is_rejected = listeners.clone().any(Listener::is_rejected);
-    let has_plain_text = servers.clone().any(|server| !server.is_tls());
-    !has_common_host && !has_dropped && !is_rejected && !has_plain_text
-}
-
-fn without_chains<'w>(
-    workload: &'w Workload,
-    listener: &Listener,
-) -> impl Iterator<Item = &'w WithoutChain> {
-    workload
-        .without_chains
-        .iter()
-        .filter(move |without| without.port == listener.port && without.bind == listener.bind)
-}
-
 /// Whether two Gateways or two `VirtualServices` have one name.
 fn has_twins(resources: &Resources) -> bool {
     let mut names = HashSet::new();
-    let mut is_new = |kind: Kind, metadata: &Metadata| names.insert(metadata.resource(kind));
     !resources
         .gateways
         .iter()
-        .all(|gateway| is_new(Kind::Gateway, &gateway.metadata))
-        || !resources
-            .virtual_services
-            .iter()
-            .all(|service| is_new(Kind::VirtualService, &service.metadata))
+        .map(|gateway| gateway.metadata.resource(Kind::Gateway))
+        .chain(
+            resources
+                .virtual_services
+                .iter()
+                .map(|service| service.metadata.resource(Kind::VirtualService)),
+        )
+        .all(|name| names.insert(name))
 }

@@ -7,9 +7,10 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use serde_json::{Value, json};
 
+use super::baseline::{Baseline, ListenersById, listeners_by_id};
 use super::change::{Change, Original};
 use super::snapshot::Snapshot;
-use super::{Baseline, DirectAnswer, ListenersById, Method, Proof, Strictness, listeners_by_id};
+use super::{DirectAnswer, Method, Proof, Strictness};
 use crate::documents::read;
 use crate::merge::direct_answer::RouteTables;
 use crate::merge::listener_id::ListenerId;
