@@ -208,7 +208,12 @@ impl Snapshot {
     }
 
     /// The filter chain with a name. Its route table has all routes for `host`, and may lack others.
-    fn filter_chain(&self, listener: &ListenerId, name: &str, host: &str) -> Option<Rc<FilterChain>> {
+    fn filter_chain(
+        &self,
+        listener: &ListenerId,
+        name: &str,
+        host: &str,
+    ) -> Option<Rc<FilterChain>> {
         let listener = self.listeners.get(listener)?;
         let server = match listener.chains.get(name)? {
             Chain::Fixed(chain) => return Some(Rc::clone(chain)),
