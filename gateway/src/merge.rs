@@ -35,7 +35,7 @@ pub use proof::{Broken, ProofError, Strictness, prove};
 pub use refusal::{Reason, Refusal};
 pub use state::State;
 pub use steps::{Step, StepKind, StepNumber};
-pub use waits::{DRAIN, SYNC, Waits};
+pub use waits::{DRAIN_SECONDS, SYNC_SECONDS, Waits};
 pub use write::{Edit, Inapplicable, Operation, Write, without_status};
 
 /// The input of [`merge`].
@@ -147,8 +147,6 @@ fn merge_listener(input: &Input<'_>, state: &mut State, id: &ListenerId, outlook
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::{Input, Plan, State, Step, StepKind, Strategy, Waits, merge};
     use crate::documents::read;
     use crate::{Certificates, Resources};
@@ -208,16 +206,15 @@ spec:
 
     #[test]
     fn a_plan_states_its_waits() {
-        let drain = Duration::from_secs(45);
         let seamless = only_plan(Strategy::Seamless);
         let (syncs, drains) = (6, 1);
         assert_eq!(seamless.waits(), Waits { syncs, drains });
-        assert_eq!(seamless.duration(drain), Duration::from_secs(6 * 5 + 45));
+        assert_eq!(seamless.seconds(45), 6 * 5 + 45);
         // The short plan never waits until connections are drained.
         let short = only_plan(Strategy::Short);
         let (syncs, drains) = (4, 0);
         assert_eq!(short.waits(), Waits { syncs, drains });
-        assert_eq!(short.duration(drain), Duration::from_secs(4 * 5));
+        assert_eq!(short.seconds(45), 4 * 5);
     }
 
     fn kinds(steps: &[Step]) -> Vec<StepKind> {

@@ -1,18 +1,16 @@
 //! How long an operator waits while a plan is carried out.
 
-use std::time::Duration;
-
 use super::Plan;
 use super::steps::StepKind;
 
-/// How long all gateways need to apply a step and to answer the probe: istiod collects changes for some
+/// How many seconds all gateways need to apply a step and to answer the probe: istiod collects changes for some
 /// hundred milliseconds, sends them to every gateway, and a large gateway needs a second or two. It is an
 /// estimate; a script waits until the gateways have the step.
-pub const SYNC: Duration = Duration::from_secs(5);
+pub const SYNC_SECONDS: usize = 5;
 
-/// How long Envoy keeps the connections of a filter chain that was replaced: the default of `drainDuration`
+/// How many seconds Envoy keeps the connections of a filter chain that was replaced: the default of `drainDuration`
 /// (Istio `pkg/config/mesh/mesh.go`, `DefaultProxyConfig`).
-pub const DRAIN: Duration = Duration::from_secs(45);
+pub const DRAIN_SECONDS: usize = 45;
 
 /// The waits of a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,14 +56,11 @@ impl Plan {
         }
     }
 
-    /// How long the plan takes, if a step takes [`SYNC`] and connections are drained for `drain`.
+    /// How many seconds the plan takes, if a step takes [`SYNC_SECONDS`] and connections are drained for
+    /// `drain_seconds`.
     #[must_use]
-    pub fn duration(&self, drain: Duration) -> Duration {
+    pub fn seconds(&self, drain_seconds: usize) -> usize {
         let Waits { syncs, drains } = self.waits();
-        times(SYNC, syncs).saturating_add(times(drain, drains))
+        syncs * SYNC_SECONDS + drains * drain_seconds
     }
-}
-
-fn times(duration: Duration, count: usize) -> Duration {
-    duration.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX))
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use gateway::merge::{DRAIN, Outlook, Plan, Step, Write, without_status};
+use gateway::merge::{DRAIN_SECONDS, Outlook, Plan, Step, Write, without_status};
 use serde_json::{Value, json};
 
 use super::kubectl;
@@ -34,7 +34,7 @@ fn plan(plan: &Plan) -> Value {
         "fallback": plan.fallback,
         "warnings": plan.warnings,
         "takes": {
-            "seconds": plan.duration(DRAIN).as_secs(),
+            "seconds": plan.seconds(DRAIN_SECONDS),
             "steps": plan.waits().syncs,
             "drains": plan.waits().drains,
         },

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use gateway::merge::{DRAIN, Outlook, Plan, Refusal, Step, StepKind, Strategy, Waits};
+use gateway::merge::{DRAIN_SECONDS, Outlook, Plan, Refusal, Step, StepKind, Strategy, Waits};
 
 use super::kubectl;
 
@@ -107,7 +107,7 @@ fn description(plan: &Plan) -> String {
 
 /// How long the plan takes, with the number of its steps and waits.
 fn duration(plan: &Plan) -> String {
-    let minutes = plan.duration(DRAIN).as_secs().div_ceil(60);
+    let minutes = plan.seconds(DRAIN_SECONDS).div_ceil(60);
     let time = match (minutes / 60, minutes % 60) {
         (0, 1) => "a minute".to_owned(),
         (0, minutes) => format!("{minutes} minutes"),
@@ -116,11 +116,8 @@ fn duration(plan: &Plan) -> String {
     let Waits { syncs, drains } = plan.waits();
     let waits = match drains {
         0 => String::new(),
-        1 => format!(", {} s to drain connections", DRAIN.as_secs()),
-        _ => format!(
-            ", {drains} times {} s to drain connections",
-            DRAIN.as_secs()
-        ),
+        1 => format!(", {DRAIN_SECONDS} s to drain connections"),
+        _ => format!(", {drains} times {DRAIN_SECONDS} s to drain connections"),
     };
     format!("about {time}: {syncs} steps{waits}")
 }
