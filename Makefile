@@ -1,4 +1,4 @@
-.PHONY: help setup demo test test-istio check fuzz mutants miri build archive bench bench-check bench-memory fmt
+.PHONY: help setup demo test test-istio check fuzz mutants miri build archive bench bench-check bench-memory bench-merge fmt
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -45,7 +45,7 @@ archive: ## Pack the packager with its manual pages and completions, dist/packag
 fmt: ## Format the sources
 	cargo fmt
 
-bench: setup bench-check bench-memory ## What a request costs, and the other benches; writes bench/RESULTS.md
+bench: setup bench-check bench-memory bench-merge ## What a request costs, and the other benches; writes bench/RESULTS.md
 	@cargo run --locked --quiet --package tests --bin bench
 
 bench-check: setup ## What check takes beside istioctl, which it builds first; writes bench/CHECK.md
@@ -54,3 +54,6 @@ bench-check: setup ## What check takes beside istioctl, which it builds first; w
 
 bench-memory: setup ## What a configuration adds to the memory of Envoy; writes bench/MEMORY.md
 	@cargo run --locked --quiet --package tests --bin bench_memory
+
+bench-merge: ## How long plans of many servers take; writes bench/MERGE.md
+	@cargo run --locked --quiet --package tests --bin bench_merge

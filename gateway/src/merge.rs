@@ -27,6 +27,7 @@ mod refusal;
 mod selection;
 mod state;
 mod steps;
+mod waits;
 mod wildcards;
 mod write;
 
@@ -44,6 +45,7 @@ pub use refusal::{Blocker, Reason, Refusal};
 pub use selection::{Selection, UnknownServer};
 pub use state::State;
 pub use steps::{Step, StepKind, StepNumber};
+pub use waits::{DRAIN_SECONDS, SYNC_SECONDS, Waits};
 pub use write::{Edit, Inapplicable, Operation, Write, without_status};
 
 /// The input of [`merge`].
@@ -132,7 +134,7 @@ pub fn merge(input: &Input<'_>) -> Outlook {
 
 #[cfg(test)]
 mod tests {
-    use super::{Input, Plan, State, Step, StepKind, Strategy, merge};
+    use super::{Input, Plan, State, Step, StepKind, Strategy, Waits, merge};
     use crate::documents::read;
     use crate::{Certificates, Resources};
 
@@ -188,6 +190,19 @@ spec:
         });
         assert_eq!((outlook.plans.len(), outlook.refusals.len()), (1, 0));
         outlook.plans.into_iter().next().unwrap()
+    }
+
+    #[test]
+    fn a_plan_states_its_waits() {
+        let seamless = only_plan(Strategy::Seamless);
+        let (syncs, drains) = (6, 1);
+        assert_eq!(seamless.waits(), Waits { syncs, drains });
+        assert_eq!(seamless.seconds(45), 6 * 5 + 45);
+        // The short plan never waits until connections are drained.
+        let short = only_plan(Strategy::Short);
+        let (syncs, drains) = (4, 0);
+        assert_eq!(short.waits(), Waits { syncs, drains });
+        assert_eq!(short.seconds(45), 4 * 5);
     }
 
     fn kinds(steps: &[Step]) -> Vec<StepKind> {

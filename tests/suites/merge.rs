@@ -132,7 +132,7 @@ fn a_short_plan_does_not_hold_while_envoy_changes() {
 #[test]
 fn too_many_servers_are_refused() {
     let mut text = String::new();
-    for n in 0..301 {
+    for n in 0..1_001 {
         let day = n % 28 + 1;
         writeln!(
             text,
@@ -147,7 +147,7 @@ fn too_many_servers_are_refused() {
     }
     let run = run("merge % --assume-same-certificate", &text).unwrap();
     assert_eq!(run.status, 1, "{}", run.talk);
-    let told = "refused: 301 servers break each other, but a plan can merge at most 300\n";
+    let told = "refused: 1001 servers break each other, but a plan can merge at most 1000\n";
     assert!(
         run.out.starts_with(told),
         "{}",

@@ -45,13 +45,26 @@ impl DirectAnswer {
         let Some(chain) = listener.chain(host.as_bytes()) else {
             return Self::reset();
         };
+        Self::on_chain(
+            chain,
+            tables.0.get(chain.name.as_str()).copied(),
+            host,
+            certificates,
+        )
+    }
+
+    /// The answer of a filter chain with a route table. `table` is the chain that has the table in the
+    /// state of the tables; `None` if no server has its name.
+    pub(super) fn on_chain(
+        chain: &FilterChain,
+        table: Option<&FilterChain>,
+        host: &str,
+        certificates: &Certificates,
+    ) -> Self {
         // Only HTTPS chains have route tables. istiod sends an empty table for a name that no server
         // has any more, and Envoy answers 404.
         let answer = match &chain.kind {
-            ChainKind::Https(_) => tables
-                .0
-                .get(chain.name.as_str())
-                .map(|table| table.answer(host.as_bytes())),
+            ChainKind::Https(_) => table.map(|table| table.answer(host.as_bytes())),
             ChainKind::Tcp | ChainKind::Passthrough | ChainKind::Plain => {
                 Some(chain.answer(host.as_bytes()))
             }

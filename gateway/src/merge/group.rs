@@ -211,7 +211,7 @@ pub(super) fn full_name(gateway: &ResourceName) -> String {
 }
 
 /// The length of the shortest wildcard; `usize::MAX` without a wildcard.
-fn shortest_wildcard(hosts: &[String]) -> usize {
+pub(super) fn shortest_wildcard(hosts: &[String]) -> usize {
     hosts
         .iter()
         .map(|host| split_namespace(host).1)

@@ -23,14 +23,21 @@
 //! 5. `replace-wildcard`: the hosts of `gw-a` become `a.example.com` and `b.example.com`. Both hosts keep
 //!    their filter chain and their routes.
 //! 6. `unbind-routes`: `vb` no longer lists `gw-b`, which does not exist any more.
+//!
+//! With more servers, step 3 moves as many as there are different parking wildcards for, and the module
+//! `departures` explains why it cannot move more. The next `shift-connections` deletes the servers of the
+//! step before and moves the next ones. A script has to wait after each `shift-connections` until open
+//! connections are drained, and only then: [`StepKind::needs_drain`].
 
 mod builder;
+mod departures;
 
-use super::group::{Group, Member, join_namespace, split_namespace};
+use super::group::{Group, Member};
 use super::state::State;
-use super::wildcards::{WildcardAllocation, includes};
+use super::wildcards::includes;
 use super::write::{Inapplicable, Write};
 use builder::StepsBuilder;
+use departures::{Departure, departures};
 
 /// Writes that belong together. Each of them may take effect before the next one is made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +59,8 @@ pub enum StepKind {
     BindRoutes,
     /// The target gets wildcards, and with them the routes of the absorbed servers.
     AddWildcard,
-    /// An absorbed server gives up its hosts, so that new connections select the target.
+    /// Absorbed servers give up their hosts, so that new connections select the target. The servers that
+    /// did this in the step before are deleted first.
     ShiftConnections,
     /// The target gets all hosts at once, and istiod drops the absorbed servers.
     MoveHosts,
@@ -127,7 +135,7 @@ pub(super) fn seamless(
     start: &State,
     presenter: &Member,
 ) -> Result<Vec<Step>, StepsError> {
-    let departures = departures(group, start)?;
+    let batches = departures(group, start)?;
     let hosts_of_target = group.target.hosts(start);
     let mut steps = StepsBuilder::new(group, start);
 
@@ -138,20 +146,24 @@ pub(super) fn seamless(
     steps.bind_routes()?;
     // The target gets the routes before it gets connections. Connections still select the absorbed
     // servers, whose hosts are longer than these wildcards.
-    let wildcards = steps.add_wildcards(departures.iter().flat_map(|server| &server.covering))?;
-    // One server after the other, the one with the widest wildcard first: its hosts would otherwise
-    // get the connections of the servers that left before it.
-    for server in &departures {
-        // The target has the routes, and the old route table keeps them until it has no connections.
-        steps.shift_connections(server.member, &server.hosts, &server.parking)?;
-        // The parking wildcard becomes unused again, for the next server.
-        steps.delete_servers(std::slice::from_ref(server.member))?;
+    let wildcards =
+        steps.add_wildcards(batches.iter().flatten().flat_map(|server| &server.covering))?;
+    // One batch after the other, the servers with the widest wildcards first: their hosts would
+    // otherwise get the connections of the servers that left before them.
+    let mut drained: Vec<Member> = Vec::new();
+    for batch in &batches {
+        // The target has the routes, and the old route tables keep them until they have no connections.
+        // The parking wildcards of the batch before become unused, since its servers are drained.
+        steps.shift_connections(batch, &drained)?;
+        drained = batch.iter().map(|server| server.member.clone()).collect();
     }
+    steps.delete_servers(&drained)?;
     // The target has all connections, so exact hosts select the same chain as the wildcards. They have
     // to go last, because they serve hosts that no server had.
     if !wildcards.is_empty() {
-        let absorbed: Vec<String> = departures
+        let absorbed: Vec<String> = batches
             .into_iter()
+            .flatten()
             .flat_map(|server| server.hosts)
             .filter(|host| !includes(&hosts_of_target, host))
             .collect();
@@ -186,62 +198,4 @@ pub(super) fn short(
     steps.delete_servers(&group.absorbed)?;
     steps.unbind_routes()?;
     Ok(steps.finish())
-}
-
-/// An absorbed server with the wildcards that the seamless plan uses for it.
-struct Departure<'g> {
-    member: &'g Member,
-    hosts: Vec<String>,
-    /// For each host, the wildcard by which the target covers it, in the namespace of the host.
-    covering: Vec<String>,
-    /// The host of the server while it keeps its routes for open connections.
-    parking: String,
-}
-
-/// Allocates all wildcards before the first write, so that a plan is either possible or not.
-fn departures<'g>(group: &'g Group<'_>, start: &State) -> Result<Vec<Departure<'g>>, StepsError> {
-    let mut allocation = WildcardAllocation::new(group, start);
-    let mut covering_by_member = Vec::new();
-    for member in &group.absorbed {
-        let mut covering = Vec::new();
-        for host in member.hosts(start) {
-            let (_, host) = split_namespace(&host);
-            let wildcard = allocation
-                .covering_wildcard(host)
-                .ok_or_else(|| StepsError::NoWildcard { host: host.into() })?;
-            covering.push(wildcard);
-        }
-        covering_by_member.push((member, covering));
-    }
-
-    // The target has all covering wildcards before the first server is parked.
-    for (_, covering) in &covering_by_member {
-        allocation.reserve(covering.iter().cloned());
-    }
-
-    let mut departures = Vec::new();
-    for (member, covering) in covering_by_member {
-        let hosts = member.hosts(start);
-        let shortest = covering
-            .iter()
-            .min_by_key(|wildcard| wildcard.len())
-            .cloned()
-            .unwrap_or_default();
-        let Some(parking) = allocation.parking_wildcard(&hosts, &shortest) else {
-            return Err(StepsError::NoWildcard { host: shortest });
-        };
-        // Each host admits routes of one namespace or of all, and so must its wildcard.
-        let covering = hosts
-            .iter()
-            .zip(&covering)
-            .map(|(host, wildcard)| join_namespace(split_namespace(host).0, wildcard))
-            .collect();
-        departures.push(Departure {
-            member,
-            hosts,
-            covering,
-            parking,
-        });
-    }
-    Ok(departures)
 }

@@ -24,6 +24,8 @@ pub(super) struct WildcardAllocation {
     target: BTreeSet<String>,
     absorbed: BTreeSet<String>,
     others: BTreeSet<String>,
+    /// The wildcards that the target gets for the plan.
+    reserved: BTreeSet<String>,
 }
 
 /// The server that has a wildcard.
@@ -50,6 +52,7 @@ impl WildcardAllocation {
                 .map(|host| without_namespace(&host))
                 .collect(),
             others: hosts_without_chain(state),
+            reserved: BTreeSet::new(),
         };
         // A passthrough chain has the SNI hosts of its routes, which differ from the server's hosts.
         for chain in &group.listener.chains {
@@ -82,27 +85,39 @@ impl WildcardAllocation {
 
     /// Marks wildcards as hosts of the target.
     pub(super) fn reserve(&mut self, wildcards: impl IntoIterator<Item = String>) {
-        self.target.extend(wildcards);
+        self.reserved.extend(wildcards);
     }
 
-    /// An unused wildcard that covers all hosts of an absorbed server and is shorter than `covering`,
-    /// the shortest wildcard by which the target covers them.
-    pub(super) fn parking_wildcard(&self, hosts: &[String], covering: &str) -> Option<String> {
+    /// The unused wildcards that cover all hosts of an absorbed server and are shorter than `covering`, the
+    /// shortest wildcard by which the target covers them. The longest is first.
+    pub(super) fn parking_wildcards(&self, hosts: &[String], covering: &str) -> Vec<String> {
         // Envoy prefers the longest name, so the wildcard must be shorter than the target's wildcard.
         wider_wildcards(covering)
             .into_iter()
             .filter(|wildcard| self.holder(wildcard).is_none())
-            .find(|wildcard| {
+            .filter(|wildcard| !self.takes_hosts(wildcard))
+            .filter(|wildcard| {
                 hosts.iter().all(|host| {
                     IstioHost(split_namespace(host).1).is_subset_of(IstioHost(wildcard))
                 })
             })
+            .collect()
+    }
+
+    /// Whether a server had a wider wildcard than this one at the start. Connections for hosts below both
+    /// would select the parked server, which has no routes for them.
+    fn takes_hosts(&self, wildcard: &str) -> bool {
+        wider_wildcards(wildcard).iter().any(|wider| {
+            [&self.target, &self.absorbed, &self.others]
+                .iter()
+                .any(|hosts| hosts.contains(wider))
+        })
     }
 
     fn holder(&self, wildcard: &str) -> Option<Holder> {
         if self.others.contains(wildcard) {
             Some(Holder::Other)
-        } else if self.target.contains(wildcard) {
+        } else if self.target.contains(wildcard) || self.reserved.contains(wildcard) {
             Some(Holder::Target)
         } else if self.absorbed.contains(wildcard) {
             Some(Holder::Absorbed)
@@ -195,6 +210,7 @@ mod tests {
             target: set(target),
             absorbed: set(absorbed),
             others: set(others),
+            reserved: BTreeSet::new(),
         }
     }
 
@@ -226,15 +242,34 @@ mod tests {
         check_covering(&allocation(&[], &["*"], &[]), "*", None);
     }
 
+    #[track_caller]
+    fn check_parking(allocation: &WildcardAllocation, hosts: &[String], expected: &[&str]) {
+        let parking = allocation.parking_wildcards(hosts, "*.example.com");
+        assert_eq!(parking, expected);
+    }
+
     #[test]
     fn a_parking_wildcard_is_shorter_than_the_covering_one() {
         let hosts = owned(&["b.example.com"]);
         let mut allocation = allocation(&["a.example.com"], &["b.example.com"], &[]);
         allocation.reserve(owned(&["*.example.com"]));
-        let parking = allocation.parking_wildcard(&hosts, "*.example.com");
-        assert_eq!(parking.as_deref(), Some("*.com"));
+        check_parking(&allocation, &hosts, &["*.com", "*"]);
         allocation.reserve(owned(&["*.com", "*"]));
-        assert_eq!(allocation.parking_wildcard(&hosts, "*.example.com"), None);
+        check_parking(&allocation, &hosts, &[]);
+    }
+
+    #[test]
+    fn a_parking_wildcard_takes_no_hosts_of_a_wider_one() {
+        let hosts = owned(&["a.b.example.com"]);
+        for (target, absorbed, others) in [
+            (&["*.com"][..], &[][..], &[][..]),
+            (&[], &["*.com"], &[]),
+            (&[], &[], &["*.com"]),
+        ] {
+            let allocation = allocation(target, absorbed, others);
+            let parking = allocation.parking_wildcards(&hosts, "*.b.example.com");
+            assert_eq!(parking, ["*"], "{target:?} {absorbed:?} {others:?}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::{Step, StepKind};
+use super::{Departure, Step, StepKind};
 use crate::merge::bindings;
 use crate::merge::group::{Group, Member};
 use crate::merge::state::State;
@@ -54,7 +54,7 @@ impl<'g> StepsBuilder<'g> {
         let tls = presenter.field(&self.state, "tls").ok_or(Inapplicable)?;
         let write = self.replace_field(target, "tls", tls.clone())?;
         let purpose = format!("use the certificate of {} for {}", presenter.id, target.id);
-        self.push(StepKind::SetCertificate, purpose, vec![write])
+        self.apply(StepKind::SetCertificate, purpose, vec![write])
     }
 
     pub(super) fn bind_routes(&mut self) -> Result<(), Inapplicable> {
@@ -65,7 +65,7 @@ impl<'g> StepsBuilder<'g> {
             .map(|write| write.resource().clone())
             .collect();
         let purpose = format!("also bind the routes to {}", self.group.target.gateway);
-        self.push(StepKind::BindRoutes, purpose, writes)
+        self.apply(StepKind::BindRoutes, purpose, writes)
     }
 
     /// Adds covering wildcards to the target, and returns those that it did not have.
@@ -90,23 +90,43 @@ impl<'g> StepsBuilder<'g> {
         Ok(wildcards)
     }
 
-    /// Replaces the hosts of an absorbed server with a wildcard that is shorter than the target's.
+    /// Replaces the hosts of absorbed servers with wildcards that are shorter than the target's. First it
+    /// deletes the servers of the batch before, whose connections were drained, so that their wildcards
+    /// are unused. istiod sees both in this order, since it watches all Gateways in one stream.
     pub(super) fn shift_connections(
         &mut self,
-        member: &Member,
-        hosts: &[String],
-        parking: &str,
+        batch: &[Departure<'_>],
+        drained: &[Member],
     ) -> Result<(), Inapplicable> {
-        // Servers that left the same Gateway before have shifted the index.
-        let current = member.after_removal_of(&self.removed);
-        // The wildcard must admit the routes of the same namespaces, or the old route table loses them.
-        let parking_hosts = json!(in_namespaces_of(hosts, parking));
-        let write = self.replace_field(&current, "hosts", parking_hosts)?;
-        let purpose = format!(
+        let mut writes = self.deletions(drained)?;
+        for Departure {
+            member,
+            hosts,
+            parking,
+            ..
+        } in batch
+        {
+            // Servers that left the same Gateway before have shifted the index.
+            let current = member.after_removal_of(&self.removed);
+            // The wildcard must admit the routes of the same namespaces, or the old route table loses them.
+            let parking_hosts = json!(in_namespaces_of(hosts, parking));
+            let write = self.replace_field(&current, "hosts", parking_hosts)?;
+            self.state.apply(&write)?;
+            writes.push(write);
+        }
+        let mut purpose = format!(
             "move new connections for the hosts of {} to {}",
-            member.id, self.group.target.id
+            names(batch.iter().map(|departure| departure.member)),
+            self.group.target.id
         );
-        self.push(StepKind::ShiftConnections, purpose, vec![write])
+        if !drained.is_empty() {
+            purpose = format!(
+                "delete servers whose connections are drained: {}; {purpose}",
+                names(drained)
+            );
+        }
+        self.push(StepKind::ShiftConnections, purpose, writes);
+        Ok(())
     }
 
     /// Gives the target all hosts at once.
@@ -133,6 +153,17 @@ impl<'g> StepsBuilder<'g> {
 
     /// Deletes servers, and Gateways together with their last server.
     pub(super) fn delete_servers(&mut self, members: &[Member]) -> Result<(), Inapplicable> {
+        let writes = self.deletions(members)?;
+        let purpose = format!(
+            "delete servers that no longer receive connections: {}",
+            names(members)
+        );
+        self.push(StepKind::DeleteServers, purpose, writes);
+        Ok(())
+    }
+
+    /// Applies the writes that delete servers, and returns them.
+    fn deletions(&mut self, members: &[Member]) -> Result<Vec<Write>, Inapplicable> {
         let mut current: Vec<Member> = members
             .iter()
             .map(|member| member.after_removal_of(&self.removed))
@@ -141,22 +172,16 @@ impl<'g> StepsBuilder<'g> {
         current.sort_by_cached_key(|member| (member.gateway.clone(), Reverse(member.index())));
         let mut writes = Vec::new();
         for servers in current.chunk_by(|a, b| a.gateway == b.gateway) {
-            writes.push(self.deletion(servers)?);
-        }
-        for write in &writes {
-            if let Write::Delete { resource, .. } = write {
+            let write = self.deletion(servers)?;
+            self.state.apply(&write)?;
+            if let Write::Delete { resource, .. } = &write {
                 self.deleted.push(resource.clone());
             }
+            writes.push(write);
         }
-        let names: Vec<String> = current.iter().map(|member| member.id.to_string()).collect();
-        let purpose = format!(
-            "delete servers that no longer receive connections: {}",
-            names.join(", ")
-        );
-        self.push(StepKind::DeleteServers, purpose, writes)?;
         // The remaining servers of these Gateways have other indices from here on.
         self.removed.extend_from_slice(members);
-        Ok(())
+        Ok(writes)
     }
 
     /// The write that deletes servers of one Gateway, the last index first.
@@ -186,7 +211,7 @@ impl<'g> StepsBuilder<'g> {
     pub(super) fn unbind_routes(&mut self) -> Result<(), Inapplicable> {
         let writes = bindings::unbind(&self.state, &self.bound, &self.deleted);
         let purpose = "remove references to deleted Gateways from the routes".to_owned();
-        self.push(StepKind::UnbindRoutes, purpose, writes)
+        self.apply(StepKind::UnbindRoutes, purpose, writes)
     }
 
     fn change_target_hosts(
@@ -213,7 +238,7 @@ impl<'g> StepsBuilder<'g> {
             }
         }
         let write = self.replace_field(&target, "hosts", json!(hosts))?;
-        self.push(kind, purpose, vec![write])
+        self.apply(kind, purpose, vec![write])
     }
 
     /// The write that replaces a field of a server, whose index is the present one.
@@ -234,8 +259,8 @@ impl<'g> StepsBuilder<'g> {
         })
     }
 
-    /// Applies writes and adds them as a step. A step without writes is left out.
-    fn push(
+    /// Applies writes and adds them as a step.
+    fn apply(
         &mut self,
         kind: StepKind,
         purpose: String,
@@ -244,6 +269,12 @@ impl<'g> StepsBuilder<'g> {
         for write in &writes {
             self.state.apply(write)?;
         }
+        self.push(kind, purpose, writes);
+        Ok(())
+    }
+
+    /// Adds writes that were applied as a step. A step without writes is left out.
+    fn push(&mut self, kind: StepKind, purpose: String, writes: Vec<Write>) {
         if !writes.is_empty() {
             self.steps.push(Step {
                 kind,
@@ -251,6 +282,14 @@ impl<'g> StepsBuilder<'g> {
                 writes,
             });
         }
-        Ok(())
     }
+}
+
+/// The names of servers before the plan, for the purpose of a step.
+fn names<'m>(members: impl IntoIterator<Item = &'m Member>) -> String {
+    members
+        .into_iter()
+        .map(|member| member.id.to_string())
+        .collect::<Vec<_>>()
+        .join(", ")
 }

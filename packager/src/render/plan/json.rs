@@ -4,7 +4,7 @@ use std::io;
 
 use gateway::ServerId;
 use gateway::findings::Remedy;
-use gateway::merge::{Blocker, Outlook, Plan, Refusal, Step, Write, without_status};
+use gateway::merge::{Blocker, DRAIN_SECONDS, Outlook, Plan, Refusal, Step, Write, without_status};
 use serde_json::{Value, json};
 
 use super::{effects, kubectl, owners};
@@ -82,6 +82,11 @@ fn plan(plan: &Plan) -> Value {
         "warnings": plan.owners.iter().map(owners::warning).collect::<Vec<_>>(),
         "effects": effects::object(plan),
         "owners": plan.owners.iter().map(owners::object).collect::<Vec<_>>(),
+        "takes": {
+            "seconds": plan.seconds(DRAIN_SECONDS),
+            "steps": plan.waits().syncs,
+            "drains": plan.waits().drains,
+        },
         "steps": plan.steps.iter().map(step).collect::<Vec<_>>(),
         "probe": kubectl::probe(plan),
     })
@@ -98,6 +103,7 @@ fn step(step: &Step) -> Value {
     json!({
         "name": step.kind.name(),
         "purpose": step.purpose,
+        "drain": step.kind.needs_drain(),
         "writes": step.writes.iter().map(write_object).collect::<Vec<_>>(),
         "undo": undo,
     })

@@ -5,7 +5,9 @@ use std::path::Path;
 
 use gateway::ServerId;
 use gateway::findings::Remedy;
-use gateway::merge::{Blocker, Outlook, Plan, Refusal, Step, StepKind, Strategy};
+use gateway::merge::{
+    Blocker, DRAIN_SECONDS, Outlook, Plan, Refusal, Step, StepKind, Strategy, Waits,
+};
 
 use super::{effects, kubectl, owners};
 use crate::render::SourceWords;
@@ -78,6 +80,7 @@ fn write_head(plan: &Plan, sink: &mut dyn Write) -> io::Result<()> {
     }
     writeln!(sink, "  hosts: {}", plan.hosts.join(", "))?;
     writeln!(sink, "  plan: {}", description(plan))?;
+    writeln!(sink, "  takes: {}", duration(plan))?;
     for line in effects::lines(plan) {
         writeln!(sink, "  for users: {}", printable(&line))?;
     }
@@ -124,6 +127,23 @@ fn description(plan: &Plan) -> String {
         (Strategy::Short, None) => format!("short, {}", short_gap()),
         (Strategy::Short, Some(reason)) => format!("short, because {reason}; {}", short_gap()),
     }
+}
+
+/// How long the plan takes, with the number of its steps and waits.
+fn duration(plan: &Plan) -> String {
+    let minutes = plan.seconds(DRAIN_SECONDS).div_ceil(60);
+    let time = match (minutes / 60, minutes % 60) {
+        (0, 1) => "a minute".to_owned(),
+        (0, minutes) => format!("{minutes} minutes"),
+        (hours, minutes) => format!("{hours} h {minutes} min"),
+    };
+    let Waits { syncs, drains } = plan.waits();
+    let waits = match drains {
+        0 => String::new(),
+        1 => format!(", {DRAIN_SECONDS} s to drain connections"),
+        _ => format!(", {drains} times {DRAIN_SECONDS} s to drain connections"),
+    };
+    format!("about {time}: {syncs} steps{waits}")
 }
 
 /// What the short plan costs.

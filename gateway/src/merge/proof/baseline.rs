@@ -1,0 +1,260 @@
+//! The answers at the start of a plan, which the states of the plan are compared with.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use rule::HostPattern;
+use serde_json::Value;
+
+use super::change::Change;
+use super::keys::{is_below, is_host};
+use super::snapshot::Snapshot;
+use super::{Broken, ProofError};
+use crate::listener::sample_hosts;
+use crate::merge::direct_answer::{DirectAnswer, RouteTables};
+use crate::merge::group::split_namespace;
+use crate::merge::listener_id::ListenerId;
+use crate::merge::steps::{Step, StepNumber};
+use crate::merge::write::{Edit, Write};
+use crate::{Certificates, Listener, Model};
+
+/// The answers for all hosts at the start, by listener.
+pub(super) struct Baseline<'c> {
+    pub(super) answers: BTreeMap<ListenerId, BTreeMap<String, DirectAnswer>>,
+    certificates: &'c Certificates,
+}
+
+/// The moment of a check, for the error.
+#[derive(Clone, Copy)]
+struct Moment {
+    step: StepNumber,
+    is_transient: bool,
+}
+
+impl<'c> Baseline<'c> {
+    pub(super) fn new(model: &Model, steps: &[Step], certificates: &'c Certificates) -> Self {
+        let added = added_hosts(steps);
+        let mut answers = BTreeMap::new();
+        for (id, listener) in tls_listeners(model) {
+            // A host for each server name and each domain, and for each wildcard that a step adds: all
+            // other hosts have the answer of one of these.
+            let mut patterns = added.clone();
+            for chain in &listener.chains {
+                patterns.extend_from_slice(&chain.server_names);
+                patterns.extend(chain.domains().cloned());
+            }
+            let tables = RouteTables::new(listener);
+            let mut answers_of_listener = BTreeMap::new();
+            for host in sample_hosts(&patterns) {
+                let answer = DirectAnswer::new(listener, &tables, &host, certificates);
+                answers_of_listener.insert(host, answer);
+            }
+            answers.insert(id, answers_of_listener);
+        }
+        Self {
+            answers,
+            certificates,
+        }
+    }
+
+    /// Every served host keeps its answer when chains and route tables are of one state.
+    pub(super) fn check_steady(&self, model: &Model, step: StepNumber) -> Result<(), ProofError> {
+        let listeners = listeners_by_id(model);
+        let moment = Moment {
+            step,
+            is_transient: false,
+        };
+        self.check(&listeners, &listeners, moment, DirectAnswer::is_kept_by)
+    }
+
+    /// Every served host keeps its answer while Envoy has the chains of one state and the route tables
+    /// of the other. Either may arrive first.
+    pub(super) fn check_transient(
+        &self,
+        before: &Model,
+        after: &Model,
+        step: StepNumber,
+    ) -> Result<(), ProofError> {
+        let before = listeners_by_id(before);
+        let after = listeners_by_id(after);
+        let moment = Moment {
+            step,
+            is_transient: true,
+        };
+        self.check(&before, &after, moment, DirectAnswer::is_kept_by)?;
+        self.check(&after, &before, moment, DirectAnswer::is_kept_by)
+    }
+
+    /// The hosts of the baseline whose answers a change may affect.
+    pub(super) fn changed_hosts(
+        &self,
+        change: &Change,
+        before: &Snapshot,
+        after: &Snapshot,
+    ) -> BTreeSet<(&ListenerId, &str)> {
+        let keys: HashSet<String> = change.keys().into_iter().collect();
+        let chains = change.chains();
+        // A server changes the connections that select its chain before or after, and its own routes,
+        // which only these connections use. Routes change the answers for their own hosts.
+        let is_changed = |listener: &ListenerId, host: &str| {
+            chains.as_ref().is_none_or(|chains| {
+                [before, after].iter().any(|snapshot| {
+                    snapshot
+                        .chain_name(listener, host)
+                        .is_some_and(|name| chains.contains(&**name))
+                })
+            })
+        };
+        let mut changed = BTreeSet::new();
+        for (listener, answers) in &self.answers {
+            for key in &keys {
+                let below: Vec<&String> = match answers.get_key_value(key) {
+                    // A key that is a host covers no other one.
+                    Some((host, _)) => vec![host],
+                    None if is_host(key) => Vec::new(),
+                    None => answers.keys().filter(|host| is_below(host, key)).collect(),
+                };
+                changed.extend(
+                    below
+                        .into_iter()
+                        .filter(|host| is_changed(listener, host))
+                        .map(|host| (listener, host.as_str())),
+                );
+            }
+        }
+        changed
+    }
+
+    /// Whether some hosts keep their answers in a state.
+    pub(super) fn keep_steady(
+        &self,
+        snapshot: &Snapshot,
+        hosts: &BTreeSet<(&ListenerId, &str)>,
+    ) -> bool {
+        self.keep(snapshot, snapshot, hosts)
+    }
+
+    /// Whether some hosts keep their answers while Envoy has the chains of one state and the route tables of
+    /// the other.
+    pub(super) fn keep_mixed(
+        &self,
+        before: &Snapshot,
+        after: &Snapshot,
+        hosts: &BTreeSet<(&ListenerId, &str)>,
+    ) -> bool {
+        self.keep(before, after, hosts) && self.keep(after, before, hosts)
+    }
+
+    fn keep(
+        &self,
+        chains: &Snapshot,
+        tables: &Snapshot,
+        hosts: &BTreeSet<(&ListenerId, &str)>,
+    ) -> bool {
+        hosts.iter().all(|(listener, host)| {
+            let before = self
+                .answers
+                .get(listener)
+                .and_then(|answers| answers.get(*host));
+            let after = chains.answer(tables, listener, host, self.certificates);
+            before.is_none_or(|before| before.is_kept_by(&after))
+        })
+    }
+
+    /// At the end, no host is served that was not served at the start.
+    pub(super) fn check_nothing_new(
+        &self,
+        model: &Model,
+        step: StepNumber,
+    ) -> Result<(), ProofError> {
+        let listeners = listeners_by_id(model);
+        let moment = Moment {
+            step,
+            is_transient: false,
+        };
+        self.check(&listeners, &listeners, moment, |before, after| {
+            before.is_served() || !after.is_served()
+        })
+    }
+
+    /// Compares the answers with the baseline, for the chains of one state with the route tables of
+    /// the same or another state.
+    fn check(
+        &self,
+        chains: &ListenersById<'_>,
+        tables: &ListenersById<'_>,
+        moment: Moment,
+        is_accepted: impl Fn(&DirectAnswer, &DirectAnswer) -> bool,
+    ) -> Result<(), ProofError> {
+        for (id, answers) in &self.answers {
+            let tables = match tables.get(id) {
+                Some(listener) => RouteTables::new(listener),
+                None => RouteTables::default(),
+            };
+            for (host, before) in answers {
+                // Without its last server, Envoy closes the listener.
+                let after = match chains.get(id) {
+                    Some(listener) => DirectAnswer::new(listener, &tables, host, self.certificates),
+                    None => DirectAnswer::reset(),
+                };
+                if !is_accepted(before, &after) {
+                    return Err(ProofError::Broken(Box::new(Broken {
+                        listener: id.clone(),
+                        host: host.clone(),
+                        step: moment.step,
+                        before: before.clone(),
+                        after,
+                        is_transient: moment.is_transient,
+                    })));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+pub(super) type ListenersById<'m> = HashMap<ListenerId, &'m Listener>;
+
+pub(super) fn listeners_by_id(model: &Model) -> ListenersById<'_> {
+    tls_listeners(model).collect()
+}
+
+pub(in crate::merge) fn tls_listeners(
+    model: &Model,
+) -> impl Iterator<Item = (ListenerId, &Listener)> {
+    model.workloads.iter().flat_map(|workload| {
+        workload
+            .listeners
+            .iter()
+            .filter(|listener| listener.is_tls())
+            .map(move |listener| (ListenerId::new(workload, listener), listener))
+    })
+}
+
+/// The hosts that the steps write into servers. The start does not have all of them.
+pub(in crate::merge) fn added_hosts(steps: &[Step]) -> Vec<HostPattern> {
+    let mut hosts = BTreeSet::new();
+    for write in steps.iter().flat_map(|step| &step.writes) {
+        let edits = match write {
+            Write::Patch { edits, .. } => edits,
+            Write::Delete { .. } | Write::Create { .. } => continue,
+        };
+        for edit in edits {
+            match edit {
+                Edit::Replace { path, new, .. } if path.ends_with("/hosts") => {
+                    hosts.extend(
+                        new.as_array()
+                            .into_iter()
+                            .flatten()
+                            .filter_map(Value::as_str)
+                            .map(|host| split_namespace(host).1),
+                    );
+                }
+                Edit::Replace { .. } | Edit::Remove { .. } | Edit::Insert { .. } => {}
+            }
+        }
+    }
+    hosts
+        .into_iter()
+        .filter_map(|host| HostPattern::try_from(host).ok())
+        .collect()
+}
