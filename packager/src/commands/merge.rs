@@ -163,6 +163,13 @@ fn print(args: &Args, outlook: &Outlook, console: &mut Console<'_>) -> Result<()
                 None
             };
             plan::text(outlook, folder, console.out)?;
+            // Only a folder of patches has the scripts for all steps.
+            if let Some(folder) = folder
+                && args.files.form() == Form::Patches
+                && !outlook.plans.is_empty()
+            {
+                plan::script_commands(folder, console.out)?;
+            }
         }
         ReportFormat::Json => plan::json(outlook, console.out)?,
     }
