@@ -265,7 +265,11 @@ fn write_plans(plans: &[Plan], start: &State, data: &mut String) -> Result<()> {
             single_quoted(&selector),
             address_variable(listener + 1),
         )?;
-        writeln!(data, "probe_{number}() {{\n    \"$@\"{}\n}}", probe_words(plan))?;
+        writeln!(
+            data,
+            "probe_{number}() {{\n    \"$@\"{}\n}}",
+            probe_words(plan)
+        )?;
     }
     Ok(())
 }
@@ -407,7 +411,10 @@ impl Tracked {
                     })
                     .collect();
                 let text = serde_json::to_string(&tests)? + "\n";
-                files.push(File::data(&format!("{TESTS}/{kind}-{number}-{state}.json"), text));
+                files.push(File::data(
+                    &format!("{TESTS}/{kind}-{number}-{state}.json"),
+                    text,
+                ));
             }
         }
         Ok(())
