@@ -63,7 +63,7 @@ pub fn files(outlook: &Outlook, start: &State, form: Form) -> Result<Vec<File>> 
             folder.write(&mut state, &mut files)?;
         }
     }
-    // The scripts apply patches. A whole manifest would overwrite what somebody else changed, and an
+    // The scripts apply patches. A whole manifest would overwrite other changes of the resource, and an
     // overlay is applied from its repository.
     match form {
         Form::Patches => files.extend(run::files(outlook, start)?),

@@ -526,7 +526,7 @@ run_steps() {
         announce "$step" "$last"
         if [ "$step" -ge "$pending" ]; then
             if [ "$dry_run" = no ] && ! is_unchanged; then
-                stop "somebody else changed resources before step $step:" "$work/changed"
+                stop "another client changed resources before step $step:" "$work/changed"
             fi
             echo '- - - -' >"$work/written"
             "writes_$step" apply_write
@@ -538,7 +538,7 @@ run_steps() {
         step=$((step + 1))
     done
     if [ "$dry_run" = no ] && ! is_unchanged; then
-        stop "somebody else changed resources after step $last:" "$work/changed"
+        stop "another client changed resources after step $last:" "$work/changed"
     fi
 }
 

@@ -309,7 +309,7 @@ fn a_change_by_somebody_else_stops_the_script() {
     assert_eq!(status.code(), Some(1), "{out}");
     assert!(
         out.contains(
-            "stopped: somebody else changed resources before step 3:\n  VirtualService changed/b"
+            "stopped: another client changed resources before step 3:\n  VirtualService changed/b"
         ),
         "{out}"
     );
