@@ -197,12 +197,12 @@ spec:
         let seamless = only_plan(Strategy::Seamless);
         let (syncs, drains) = (6, 1);
         assert_eq!(seamless.waits(), Waits { syncs, drains });
-        assert_eq!(seamless.seconds(45), 6 * 5 + 45);
+        assert_eq!(seamless.seconds(45), 6 * 12 + 45);
         // The short plan never waits until connections are drained.
         let short = only_plan(Strategy::Short);
         let (syncs, drains) = (4, 0);
         assert_eq!(short.waits(), Waits { syncs, drains });
-        assert_eq!(short.seconds(45), 4 * 5);
+        assert_eq!(short.seconds(45), 4 * 12);
     }
 
     fn kinds(steps: &[Step]) -> Vec<StepKind> {

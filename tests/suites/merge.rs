@@ -11,15 +11,17 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use gateway::Outcome;
 use gateway::merge::{Edit, ProofError, StepKind, StepNumber, Strategy, Strictness, Write, prove};
 use gateway::resources::{Kind, ResourceName};
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tests::cases::{Case, Golden, run};
 use tests::merge_plans::PlannedCase;
+use tests::process::packager;
 
 fn gateway(name: &str) -> ResourceName {
     ResourceName {
@@ -198,6 +200,11 @@ fn a_folder_for_each_step() {
         assert_eq!(run(&command, &case).unwrap().status, 0);
         let mut text = String::new();
         for (name, content) in tree(&into).iter().filter(|(name, _)| *name != "plan.json") {
+            // The rest of the script is the same for all plans.
+            let content = match content.split_once("# The data of the plan.\n") {
+                Some((_, data)) => data.split_once("\n# ---- ").unwrap().0,
+                None => content,
+            };
             write!(text, "== {name}\n{content}").unwrap();
         }
         Golden::new(format!("merge/folder-{golden}.txt"), text)
@@ -216,6 +223,111 @@ fn a_folder_for_each_step() {
             1,
             "a folder is left"
         );
+    }
+}
+
+/// Names that end a quoted word, look like a flag or a path, or begin a new command.
+const HOSTILE: [&str; 2] = [
+    "-x'; touch pwned; echo '$(touch pwned)`touch pwned`",
+    "a\n touch pwned\n\u{1b}]0;pwned\u{7}'\"\\",
+];
+
+/// The scripts of a plan reach kubectl with the names as they are, in each POSIX shell that is installed.
+#[test]
+fn hostile_names_are_only_arguments() {
+    let mut text = String::new();
+    for (index, name) in HOSTILE.iter().enumerate() {
+        let name = json!(name);
+        let port = json!({ "number": 443, "name": "https", "protocol": "HTTPS" });
+        let tls = json!({ "mode": "SIMPLE", "credentialName": "w" });
+        let host = format!("h{index}.example.com");
+        let metadata = |name: &Value| {
+            json!({
+                "name": name,
+                "namespace": "-shop'$(touch pwned)",
+                "creationTimestamp": format!("2026-01-0{}T00:00:00Z", index + 1),
+            })
+        };
+        let gateway = json!({
+            "apiVersion": "networking.istio.io/v1",
+            "kind": "Gateway",
+            "metadata": metadata(&name),
+            "spec": {
+                "selector": { "istio": "'$(touch pwned)" },
+                "servers": [{ "port": port, "hosts": [host], "tls": tls }],
+            },
+        });
+        let service = json!({
+            "apiVersion": "networking.istio.io/v1",
+            "kind": "VirtualService",
+            // A slash in the name of a Gateway would separate its namespace.
+            "metadata": metadata(&json!(format!("../../../pwned{index}{}", HOSTILE[index]))),
+            "spec": { "hosts": [host], "gateways": [name], "http": [{ "route": [] }] },
+        });
+        writeln!(text, "---\n{gateway}\n---\n{service}").unwrap();
+    }
+    let folder = TempDir::new().unwrap();
+    let into = folder.path().join("it's $(touch pwned)");
+    fs::write(folder.path().join("in.yaml"), text).unwrap();
+    let run = packager(&[
+        "merge",
+        folder.path().join("in.yaml").to_str().unwrap(),
+        "--assume-same-certificate",
+        "--into",
+        into.to_str().unwrap(),
+    ]);
+    assert_eq!(run.status, 0, "{}{}", run.out, run.talk);
+    assert!(run.out.contains("step 6"), "{}", run.out);
+
+    let kubectl = folder.path().join("kubectl");
+    fs::write(&kubectl, "#!/bin/sh\nprintf '%s\\n' \"$@\" >>\"$LOG\"\n").unwrap();
+    fs::set_permissions(&kubectl, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut scripts: Vec<PathBuf> = tree(&into)
+        .keys()
+        .filter(|name| name.ends_with("apply.sh") || name.ends_with("/undo.sh"))
+        .map(|name| into.join(name))
+        .collect();
+    assert_eq!(scripts.len(), 12);
+    scripts.extend([into.join("run.sh"), into.join("undo.sh")]);
+    for shell in [&["sh"][..], &["bash", "--posix"], &["busybox", "sh"]] {
+        if Command::new(shell[0]).arg("--help").output().is_err() {
+            continue;
+        }
+        for script in &scripts {
+            let is_whole = script.parent() == Some(&into);
+            let options: &[&str] = if is_whole {
+                &["--wait", "0", "--drain", "0"]
+            } else {
+                &[]
+            };
+            let log = folder.path().join("log");
+            fs::write(&log, "").unwrap();
+            let output = Command::new(shell[0])
+                .args(&shell[1..])
+                .arg(script)
+                .args(options)
+                .env("PATH", format!("{}:/usr/bin:/bin", folder.path().display()))
+                .env("LOG", &log)
+                .env_remove("GATEWAY")
+                .current_dir(folder.path())
+                .output()
+                .unwrap();
+            let out = String::from_utf8(output.stdout).unwrap();
+            let error = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(0), "{script:?}: {out}{error}");
+            assert_eq!(error, "", "{script:?}");
+            assert!(!out.contains('\u{1b}'), "{script:?}: {out}");
+            let log = fs::read_to_string(&log).unwrap();
+            if is_whole && script.ends_with("run.sh") {
+                assert!(out.ends_with("done: all 6 steps are applied\n"), "{out}");
+                let all = HOSTILE
+                    .iter()
+                    .all(|name| log.contains(&format!("/{name}\n")));
+                assert!(all, "{log}");
+            }
+            let left = fs::read_dir(folder.path()).unwrap().count();
+            assert_eq!(left, 4, "{script:?} created a file");
+        }
     }
 }
 

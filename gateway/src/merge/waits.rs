@@ -3,10 +3,9 @@
 use super::Plan;
 use super::steps::StepKind;
 
-/// How many seconds all gateways need to apply a step and to answer the probe: istiod collects changes for some
-/// hundred milliseconds, sends them to every gateway, and a large gateway needs a second or two. It is an
-/// estimate; a script waits until the gateways have the step.
-pub const SYNC_SECONDS: usize = 5;
+/// How many seconds a step takes in the script of a plan: istiod collects changes for at most 10 seconds
+/// (`PILOT_DEBOUNCE_MAX`), and then three probes follow each other by a second.
+pub const SYNC_SECONDS: usize = 12;
 
 /// How many seconds Envoy keeps the connections of a filter chain that was replaced: the default of `drainDuration`
 /// (Istio `pkg/config/mesh/mesh.go`, `DefaultProxyConfig`).

@@ -37,7 +37,7 @@ pub(crate) struct Args {
     assume_same_certificate: bool,
     #[command(flatten)]
     servers: Servers,
-    /// Write a folder for each step, with its patches and scripts to apply, undo and probe it
+    /// Write a folder for each step with its patches and scripts, `run.sh`, which carries out all steps, and `undo.sh`
     #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
     into: Option<PathBuf>,
     #[command(flatten)]
@@ -63,9 +63,10 @@ fn after_help() -> String {
   # Plan from files, and print the commands
   {gather} > all.yaml
   packager merge all.yaml
-  # Write a folder for each step, and apply the first step
+  # Write the plan as a folder, print what its script would do, and carry it out
   packager merge all.yaml --into merge/
-  sh merge/01-bind-routes/apply.sh
+  sh merge/run.sh --dry-run
+  GATEWAY=gateway.example.com:443 sh merge/run.sh
   # Plan from the cluster of the kubeconfig
   packager merge --cluster --into merge/
 
@@ -74,8 +75,9 @@ Two servers break each other if a client reuses a connection to one of them for 
 that keep the answer for every host. `packager check` finds such servers.
 
 The command does not change the cluster. It prints the kubectl commands of each step, the commands that
-undo the step, and a `packager probe` command that checks the result. Apply the steps in their order, and
-wait after each step until all gateways have applied it.
+undo the step, and a `packager probe` command that checks the result. `run.sh` of the folder carries out all
+steps: it waits after each step until all gateways have applied it, and stops at the first surprise.
+`undo.sh` goes back.
 
 A server that cannot be merged, for example because it demands a client certificate, is set aside: the
 plan is for the others of its group, and the report has the reason and the command that installs the filter
@@ -140,10 +142,10 @@ impl Servers {
 /// The form of the files that `--into` writes.
 #[derive(Debug, clap::Args)]
 struct Files {
-    /// Write whole manifests instead of patches
+    /// Write whole manifests instead of patches, without `run.sh` and `undo.sh`
     #[arg(long, requires = "into", conflicts_with = "kustomize")]
     full: bool,
-    /// Write each step as a kustomize component
+    /// Write each step as a kustomize component, without scripts
     #[arg(long, requires = "into")]
     kustomize: bool,
 }
@@ -228,6 +230,13 @@ fn print(
                 None
             };
             plan::text(outlook, folder, source, console.out)?;
+            // Only a folder of patches has the scripts for all steps.
+            if let Some(folder) = folder
+                && args.files.form() == Form::Patches
+                && !outlook.plans.is_empty()
+            {
+                plan::script_commands(folder, console.out)?;
+            }
         }
         ReportFormat::Json => plan::json(outlook, source, console.out)?,
     }

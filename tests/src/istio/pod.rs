@@ -233,5 +233,7 @@ fn proxy_config(stack: &Stack, ports: &Ports, folder: &Path) -> Result<Value> {
         "proxyAdminPort": ports.admin,
         "statusPort": ports.agent,
         "concurrency": 1,
+        // The default of 45 seconds would be most of the time of a test.
+        "drainDuration": "5s",
     }))
 }

@@ -3,6 +3,8 @@
 
 #![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod script;
+
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use gateway::merge::{Outlook, Plan, State, Step, Write, without_status};
+use gateway::merge::{Edit, Outlook, Plan, State, Step, Write, without_status};
 use gateway::resources::ResourceName;
 use serde_json::{Value, json};
 
-use super::{json as report, kubectl};
+use super::super::hidden::printable;
+use super::{json as report, kubectl, run};
 use crate::render::SourceWords;
 use crate::resource::to_yaml;
 
@@ -52,7 +53,7 @@ pub fn files(
     source: &SourceWords,
 ) -> Result<Vec<File>> {
     let plan = serde_json::to_string_pretty(&report::report(outlook, source))?;
-    let mut files = vec![file("plan.json", plan + "\n")];
+    let mut files = vec![File::data("plan.json", plan + "\n")];
     // Whole manifests depend on the writes of all previous steps.
     let mut state = start.clone();
     let mut number = 0;
@@ -68,6 +69,12 @@ pub fn files(
             folder.write(&mut state, &mut files)?;
         }
     }
+    // The scripts apply patches. A whole manifest would overwrite other changes of the resource, and an
+    // overlay is applied from its repository.
+    match form {
+        Form::Patches => files.extend(run::files(outlook, start)?),
+        Form::Full | Form::Kustomize => {}
+    }
     Ok(files)
 }
 
@@ -76,11 +83,20 @@ pub(super) fn name(number: usize, step: &Step) -> String {
     format!("{number:02}-{}", step.kind.name())
 }
 
-fn file(path: &str, text: String) -> File {
-    File {
-        path: path.into(),
-        text,
-        is_program: false,
+impl File {
+    pub(super) fn data(path: &str, text: String) -> Self {
+        Self {
+            path: path.into(),
+            text,
+            is_program: false,
+        }
+    }
+
+    pub(super) fn program(path: &str, text: String) -> Self {
+        Self {
+            is_program: true,
+            ..Self::data(path, text)
+        }
     }
 }
 
@@ -90,10 +106,7 @@ impl StepFolder<'_> {
         match self.form {
             Form::Patches | Form::Full => self.write_programs(state, files),
             Form::Kustomize => {
-                files.push(file(
-                    &format!("{}/kustomization.yaml", self.name),
-                    self.component(state)?,
-                ));
+                files.push(self.file("kustomization.yaml", self.component(state)?));
                 // The next component refers to the state after this one.
                 for write in &self.step.writes {
                     self.apply(write, state)?;
@@ -112,18 +125,28 @@ impl StepFolder<'_> {
             self.apply(write, state)?;
             let after = manifest_to_apply(write, state);
             let stem = file_stem(index, write);
-            apply.push(self.write_command(&stem, write, after.as_ref(), files)?);
-            let undo_stem = format!("undo-{stem}");
-            undo.push(self.write_command(&undo_stem, &write.undo(), before.as_ref(), files)?);
+            let change = Change {
+                write,
+                before: before.as_ref(),
+                after: after.as_ref(),
+            };
+            apply.push(self.write_command(&stem, change, files)?);
+            let reverse = Change {
+                write: &write.undo(),
+                before: after.as_ref(),
+                after: before.as_ref(),
+            };
+            undo.push(self.write_command(&format!("undo-{stem}"), reverse, files)?);
         }
         // The undo reverts the last write first.
         undo.reverse();
 
-        let purpose = &self.step.purpose;
+        // A line break would end the comment, and the shell would run the rest of the text.
+        let purpose = printable(&self.step.purpose);
         files.push(self.program("apply.sh", &format!("Step: {purpose}."), &apply));
         files.push(self.program("undo.sh", &format!("Undo: {purpose}."), &undo));
         // The script stops with a message if the operator has not set the address.
-        if let Some(probe) = kubectl::probe(self.plan) {
+        if let Some(probe) = kubectl::script_probe(self.plan) {
             let usage =
                 ": \"${GATEWAY:?set it to the address and port of the gateway}\"".to_owned();
             let purpose =
@@ -144,35 +167,34 @@ impl StepFolder<'_> {
     fn write_command(
         &self,
         stem: &str,
-        write: &Write,
-        manifest: Option<&Value>,
+        change: Change<'_>,
         files: &mut Vec<File>,
     ) -> Result<String> {
-        match (write, manifest) {
-            (Write::Delete { .. }, _) => Ok(kubectl::command(write, None)),
+        let write = change.write;
+        let name = format!("{stem}.json");
+        match write {
+            Write::Delete { .. } => Ok(kubectl::script_command(write, &name)),
             // Only an undo creates a resource, with the manifest that was deleted.
-            (Write::Create { manifest, .. }, _) => {
+            Write::Create { manifest, .. } => {
                 let manifest = serde_json::to_string_pretty(&without_status(manifest))?;
-                let name = format!("{stem}.json");
                 files.push(self.file(&name, manifest + "\n"));
-                Ok(kubectl::command(write, Some(&name)))
+                Ok(kubectl::script_command(write, &name))
             }
-            (Write::Patch { .. }, Some(manifest)) if self.form == Form::Full => {
-                let name = format!("{stem}.yaml");
-                files.push(self.file(&name, to_yaml(manifest)?));
-                Ok(kubectl::replace(&name))
-            }
-            (Write::Patch { .. }, _) => {
-                let patch = serde_json::to_string_pretty(&write.operations())?;
-                let name = format!("{stem}.json");
+            Write::Patch { .. } => {
+                if let (Form::Full, Some(manifest)) = (self.form, change.after) {
+                    let name = format!("{stem}.yaml");
+                    files.push(self.file(&name, to_yaml(manifest)?));
+                    return Ok(kubectl::replace(&name));
+                }
+                let patch = serde_json::to_string_pretty(&change.patch()?)?;
                 files.push(self.file(&name, patch + "\n"));
-                Ok(kubectl::command(write, Some(&name)))
+                Ok(kubectl::script_command(write, &name))
             }
         }
     }
 
     fn file(&self, name: &str, text: String) -> File {
-        file(&format!("{}/{name}", self.name), text)
+        File::data(&format!("{}/{name}", self.name), text)
     }
 
     /// A shell script that runs commands in the folder of the step and stops at the first failure.
@@ -180,10 +202,7 @@ impl StepFolder<'_> {
         let commands = commands.join("\n");
         let text =
             format!("#!/bin/sh\n# {purpose}\nset -eu\ncd \"$(dirname \"$0\")\"\n{commands}\n");
-        File {
-            is_program: true,
-            ..self.file(name, text)
-        }
+        File::program(&format!("{}/{name}", self.name), text)
     }
 
     /// A kustomize component changes what an overlay has so far. The operator appends one component
@@ -202,9 +221,39 @@ impl StepFolder<'_> {
         });
         Ok(format!(
             "# Step: {}.\n{}",
-            self.step.purpose,
+            printable(&self.step.purpose),
             to_yaml(&component)?
         ))
+    }
+}
+
+/// A write with the manifests of its resource before and after it.
+#[derive(Clone, Copy)]
+struct Change<'o> {
+    write: &'o Write,
+    before: Option<&'o Value>,
+    after: Option<&'o Value>,
+}
+
+impl Change<'_> {
+    /// The JSON patch. An insertion has no old value that it could test, so the patch first tests the whole
+    /// list: a patch that is applied twice must not insert an item twice.
+    fn patch(self) -> Result<Vec<Value>> {
+        let Write::Patch { edits, .. } = self.write else {
+            return Ok(Vec::new());
+        };
+        let mut patch = Vec::new();
+        let insertion = edits.iter().find_map(|edit| match edit {
+            Edit::Insert { path, .. } => path.rsplit_once('/'),
+            Edit::Replace { .. } | Edit::Remove { .. } => None,
+        });
+        if let (Some((list, _)), Some(manifest)) = (insertion, self.before) {
+            patch.push(json!({ "op": "test", "path": list, "value": manifest.pointer(list) }));
+        }
+        for operation in self.write.operations() {
+            patch.push(serde_json::to_value(operation)?);
+        }
+        Ok(patch)
     }
 }
 
@@ -214,17 +263,24 @@ fn manifest_to_apply(write: &Write, state: &State) -> Option<Value> {
 }
 
 /// The name of a write's file without its extension, such as `1-gateway-shop-gw-a`.
-fn file_stem(index: usize, write: &Write) -> String {
+pub(super) fn file_stem(index: usize, write: &Write) -> String {
     let ResourceName {
         kind,
         namespace,
         name,
     } = write.resource();
-    format!(
-        "{}-{}-{namespace}-{name}",
-        index + 1,
-        kind.name().to_ascii_lowercase()
-    )
+    // The name of a file has at most 255 bytes, with a prefix and an extension. The number is unique.
+    let name: String = format!("{namespace}-{name}")
+        .chars()
+        .map(|letter| match letter {
+            // Names of resources have only these characters (RFC 1123). A file of the input can have others,
+            // and a slash would lead to another folder.
+            'a'..='z' | 'A'..='Z' | '0'..='9' | '-' | '.' => letter,
+            _ => '_',
+        })
+        .take(200)
+        .collect();
+    format!("{}-{}-{name}", index + 1, kind.name().to_ascii_lowercase())
 }
 
 fn component_patch(write: &Write, state: &State) -> Result<Value> {

@@ -123,6 +123,6 @@ fn write_object(write: &Write) -> Value {
         "name": resource.name,
         "patch": patch,
         "manifest": manifest,
-        "command": kubectl::command(write, None),
+        "command": kubectl::command(write),
     })
 }

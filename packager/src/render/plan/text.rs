@@ -92,11 +92,11 @@ fn write_head(plan: &Plan, sink: &mut dyn Write) -> io::Result<()> {
 
 fn write_commands(step: &Step, sink: &mut dyn Write) -> io::Result<()> {
     for write in &step.writes {
-        writeln!(sink, "  {}", kubectl::command(write, None))?;
+        writeln!(sink, "  {}", kubectl::command(write))?;
     }
     // The undo of a step reverts its last write first.
     for write in step.writes.iter().rev() {
-        writeln!(sink, "  undo: {}", kubectl::command(&write.undo(), None))?;
+        writeln!(sink, "  undo: {}", kubectl::command(&write.undo()))?;
     }
     Ok(())
 }
