@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::files;
 use super::image_source::{ImageSource, Source};
-use super::registry::{Connection, Pulled, unusable_realm};
+use super::registry::{Connection, Need, Needs, Pulled, unusable_realm};
 use crate::console::ExitStatus;
 use crate::digest::sha256;
 use crate::image::Annotations;
@@ -29,6 +29,18 @@ pub(crate) struct LoadCheck {
     pub(crate) module: Option<Report>,
     /// Why a gateway would not load the module, including the problems of the module itself.
     pub(crate) problems: Vec<Advice>,
+    /// How the pull differs from the pull of a gateway; `None` for a file or a folder.
+    pub(crate) access: Option<Access>,
+}
+
+/// The rights with which an image was pulled, and those that a gateway needs.
+#[derive(Debug)]
+pub(crate) struct Access {
+    /// The source of the credentials of this command.
+    pub(crate) credentials: String,
+    pub(crate) needs: Vec<(Need, Advice)>,
+    /// Why it is not known what a gateway needs; `None` if it is known.
+    pub(crate) unknown: Option<String>,
 }
 
 /// The manifest of an image, as far as reports have it.
@@ -57,10 +69,15 @@ impl LoadCheck {
             image: None,
             module: None,
             problems: Vec::new(),
+            access: None,
         };
         let wasm = match Source::find(text, connection)? {
             Source::Module(path) => Some(files::read(&path)?),
-            Source::Image(image) => check.pull(&image, consumer)?,
+            Source::Image(image) => {
+                let wasm = check.pull(&image, consumer)?;
+                check.access = access(&image, connection, consumer)?;
+                wasm
+            }
         };
         if let Some(wasm) = wasm {
             check.inspect(&wasm);
@@ -182,8 +199,8 @@ impl LoadCheck {
         let Some(bytes) = self.right(image.manifest(child)?, child) else {
             return Ok(None);
         };
-        let manifest: ImageManifest =
-            serde_json::from_slice(&bytes).context("reading the manifest that the index names")?;
+        let manifest =
+            ImageManifest::parse(&bytes).context("the index names another kind of manifest")?;
         self.unpack(image, manifest, sha256(&bytes))
     }
 
@@ -248,4 +265,38 @@ impl LoadCheck {
             }
         }
     }
+}
+
+/// How a gateway gets the image, which this command pulls with the credentials and the authorities of this
+/// machine.
+fn access(
+    image: &ImageSource,
+    connection: &Connection,
+    consumer: Consumer,
+) -> Result<Option<Access>> {
+    let Some((registry, credentials)) = image.registry().zip(image.credentials()) else {
+        return Ok(None);
+    };
+    let Needs { found, unknown } = image.needs(connection)?;
+    let needs = found
+        .into_iter()
+        .map(|(need, answer)| {
+            let advice = match need {
+                Need::PullSecret => Advice::new(
+                    format!("without credentials, {answer}"),
+                    "add --image-pull-secret NAME to `packager manifest`, which prints the command that \
+                     creates the Secret",
+                ),
+                Need::Authority => {
+                    Advice::new(answer, consumer.trust_hint(registry))
+                }
+            };
+            (need, advice)
+        })
+        .collect();
+    Ok(Some(Access {
+        credentials,
+        needs,
+        unknown,
+    }))
 }
