@@ -206,6 +206,10 @@ impl Registry {
         if head.status == 404 {
             return Ok(Tag::Absent);
         }
+        let failure = self.session.refused(&head);
+        if failure.retry_after.is_some() {
+            return Err(failure);
+        }
 
         // Some registries do not send the digest, and an answer to HEAD never has a message.
         let request = accepting(Request::new(Method::GET, url), &media_type::MANIFESTS);
