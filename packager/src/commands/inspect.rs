@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::ReportFormat;
 use super::load_check::LoadCheck;
 use super::registry::ConnectionArgs;
-use super::verify::write_image;
+use super::verify::{write_image, write_notes};
 use crate::console::{Console, ExitStatus, unless_closed};
 use crate::module::Report;
 use crate::module::loading::NEWEST;
@@ -75,6 +75,7 @@ fn write_text(check: &LoadCheck, out: &mut dyn Write) -> Result<()> {
     if let Some(report) = &check.module {
         write_module(report, out)?;
     }
+    write_notes(check, out)?;
     for problem in &check.problems {
         writeln!(
             out,

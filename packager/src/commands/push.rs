@@ -16,7 +16,7 @@ use super::registry::{ConnectionArgs, parse_target};
 use super::{ReportFormat, build, files};
 use crate::console::{Console, ExitStatus};
 use crate::image::{Format, Image};
-use crate::module;
+use crate::module::{self, Report};
 use crate::text::{foreign, visible, visible_json};
 
 /// Push the filter to a registry as an image that gateways load
@@ -85,9 +85,12 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
     };
 
     // An image that no gateway loads must not reach a registry.
-    let problems = module::inspect(&wasm)
-        .context("inspecting the module to push")?
-        .problems;
+    let Report {
+        problems, notes, ..
+    } = module::inspect(&wasm).context("inspecting the module to push")?;
+    for note in notes {
+        console.note(foreign(&note));
+    }
     if !problems.is_empty() {
         for problem in problems {
             console.message(format_args!(

@@ -103,6 +103,7 @@ fn write_text(args: &Args, check: &LoadCheck, out: &mut dyn Write) -> Result<()>
     if let Some(module) = &check.module {
         writeln!(out, "module    {} bytes, {}", module.size, module.sha256)?;
     }
+    write_notes(check, out)?;
     for problem in &check.problems {
         writeln!(out, "would not load: {}", foreign(&problem.message))?;
         writeln!(out, "  hint: {}", foreign(&problem.hint))?;
@@ -126,6 +127,14 @@ fn write_text(args: &Args, check: &LoadCheck, out: &mut dyn Write) -> Result<()>
         writeln!(out, "{} would load it with what it needs", args.consumer)?;
     } else {
         writeln!(out, "{} would load it", args.consumer)?;
+    }
+    Ok(())
+}
+
+/// Writes why some releases of Envoy may not load the module.
+pub(crate) fn write_notes(check: &LoadCheck, out: &mut dyn Write) -> Result<()> {
+    for note in check.module.iter().flat_map(|module| &module.notes) {
+        writeln!(out, "note: {}", foreign(note))?;
     }
     Ok(())
 }
