@@ -7,9 +7,10 @@ use anyhow::{Context, Result};
 use gateway::advice::Advice;
 use serde::Serialize;
 
+use super::access::Access;
 use super::files;
 use super::image_source::{ImageSource, Source};
-use super::registry::{Connection, Need, Needs, Pulled, unusable_realm};
+use super::registry::{Connection, Pulled, unusable_realm};
 use crate::console::ExitStatus;
 use crate::digest::sha256;
 use crate::image::Annotations;
@@ -31,16 +32,6 @@ pub(crate) struct LoadCheck {
     pub(crate) problems: Vec<Advice>,
     /// How the pull differs from the pull of a gateway; `None` for a file or a folder.
     pub(crate) access: Option<Access>,
-}
-
-/// The rights with which an image was pulled, and those that a gateway needs.
-#[derive(Debug)]
-pub(crate) struct Access {
-    /// The source of the credentials of this command.
-    pub(crate) credentials: String,
-    pub(crate) needs: Vec<(Need, Advice)>,
-    /// Why it is not known what a gateway needs; `None` if it is known.
-    pub(crate) unknown: Option<String>,
 }
 
 /// The manifest of an image, as far as reports have it.
@@ -75,7 +66,10 @@ impl LoadCheck {
             Source::Module(path) => Some(files::read(&path)?),
             Source::Image(image) => {
                 let wasm = check.pull(&image, consumer)?;
-                check.access = access(&image, connection, consumer)?;
+                // Without a manifest there is nothing to pull.
+                if check.image.is_some() {
+                    check.access = Access::find(&image, connection, consumer)?;
+                }
                 wasm
             }
         };
@@ -265,38 +259,4 @@ impl LoadCheck {
             }
         }
     }
-}
-
-/// How a gateway gets the image, which this command pulls with the credentials and the authorities of this
-/// machine.
-fn access(
-    image: &ImageSource,
-    connection: &Connection,
-    consumer: Consumer,
-) -> Result<Option<Access>> {
-    let Some((registry, credentials)) = image.registry().zip(image.credentials()) else {
-        return Ok(None);
-    };
-    let Needs { found, unknown } = image.needs(connection)?;
-    let needs = found
-        .into_iter()
-        .map(|(need, answer)| {
-            let advice = match need {
-                Need::PullSecret => Advice::new(
-                    format!("without credentials, {answer}"),
-                    "add --image-pull-secret NAME to `packager manifest`, which prints the command that \
-                     creates the Secret",
-                ),
-                Need::Authority => {
-                    Advice::new(answer, consumer.trust_hint(registry))
-                }
-            };
-            (need, advice)
-        })
-        .collect();
-    Ok(Some(Access {
-        credentials,
-        needs,
-        unknown,
-    }))
 }

@@ -6,7 +6,8 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::ReportFormat;
-use super::load_check::{Access, LoadCheck};
+use super::access::Access;
+use super::load_check::LoadCheck;
 use super::registry::ConnectionArgs;
 use crate::console::{Console, ExitStatus, unless_closed};
 use crate::module::loading::{Consumer, NEWEST};
@@ -88,11 +89,10 @@ fn as_json(args: &Args, check: &LoadCheck) -> Value {
         "size": module.map(|module| module.size),
         "sha256": module.map(|module| &module.sha256),
         "problems": problems,
-        // What a gateway needs is not known if it could not be found out.
-        "needs": match access.and_then(|access| access.unknown.as_ref()) {
-            Some(_) => Value::Null,
-            None => json!(needs),
-        },
+        // Without a registry, or without an answer, it is not known what a gateway needs.
+        "needs": access
+            .filter(|access| access.unknown.is_none())
+            .map(|_| needs),
         "credentials": access.map(|access| &access.credentials),
         "module": module,
     })

@@ -8,7 +8,8 @@ use reqwest::Method;
 use super::connection::Connection;
 use super::exchange::Request;
 use super::failure::Failure;
-use super::{LARGEST_MANIFEST, Operation, Registry, accepting};
+use super::pull::{LARGEST_MANIFEST, accepting};
+use super::{Operation, Registry};
 use crate::image::media_type;
 
 /// One thing that a gateway needs.

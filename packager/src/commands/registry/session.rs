@@ -196,8 +196,8 @@ impl Session {
         }
         let failed = |error: reqwest::Error| {
             let proxy = self.proxies.find(&request.url);
-            let text = |text: &str| self.secrets.borrow().clean(text);
-            Failure::at(request, server, sent).with_error(&error, proxy, text)
+            Failure::at(request, server, sent)
+                .with_error(&error, proxy, |text| self.secrets.borrow().clean(text))
         };
         let mut response = builder.send().await.map_err(failed)?;
 

@@ -7,7 +7,8 @@ use reqwest::{Method, Url};
 
 use super::exchange::{Request, Sent, Server};
 use super::failure::{Failure, FailureKind};
-use super::{DIGEST, Registry, Tag};
+use super::pull::Tag;
+use super::{DIGEST, Registry};
 use crate::image::{Blob, Image};
 
 /// What happened to a blob of a push.
