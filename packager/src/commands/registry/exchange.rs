@@ -4,6 +4,8 @@ use bytes::Bytes;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use reqwest::{Method, Url};
 
+use crate::text::foreign;
+
 /// A request, apart from its authorization.
 #[derive(Clone, Debug)]
 pub(super) struct Request {
@@ -106,8 +108,10 @@ impl Answer {
 /// The host of a URL, with its port if it has one.
 pub(super) fn address(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
+    // The host may be from a header, and of any length.
+    let host = foreign(host);
     match url.port() {
         Some(port) => format!("{host}:{port}"),
-        None => host.to_owned(),
+        None => host,
     }
 }

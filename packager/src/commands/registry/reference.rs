@@ -37,10 +37,10 @@ pub(crate) fn parse_reference(text: &str) -> Result<Reference> {
         .into_iter()
         .find(|(scheme, _)| bare.starts_with(scheme))
     {
-        let rest = bare.strip_prefix(scheme).unwrap_or(bare);
+        let rest = lower_case_repository(bare.strip_prefix(scheme).unwrap_or(bare));
         bail!(wrong(
             format!("reference {text:?} is a URL with {scheme}"),
-            rest,
+            &rest,
             flag
         ));
     }
@@ -155,6 +155,7 @@ mod tests {
         check("localhost:5000/x", &["no tag", "localhost:5000/x:"]);
         check("https://r.io/x:1", &["https://", "write r.io/x:1"]);
         check("http://r.io/x:1", &["write r.io/x:1 --plain-http"]);
+        check("https://r.io/X:V1", &["write r.io/x:V1"]);
         check("https://r.io/$(x):1", &["write HOST/REPOSITORY:TAG"]);
         check(
             "r.io/Team/X:Beta",

@@ -10,9 +10,14 @@ use crate::text::{foreign, one_line};
 
 /// A part of a secret with so many octets is removed too: servers cut texts.
 const PART: usize = 8;
+/// Shorter texts are too frequent by chance, and a secret of one or two characters is none.
+const SHORTEST: usize = 4;
 /// The largest text that is examined, in octets. Messages show less.
 const LONGEST: usize = 8 << 10;
+/// What replaces a secret in a message.
 const MASK: &str = "<redacted>";
+/// What replaces it before that: a private character, of which no part is a secret.
+const HOLE: char = '\u{f8ff}';
 
 /// The secrets that were sent, in all encodings.
 #[derive(Clone, Debug, Default)]
@@ -32,7 +37,7 @@ impl Secrets {
             let form = form.to_ascii_lowercase();
             // An encoded part is as long as the encoding makes it.
             let length = form.len().min(PART * width);
-            if length == 0 {
+            if length < SHORTEST {
                 continue;
             }
             for part in form.as_bytes().windows(length) {
@@ -49,7 +54,7 @@ impl Secrets {
         let end = text.floor_char_boundary(LONGEST);
         let text = self.redact(text.get(..end).unwrap_or_default());
         // Joining the words may complete a secret that a line break divided.
-        foreign(&self.redact(&one_line(&text)))
+        foreign(&self.redact(&one_line(&text)).replace(HOLE, MASK))
     }
 
     fn redact(&self, text: &str) -> String {
@@ -76,7 +81,7 @@ impl Secrets {
             if !is_inside {
                 redacted.push(letter);
             } else if !was_inside {
-                redacted.push_str(MASK);
+                redacted.push(HOLE);
             }
         }
         redacted
@@ -168,6 +173,10 @@ mod tests {
         );
         assert_eq!(Secrets::default().clean("a \u{1b}[2J"), "a \\u{1b}[2J");
         assert_eq!(secrets("").clean("a"), "a");
+        // A text must stay readable if the password is a letter.
+        assert_eq!(secrets("p").clean("a proxy, cA"), "a proxy, cA");
+        // The mask has letters of the secret.
+        assert_eq!(secrets("redacted").clean("a redacted b"), "a <redacted> b");
     }
 
     #[test]

@@ -10,12 +10,12 @@ use crate::commands::registry::proxy::Proxy;
 use crate::commands::registry::trust::is_authority_as_server;
 
 /// The texts of hyper-util's `TunnelError`, whose type is private
-/// (`client/legacy/connect/proxy/tunnel.rs`).
-const TUNNEL: [(&str, bool); 4] = [
+/// (`client/legacy/connect/proxy/tunnel.rs`), and whether the proxy asks for a login. The other texts have this
+/// prefix too.
+const TUNNEL: &str = "tunnel error: ";
+const REFUSED_TUNNELS: [(&str, bool); 2] = [
     ("tunnel error: unsuccessful", false),
     ("tunnel error: proxy authorization required", true),
-    ("unsuccessful", false),
-    ("proxy authorization required", true),
 ];
 
 impl Failure {
@@ -28,18 +28,27 @@ impl Failure {
     ) -> Self {
         self.proxy = proxy.map(|proxy| (proxy.name(), proxy.variable));
         self.kind = cause(error, clean);
-        // Without a tunnel, and in TLS with the proxy itself, the error is the proxy's.
-        let is_of_proxy = proxy.is_some_and(|proxy| match &self.kind {
-            FailureKind::Tunnel { .. } => true,
-            FailureKind::NotTls => proxy.url.scheme() == "https",
-            FailureKind::Connection(_) => error.is_connect(),
-            _ => false,
-        });
+        // An error before the tunnel is there, or without a tunnel, is the proxy's.
+        let is_plain = error.url().is_some_and(|url| url.scheme() == "http");
+        let is_of_proxy =
+            proxy.is_some() && (has_tunnel_error(error) || (is_plain && error.is_connect()));
         if is_of_proxy {
             self.server = Server::Proxy;
         }
         self
     }
+}
+
+/// Whether the connection to a proxy, or through it to a server with TLS, failed.
+fn has_tunnel_error(error: &reqwest::Error) -> bool {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(inner) = cause {
+        if inner.to_string().starts_with(TUNNEL) {
+            return true;
+        }
+        cause = inner.source();
+    }
+    false
 }
 
 fn cause(error: &reqwest::Error, clean: impl Fn(&str) -> String) -> FailureKind {
@@ -56,7 +65,8 @@ fn cause(error: &reqwest::Error, clean: impl Fn(&str) -> String) -> FailureKind 
         {
             return kind;
         }
-        if let Some((_, asks_for_login)) = TUNNEL.iter().find(|(text, _)| *text == message) {
+        if let Some((_, asks_for_login)) = REFUSED_TUNNELS.iter().find(|(text, _)| *text == message)
+        {
             return FailureKind::Tunnel {
                 asks_for_login: *asks_for_login,
             };

@@ -1,6 +1,7 @@
 //! The hint of a failure: what to do about it.
 
 use gateway::advice::Advice;
+use gateway::shell;
 use oci_client::Reference;
 
 use super::{Failure, FailureKind};
@@ -59,7 +60,8 @@ impl Failure {
     }
 
     fn hint_for_proxy(&self) -> String {
-        let address = &self.address;
+        // A registry names the hosts of its token service and of redirects.
+        let address = shell::word(&self.address);
         let (url, variable) = match &self.proxy {
             Some((url, variable)) => (url.as_str(), *variable),
             None => ("", "HTTP_PROXY"),
@@ -78,6 +80,17 @@ impl Failure {
             return format!(
                 "if the proxy uses plain HTTP, write http:// in {variable}; NO_PROXY={address} connects \
                  without the proxy"
+            );
+        }
+        if self.is_of_trust() {
+            return format!(
+                "give the certificate of the authority that issued the proxy's certificate with --ca-file, or \
+                 connect without the proxy: NO_PROXY={address}"
+            );
+        }
+        if let FailureKind::Connection(_) | FailureKind::Timeout = self.kind {
+            return format!(
+                "check the proxy in {variable}, or connect without it: NO_PROXY={address}"
             );
         }
         format!(
@@ -157,6 +170,81 @@ impl Failure {
                 "a token for everybody was sent, because there are no credentials for {registry}; run \
                  `podman login {registry}`, or give --username and --password-stdin"
             ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::Method;
+
+    use super::Context;
+    use crate::commands::registry::exchange::{Request, Sent, Server};
+    use crate::commands::registry::failure::{Failure, FailureKind};
+    use crate::commands::registry::proxy::Proxy;
+    use crate::commands::registry::{Credentials, Operation};
+
+    /// The message and the hint of a failure at a URL, behind a proxy.
+    fn explained(url: &str, kind: FailureKind) -> (String, String) {
+        let request = Request::new(Method::GET, url.parse().unwrap());
+        let proxy = Proxy {
+            url: "http://user:hunter2@proxy:3128".parse().unwrap(),
+            variable: "HTTPS_PROXY",
+        };
+        let failure = Failure::at(&request, Server::Registry, Sent::Nothing)
+            .with(kind)
+            .by_proxy(&proxy);
+        let context = Context {
+            reference: &"r.io/x:1".parse().unwrap(),
+            operation: Operation::Pull,
+            credentials: &Credentials::anonymous(),
+            scope: "repository:x:pull",
+        };
+        (failure.sentence(), failure.hint(&context).unwrap())
+    }
+
+    #[test]
+    fn hosts_of_headers_are_quoted_for_a_shell() {
+        let kind = || FailureKind::Tunnel {
+            asks_for_login: false,
+        };
+        let (message, hint) = explained("https://t$(id).io/token", kind());
+        assert!(hint.contains("NO_PROXY='t$(id).io'"), "{hint}");
+        assert!(
+            message.starts_with("the proxy http://proxy:3128 refuses"),
+            "{message}"
+        );
+        let long = format!("https://{}.io/", "a".repeat(5_000));
+        let (message, _) = explained(&long, kind());
+        assert!(message.len() < 500, "{message}");
+    }
+
+    #[test]
+    fn each_failure_of_a_proxy_has_its_hint() {
+        for (kind, words) in [
+            (
+                FailureKind::Connection("refused".into()),
+                "check the proxy in HTTPS_PROXY",
+            ),
+            (
+                FailureKind::Tunnel {
+                    asks_for_login: true,
+                },
+                "user and the password",
+            ),
+            (
+                FailureKind::Tunnel {
+                    asks_for_login: false,
+                },
+                "allow r.io:5000 in the proxy",
+            ),
+        ] {
+            let (message, hint) = explained("https://r.io:5000/v2/", kind);
+            assert!(hint.contains(words), "{hint}");
+            assert!(
+                !format!("{message}{hint}").contains("hunter2"),
+                "{message} {hint}"
+            );
         }
     }
 }
