@@ -1,6 +1,7 @@
 //! The subcommands, one module for each. A command reads its input, calls pure functions and prints the
 //! result. All input and output of the program is here.
 
+mod access;
 mod assumptions;
 mod build;
 mod certificates;

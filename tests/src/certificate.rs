@@ -28,6 +28,18 @@ impl Certificate {
         Self::write(folder, &cert, &signing_key)
     }
 
+    /// The same with the mark of an authority, as `openssl req -x509` makes it.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub fn generate_authority(folder: &Path, names: &[&str]) -> Result<Self> {
+        let mut params = CertificateParams::new(owned(names))?;
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate()?;
+        let certificate = params.self_signed(&key)?;
+        Self::write(folder, &certificate, &key)
+    }
+
     /// The same, issued by an authority of its own, as browsers want it: its certificate is returned
     /// too.
     ///

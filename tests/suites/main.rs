@@ -25,4 +25,5 @@ mod odd_authorities;
 mod page;
 mod probe;
 mod registry;
+mod registry_quirks;
 mod verify;

@@ -15,7 +15,7 @@ use tests::envoy::{self, Chain, Filter, Guard, GuardConfig, Listener};
 use tests::{module, tools};
 use wasm_encoder::{
     CodeSection, EntityType, ExportKind, ExportSection, Function, FunctionSection, ImportSection,
-    MemorySection, MemoryType, Module, TypeSection, ValType,
+    Instruction, MemorySection, MemoryType, Module, TypeSection, ValType,
 };
 
 /// A module that does nothing, as a list of what it imports and exports.
@@ -24,6 +24,8 @@ struct Sketch {
     imports: Vec<(String, String, Signature)>,
     functions: Vec<String>,
     memory: bool,
+    /// The code of one more function, without parameters and results.
+    body: Option<Function>,
 }
 
 impl Sketch {
@@ -35,6 +37,7 @@ impl Sketch {
             imports: Vec::new(),
             functions,
             memory: true,
+            body: None,
         }
     }
 
@@ -50,6 +53,15 @@ impl Sketch {
 
     fn without(mut self, function: &str) -> Self {
         self.functions.retain(|name| !name.starts_with(function));
+        self
+    }
+
+    fn with_body(mut self, instructions: &[Instruction<'_>]) -> Self {
+        let mut body = Function::new([]);
+        for instruction in instructions {
+            body.instruction(instruction);
+        }
+        self.body = Some(body);
         self
     }
 
@@ -82,6 +94,11 @@ impl Sketch {
             }
             body.instructions().end();
             code.function(&body);
+        }
+        if let Some(body) = &self.body {
+            functions.function(types.len());
+            types.ty().function([], []);
+            code.function(body);
         }
         let mut memories = MemorySection::new();
         let one_page = MemoryType {
@@ -160,11 +177,62 @@ fn envoy_offers_what_the_table_says() {
     }
 }
 
+/// What Envoy loads is no problem, and what was not tried is a note.
+#[test]
+fn features_after_webassembly_2() {
+    let tail_call = [Instruction::ReturnCall(0), Instruction::End];
+    let reference = [
+        Instruction::I32Const(1),
+        Instruction::RefI31,
+        Instruction::Drop,
+        Instruction::End,
+    ];
+    for (what, body, is_supported) in [
+        ("tail call", tail_call.as_slice(), true),
+        ("reference to an i31", &reference, false),
+    ] {
+        let wasm = Sketch::of_abi("0_2_1").with_body(body).encode();
+        let report = inspect(&wasm).unwrap();
+        assert_eq!(report.problems, Vec::<String>::new(), "{what}");
+        let notes = report.notes;
+        assert_eq!(notes.is_empty(), is_supported, "{what}: {notes:?}");
+        assert!(!is_supported || envoy_loads(&wasm), "{what}");
+    }
+    // A module that is valid with no feature is a problem.
+    let invalid = [Instruction::Drop, Instruction::End];
+    let wasm = Sketch::of_abi("0_2_1").with_body(&invalid).encode();
+    let problems = inspect(&wasm).unwrap().problems;
+    assert!(problems.join("").contains("not valid"), "{problems:?}");
+}
+
+#[test]
+fn functions_that_old_releases_do_not_offer_are_a_note() {
+    let i32 = wasmparser::ValType::I32;
+    let import = |name: &str, parameters: usize| {
+        let signature = (vec![i32; parameters], vec![i32]);
+        let sketch = Sketch::of_abi("0_2_1").importing(host_functions::WASI, name, signature);
+        sketch.encode()
+    };
+    for (name, is_new) in [("fd_filestat_get", true), ("fd_prestat_get", false)] {
+        let wasm = import(name, 2);
+        check(name, &wasm, None);
+        let notes = inspect(&wasm).unwrap().notes;
+        assert_eq!(notes.len(), usize::from(is_new), "{name}: {notes:?}");
+    }
+    for (name, parameters, problem) in [
+        ("proc_raise", 1, "Envoy does not offer"),
+        ("path_link", 7, "another signature"),
+    ] {
+        check(name, &import(name, parameters), Some(problem));
+    }
+}
+
 #[test]
 fn the_built_module_loads() {
     let wasm = fs::read(module::build().unwrap()).unwrap();
     check("the built module", &wasm, None);
     let report = inspect(&wasm).unwrap();
+    assert_eq!(report.notes, Vec::<String>::new());
     // Each callback that the module exports costs a call for every request or connection.
     let exports: BTreeSet<&str> = report.exports.iter().map(String::as_str).collect();
     let expected = [

@@ -447,3 +447,130 @@ fn a_registry_that_sends_clients_nowhere() {
         2
     );
 }
+
+/// A registry with a certificate that the system does not trust, for one user.
+struct Private {
+    folder: TempDir,
+    registry: Registry,
+    certificate: tests::certificate::Certificate,
+}
+
+impl Private {
+    fn start(realm: Option<&str>) -> Self {
+        let folder = TempDir::new().unwrap();
+        let certificate =
+            tests::certificate::Certificate::generate(folder.path(), &["localhost"]).unwrap();
+        let options = Options {
+            realm,
+            certificate: Some(&certificate),
+        };
+        Self {
+            registry: Registry::start_with(&options).unwrap(),
+            certificate,
+            folder,
+        }
+    }
+}
+
+/// What `verify` reports in JSON and in text.
+#[track_caller]
+fn needs(reference: &str, flags: &[&str], expected: &[&str]) -> String {
+    let command = [["verify", reference].as_slice(), flags].concat();
+    let run = tests::process::packager_with_input(
+        &[command.as_slice(), &["--output", "json"]].concat(),
+        PASSWORD,
+    );
+    assert_eq!(run.status, 0, "{flags:?}: {}{}", run.out, run.talk);
+    let report: Value = serde_json::from_str(&run.out).unwrap();
+    let found: Vec<&str> = report["needs"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|need| need["need"].as_str().unwrap())
+        .collect();
+    assert_eq!(found, expected, "{flags:?}: {}", run.out);
+    let run = tests::process::packager_with_input(&command, PASSWORD);
+    assert_eq!(
+        run.out
+            .lines()
+            .filter(|line| line.starts_with("needs: "))
+            .count(),
+        expected.len(),
+        "{}",
+        run.out
+    );
+    let ending = if expected.is_empty() {
+        "would load it\n"
+    } else {
+        "would load it with what it needs\n"
+    };
+    assert!(run.out.ends_with(ending), "{}", run.out);
+    run.out
+}
+
+#[test]
+fn what_a_gateway_needs_is_reported() {
+    let module = module::build().unwrap();
+    let user = ["--username", USER, "--password-stdin"];
+    let public = "https://registry.example.com/";
+
+    // Everybody may pull.
+    let registry = Registry::start().unwrap();
+    let reference = format!("{}/x:1", registry.host());
+    succeed(&["push", &reference, "--module", text(&module)]);
+    needs(&reference, &[], &[]);
+    needs(&reference, &user, &[]);
+
+    // Only one user may.
+    let options = Options {
+        realm: Some(public),
+        certificate: None,
+    };
+    let registry = Registry::start_with(&options).unwrap();
+    let reference = format!("{}/x:1", registry.host());
+    let push = [
+        ["push", &reference, "--module", text(&module)].as_slice(),
+        &user,
+    ]
+    .concat();
+    let run = tests::process::packager_with_input(&push, PASSWORD);
+    assert_eq!(run.status, 0, "{}", run.talk);
+    let out = needs(&reference, &user, &["imagePullSecret"]);
+    for words in [
+        "401",
+        "the credentials of --username",
+        "--image-pull-secret",
+    ] {
+        assert!(out.contains(words), "no {words} in {out}");
+    }
+
+    for (realm, expected) in [
+        (None, ["trustedAuthority"].as_slice()),
+        (Some(public), &["trustedAuthority", "imagePullSecret"]),
+    ] {
+        let private = Private::start(realm);
+        let reference = format!("{}/x:1", private.registry.host());
+        let ca = ["--ca-file", text(&private.certificate.certificate)];
+        let push = ["push", &reference, "--module", text(&module)];
+        let push = [push.as_slice(), &ca, &user].concat();
+        let run = tests::process::packager_with_input(&push, PASSWORD);
+        assert_eq!(run.status, 0, "{}", run.talk);
+        let out = needs(&reference, &[ca.as_slice(), &user].concat(), expected);
+        assert!(out.contains("WASM_INSECURE_REGISTRIES=localhost:"), "{out}");
+        needs(
+            &reference,
+            &[&["--insecure-skip-tls-verify"], user.as_slice()].concat(),
+            expected,
+        );
+        assert!(private.folder.path().exists());
+    }
+}
+
+#[test]
+fn releases_that_nobody_knows_are_refused() {
+    for consumer in ["istio@1.99", "istio@1.32", "istio@2.1", "istio@1.9"] {
+        let run = packager(&["verify", "dist/oci", "--for", consumer]);
+        assert_eq!(run.status, 2, "{consumer}: {}{}", run.out, run.talk);
+        assert!(run.talk.contains("stio"), "{consumer}: {}", run.talk);
+    }
+}

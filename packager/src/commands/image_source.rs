@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use oci_client::{Reference, RegistryOperation};
+use oci_client::Reference;
 
 use super::layout::Layout;
-use super::registry::{Connection, Pulled, Registry};
+use super::registry::{Connection, Needs, Operation, Pulled, Registry, parse_reference};
 use crate::digest::sha256;
 use crate::image::manifest::Descriptor;
 use crate::image::media_type;
@@ -47,13 +47,10 @@ impl Source {
         if path.is_file() {
             return Ok(Self::Module(path.to_owned()));
         }
-        let reference: Reference = text
-            .strip_prefix("oci://")
-            .unwrap_or(text)
-            .parse()
-            .context("expected a file, a folder or a reference HOST/REPOSITORY:TAG")?;
+        let reference = parse_reference(text)
+            .with_context(|| format!("{text:?} is neither a file nor a folder"))?;
         // The scope of the token is only pull.
-        let registry = Registry::open(connection, &reference, RegistryOperation::Pull)?;
+        let registry = Registry::open(connection, &reference, Operation::Pull)?;
         Ok(Self::Image(ImageSource::Registry(
             Box::new(registry),
             reference,
@@ -83,6 +80,30 @@ impl ImageSource {
         match self {
             Self::Layout(..) => Ok(()),
             Self::Registry(registry, _) => registry.log_in(),
+        }
+    }
+
+    /// The source of the credentials that the pull uses; a layout needs none.
+    pub(crate) fn credentials(&self) -> Option<String> {
+        match self {
+            Self::Layout(..) => None,
+            Self::Registry(registry, _) => Some(registry.credentials().to_string()),
+        }
+    }
+
+    /// What a gateway needs to pull the image too; nothing is known about a layout.
+    pub(crate) fn needs(&self, connection: &Connection) -> Result<Needs> {
+        match self {
+            Self::Layout(..) => Ok(Needs::default()),
+            Self::Registry(_, reference) => Needs::find(connection, reference),
+        }
+    }
+
+    /// The host of the registry, with its port if it has one; `None` for a layout.
+    pub(crate) fn registry(&self) -> Option<&str> {
+        match self {
+            Self::Layout(..) => None,
+            Self::Registry(_, reference) => Some(reference.registry()),
         }
     }
 

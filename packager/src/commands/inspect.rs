@@ -8,10 +8,11 @@ use serde_json::{Map, Value, json};
 use super::ReportFormat;
 use super::load_check::LoadCheck;
 use super::registry::ConnectionArgs;
-use super::verify::write_image;
+use super::verify::{write_image, write_notes};
 use crate::console::{Console, ExitStatus, unless_closed};
 use crate::module::Report;
 use crate::module::loading::NEWEST;
+use crate::text::{foreign, visible_json};
 
 /// Print the contents of a module or an image, and whether Envoy would load it
 #[derive(Debug, clap::Args)]
@@ -42,7 +43,10 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
 fn write(args: &Args, check: &LoadCheck, console: &mut Console<'_>) -> Result<()> {
     match args.output {
         ReportFormat::Text => write_text(check, console.out)?,
-        ReportFormat::Json => writeln!(console.out, "{}", as_json(check))?,
+        ReportFormat::Json => {
+            let report = as_json(check).to_string();
+            writeln!(console.out, "{}", visible_json(&report))?;
+        }
     }
     Ok(())
 }
@@ -71,8 +75,13 @@ fn write_text(check: &LoadCheck, out: &mut dyn Write) -> Result<()> {
     if let Some(report) = &check.module {
         write_module(report, out)?;
     }
+    write_notes(check, out)?;
     for problem in &check.problems {
-        writeln!(out, "Envoy would not load it: {}", problem.message)?;
+        writeln!(
+            out,
+            "Envoy would not load it: {}",
+            foreign(&problem.message)
+        )?;
     }
     Ok(())
 }
@@ -80,7 +89,11 @@ fn write_text(check: &LoadCheck, out: &mut dyn Write) -> Result<()> {
 fn write_module(report: &Report, out: &mut dyn Write) -> Result<()> {
     writeln!(out, "size      {} bytes", report.size)?;
     writeln!(out, "digest    {}", report.sha256)?;
-    writeln!(out, "ABI       {}", report.abi_versions.join(", "))?;
+    writeln!(
+        out,
+        "ABI       {}",
+        foreign(&report.abi_versions.join(", "))
+    )?;
     for (title, names) in [
         ("exports", &report.exports),
         ("imports", &report.imports),
@@ -89,7 +102,8 @@ fn write_module(report: &Report, out: &mut dyn Write) -> Result<()> {
         writeln!(out, "{title:<9} {}", names.len())?;
         // Each name is in a line of its own, so that diff shows what changed.
         for name in names {
-            writeln!(out, "          {name}")?;
+            // A module may have any text as a name.
+            writeln!(out, "          {}", foreign(name))?;
         }
     }
     Ok(())

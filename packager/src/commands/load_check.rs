@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use gateway::advice::Advice;
 use serde::Serialize;
 
+use super::access::Access;
 use super::files;
 use super::image_source::{ImageSource, Source};
 use super::registry::{Connection, Pulled, unusable_realm};
@@ -29,6 +30,8 @@ pub(crate) struct LoadCheck {
     pub(crate) module: Option<Report>,
     /// Why a gateway would not load the module, including the problems of the module itself.
     pub(crate) problems: Vec<Advice>,
+    /// How the pull differs from the pull of a gateway; `None` for a file or a folder.
+    pub(crate) access: Option<Access>,
 }
 
 /// The manifest of an image, as far as reports have it.
@@ -57,10 +60,18 @@ impl LoadCheck {
             image: None,
             module: None,
             problems: Vec::new(),
+            access: None,
         };
         let wasm = match Source::find(text, connection)? {
             Source::Module(path) => Some(files::read(&path)?),
-            Source::Image(image) => check.pull(&image, consumer)?,
+            Source::Image(image) => {
+                let wasm = check.pull(&image, consumer)?;
+                // Without a manifest there is nothing to pull.
+                if check.image.is_some() {
+                    check.access = Access::find(&image, connection, consumer)?;
+                }
+                wasm
+            }
         };
         if let Some(wasm) = wasm {
             check.inspect(&wasm);
@@ -182,8 +193,8 @@ impl LoadCheck {
         let Some(bytes) = self.right(image.manifest(child)?, child) else {
             return Ok(None);
         };
-        let manifest: ImageManifest =
-            serde_json::from_slice(&bytes).context("reading the manifest that the index names")?;
+        let manifest =
+            ImageManifest::parse(&bytes).context("the index names another kind of manifest")?;
         self.unpack(image, manifest, sha256(&bytes))
     }
 

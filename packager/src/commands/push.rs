@@ -7,17 +7,17 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
-use clap::builder::PossibleValue;
 use gateway::advice::Advice;
 use oci_client::Reference;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use self::upload::{Blobs, Pushed};
-use super::registry::ConnectionArgs;
+use super::registry::{ConnectionArgs, parse_target};
 use super::{ReportFormat, build, files};
 use crate::console::{Console, ExitStatus};
 use crate::image::{Format, Image};
-use crate::module;
+use crate::module::{self, Report};
+use crate::text::{foreign, visible, visible_json};
 
 /// Push the filter to a registry as an image that gateways load
 #[derive(Debug, clap::Args)]
@@ -77,7 +77,7 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
     let targets: Vec<Reference> = args
         .references
         .iter()
-        .map(|text| target(text))
+        .map(|text| parse_target(text))
         .collect::<Result<_>>()?;
     let wasm = match &args.module {
         Some(path) => files::read(path)?,
@@ -85,13 +85,17 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
     };
 
     // An image that no gateway loads must not reach a registry.
-    let problems = module::inspect(&wasm)
-        .context("inspecting the module to push")?
-        .problems;
+    let Report {
+        problems, notes, ..
+    } = module::inspect(&wasm).context("inspecting the module to push")?;
+    for note in notes {
+        console.note(foreign(&note));
+    }
     if !problems.is_empty() {
         for problem in problems {
             console.message(format_args!(
-                "not pushed: Envoy would not load the module: {problem}"
+                "not pushed: Envoy would not load the module: {}",
+                foreign(&problem)
             ));
         }
         return Ok(ExitStatus::Failure);
@@ -99,36 +103,25 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
 
     let image = image(args, &wasm)?;
     if args.dry_run {
-        print_manifest(&image, console)?;
+        print_manifest(args, &image, wasm.len(), console)?;
         return Ok(ExitStatus::Success);
     }
     // A dry run needs no registry, so the password is read only now.
     let connection = args.connection.read(console)?;
     let pushed = upload::push(args, &connection, &image, &targets, console)?;
-    if let Some(path) = &args.digest_file {
+    if let Some(path) = args
+        .digest_file
+        .as_ref()
+        .filter(|_| pushed.failure.is_none())
+    {
         files::write(path, format!("{}\n", image.digest()).as_bytes())?;
     }
     report(args, &image, wasm.len(), &pushed, console)?;
-    Ok(ExitStatus::Success)
-}
-
-/// Reads `HOST/REPOSITORY:TAG`, with or without `oci://` in front.
-fn target(text: &str) -> Result<Reference> {
-    let reference: Reference = text
-        .strip_prefix("oci://")
-        .unwrap_or(text)
-        .parse()
-        .with_context(|| {
-            format!("reference {text:?} does not have the form HOST/REPOSITORY:TAG")
-        })?;
-    // A push by digest would leave the image without a tag.
-    if reference.digest().is_some() {
-        bail!(Advice::new(
-            format!("reference {text} has a digest, but the image determines its digest"),
-            "remove the digest, or check it with --expect-digest"
-        ));
+    // After a failure, the report has the references that were pushed before.
+    match pushed.failure {
+        Some(failure) => Err(failure),
+        None => Ok(ExitStatus::Success),
     }
-    Ok(reference)
 }
 
 /// The image of the module, with the digest that the user expects.
@@ -149,15 +142,40 @@ fn image(args: &Args, wasm: &[u8]) -> Result<Image> {
     }
 }
 
-fn print_manifest(image: &Image, console: &mut Console<'_>) -> Result<()> {
-    console.out.write_all(&image.manifest.bytes)?;
-    writeln!(console.out)?;
-    console.message(format_args!(
-        "{}, layer {} bytes",
-        image.digest(),
-        image.layer.bytes.len()
-    ));
+fn print_manifest(
+    args: &Args,
+    image: &Image,
+    module_size: usize,
+    console: &mut Console<'_>,
+) -> Result<()> {
+    match args.output {
+        ReportFormat::Text => {
+            console.out.write_all(&image.manifest.bytes)?;
+            writeln!(console.out)?;
+            console.message(format_args!(
+                "{}, layer {} bytes",
+                image.digest(),
+                image.layer.bytes.len()
+            ));
+        }
+        ReportFormat::Json => {
+            let manifest: Value = serde_json::from_slice(&image.manifest.bytes)?;
+            let report = json!({
+                "digest": image.digest(),
+                "manifest": manifest,
+                "format": format_name(args.format),
+                "size": { "module": module_size, "layer": image.layer.bytes.len() },
+            });
+            writeln!(console.out, "{}", visible_json(&report.to_string()))?;
+        }
+    }
     Ok(())
+}
+
+fn format_name(format: Format) -> Option<String> {
+    format
+        .to_possible_value()
+        .map(|value| value.get_name().to_owned())
 }
 
 fn report(
@@ -167,27 +185,45 @@ fn report(
     pushed: &Pushed,
     console: &mut Console<'_>,
 ) -> Result<()> {
+    // Only what is there has a line, also after a failure.
+    let references: Vec<&str> = pushed
+        .targets
+        .iter()
+        .filter(|target| target.state.is_there())
+        .map(|target| target.reference.as_str())
+        .chain(
+            pushed
+                .layout
+                .as_ref()
+                .map(|layout| layout.reference.as_str()),
+        )
+        .collect();
     match args.output {
         ReportFormat::Text => {
-            for reference in &pushed.references {
-                writeln!(console.out, "{reference}")?;
+            for reference in references {
+                writeln!(console.out, "{}", visible(reference))?;
             }
         }
         ReportFormat::Json => {
-            let format = args.format.to_possible_value();
+            let is_verified =
+                pushed.failure.is_none() && !args.no_verify && !pushed.targets.is_empty();
             let report = json!({
                 "digest": image.digest(),
-                "references": pushed.references,
-                "layout": pushed.layout,
-                "format": format.as_ref().map(PossibleValue::get_name),
+                "references": references,
+                "targets": pushed.targets,
+                "layout": pushed.layout.as_ref().map(|layout| &layout.folder),
+                "format": format_name(args.format),
                 "size": { "module": module_size, "layer": image.layer.bytes.len() },
                 "blobs": pushed.blobs,
-                "verified": pushed.verified,
+                "verified": is_verified,
             });
-            writeln!(console.out, "{report}")?;
+            writeln!(console.out, "{}", visible_json(&report.to_string()))?;
         }
     }
     let Blobs { uploaded, present } = pushed.blobs;
+    if pushed.failure.is_some() && uploaded + present == 0 {
+        return Ok(());
+    }
     console.message(format_args!(
         "blobs: {uploaded} uploaded, {present} already there"
     ));

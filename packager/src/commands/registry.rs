@@ -1,280 +1,215 @@
-//! Images in registries (OCI distribution specification). The client library does not retry, uploads blobs
-//! that exist already, and reports failures without their reasons. This layer adds that.
+//! Images in registries (OCI distribution specification), as real registries implement it.
 
+mod challenge;
 mod connection;
 mod credentials;
+mod exchange;
 mod failure;
+mod needs;
+mod pause;
+mod proxy;
+mod pull;
 mod realm;
+mod reference;
+mod secrets;
+mod session;
+mod tokens;
+mod trust;
+mod upload;
 
 pub(crate) use self::connection::{Connection, ConnectionArgs};
 pub(crate) use self::credentials::Credentials;
+pub(crate) use self::needs::{Need, Needs};
+pub(crate) use self::pull::{Pulled, Tag};
 pub(crate) use self::realm::unusable_realm;
+pub(crate) use self::reference::{parse_reference, parse_target};
+pub(crate) use self::upload::Upload;
 
+use std::cell::Cell;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
-use oci_client::errors::OciDistributionError;
-use oci_client::{Client, Reference, RegistryOperation};
-use reqwest::header::{HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use anyhow::{Context as _, Result, anyhow};
+use oci_client::Reference;
+use reqwest::{Method, Url};
 use tokio::runtime::{Builder, Runtime};
 
-use self::failure::Failure;
-use crate::image::{Blob, Image};
+use self::challenge::Challenge;
+use self::exchange::{Answer, Request};
+use self::failure::{Context, Failure};
+use self::session::Session;
 
 const USER_AGENT: &str = concat!("sni-guard-packager/", env!("CARGO_PKG_VERSION"));
 /// The pauses before the second attempt and later ones, in milliseconds.
 const PAUSES: [u64; 4] = [500, 1_000, 2_000, 4_000];
 /// The longest pause that a registry may ask for. A longer one is an error.
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+/// The header with the digest of a manifest or a blob.
+const DIGEST: &str = "docker-content-digest";
+
+/// What a command does with a repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operation {
+    Pull,
+    Push,
+}
+
+impl Operation {
+    /// The actions of the scope of a token.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Pull => "pull",
+            Self::Push => "pull,push",
+        }
+    }
+}
 
 /// The repository of a reference, with a client for it.
 pub(crate) struct Registry {
     runtime: Runtime,
-    client: Client,
-    /// For headers of answers, which the client does not return.
-    headers: reqwest::Client,
-    /// The URL of the API, `…/v2/`.
-    root: String,
+    session: Session,
     reference: Reference,
-    credentials: Credentials,
-    operation: RegistryOperation,
-}
-
-/// The content under a digest.
-#[derive(Debug)]
-pub(crate) enum Pulled {
-    /// The bytes have the digest.
-    Right(Vec<u8>),
-    /// The bytes have another digest.
-    Wrong,
-}
-
-/// What happened to a blob of a push.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Upload {
-    /// The blob was uploaded.
-    Sent,
-    /// The registry or the folder has the blob already.
-    Skipped,
+    operation: Operation,
+    /// Whether a manifest was pushed, which the registry may not find for some moments.
+    was_pushed: Cell<bool>,
 }
 
 impl Registry {
-    /// Prepares clients for a reference. They send no request yet.
+    /// Prepares a client for a reference. It sends no request yet.
     pub(crate) fn open(
         connection: &Connection,
         reference: &Reference,
-        operation: RegistryOperation,
+        operation: Operation,
     ) -> Result<Self> {
-        // This fails if a provider is installed already, which is fine.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::try_from(connection.client_config(reference))
-            .context("preparing the registry client")?;
-        // The second client returns headers, such as Retry-After, and trusts the same certificates.
-        let certificates: Vec<_> = connection
-            .certificates
-            .iter()
-            .map(|der| reqwest::Certificate::from_der(der))
-            .collect::<Result<_, _>>()?;
-        let headers = reqwest::Client::builder()
-            .user_agent(USER_AGENT)
-            .tls_certs_merge(certificates)
-            .danger_accept_invalid_certs(connection.any_certificate)
-            .timeout(connection.timeout)
-            .build()
-            .context("preparing the registry client")?;
-        let scheme = connection.scheme(reference);
+        Self::with_scheme(
+            connection,
+            reference,
+            operation,
+            connection.scheme(reference),
+        )
+    }
+
+    fn with_scheme(
+        connection: &Connection,
+        reference: &Reference,
+        operation: Operation,
+        scheme: &str,
+    ) -> Result<Self> {
         Ok(Self {
             runtime: Builder::new_current_thread().enable_all().build()?,
-            client,
-            headers,
-            root: format!("{scheme}://{}/v2/", reference.resolve_registry()),
+            session: Session::new(connection, reference, scheme, operation)?,
             reference: reference.clone(),
-            credentials: connection.credentials(reference)?,
             operation,
+            was_pushed: Cell::new(false),
         })
     }
 
-    /// Gets the token that the operation needs.
+    /// The credentials of this client.
+    pub(crate) fn credentials(&self) -> &Credentials {
+        &self.session.credentials
+    }
+
+    /// Gets the authorization that the registry asks for.
     pub(crate) fn log_in(&self) -> Result<()> {
-        self.retried("logging in", async || {
-            // The client treats an error of the registry as "no token needed", so ask first.
-            self.greet().await?;
-            self.client
-                .auth(&self.reference, &self.credentials.auth, self.operation)
-                .await
-        })?;
-        Ok(())
+        self.retried("logging in", async || self.authorize().await)
     }
 
-    /// The digest that the tag names; `None` only if the registry reports that the tag is unknown.
-    pub(crate) fn tagged(&self) -> Result<Option<String>> {
-        self.retried("reading the tag", async || {
-            match self
-                .client
-                .fetch_manifest_digest(&self.reference, &self.credentials.auth)
-                .await
-            {
-                Ok(digest) => Ok(Some(digest)),
-                Err(error) if Failure::from(&error).is_unknown() => Ok(None),
-                Err(error) => Err(error),
-            }
-        })
-    }
-
-    /// Uploads a blob unless the registry has it already.
-    pub(crate) fn send_blob(&self, blob: &Blob) -> Result<Upload> {
-        let digest = blob.digest.as_str();
-        self.retried(&format!("sending blob {digest}"), async || {
-            if self.client.blob_exists(&self.reference, digest).await? {
-                return Ok(Upload::Skipped);
-            }
-            match self
-                .client
-                .push_blob(&self.reference, blob.bytes.clone(), digest)
-                .await
-            {
-                // Some registries accept the blob but omit the header Location.
-                Err(OciDistributionError::RegistryNoLocationError)
-                    if self.client.blob_exists(&self.reference, digest).await? =>
-                {
-                    Ok(Upload::Sent)
+    async fn authorize(&self) -> Result<(), Failure> {
+        // The root of the API is the first request of every client.
+        let greeting = self.greet().await?;
+        if greeting.status != 401 {
+            return Ok(());
+        }
+        let is_basic = Challenge::find(&greeting.challenges()) == Some(Challenge::Basic);
+        if self.session.authorize(&greeting).await? {
+            // A wrong password has to be found here: later, an absent tag may have the same answer.
+            if is_basic {
+                let request = Request::new(Method::GET, self.session.root.clone());
+                let answer = self.session.send(&request).await?;
+                if answer.status == 401 {
+                    return Err(self.session.refused(&answer));
                 }
-                sent => sent.map(|_| Upload::Sent),
             }
-        })
+            return Ok(());
+        }
+        // Reads may be open to everybody, but writes are not.
+        match self.operation {
+            Operation::Push if is_basic => Err(self.session.refused(&greeting)),
+            Operation::Push | Operation::Pull => Ok(()),
+        }
     }
 
-    /// Uploads the manifest. Afterwards the tag names the image.
-    pub(crate) fn send_manifest(&self, image: &Image) -> Result<()> {
-        let media_type: HeaderValue = image
-            .manifest
-            .media_type
-            .parse()
-            .context("the media type of the manifest")?;
-        self.retried("sending the manifest", async || {
-            let bytes = image.manifest.bytes.clone();
-            self.client
-                .push_manifest_raw(&self.reference, bytes, media_type.clone())
-                .await
-        })?;
-
-        // A registry may rewrite the manifest, and then gateways would not find the digest.
-        let tagged = self.tagged()?.unwrap_or_else(|| "nothing".into());
-        ensure!(
-            tagged == image.digest(),
-            "sending the manifest: afterwards the tag names {tagged}, not {}",
-            image.digest()
-        );
-        Ok(())
-    }
-
-    /// The manifest or index that a reference to the repository names.
-    pub(crate) fn pull_manifest(&self, reference: &Reference, accepted: &[&str]) -> Result<Pulled> {
-        self.retried("pulling the manifest", async || {
-            let auth = &self.credentials.auth;
-            let pulled = self
-                .client
-                .pull_manifest_raw(reference, auth, accepted)
-                .await;
-            checked(pulled.map(|(bytes, _)| bytes.to_vec()))
-        })
-    }
-
-    /// A blob of the repository.
-    pub(crate) fn pull_blob(&self, digest: &str) -> Result<Pulled> {
-        self.retried(&format!("pulling blob {digest}"), async || {
-            let mut bytes = Vec::new();
-            let pulled = self
-                .client
-                .pull_blob(&self.reference, digest, &mut bytes)
-                .await;
-            checked(pulled.map(|()| bytes))
-        })
+    /// The answer to a request without authorization for the root of the API.
+    async fn greet(&self) -> Result<Answer, Failure> {
+        let request = Request::new(Method::GET, self.session.root.clone());
+        let answer = self.session.send_once(&request).await?;
+        let failure = self.session.refused(&answer);
+        if failure.is_temporary() || failure.server() == exchange::Server::Proxy {
+            return Err(failure);
+        }
+        Ok(answer)
     }
 
     /// The challenges in the registry's answer to a request without credentials.
     pub(crate) fn challenges(&self) -> Result<Vec<String>> {
         let answer = self.retried("asking how to log in", async || self.greet().await)?;
-        Ok(answer
-            .headers()
-            .get_all(WWW_AUTHENTICATE)
-            .iter()
-            .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
-            .collect())
+        Ok(answer.challenges())
     }
 
-    /// Requests the root of the API, which is the first request of every client.
-    async fn greet(&self) -> Result<reqwest::Response, OciDistributionError> {
-        let answer = self.headers.get(&self.root).send().await?;
-        let code = answer.status().as_u16();
-        if code == 429 || code >= 500 {
-            let (url, message) = (self.root.clone(), answer.text().await?);
-            return Err(OciDistributionError::ServerError { code, url, message });
-        }
-        Ok(answer)
+    /// A URL of the repository.
+    fn url(&self, path: &str) -> Url {
+        let mut url = self.session.root.clone();
+        // A digest may be any text of a manifest, so it must not change the rest of the URL.
+        url.set_path(&format!("/v2/{}/{path}", self.reference.repository()));
+        url
     }
 
-    /// Makes a request, and repeats it after temporary failures.
-    fn retried<T>(
+    fn manifest_url(&self, reference: &Reference) -> Url {
+        let name = reference.digest().or(reference.tag()).unwrap_or("latest");
+        self.url(&format!("manifests/{name}"))
+    }
+
+    /// Makes a request, and repeats it after temporary failures. `step` describes it in an error.
+    fn retried<T>(&self, step: &str, request: impl AsyncFn() -> Result<T, Failure>) -> Result<T> {
+        self.repeated(request)
+            .map_err(|failure| match failure.retry_after {
+                Some(pause) if pause > LONGEST_PAUSE => anyhow!(
+                    "{} asks for a pause of {} s before the next request",
+                    failure.who(),
+                    pause.as_secs()
+                ),
+                Some(_) | None => failure.explain(&self.context()),
+            })
+            .with_context(|| step.to_owned())
+    }
+
+    fn repeated<T>(
         &self,
-        step: &str,
-        request: impl AsyncFn() -> Result<T, OciDistributionError>,
-    ) -> Result<T> {
+        request: impl AsyncFn() -> Result<T, Failure>,
+    ) -> Result<T, Box<Failure>> {
         self.runtime.block_on(async {
             for pause in PAUSES {
                 let failure = match request().await {
                     Ok(value) => return Ok(value),
-                    Err(error) => Failure::from(&error),
+                    Err(failure) => failure,
                 };
-                if !failure.is_temporary() {
-                    return Err(self.explain(&failure)).with_context(|| step.to_owned());
+                // What was pushed exists, even if the registry does not find it yet.
+                let is_late = self.was_pushed.get() && failure.is_unknown();
+                let wanted = failure.retry_after.unwrap_or_default();
+                if wanted > LONGEST_PAUSE || !(failure.is_temporary() || is_late) {
+                    return Err(Box::new(failure));
                 }
-                self.wait(step, &failure, Duration::from_millis(pause))
-                    .await?;
+                tokio::time::sleep(wanted.max(Duration::from_millis(pause))).await;
             }
-            request()
-                .await
-                .map_err(|error| self.explain(&Failure::from(&error)))
-                .with_context(|| step.to_owned())
+            request().await.map_err(Box::new)
         })
     }
 
-    /// Waits for a pause, or longer if the registry asks for that.
-    async fn wait(&self, step: &str, failure: &Failure, pause: Duration) -> Result<()> {
-        let wanted = self.retry_after(failure).await.unwrap_or_default();
-        if wanted > LONGEST_PAUSE {
-            bail!(
-                "{step}: the registry asks for a pause of {} s before the next request",
-                wanted.as_secs()
-            );
+    fn context(&self) -> Context<'_> {
+        Context {
+            reference: &self.reference,
+            operation: self.operation,
+            credentials: &self.session.credentials,
+            scope: &self.session.scope,
         }
-        tokio::time::sleep(wanted.max(pause)).await;
-        Ok(())
-    }
-
-    /// The pause that the registry asks for (RFC 9110 §10.2.3, in seconds). The client does not return the
-    /// headers of a failure, so a HEAD request for the same URL has to.
-    async fn retry_after(&self, failure: &Failure) -> Option<Duration> {
-        let answer = self
-            .headers
-            .head(failure.answered_url()?)
-            .send()
-            .await
-            .ok()?;
-        let value = answer.headers().get(RETRY_AFTER)?.to_str().ok()?;
-        Some(Duration::from_secs(value.trim().parse().ok()?))
-    }
-
-    fn explain(&self, failure: &Failure) -> anyhow::Error {
-        failure.explain(&self.reference, self.operation, &self.credentials)
-    }
-}
-
-/// Separates content with a wrong digest from other failures: the client compares the digests.
-fn checked(pulled: Result<Vec<u8>, OciDistributionError>) -> Result<Pulled, OciDistributionError> {
-    match pulled {
-        Ok(bytes) => Ok(Pulled::Right(bytes)),
-        Err(error) if Failure::from(&error).is_wrong_bytes() => Ok(Pulled::Wrong),
-        Err(error) => Err(error),
     }
 }

@@ -3,13 +3,15 @@
 
 use std::io::Read;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use flate2::read::GzDecoder;
 use gateway::advice::Advice;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{Annotations, MODULE_NAME, media_type};
 use crate::module::MAX_SIZE;
+use crate::text::foreign;
 
 /// The hint for images that gateways do not accept.
 const PUSH: &str =
@@ -85,7 +87,7 @@ impl Manifest {
             media_type: String,
             manifests: Option<Vec<Child>>,
         }
-        let head: Head = serde_json::from_slice(bytes).context("reading the manifest")?;
+        let head: Head = parse(bytes)?;
         // The media type is optional in OCI manifests. Without it, only an index has manifests.
         let is_index = match head.media_type.as_str() {
             "" => head.manifests.is_some(),
@@ -95,9 +97,15 @@ impl Manifest {
         if is_index {
             return Ok(Self::Index(head.manifests.unwrap_or_default()));
         }
-        let manifest = serde_json::from_slice(bytes).context("reading the manifest")?;
-        Ok(Self::Image(manifest))
+        Ok(Self::Image(parse(bytes)?))
     }
+}
+
+/// Reads JSON of a registry. The error of the library quotes it.
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    serde_json::from_slice(bytes)
+        .map_err(|error| anyhow!("{}", foreign(&error.to_string())))
+        .context("reading the manifest")
 }
 
 /// The image of an index that gateways load. They look for this platform on every machine.
@@ -113,6 +121,14 @@ pub(crate) fn linux_amd64(children: &[Child]) -> Option<&Child> {
 }
 
 impl ImageManifest {
+    /// Reads the manifest of one image.
+    ///
+    /// # Errors
+    /// The text is another one.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self> {
+        parse(bytes)
+    }
+
     /// The layer in which a gateway would look for the module.
     ///
     /// # Errors

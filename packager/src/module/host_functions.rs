@@ -30,14 +30,19 @@ pub fn signature(module: &str, name: &str, abi_version: &str) -> Option<Signatur
     }
 }
 
-/// Every function that Envoy offers to modules of a version of the ABI, as module, name, signature.
+/// Every function that the newest Envoy offers to modules of a version of the ABI, as module, name, signature.
 pub fn all(abi_version: &str) -> impl Iterator<Item = (&'static str, String, Signature)> {
     PROXY
         .iter()
         .map(|(name, _)| *name)
         .chain(OTHERS)
         .map(|name| (ENV, format!("proxy_{name}")))
-        .chain(WASI_FUNCTIONS.map(|name| (WASI, name.to_owned())))
+        .chain(
+            WASI_FUNCTIONS
+                .into_iter()
+                .chain(NEWER_WASI_FUNCTIONS)
+                .map(|name| (WASI, name.to_owned())),
+        )
         .filter_map(move |(module, name)| {
             let signature = signature(module, &name, abi_version)?;
             Some((module, name, signature))
@@ -119,8 +124,8 @@ fn proxy(name: &str) -> Option<Signature> {
     Some((parameters, vec![I32]))
 }
 
-/// The functions of WASI that the runtime of wasm32-wasip1 may import.
-const WASI_FUNCTIONS: [&str; 16] = [
+/// The functions of WASI that every Envoy offers, from 1.36 on.
+const WASI_FUNCTIONS: [&str; 18] = [
     "args_get",
     "args_sizes_get",
     "clock_time_get",
@@ -129,6 +134,8 @@ const WASI_FUNCTIONS: [&str; 16] = [
     "fd_close",
     "fd_fdstat_get",
     "fd_fdstat_set_flags",
+    "fd_prestat_dir_name",
+    "fd_prestat_get",
     "fd_read",
     "fd_seek",
     "fd_write",
@@ -139,21 +146,78 @@ const WASI_FUNCTIONS: [&str; 16] = [
     "sched_yield",
 ];
 
+/// The functions of WASI that Envoy 1.40 offers and Envoy 1.36 does not. We did not try the releases between.
+const NEWER_WASI_FUNCTIONS: [&str; 27] = [
+    "clock_res_get",
+    "fd_advise",
+    "fd_allocate",
+    "fd_datasync",
+    "fd_fdstat_set_rights",
+    "fd_filestat_get",
+    "fd_filestat_set_size",
+    "fd_filestat_set_times",
+    "fd_pread",
+    "fd_pwrite",
+    "fd_readdir",
+    "fd_renumber",
+    "fd_sync",
+    "fd_tell",
+    "path_create_directory",
+    "path_filestat_get",
+    "path_filestat_set_times",
+    "path_link",
+    "path_readlink",
+    "path_remove_directory",
+    "path_rename",
+    "path_symlink",
+    "path_unlink_file",
+    "sock_accept",
+    "sock_recv",
+    "sock_send",
+    "sock_shutdown",
+];
+
+/// Whether only new releases of Envoy offer a function.
+pub(crate) fn is_new(module: &str, name: &str) -> bool {
+    module == WASI && NEWER_WASI_FUNCTIONS.contains(&name)
+}
+
 fn wasi(name: &str) -> Option<Signature> {
     let parameters: &[ValType] = match name {
+        "sched_yield" => &[],
+        "fd_close" | "fd_datasync" | "fd_sync" => &[I32],
         "args_get"
         | "args_sizes_get"
+        | "clock_res_get"
         | "environ_get"
         | "environ_sizes_get"
-        | "random_get"
         | "fd_fdstat_get"
-        | "fd_fdstat_set_flags" => &[I32, I32],
+        | "fd_fdstat_set_flags"
+        | "fd_filestat_get"
+        | "fd_prestat_get"
+        | "fd_renumber"
+        | "fd_tell"
+        | "random_get"
+        | "sock_shutdown" => &[I32, I32],
+        "fd_filestat_set_size" => &[I32, I64],
+        "fd_prestat_dir_name"
+        | "path_create_directory"
+        | "path_remove_directory"
+        | "path_unlink_file"
+        | "sock_accept" => &[I32, I32, I32],
         "clock_time_get" => &[I32, I64, I32],
-        "fd_close" => &[I32],
-        "fd_read" | "fd_write" | "poll_oneoff" => &[I32, I32, I32, I32],
+        "fd_allocate" | "fd_fdstat_set_rights" => &[I32, I64, I64],
+        // WASI has one more parameter in `path_symlink` and `path_link` than Envoy.
+        "fd_read" | "fd_write" | "path_symlink" | "poll_oneoff" => &[I32, I32, I32, I32],
         "fd_seek" => &[I32, I64, I32, I32],
+        "fd_advise" | "fd_filestat_set_times" => &[I32, I64, I64, I32],
+        "path_filestat_get" | "sock_send" => &[I32, I32, I32, I32, I32],
+        "fd_pread" | "fd_pwrite" | "fd_readdir" => &[I32, I32, I32, I64, I32],
+        "path_link" | "path_readlink" | "path_rename" | "sock_recv" => {
+            &[I32, I32, I32, I32, I32, I32]
+        }
+        "path_filestat_set_times" => &[I32, I32, I32, I32, I64, I64, I32],
         "path_open" => &[I32, I32, I32, I32, I32, I64, I64, I32, I32],
-        "sched_yield" => &[],
         // The only function that does not return.
         "proc_exit" => return Some((vec![I32], vec![])),
         _ => return None,

@@ -6,7 +6,8 @@ use anyhow::{Result, bail};
 use gateway::advice::Advice;
 use serde::Serialize;
 use wasmparser::{
-    CompositeInnerType, ExternalKind, Parser, Payload, TypeRef, Validator, WasmFeatures,
+    BinaryReaderError, CompositeInnerType, ExternalKind, Parser, Payload, TypeRef, Validator,
+    WasmFeatures,
 };
 
 use super::host_functions;
@@ -31,6 +32,8 @@ pub struct Report {
     pub features: Vec<String>,
     /// Why Envoy would not load it; empty if it would.
     pub problems: Vec<String>,
+    /// Why some releases of Envoy may not load it.
+    pub notes: Vec<String>,
 }
 
 /// The versions of the ABI that Envoy implements.
@@ -59,10 +62,15 @@ pub fn inspect(wasm: &[u8]) -> Result<Report> {
     if wasm.len() > MAX_SIZE {
         inspection.problem("it is larger than 256 MiB");
     }
-    // Envoy's V8 supports the features of WebAssembly 2.0 in every configuration.
-    if let Err(error) = Validator::new_with_features(WasmFeatures::WASM2).validate_all(wasm) {
+    // Features that nobody tried on Envoy are not errors.
+    if let Err(error) = validate(wasm, WasmFeatures::all()) {
         inspection.problem(format!("it is not valid: {error}"));
     } else {
+        if let Err(error) = validate(wasm, supported()) {
+            inspection.notes.push(format!(
+                "it uses a feature of WebAssembly that Envoy may not support: {error}"
+            ));
+        }
         for payload in Parser::new(0).parse_all(wasm) {
             inspection.section(payload?)?;
         }
@@ -70,6 +78,17 @@ pub fn inspect(wasm: &[u8]) -> Result<Report> {
         inspection.check_imports();
     }
     Ok(inspection.report(wasm))
+}
+
+/// The features that Envoy 1.36 and 1.40 load: those of WebAssembly 2.0, and two later ones.
+fn supported() -> WasmFeatures {
+    WasmFeatures::WASM2 | WasmFeatures::EXTENDED_CONST | WasmFeatures::TAIL_CALL
+}
+
+fn validate(wasm: &[u8], features: WasmFeatures) -> Result<(), BinaryReaderError> {
+    Validator::new_with_features(features)
+        .validate_all(wasm)
+        .map(|_| ())
 }
 
 impl fmt::Display for Import {
@@ -85,6 +104,7 @@ struct Inspection {
     imports: Vec<Import>,
     features: Vec<String>,
     problems: Vec<String>,
+    notes: Vec<String>,
 }
 
 struct Import {
@@ -141,6 +161,13 @@ impl Inspection {
             .filter_map(|import| self.problem_of(import, &abi_version))
             .collect();
         self.problems.extend(problems);
+        for import in &self.imports {
+            if host_functions::is_new(&import.module, &import.name) {
+                self.notes.push(format!(
+                    "Envoy 1.40 offers the import {import}, but Envoy 1.36 does not"
+                ));
+            }
+        }
     }
 
     fn problem_of(&self, import: &Import, abi_version: &str) -> Option<String> {
@@ -223,6 +250,7 @@ impl Inspection {
             imports: self.imports.iter().map(Import::to_string).collect(),
             features: self.features,
             problems: self.problems,
+            notes: self.notes,
         }
     }
 }

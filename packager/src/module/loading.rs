@@ -19,9 +19,10 @@ pub(crate) enum Consumer {
 
 /// The newest release that was tried.
 pub(crate) const NEWEST: Consumer = Consumer::Istio {
-    minor: 31,
+    minor: NEWEST_MINOR,
     patch: None,
 };
+const NEWEST_MINOR: u16 = 31;
 const OLDEST_MINOR: u16 = 12;
 
 impl FromStr for Consumer {
@@ -39,6 +40,12 @@ impl FromStr for Consumer {
         if minor < OLDEST_MINOR {
             return Err(format!(
                 "Istio 1.{minor} pulls no images, Istio 1.{OLDEST_MINOR} is the first release that does"
+            ));
+        }
+        // What a release does that nobody has tried is a guess.
+        if minor > NEWEST_MINOR {
+            return Err(format!(
+                "Istio 1.{minor} is not known: the newest release that this program knows is 1.{NEWEST_MINOR}"
             ));
         }
         Ok(Self::Istio { minor, patch })
@@ -85,6 +92,24 @@ impl Consumer {
         };
         // Without a patch, the newest patch of the release counts.
         patch.is_none_or(|patch| patch >= first)
+    }
+
+    /// How the consumer gets to trust a registry whose certificate no public authority issued (Istio
+    /// `pilot/cmd/pilot-agent/options/options.go`: the hosts of the variable are compared with the host and the
+    /// port of the reference, and their certificates are not verified).
+    #[must_use]
+    pub(crate) fn trust_hint(self, registry: &str) -> String {
+        match self {
+            Self::Istio { .. } => format!(
+                "use a certificate of a public authority, add the authority to the system's in the gateway's \
+                 containers, or set WASM_INSECURE_REGISTRIES={registry} on them, which turns verification off"
+            ),
+            Self::EnvoyGateway => {
+                "use a certificate of a public authority, or add the authority to the \
+                                   system's in the container of Envoy Gateway"
+                    .into()
+            }
+        }
     }
 
     /// What happens to a gateway that cannot load the image.

@@ -2,29 +2,67 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Error, Result, bail, ensure};
 use gateway::advice::Advice;
-use oci_client::{Reference, RegistryOperation};
+use oci_client::Reference;
 use serde::Serialize;
 
 use super::Args;
 use crate::commands::layout::Layout;
-use crate::commands::registry::{Connection, Pulled, Registry, Upload};
+use crate::commands::registry::{Connection, Operation, Pulled, Registry, Tag, Upload};
 use crate::console::Console;
 use crate::image::{Blob, Format, Image};
 
 /// The folder of an image that is pushed without a reference.
 const DEFAULT_LAYOUT: &str = "dist/oci";
 
-/// The result of a push.
+/// The result of a push, which may have ended before all references were pushed.
 #[derive(Debug)]
 pub(super) struct Pushed {
-    /// The references with the digest, for `packager manifest --image`.
-    pub(super) references: Vec<String>,
-    pub(super) layout: Option<PathBuf>,
+    pub(super) targets: Vec<Target>,
+    pub(super) layout: Option<Written>,
     pub(super) blobs: Blobs,
-    /// Whether the image was pulled again and compared.
-    pub(super) verified: bool,
+    /// Why the push ended early.
+    pub(super) failure: Option<Error>,
+}
+
+/// A layout that was written.
+#[derive(Debug)]
+pub(super) struct Written {
+    pub(super) folder: PathBuf,
+    /// The reference with the digest.
+    pub(super) reference: String,
+}
+
+/// A reference, and how far its push came.
+#[derive(Debug, Serialize)]
+pub(super) struct Target {
+    /// The reference with the digest, for `packager manifest --image`.
+    pub(super) reference: String,
+    pub(super) state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum State {
+    /// The tag names the image.
+    Pushed,
+    /// The tag names the image, which could not be pulled for comparison.
+    NotVerified,
+    /// The tag does not name the image.
+    Failed,
+    /// An earlier reference failed.
+    NotTried,
+}
+
+impl State {
+    /// Whether the registry has the image under the tag.
+    pub(super) fn is_there(self) -> bool {
+        match self {
+            Self::Pushed | Self::NotVerified => true,
+            Self::Failed | Self::NotTried => false,
+        }
+    }
 }
 
 /// The number of blobs over all references, without manifests.
@@ -43,6 +81,7 @@ impl Blobs {
     }
 }
 
+/// Pushes an image to each target, and writes it to a folder. The first failure ends the push.
 pub(super) fn push(
     args: &Args,
     connection: &Connection,
@@ -51,42 +90,72 @@ pub(super) fn push(
     console: &mut Console<'_>,
 ) -> Result<Pushed> {
     let layout = layout(args, targets)?;
+    let mut pushed = Pushed {
+        targets: targets
+            .iter()
+            .map(|target| Target {
+                reference: format!("oci://{}@{}", target.whole(), image.digest()),
+                state: State::NotTried,
+            })
+            .collect(),
+        layout: None,
+        blobs: Blobs::default(),
+        failure: None,
+    };
+    if let Err(error) = push_all(args, connection, image, targets, &mut pushed, console) {
+        pushed.failure = Some(error);
+        return Ok(pushed);
+    }
+    if let Some(folder) = layout {
+        let uploads = Layout::open_or_create(&folder)?.write(image, env!("CARGO_PKG_VERSION"))?;
+        for upload in uploads {
+            pushed.blobs.count(upload);
+        }
+        pushed.layout = Some(Written {
+            reference: format!("oci-layout:{}@{}", folder.display(), image.digest()),
+            folder,
+        });
+    }
+    Ok(pushed)
+}
 
+/// Pushes to all registries, and notes how far each one came.
+fn push_all(
+    args: &Args,
+    connection: &Connection,
+    image: &Image,
+    targets: &[Reference],
+    pushed: &mut Pushed,
+    console: &mut Console<'_>,
+) -> Result<()> {
+    let Pushed {
+        targets: states,
+        blobs,
+        ..
+    } = pushed;
     // Every registry is checked before the first upload, so that a typing error changes nothing.
     let mut registries = Vec::new();
-    for target in targets {
-        let registry = prepare(args, connection, image, target)
+    for (target, entry) in targets.iter().zip(states) {
+        entry.state = State::Failed;
+        let prepared = prepare(args, connection, image, target)
             .with_context(|| format!("pushing {}", target.whole()))?;
-        registries.push((target, registry));
+        entry.state = State::NotTried;
+        registries.push((target, entry, prepared));
     }
 
-    let mut blobs = Blobs::default();
-    let mut references = Vec::new();
-    for (target, registry) in &registries {
+    for (target, entry, (registry, before)) in registries {
         let name = target.whole();
-        send(registry, image, &mut blobs, console).with_context(|| format!("pushing {name}"))?;
+        entry.state = State::Failed;
+        send(&registry, image, &before, blobs, console)
+            .with_context(|| format!("pushing {name}"))?;
+        // The tag names the image from here on, whatever happens to the pull.
+        entry.state = State::NotVerified;
         if !args.no_verify {
-            pull_back(registry, target, image).with_context(|| format!("pulling {name} back"))?;
+            pull_back(&registry, target, image).with_context(|| format!("pulling {name} back"))?;
         }
-        references.push(format!("oci://{name}@{}", image.digest()));
+        entry.state = State::Pushed;
     }
-    if let Some(folder) = &layout {
-        let uploads = Layout::open_or_create(folder)?.write(image, env!("CARGO_PKG_VERSION"))?;
-        for upload in uploads {
-            blobs.count(upload);
-        }
-        references.push(format!(
-            "oci-layout:{}@{}",
-            folder.display(),
-            image.digest()
-        ));
-    }
-    Ok(Pushed {
-        references,
-        layout,
-        blobs,
-        verified: !args.no_verify && !targets.is_empty(),
-    })
+    Ok(())
 }
 
 /// The folder for the image, if it goes to a folder.
@@ -105,21 +174,24 @@ fn layout(args: &Args, targets: &[Reference]) -> Result<Option<PathBuf>> {
     }
 }
 
-/// Logs in to a registry and checks that the tag is free, or has the same image.
+/// Logs in to a registry and checks that the tag is free, or has the same image. Returns what it names.
 fn prepare(
     args: &Args,
     connection: &Connection,
     image: &Image,
     target: &Reference,
-) -> Result<Registry> {
-    let registry = Registry::open(connection, target, RegistryOperation::Push)?;
+) -> Result<(Registry, Tag)> {
+    let registry = Registry::open(connection, target, Operation::Push)?;
     registry.log_in()?;
-    match registry.tagged()? {
-        Some(digest) if digest != image.digest() && !args.overwrite => bail!(Advice::new(
+    let tag = registry.tagged()?;
+    match tag {
+        Tag::Names(digest) if digest != image.digest() && !args.overwrite => bail!(Advice::new(
             format!("the tag names another image, {digest}"),
             "push under another tag, or move this tag with --overwrite"
         )),
-        Some(_) | None => Ok(registry),
+        // A tag that the user cannot see may name another image.
+        Tag::Hidden(advice) if !args.overwrite => Err(advice.into()),
+        tag @ (Tag::Names(_) | Tag::Absent | Tag::Hidden(_)) => Ok((registry, tag)),
     }
 }
 
@@ -127,6 +199,7 @@ fn prepare(
 fn send(
     registry: &Registry,
     image: &Image,
+    before: &Tag,
     blobs: &mut Blobs,
     console: &mut Console<'_>,
 ) -> Result<()> {
@@ -138,7 +211,7 @@ fn send(
         ));
         blobs.count(registry.send_blob(blob)?);
     }
-    registry.send_manifest(image)
+    registry.send_manifest(image, before)
 }
 
 /// Pulls the manifest by its tag and the blobs by their digests, and compares them with the image.

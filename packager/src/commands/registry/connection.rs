@@ -6,10 +6,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use gateway::advice::Advice;
 use oci_client::Reference;
-use oci_client::client::{Certificate, CertificateEncoding, ClientConfig, ClientProtocol};
 use rustls::pki_types::CertificateDer;
 
-use super::Credentials;
+use super::proxy::Proxies;
+use super::{Credentials, trust};
 use crate::commands::certificates;
 use crate::console::Console;
 
@@ -38,12 +38,13 @@ pub(crate) struct ConnectionArgs {
 }
 
 /// The settings of the flags.
+#[derive(Clone)]
 pub(crate) struct Connection {
     plain_http: bool,
-    pub(super) certificates: Vec<CertificateDer<'static>>,
-    pub(super) any_certificate: bool,
+    certificates: Vec<CertificateDer<'static>>,
+    any_certificate: bool,
     user: Option<Credentials>,
-    pub(super) timeout: Duration,
+    timeout: Duration,
 }
 
 impl ConnectionArgs {
@@ -86,34 +87,53 @@ fn password(console: &mut Console<'_>) -> Result<String> {
 }
 
 impl Connection {
-    /// The client's settings for the registry of a reference.
-    pub(super) fn client_config(&self, reference: &Reference) -> ClientConfig {
-        ClientConfig {
-            protocol: match self.scheme(reference) {
-                "http" => ClientProtocol::Http,
-                _ => ClientProtocol::Https,
-            },
-            accept_invalid_certificates: self.any_certificate,
-            extra_root_certificates: self
-                .certificates
-                .iter()
-                .map(|der| Certificate {
-                    encoding: CertificateEncoding::Der,
-                    data: der.to_vec(),
-                })
-                .collect(),
-            connect_timeout: Some(self.timeout),
-            read_timeout: Some(self.timeout),
-            user_agent: super::USER_AGENT,
-            ..ClientConfig::default()
+    /// The client for a registry. It follows no redirects, because it would not report them.
+    pub(super) fn client(&self, proxies: &Proxies) -> Result<reqwest::Client> {
+        // This fails if a provider is installed already, which is fine.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let proxies = proxies.clone();
+        let client = reqwest::Client::builder()
+            .user_agent(super::USER_AGENT)
+            .redirect(reqwest::redirect::Policy::none())
+            .proxy(reqwest::Proxy::custom(move |url| {
+                proxies.find(url).map(|proxy| proxy.url.clone())
+            }))
+            .connect_timeout(self.timeout)
+            .read_timeout(self.timeout);
+        let client = if self.any_certificate {
+            client.tls_danger_accept_invalid_certs(true)
+        } else {
+            client.tls_backend_preconfigured(trust::client_config(&self.certificates)?)
+        };
+        client.build().context("preparing the registry client")
+    }
+
+    /// The same connection for a client without credentials.
+    pub(super) fn without_credentials(&self) -> Self {
+        Self {
+            user: Some(Credentials::anonymous()),
+            ..self.clone()
         }
+    }
+
+    /// The same connection for a client that trusts only the system's authorities.
+    pub(super) fn with_system_trust(&self) -> Self {
+        Self {
+            certificates: Vec::new(),
+            any_certificate: false,
+            ..self.clone()
+        }
+    }
+
+    /// Whether certificates are accepted that the system's authorities did not issue.
+    pub(super) fn has_own_trust(&self) -> bool {
+        self.any_certificate || !self.certificates.is_empty()
     }
 
     /// The scheme of the registry's URL, `http` or `https`.
     pub(super) fn scheme(&self, reference: &Reference) -> &'static str {
         // A flag about certificates means that the local registry uses TLS.
-        let wants_tls = self.any_certificate || !self.certificates.is_empty();
-        if self.plain_http || (is_local(reference) && !wants_tls) {
+        if self.plain_http || (is_local(reference) && !self.has_own_trust()) {
             "http"
         } else {
             "https"

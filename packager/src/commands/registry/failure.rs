@@ -1,309 +1,291 @@
-//! Why a request to a registry failed: whether to retry it, and a hint.
+//! Why a request failed: who answered what, whether to repeat the request, and a hint.
 
-use std::error::Error;
-use std::fmt::Write as _;
+mod cause;
+mod hint;
 
-use gateway::advice::Advice;
-use oci_client::errors::{OciDistributionError, OciEnvelope, OciErrorCode};
-use oci_client::{Reference, RegistryOperation};
-use rustls::{AlertDescription, CertificateError};
+use std::time::Duration;
 
-use super::Credentials;
-use crate::text::one_line;
+use reqwest::Method;
+use serde::Deserialize;
 
-/// The parts of a failure.
-#[derive(Debug, Default)]
+pub(super) use self::hint::Context;
+use super::exchange::{Answer, Request, Sent, Server, address};
+use super::proxy::Proxy;
+
+/// The parts of a failure. Its texts are harmless: they have no secrets and no control characters.
+#[derive(Clone, Debug)]
 pub(super) struct Failure {
-    /// The status of the answer; `None` without an answer, or if the client does not return it.
-    status: Option<u16>,
-    /// The registry's own codes, such as `NAME_UNKNOWN`.
-    codes: Vec<String>,
-    /// The registry's own message, or the error of the connection.
-    message: String,
-    /// The URL of the request. Messages must not have it: it may hold the state of an upload.
-    url: Option<String>,
+    server: Server,
+    /// The host that the request went to. Messages must not have the whole URL: it may hold the state of an
+    /// upload.
+    address: String,
+    method: Method,
+    sent: Sent,
     kind: FailureKind,
+    /// The proxy between, and the variable that names it.
+    proxy: Option<(String, &'static str)>,
+    /// The pause that the server asks for.
+    pub(super) retry_after: Option<Duration>,
+    /// Whether the request would have moved a tag from another image.
+    pub(super) moves_tag: bool,
 }
 
 /// The cause of a failure.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum FailureKind {
-    /// The registry answered with an error.
-    #[default]
-    Refused,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum FailureKind {
+    /// An answer with a status of an error.
+    Status {
+        status: u16,
+        /// The registry's own codes, such as `NAME_UNKNOWN`.
+        codes: Vec<String>,
+        message: String,
+    },
+    /// An answer that the specification does not allow.
+    Protocol(String),
     /// There is no connection, or no answer.
-    Connection,
+    Connection(String),
+    /// There is no answer within the timeout.
+    Timeout,
+    /// The proxy does not connect to the registry.
+    Tunnel { asks_for_login: bool },
     /// No trusted certificate authority issued the certificate.
     UnknownAuthority,
-    /// The registry uses plain HTTP.
+    /// The certificate is one of an authority, and not trusted itself.
+    AuthorityAsServer,
+    /// The certificate has another defect, such as a wrong name.
+    Certificate(String),
+    /// The server does not use TLS.
     NotTls,
-    /// The content does not have its digest.
-    WrongBytes,
+    /// The password would be sent without encryption.
+    ClearText,
+    /// The registry does not have what was pushed yet.
+    NotSettled(String),
 }
 
-impl From<&OciDistributionError> for Failure {
-    fn from(error: &OciDistributionError) -> Self {
-        match error {
-            OciDistributionError::UnauthorizedError { url } => Self {
-                status: Some(401),
-                url: Some(url.clone()),
-                ..Self::default()
-            },
-            OciDistributionError::AuthenticationFailure(reason) => Self {
-                status: Some(401),
-                message: format!("no token: {}", messages(reason)),
-                ..Self::default()
-            },
-            OciDistributionError::RegistryError { envelope, url } => Self {
-                url: Some(url.clone()),
-                ..Self::from(envelope)
-            },
-            OciDistributionError::ServerError { code, url, message } => {
-                let envelope = serde_json::from_str::<OciEnvelope>(message);
-                let parsed = envelope.as_ref().map(Self::from).unwrap_or_default();
-                Self {
-                    status: Some(*code),
-                    url: Some(url.clone()),
-                    message: messages(message),
-                    ..parsed
-                }
-            }
-            OciDistributionError::RequestError(error) => Self::from_request(error),
-            OciDistributionError::DigestError(error) => Self {
-                kind: FailureKind::WrongBytes,
-                message: error.to_string(),
-                ..Self::default()
-            },
-            // The message of the library may quote the answer, which has the token.
-            OciDistributionError::RegistryTokenDecodeError(_) => {
-                let message = "the answer of the token service has no token".into();
-                Self {
-                    message,
-                    ..Self::default()
-                }
-            }
-            other => Self {
-                message: other.to_string(),
-                ..Self::default()
-            },
-        }
-    }
+/// An answer with errors (OCI distribution specification, "Error Codes").
+#[derive(Deserialize)]
+struct Errors {
+    errors: Vec<ErrorEntry>,
 }
 
-impl From<&OciEnvelope> for Failure {
-    fn from(envelope: &OciEnvelope) -> Self {
-        let messages: Vec<&str> = envelope
-            .errors
-            .iter()
-            .map(|error| error.message.as_str())
-            .collect();
-        Self {
-            codes: envelope
-                .errors
-                .iter()
-                .map(|error| name(&error.code))
-                .collect(),
-            message: messages.join("; "),
-            ..Self::default()
-        }
-    }
-}
-
-/// The messages in an answer, or the answer itself, in one line.
-fn messages(answer: &str) -> String {
-    match serde_json::from_str::<OciEnvelope>(answer) {
-        Ok(envelope) => one_line(&Failure::from(&envelope).message),
-        Err(_) => one_line(answer),
-    }
+#[derive(Deserialize)]
+struct ErrorEntry {
+    #[serde(default)]
+    code: String,
+    #[serde(default)]
+    message: Option<String>,
 }
 
 impl Failure {
-    fn from_request(error: &reqwest::Error) -> Self {
-        let url = error.url().map(ToString::to_string);
-        if let Some(status) = error.status() {
-            return Self {
-                status: Some(status.as_u16()),
-                url,
-                ..Self::default()
-            };
-        }
-
-        // The innermost error has the reason; a TLS error may be anywhere on the way.
-        let mut kind = FailureKind::Connection;
-        let mut message = String::new();
-        let mut cause: Option<&(dyn Error + 'static)> = Some(error);
-        while let Some(inner) = cause {
-            if let Some(tls) = tls_error(inner) {
-                kind = FailureKind::from_tls(tls);
-            }
-            message = inner.to_string();
-            cause = inner.source();
-        }
-        if error.is_timeout() {
-            message = "no answer in time; increase --timeout".into();
-        }
+    /// A failure of a request, without its cause yet.
+    pub(super) fn at(request: &Request, server: Server, sent: Sent) -> Self {
         Self {
-            message,
-            url,
-            kind,
-            ..Self::default()
+            server,
+            address: address(&request.url),
+            method: request.method.clone(),
+            sent,
+            kind: FailureKind::Timeout,
+            proxy: None,
+            retry_after: None,
+            moves_tag: false,
         }
+    }
+
+    pub(super) fn of_answer(answer: &Answer) -> Self {
+        Self {
+            address: address(&answer.url),
+            ..Self::at(
+                &Request::new(answer.method.clone(), answer.url.clone()),
+                answer.server,
+                answer.sent,
+            )
+        }
+    }
+
+    pub(super) fn with(mut self, kind: FailureKind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    /// The failure of an answer with the status of an error. `clean` makes a text of the server harmless.
+    pub(super) fn from_answer(answer: &Answer, clean: impl Fn(&str) -> String) -> Self {
+        let body = String::from_utf8_lossy(&answer.body);
+        let (codes, message) = match serde_json::from_str::<Errors>(&body) {
+            Ok(Errors { errors }) => {
+                let messages: Vec<&str> = errors
+                    .iter()
+                    .filter_map(|error| error.message.as_deref())
+                    .filter(|message| !message.is_empty())
+                    .collect();
+                let codes = errors.iter().map(|error| clean(&error.code)).collect();
+                (codes, messages.join("; "))
+            }
+            // Pages and other texts are shown as they are.
+            Err(_) => (Vec::new(), body.into_owned()),
+        };
+        Self::of_answer(answer).with(FailureKind::Status {
+            status: answer.status,
+            codes,
+            message: clean(&message),
+        })
+    }
+
+    pub(super) fn by_proxy(mut self, proxy: &Proxy) -> Self {
+        self.server = Server::Proxy;
+        self.proxy = Some((proxy.name(), proxy.variable));
+        self
+    }
+
+    pub(super) fn status(&self) -> Option<u16> {
+        match &self.kind {
+            FailureKind::Status { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+
+    fn codes(&self) -> &[String] {
+        match &self.kind {
+            FailureKind::Status { codes, .. } => codes,
+            _ => &[],
+        }
+    }
+
+    fn has_code(&self, codes: &[&str]) -> bool {
+        self.codes()
+            .iter()
+            .any(|code| codes.contains(&code.as_str()))
+    }
+
+    /// Whether the certificate of the registry is the problem.
+    pub(super) fn is_of_trust(&self) -> bool {
+        match &self.kind {
+            FailureKind::UnknownAuthority
+            | FailureKind::AuthorityAsServer
+            | FailureKind::Certificate(_) => true,
+            FailureKind::Status { .. }
+            | FailureKind::Protocol(_)
+            | FailureKind::NotSettled(_)
+            | FailureKind::Connection(_)
+            | FailureKind::Timeout
+            | FailureKind::Tunnel { .. }
+            | FailureKind::NotTls
+            | FailureKind::ClearText => false,
+        }
+    }
+
+    pub(super) fn server(&self) -> Server {
+        self.server
     }
 
     /// Whether the registry reports that the manifest, the blob or the repository does not exist. A denied
     /// request does not count.
     pub(super) fn is_unknown(&self) -> bool {
-        let unknown = ["MANIFEST_UNKNOWN", "NAME_UNKNOWN", "NOT_FOUND"];
-        match self.codes.as_slice() {
-            [] => self.status == Some(404),
-            codes => codes.iter().all(|code| unknown.contains(&code.as_str())),
-        }
+        let unknown = [
+            "MANIFEST_UNKNOWN",
+            "NAME_UNKNOWN",
+            "BLOB_UNKNOWN",
+            "NOT_FOUND",
+        ];
+        self.server == Server::Registry
+            && self.status() == Some(404)
+            && self
+                .codes()
+                .iter()
+                .all(|code| unknown.contains(&code.as_str()))
+    }
+
+    /// Whether a login, or another one, may help.
+    pub(super) fn is_denied(&self) -> bool {
+        self.server != Server::Proxy
+            && (matches!(self.status(), Some(401 | 403))
+                || self.has_code(&["UNAUTHORIZED", "DENIED"]))
     }
 
     /// Whether the same request may succeed later.
     pub(super) fn is_temporary(&self) -> bool {
-        self.kind == FailureKind::Connection
-            || self
-                .status
-                .is_some_and(|status| matches!(status, 408 | 429) || status >= 500)
-            || self.has_code(&["TOOMANYREQUESTS"])
-    }
-
-    /// The URL of the request, if the registry answered it.
-    pub(super) fn answered_url(&self) -> Option<&str> {
-        self.url
-            .as_deref()
-            .filter(|_| self.kind == FailureKind::Refused)
-    }
-
-    fn has_code(&self, codes: &[&str]) -> bool {
-        self.codes.iter().any(|code| codes.contains(&code.as_str()))
-    }
-
-    /// Whether the content that arrived has another digest.
-    pub(super) fn is_wrong_bytes(&self) -> bool {
-        self.kind == FailureKind::WrongBytes
-    }
-
-    /// The error for the user.
-    pub(super) fn explain(
-        &self,
-        reference: &Reference,
-        operation: RegistryOperation,
-        credentials: &Credentials,
-    ) -> anyhow::Error {
-        let message = credentials.redact(&self.sentence());
-        match self.hint(reference, operation, credentials) {
-            None => anyhow::anyhow!(message),
-            Some(hint) => Advice::new(message, hint).into(),
+        match &self.kind {
+            // With 501, the server does not implement the method, now or later.
+            FailureKind::Status { status, .. } => {
+                matches!(status, 408 | 429)
+                    || (*status >= 500 && *status != 501)
+                    || self.has_code(&["TOOMANYREQUESTS"])
+            }
+            FailureKind::Connection(_) | FailureKind::Timeout | FailureKind::NotSettled(_) => true,
+            FailureKind::Protocol(_)
+            | FailureKind::Tunnel { .. }
+            | FailureKind::UnknownAuthority
+            | FailureKind::AuthorityAsServer
+            | FailureKind::Certificate(_)
+            | FailureKind::NotTls
+            | FailureKind::ClearText => false,
         }
     }
 
-    fn sentence(&self) -> String {
-        let mut sentence = match (self.status, self.codes.first()) {
-            (Some(status), _) => format!("the registry answers {status}"),
-            (None, Some(code)) => format!("the registry answers {code}"),
-            (None, None) => return self.message.clone(),
+    /// The server with its address, for messages.
+    pub(super) fn who(&self) -> String {
+        let address = &self.address;
+        match (self.server, &self.proxy) {
+            (Server::Registry, _) => format!("the registry {address}"),
+            (Server::TokenService, _) => format!("the token service {address}"),
+            (Server::Elsewhere, _) => format!("{address}, to which the registry redirects,"),
+            (Server::Proxy, Some((proxy, _))) => format!("the proxy {proxy}"),
+            (Server::Proxy, None) => "the proxy".into(),
+        }
+    }
+
+    /// The message: who did what.
+    pub(super) fn sentence(&self) -> String {
+        let (who, address) = (self.who(), &self.address);
+        let via = match &self.proxy {
+            Some((proxy, _)) if self.server != Server::Proxy => {
+                format!(" through the proxy {proxy}")
+            }
+            Some(_) | None => String::new(),
         };
-        if !self.message.is_empty() {
-            // Writing to a string cannot fail.
-            let _ = write!(sentence, ": {}", self.message);
-        }
-        sentence
-    }
-
-    fn hint(
-        &self,
-        reference: &Reference,
-        operation: RegistryOperation,
-        credentials: &Credentials,
-    ) -> Option<String> {
-        let hint = match self.kind {
+        match &self.kind {
+            FailureKind::Status {
+                status,
+                codes,
+                message,
+            } => {
+                // Codes without a message are better than nothing.
+                let text = if message.is_empty() {
+                    codes.join(", ")
+                } else {
+                    message.clone()
+                };
+                let colon = if text.is_empty() { "" } else { ": " };
+                format!("{who} answers {status} to {}{colon}{text}", self.method)
+            }
+            FailureKind::Protocol(problem) | FailureKind::NotSettled(problem) => {
+                format!("{who}: {problem}")
+            }
+            FailureKind::Connection(problem) => format!("{who} cannot be reached{via}: {problem}"),
+            FailureKind::Timeout => format!("{who} sends no answer in time{via}"),
+            FailureKind::Tunnel {
+                asks_for_login: true,
+            } => {
+                format!("{who} answers 407 to CONNECT {address}: it asks for a login")
+            }
+            FailureKind::Tunnel {
+                asks_for_login: false,
+            } => {
+                format!("{who} refuses the connection to {address}")
+            }
             FailureKind::UnknownAuthority => {
-                "give the certificate of the authority that issued the registry's certificate with \
-                 --ca-file"
+                format!("no trusted authority issued the certificate of {who}{via}")
             }
-            FailureKind::NotTls => "the registry uses plain HTTP: add --plain-http",
-            FailureKind::Connection => {
-                "check the address of the registry; --plain-http connects without TLS"
+            FailureKind::AuthorityAsServer => format!(
+                "the certificate of {who} is the certificate of an authority (CA:TRUE), which is trusted \
+                 only if it is listed itself"
+            ),
+            FailureKind::Certificate(problem) => {
+                format!("the certificate of {who} is not valid{via}: {problem}")
             }
-            FailureKind::Refused | FailureKind::WrongBytes => {
-                return self.hint_for_answer(reference, operation, credentials);
-            }
-        };
-        Some(hint.into())
-    }
-
-    fn hint_for_answer(
-        &self,
-        reference: &Reference,
-        operation: RegistryOperation,
-        credentials: &Credentials,
-    ) -> Option<String> {
-        // Go's HTTP server answers a plain request on a TLS port with this text.
-        if self.status == Some(400) && self.message.contains("HTTP request to an HTTPS server") {
-            return Some(
-                "the registry uses TLS: remove --plain-http; for localhost, give --ca-file".into(),
-            );
-        }
-        // Registries differ in whether they send a status or a code.
-        let repository = reference.repository();
-        if matches!(self.status, Some(401 | 403)) || self.has_code(&["UNAUTHORIZED", "DENIED"]) {
-            return Some(denied(repository, operation, credentials));
-        }
-        if self.is_unknown() && operation == RegistryOperation::Push {
-            return Some(format!(
-                "create the repository {repository} in the registry first"
-            ));
-        }
-        if self.status == Some(413) {
-            return Some(
-                "the registry, or a proxy in front of it, limits the size of uploads".into(),
-            );
-        }
-        if self.status == Some(415) || self.has_code(&["MANIFEST_INVALID"]) {
-            return Some(
-                "the registry does not accept this image format: try --format docker".into(),
-            );
-        }
-        None
-    }
-}
-
-fn denied(repository: &str, operation: RegistryOperation, credentials: &Credentials) -> String {
-    let scope = match operation {
-        RegistryOperation::Pull => "pull",
-        RegistryOperation::Push => "pull,push",
-    };
-    format!(
-        "{credentials} were used for the scope repository:{repository}:{scope}; give other credentials \
-         with --username and --password-stdin, or log in with podman or docker"
-    )
-}
-
-fn name(code: &OciErrorCode) -> String {
-    let name = serde_json::to_value(code).unwrap_or_default();
-    name.as_str().unwrap_or_default().to_owned()
-}
-
-/// The error of the TLS library, which may be inside an I/O error.
-fn tls_error<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e rustls::Error> {
-    error.downcast_ref().or_else(|| {
-        let io: &std::io::Error = error.downcast_ref()?;
-        tls_error(io.get_ref()?)
-    })
-}
-
-impl FailureKind {
-    fn from_tls(error: &rustls::Error) -> Self {
-        match error {
-            // The signature is bad if another authority has the same name.
-            rustls::Error::InvalidCertificate(
-                CertificateError::UnknownIssuer | CertificateError::BadSignature,
-            )
-            | rustls::Error::AlertReceived(AlertDescription::UnknownCA) => Self::UnknownAuthority,
-            rustls::Error::InvalidMessage(_) => Self::NotTls,
-            _ => Self::Refused,
+            FailureKind::NotTls => format!("{who} does not use TLS{via}"),
+            FailureKind::ClearText => format!(
+                "{who} uses plain HTTP, and the registry uses TLS: the credentials were not sent"
+            ),
         }
     }
 }
