@@ -1,7 +1,7 @@
 //! Plans that merge servers which break each other into one server, without an outage.
 //!
 //! [`merge`] finds the servers of each listener that break each other when clients coalesce connections
-//! ([`findings::components`]), and makes a [`Plan`] for each such group. The server of the oldest
+//! ([`crate::findings::components`]), and makes a [`Plan`] for each such group. The server of the oldest
 //! Gateway, the target, takes the hosts of the other servers, which the plan absorbs. A new Gateway
 //! with all hosts would be an outage: it is the youngest one, so istiod drops its server while an
 //! older Gateway has the same hosts.

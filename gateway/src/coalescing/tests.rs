@@ -250,11 +250,11 @@ fn with_shared_routes(modes: [&str; 2]) -> Resources {
         ("g01", "b.example.com", modes[1]),
         ("g02", "c.example.com", "SIMPLE"),
     ];
-    let mut text: String = servers
-        .iter()
-        .map(|(name, host, mode)| {
-            format!(
-                "---
+    let mut text = String::new();
+    for (name, host, mode) in servers {
+        write!(
+            text,
+            "---
 apiVersion: networking.istio.io/v1
 kind: Gateway
 metadata: {{name: {name}, namespace: istio-system}}
@@ -270,9 +270,9 @@ kind: Certificate
 metadata: {{name: {name}, namespace: istio-system}}
 spec: {{secretName: {name}, dnsNames: ['{host}']}}
 "
-            )
-        })
-        .collect();
+        )
+        .unwrap();
+    }
     for (host, gateways) in [("b.example.com", "g00, g01"), ("c.example.com", "g02")] {
         write!(
             text,

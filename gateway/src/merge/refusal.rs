@@ -88,7 +88,7 @@ pub enum Reason {
 }
 
 /// What prevents a merge, before the listener is attached to it. The functions of `obstacles` make it,
-/// and [`Self::at`] makes it a [`Refusal`].
+/// and [`Self::refuse`] makes it a [`Refusal`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Obstacle {
     pub(super) reason: Reason,

@@ -1,6 +1,6 @@
 //! The filter chains and routes of a state, in a form in which a write changes a few entries.
 //!
-//! A [`Model`](crate::Model) of all resources takes a time that grows with the input, and a plan has a
+//! A [`Model`] of all resources takes a time that grows with the input, and a plan has a
 //! write for each server and each `VirtualService`. A snapshot gives the same answers for a host, but computes
 //! only the filter chain of this host, with the routes that may serve it. It supports only writes whose
 //! effect is known to be this small. For all others the proof makes a model.

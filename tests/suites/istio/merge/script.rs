@@ -155,19 +155,20 @@ impl Planned {
         let mut lines = BufReader::new(child.stdout.take().unwrap())
             .lines()
             .map_while(Result::ok);
-        let mut seen = Vec::new();
         let mut is_step = false;
-        for line in lines.by_ref() {
+        let write = lines.find(|line| {
             is_step |= line.starts_with(step);
             let is_write = ["patched", "deleted", "restored"]
                 .iter()
                 .any(|written| line.ends_with(written));
-            seen.push(line);
-            if is_step && is_write {
-                return (child, lines);
-            }
+            is_step && is_write
+        });
+        // Without the write the script has ended.
+        if write.is_none() {
+            child.wait().unwrap();
         }
-        panic!("no step {step}: {seen:#?}");
+        assert!(write.is_some(), "no write of step {step}");
+        (child, lines)
     }
 
     /// Kills a script with all that it runs, after a write of a step.
@@ -542,11 +543,10 @@ fn idle_connection(server: SocketAddr, host: String) -> thread::JoinHandle<Insta
             let transport = Transport::Tls(Some(&host));
             let mut connection = Connection::h2(server, transport).await.unwrap();
             assert_eq!(connection.send(&GET, &host).await.unwrap().status, 200);
-            let Connection::H2(sender, _) = &mut connection else {
-                panic!("not HTTP/2")
-            };
-            while poll_fn(|context| sender.poll_ready(context)).await.is_ok() {
-                tokio::time::sleep(Duration::from_millis(50)).await;
+            if let Connection::H2(sender, _) = &mut connection {
+                while poll_fn(|context| sender.poll_ready(context)).await.is_ok() {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
             }
             Instant::now()
         })
