@@ -107,9 +107,13 @@ impl From<PlanKind> for Strategy {
 /// The servers that are merged.
 #[derive(Debug, clap::Args)]
 struct Servers {
-    /// Merge only these servers: namespace/gateway, or "namespace/gateway servers[0]"; "Gateway" may
-    /// precede it
-    #[arg(long, value_name = "NAME", num_args = 1..)]
+    #[arg(
+        long,
+        value_name = "NAME",
+        num_args = 1..,
+        help = "Merge only these servers: namespace/gateway, or \"namespace/gateway servers[0]\"; \
+                \"Gateway\" may precede it"
+    )]
     only: Vec<String>,
     /// Merge all servers but these
     #[arg(long, value_name = "NAME", num_args = 1..)]
