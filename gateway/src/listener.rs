@@ -109,6 +109,29 @@ pub(crate) struct RouteOrder {
     pub(crate) catch_all: Option<usize>,
 }
 
+/// The rules that requests can reach, in the order of Envoy. istiod appends the rules of all
+/// VirtualServices of a host, without those after a rule for all requests
+/// (`BuildHTTPRoutesForVirtualService`), and then moves the rules for all requests to the end (Istio
+/// `pilot/pkg/networking/core/route/route.go`, `SortVHostRoutes`). Envoy uses the first rule that matches, so
+/// only the first of those has an effect. `None` if the order is not known.
+#[must_use]
+pub fn reached_rules(routes: &[RouteSource]) -> Option<Vec<(&ResourceName, Rule)>> {
+    let mut reached = Vec::new();
+    let mut first_catch_all = None;
+    for source in routes {
+        let catch_all = source.order?.catch_all;
+        for (index, rule) in source.rules.iter().enumerate() {
+            if Some(index) == catch_all {
+                first_catch_all = first_catch_all.or(Some((&*source.resource, *rule)));
+                break;
+            }
+            reached.push((&*source.resource, *rule));
+        }
+    }
+    reached.extend(first_catch_all);
+    Some(reached)
+}
+
 /// The outcome of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -226,13 +249,18 @@ impl FilterChain {
         }
     }
 
+    /// The virtual hosts of its route table.
+    #[must_use]
+    pub fn virtual_hosts(&self) -> &[VirtualHost] {
+        match &self.kind {
+            ChainKind::Https(table) => &table.virtual_hosts,
+            ChainKind::Tcp | ChainKind::Passthrough | ChainKind::Plain => &[],
+        }
+    }
+
     /// The domains of the virtual hosts that have routes.
     pub fn domains(&self) -> impl Iterator<Item = &HostPattern> {
-        let virtual_hosts = match &self.kind {
-            ChainKind::Https(table) => table.virtual_hosts.as_slice(),
-            ChainKind::Tcp | ChainKind::Passthrough | ChainKind::Plain => &[],
-        };
-        virtual_hosts
+        self.virtual_hosts()
             .iter()
             .filter(|host| !host.routes.is_empty())
             .flat_map(|host| &host.domains)

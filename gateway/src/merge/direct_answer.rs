@@ -4,10 +4,8 @@ use std::collections::HashMap;
 
 use rule::Host;
 
-use crate::listener::{ChainKind, RouteSource};
-use crate::resources::ResourceName;
+use crate::listener::{ChainKind, RouteSource, reached_rules};
 use crate::resources::istio::TlsMode;
-use crate::routes::Rule;
 use crate::{Certificates, FilterChain, Listener, Outcome};
 
 /// What a client gets that opens a connection for a host and requests this host there. No other host
@@ -116,28 +114,6 @@ impl DirectAnswer {
                 && self.demands_certificate == after.demands_certificate
                 && !loses_certificate
     }
-}
-
-/// The rules that requests can reach, in the order of Envoy. istiod appends the rules of all
-/// VirtualServices of a host, without those after a rule for all requests
-/// (`BuildHTTPRoutesForVirtualService`), and then moves the rules for all requests to the end (Istio
-/// `pilot/pkg/networking/core/route/route.go`, `SortVHostRoutes`). Envoy uses the first rule that matches, so
-/// only the first of those has an effect. `None` if the order is not known.
-fn reached_rules(routes: &[RouteSource]) -> Option<Vec<(&ResourceName, Rule)>> {
-    let mut reached = Vec::new();
-    let mut first_catch_all = None;
-    for source in routes {
-        let catch_all = source.order?.catch_all;
-        for (index, rule) in source.rules.iter().enumerate() {
-            if Some(index) == catch_all {
-                first_catch_all = first_catch_all.or(Some((&*source.resource, *rule)));
-                break;
-            }
-            reached.push((&*source.resource, *rule));
-        }
-    }
-    reached.extend(first_catch_all);
-    Some(reached)
 }
 
 impl<'m> RouteTables<'m> {

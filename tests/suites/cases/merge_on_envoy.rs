@@ -1,19 +1,20 @@
 //! The plans of `merge` for each case on a real Envoy: it answers each host alike after every write.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use gateway::Model;
+use gateway::listener::reached_rules;
 use gateway::merge::{Plan, State};
+use gateway::{FilterChain, Model, VirtualHost};
 use libtest_mimic::Trial;
 use serde_json::Value;
 use tempfile::TempDir;
 use tests::certificate::Certificate;
 use tests::client::{Connection, GET, Transport, block_on};
 use tests::envoy::Envoy;
-use tests::gateways::{Listening, bootstrap, free_backends};
+use tests::gateways::{Listening, body, bootstrap, free_backends};
 use tests::merge_plans::PlannedCase;
 use tests::process::packager;
 
@@ -29,6 +30,16 @@ struct Sequence<'p> {
     /// The names of these listeners, in the order of the states.
     names: Vec<String>,
     plan: &'p Plan,
+    /// The rules that requests reach, by the body of the answers of a virtual host.
+    reached: HashMap<String, String>,
+}
+
+impl Sequence<'_> {
+    /// The rules behind an answer; its body, if it is not the one of a virtual host.
+    fn routes(&self, body: &[u8]) -> String {
+        let body = String::from_utf8_lossy(body).into_owned();
+        self.reached.get(&body).cloned().unwrap_or(body)
+    }
 }
 
 fn check(path: &Path) -> Result<()> {
@@ -50,7 +61,17 @@ fn check(path: &Path) -> Result<()> {
                 names.push(name.clone());
                 listening.push(listen(name, model, plan)?);
             }
-            sequences.push(Sequence { names, plan });
+            let reached = listening
+                .iter()
+                .flat_map(|listening| &listening.listener.chains)
+                .flat_map(FilterChain::virtual_hosts)
+                .map(|host| (body(host), reached(host)))
+                .collect();
+            sequences.push(Sequence {
+                names,
+                plan,
+                reached,
+            });
         }
     }
     if sequences.is_empty() {
@@ -86,10 +107,18 @@ fn listen<'m>(name: String, model: &'m Model, plan: &Plan) -> Result<Listening<'
     })
 }
 
+/// A catch-all rule that no request reaches may be added to the routes of a host.
+fn reached(host: &VirtualHost) -> String {
+    match reached_rules(&host.routes) {
+        Some(rules) => format!("{rules:?}"),
+        None => body(host),
+    }
+}
+
 fn check_sequence(envoy: &Envoy, sequence: &Sequence<'_>, client: &Certificate) -> Result<()> {
     let hosts = &sequence.plan.hosts;
     let (first, later) = sequence.names.split_first().context("no state")?;
-    let expected = ask(envoy.listener(first)?, hosts, client);
+    let expected = ask(envoy.listener(first)?, sequence, client);
     // Otherwise a plan could keep hosts broken and pass.
     for (host, answer) in &expected {
         ensure!(
@@ -99,7 +128,7 @@ fn check_sequence(envoy: &Envoy, sequence: &Sequence<'_>, client: &Certificate) 
     }
     // Each later listener is the configuration that istiod sends after one more write.
     for name in later {
-        let found = ask(envoy.listener(name)?, hosts, client);
+        let found = ask(envoy.listener(name)?, sequence, client);
         ensure!(
             found == expected,
             "{name}: {found:?}, at first {expected:?}"
@@ -113,17 +142,17 @@ fn check_sequence(envoy: &Envoy, sequence: &Sequence<'_>, client: &Certificate) 
 #[derive(Debug, PartialEq, Eq)]
 struct Answer {
     status: u16,
-    routes: Vec<u8>,
+    routes: String,
 }
 
 /// The answers to each host on a connection of its own; `None` where Envoy resets it.
 fn ask(
     address: SocketAddr,
-    hosts: &[String],
+    sequence: &Sequence<'_>,
     client: &Certificate,
 ) -> BTreeMap<String, Option<Answer>> {
     let mut answers = BTreeMap::new();
-    for host in hosts {
+    for host in &sequence.plan.hosts {
         let response = block_on(async {
             Connection::h2(address, Transport::MutualTls(Some(host), client))
                 .await?
@@ -132,7 +161,7 @@ fn ask(
         });
         let answer = response.ok().map(|response| Answer {
             status: response.status,
-            routes: response.body,
+            routes: sequence.routes(&response.body),
         });
         answers.insert(host.clone(), answer);
     }
