@@ -12,7 +12,7 @@ use std::sync::Arc;
 use rule::Host;
 
 use super::change::Change;
-use super::keys::{keys_covering, keys_of_routes};
+use super::keys::{keys_covering, keys_of_routes, route_table_name};
 use super::listener_chains::{Chain, ListenerChains};
 use crate::attached::attach;
 use crate::chains::{ClaimedNames, chains};
@@ -24,7 +24,9 @@ use crate::mesh::MeshSettings;
 use crate::resources::{GatewayName, GatewayReference, Kind, Metadata, ResourceName, Resources};
 use crate::revisions::worlds;
 use crate::routes::{Binding, Delegates, RouteIndex, binding};
-use crate::{Certificates, FilterChain, Model};
+use crate::server::Server;
+use crate::server_merge::Dropped;
+use crate::{Certificates, DropReason, FilterChain, Model};
 
 /// The listeners with TLS and the routes of one state. A copy is cheap: entries are shared.
 #[derive(Clone)]
@@ -45,6 +47,9 @@ struct Constants {
     generated: HashSet<GatewayName>,
     /// The Gateways with a server that istiod drops.
     with_dropped: HashSet<ResourceName>,
+    /// The names of the route tables that dropped servers would have, if they are dropped everywhere because
+    /// an older server has one of their hosts. istiod notes nothing about such a server, so it has no effect.
+    without_effect: HashSet<String>,
 }
 
 /// The position of the routes of a `VirtualService` in [`Snapshot::routes`].
@@ -122,6 +127,7 @@ impl Snapshot {
                     .flat_map(|workload| &workload.dropped)
                     .map(|dropped| dropped.server.id.resource.clone())
                     .collect(),
+                without_effect: without_effect(model),
             }),
         })
     }
@@ -159,7 +165,9 @@ impl Snapshot {
                 added,
             } => {
                 // istiod may keep the dropped server once its hosts are different.
-                if self.constants.with_dropped.contains(gateway) {
+                if self.constants.with_dropped.contains(gateway)
+                    && !self.has_no_effect(removed, added)
+                {
                     return None;
                 }
                 self.listeners
@@ -167,6 +175,16 @@ impl Snapshot {
                     .try_for_each(|listener| listener.replace(removed, added))
             }
         }
+    }
+
+    /// Whether servers are deleted that istiod drops, as after a step `move-hosts`.
+    fn has_no_effect(&self, removed: &[Arc<Server>], added: &[Arc<Server>]) -> bool {
+        added.is_empty()
+            && removed.iter().all(|server| {
+                self.constants
+                    .without_effect
+                    .contains(&route_table_name(server))
+            })
     }
 
     /// The name of the filter chain for a host.
@@ -260,6 +278,28 @@ fn lists(binding: &Binding, is_wanted: impl Fn(&GatewayName) -> bool) -> bool {
 
 fn lists_any(binding: &Binding, gateways: &HashSet<GatewayName>) -> bool {
     lists(binding, |gateway| gateways.contains(gateway))
+}
+
+/// The names of [`Constants::without_effect`] (Istio `mergeGateways`: a server with a duplicate host is skipped
+/// before anything is noted about it).
+fn without_effect(model: &Model) -> HashSet<String> {
+    let mut names = HashSet::new();
+    let mut excluded = HashSet::new();
+    for Dropped { server, reason, .. } in model
+        .workloads
+        .iter()
+        .flat_map(|workload| &workload.dropped)
+    {
+        match reason {
+            DropReason::SameHost { .. } => names.insert(route_table_name(server)),
+            // Such a server keeps its hosts, so later servers with them are dropped too.
+            DropReason::PlainText { .. } | DropReason::SamePortName { .. } => {
+                excluded.insert(route_table_name(server))
+            }
+        };
+    }
+    names.retain(|name| !excluded.contains(name));
+    names
 }
 
 /// Whether two Gateways or two `VirtualServices` have one name.

@@ -126,7 +126,7 @@ fn a_server_on_another_address_hides_a_common_host() {
     assert_eq!(compare(&start, &[write]), 0);
 }
 
-/// The writes of a plan are of the kinds that snapshots support, so its proof needs two models.
+/// The writes of a plan are of the kinds that snapshots support, so its proof needs a few models only.
 #[test]
 fn a_snapshot_supports_all_writes_of_a_plan() {
     let gateways: Vec<Value> = (1..6)
@@ -160,21 +160,24 @@ fn a_snapshot_supports_all_writes_of_a_plan() {
         })
         .collect();
     let start = state(&gateways, &services);
-    let outlook = merge(&Input {
-        start: &start,
-        certificates: &Certificates::default(),
-        strategy: MergeStrategy::Seamless,
-        may_assume_certificates: true,
-        left_out: &[],
-    });
-    let writes: Vec<Write> = outlook
-        .plans
-        .iter()
-        .flat_map(|plan| &plan.steps)
-        .flat_map(|step| step.writes.clone())
-        .collect();
-    assert!(writes.len() > 15, "{outlook:?}");
-    assert_eq!(compare(&start, &writes), writes.len());
+    // istiod drops servers at the step `move-hosts` of the short plan, so that write needs a model.
+    for (strategy, unsupported) in [(MergeStrategy::Seamless, 0), (MergeStrategy::Short, 1)] {
+        let outlook = merge(&Input {
+            start: &start,
+            certificates: &Certificates::default(),
+            strategy,
+            may_assume_certificates: true,
+            left_out: &[],
+        });
+        let writes: Vec<Write> = outlook
+            .plans
+            .iter()
+            .flat_map(|plan| &plan.steps)
+            .flat_map(|step| step.writes.clone())
+            .collect();
+        assert!(writes.len() > 10, "{outlook:?}");
+        assert_eq!(compare(&start, &writes), writes.len() - unsupported);
+    }
 }
 
 proptest! {
