@@ -143,7 +143,8 @@ impl Shop {
         let mut steps: Vec<PathBuf> = fs::read_dir(plan)
             .unwrap()
             .map(|entry| entry.unwrap().path())
-            .filter(|path| path.is_dir())
+            // The folder for `run.sh` is not a step.
+            .filter(|path| path.join(program).is_file())
             .collect();
         steps.sort();
         if is_reverse {
