@@ -10,6 +10,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use gateway::merge::{DRAIN_SECONDS, SYNC_SECONDS};
 use serde_json::Value;
 use tests::tools::{checkout, run, run_in};
 
@@ -96,7 +97,7 @@ fn head() -> Result<String> {
          and a VirtualService for each number. All servers become one. Seconds are the best of {ROUNDS} runs, \
          and include the proof. MiB are the largest resident memory, sampled every 2 ms. Each step is a change \
          that an operator makes; after some of them, open connections have to be drained. The duration is the \
-         one that the plan states: 5 s for each step, and 45 s for each drain. Machine: Linux {}.\n\n\
+         one that the plan states: {SYNC_SECONDS} s for each step, and {DRAIN_SECONDS} s for each drain. Machine: Linux {}.\n\n\
          Targets for {}: {MAX_SECONDS} s, {MAX_MEBIBYTES} MiB.\n\n\
          | servers | plan | s | MiB | steps | drains | duration |\n\
          |---:|---|---:|---:|---:|---:|---:|\n",
