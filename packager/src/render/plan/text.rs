@@ -8,6 +8,7 @@ use gateway::findings::Remedy;
 use gateway::merge::{
     Blocker, DRAIN_SECONDS, Outlook, Plan, Refusal, Step, StepKind, Strategy, Waits,
 };
+use gateway::shell;
 
 use super::{effects, kubectl, owners};
 use crate::render::SourceWords;
@@ -35,14 +36,15 @@ pub fn write(
                 sink,
                 "\nstep {number}, {}: {}",
                 step.kind.name(),
-                step.purpose
+                printable(&step.purpose)
             )?;
             match folder {
                 Some(folder) => {
                     let program = folder
                         .join(super::folder::name(number, step))
                         .join("apply.sh");
-                    writeln!(sink, "  sh {}", program.display())?;
+                    let program = shell::path(&program.display().to_string());
+                    writeln!(sink, "  sh {}", shell::word(&program))?;
                 }
                 None => write_commands(step, sink)?,
             }
@@ -68,18 +70,18 @@ pub fn write(
 }
 
 fn write_head(plan: &Plan, sink: &mut dyn Write) -> io::Result<()> {
-    writeln!(sink, "merge into {}", plan.target)?;
+    writeln!(sink, "merge into {}", printable(&plan.target.to_string()))?;
     writeln!(
         sink,
         "  at: workload {}, listener {}",
-        plan.listener.workload_name(),
-        plan.listener.listener_name()
+        printable(&plan.listener.workload_name()),
+        printable(&plan.listener.listener_name())
     )?;
     for absorbed in &plan.absorbed {
-        writeln!(sink, "  absorbs: {absorbed}")?;
+        writeln!(sink, "  absorbs: {}", printable(&absorbed.to_string()))?;
     }
-    writeln!(sink, "  hosts: {}", plan.hosts.join(", "))?;
-    writeln!(sink, "  plan: {}", description(plan))?;
+    writeln!(sink, "  hosts: {}", printable(&plan.hosts.join(", ")))?;
+    writeln!(sink, "  plan: {}", printable(&description(plan)))?;
     writeln!(sink, "  takes: {}", duration(plan))?;
     for line in effects::lines(plan) {
         writeln!(sink, "  for users: {}", printable(&line))?;
@@ -216,7 +218,7 @@ fn names<'s>(servers: impl IntoIterator<Item = &'s ServerId>) -> String {
 
 fn write_hints(remedies: &[Remedy], source: &SourceWords, sink: &mut dyn Write) -> io::Result<()> {
     for remedy in remedies {
-        writeln!(sink, "  hint: {}", one_line(remedy, source))?;
+        writeln!(sink, "  hint: {}", printable(&one_line(remedy, source)))?;
     }
     writeln!(sink)
 }
