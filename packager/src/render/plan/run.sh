@@ -83,13 +83,15 @@ duration() {
 
 # The command that runs a script of this folder again, with the options and addresses of this run.
 command_for() {
+    command_script=$1
     set -- sh "$dir/$1"
+    if [ -n "$to" ] && [ "$command_script" = "$script" ]; then set -- "$@" --to-step "$to"; fi
     if [ "$is_wait_given" = yes ]; then set -- "$@" --wait "$wait"; fi
     if [ "$drain" != 45 ]; then set -- "$@" --drain "$drain"; fi
     if [ "$probes" != 3 ]; then set -- "$@" --probes "$probes"; fi
     if [ "$timeout" != 120 ]; then set -- "$@" --timeout "$timeout"; fi
     variables=
-    for variable in $address_variables PROBE_OPTIONS; do
+    for variable in KUBECONFIG $address_variables PROBE_OPTIONS; do
         eval "value=\${$variable:-}"
         if [ -n "$value" ]; then variables="$variables$variable=$(quote "$value") "; fi
     done
@@ -112,11 +114,8 @@ refuse() {
 stop() {
     say "stopped: $1"
     if [ -n "${2:-}" ]; then show "$2"; fi
-    if [ "$mode" = undo ]; then
-        say "to continue: $(command_for undo.sh)"
-    else
-        say "to go back: $(command_for undo.sh)"
-    fi
+    say "to continue: $(command_for "$script")"
+    if [ "$mode" = run ]; then say "to go back: $(command_for undo.sh)"; fi
     exit 1
 }
 
@@ -176,15 +175,18 @@ locate_all() {
     started=0
     pending=$((steps + 1))
     resource=0
+    # The other resources show whether a step is applied, so all of them are checked.
+    is_expected=yes
     while [ "$resource" -lt "$resources" ]; do
         resource=$((resource + 1))
         progress "checks resource $resource of $resources"
         if ! locate "$resource" "$1"; then
             say "$title is not as the plan expects it:"
             show "$work/error"
-            return 1
+            is_expected=no
         fi
     done
+    if [ "$is_expected" = no ]; then return 1; fi
     if [ "$started" -gt "$pending" ]; then
         say "step $started is applied, but step $pending is not"
         return 1
@@ -215,11 +217,12 @@ is_unchanged() {
     return 1
 }
 
-# What the resources are after the writes of a step: each patch increments the generation.
+# What the resources are after the writes of a step: each patch increments the generation. A step may patch
+# one resource several times.
 expect_written() {
-    awk 'NR == FNR { action[$1, $2, $3] = $4; next }
-        action[$1, $2, $3] == "delete" { next }
-        action[$1, $2, $3] == "patch" { $5++ }
+    awk 'NR == FNR { if ($4 == "delete") gone[$1, $2, $3]; else if ($4 == "patch") patches[$1, $2, $3]++; next }
+        ($1, $2, $3) in gone { next }
+        ($1, $2, $3) in patches { $5 += patches[$1, $2, $3] }
         { print }' "$work/written" "$work/known" | sort >"$work/next"
     mv "$work/next" "$work/known"
 }
@@ -389,6 +392,9 @@ probe() {
     probe_status=$?
     awk -F '  +' '/^AUTHORITY / { is_table = 1; next } is_table && $0 == "" { exit }
         is_table { print $1, $4 }' "$work/probe" >"$work/answers"
+    # Other verdicts that fail, such as a 404 on new connections too, are no matter of the plan.
+    awk -F '  +' '/^AUTHORITY / { is_table = 1; next } is_table && $0 == "" { exit }
+        is_table && ($5 == "not-fixed" || $5 == "wrong-route")' "$work/probe" >"$work/broken"
     cat "$work/probe" >>"$work/error"
     [ "$probe_status" -le 1 ] && [ -s "$work/answers" ]
 }
@@ -397,8 +403,12 @@ probe() {
 # on a reused connection too.
 is_answered() {
     probe || return 1
-    cmp -s "$work/answers" "$work/answers-$plan" || return 1
-    [ "$1" = no ] || [ "$probe_status" = 0 ]
+    if ! cmp -s "$work/answers" "$work/answers-$plan"; then
+        # An undo may repair answers. Then the repaired ones have to stay.
+        if [ "$mode" = undo ]; then cp "$work/answers" "$work/answers-$plan"; fi
+        return 1
+    fi
+    [ "$1" = no ] || [ ! -s "$work/broken" ]
 }
 
 is_step_answered() { is_answered "$expects_merged"; }
@@ -436,8 +446,15 @@ wait_for_step() {
 }
 
 check_answers() {
-    until_stable is_step_answered "probes the hosts" ||
+    if ! until_stable is_step_answered "probes the hosts"; then
+        if [ "$mode" = undo ]; then
+            # The way back must not depend on what the plan broke.
+            say "  after $timeout seconds, the gateway has no stable answers; the undo goes on:"
+            show "$work/error"
+            return
+        fi
         stop "after $timeout seconds, the answers are not as expected:" "$work/error"
+    fi
     say "  $probes probes in a row: the expected answers"
 }
 
@@ -503,6 +520,11 @@ probe_start() {
         eval "address=\${$address_variable:-}"
         if [ -z "$address" ]; then continue; fi
         if ! probe; then
+            # The plan may have broken the gateway, and the undo repairs it.
+            if [ "$mode" = undo ]; then
+                : >"$work/answers-$plan"
+                continue
+            fi
             say "the gateway at $address cannot be probed:"
             show "$work/error"
             refuse "nothing would show whether a step worked; this run changed nothing" \
@@ -564,7 +586,7 @@ start_run() {
     snapshot "$work/known" || stop_reading
     if ! locate_all state; then
         if [ "$started" = 0 ]; then
-            refuse "the resources are not those of the plan; nothing was changed" \
+            refuse "the resources are not those of the plan; this run changed nothing" \
                 "packager merge --cluster"
         fi
         stop "the resources are not those of the plan"
@@ -575,11 +597,12 @@ start_run() {
         refuse "resources changed during the check; this run changed nothing" "$(command_for "$script")"
     fi
     first=${from:-$started}
-    if [ "$first" -lt 1 ]; then first=1; fi
     if [ "$first" -gt "$pending" ]; then
-        refuse "step $pending is not applied; this run changed nothing" \
-            "$(command_for run.sh) --from-step $pending"
+        refuse "step $pending is not applied; this run changed nothing" "$(command_for run.sh)"
     fi
+    # The wait of the last applied step may have been cut off.
+    if [ "$first" -gt "$started" ]; then first=$started; fi
+    if [ "$first" -lt 1 ]; then first=1; fi
     last=${to:-$steps}
     if [ "$started" != 0 ]; then say "step $started is applied in the cluster; the script continues there"; fi
     if [ "$uses_probe" = yes ]; then probe_start; fi
@@ -610,7 +633,7 @@ start_undo() {
 
 stop_reading() {
     show "$work/error"
-    refuse "the resources cannot be read; nothing was changed" "kubectl config view --minify"
+    refuse "the resources cannot be read; this run changed nothing" "kubectl config view --minify"
 }
 
 # ---- Arguments

@@ -523,7 +523,9 @@ exit 1
         .find_map(|line| line.strip_prefix("to go back: "))
         .unwrap();
     let variables = "GATEWAY=gateway.example:443 PROBE_OPTIONS='--ca-file ca.pem' sh ";
-    assert!(hint.starts_with(variables), "{hint}");
+    // The command reads the cluster of this run.
+    assert!(hint.starts_with("KUBECONFIG="), "{hint}");
+    assert!(hint.contains(variables), "{hint}");
     let calls = fs::read_to_string(planned.folder.path().join("fake/calls")).unwrap();
     let arguments = "probe --connect gateway.example:443 --ca-file ca.pem --sni a.example.com \
                      --authority a.example.com --authority b.example.com";
