@@ -207,14 +207,17 @@ fn a_token_service_that_is_busy_is_asked_again() {
     let odd = Odd::start(Quirk::TokenService { first, times: 100 });
     let words = ["token service", "400", "no such service"];
     fails("refused", &odd.push(&LOGIN), &words, &["401"]);
-    let first = Answer::new(200, r#"{"token":""}"#);
-    let odd = Odd::start(Quirk::TokenService { first, times: 100 });
-    fails(
-        "none",
-        &odd.push(&LOGIN),
-        &["token service", "no token"],
-        &["401"],
-    );
+    // No token, one that is too long for a header, and one that no header can have.
+    for token in [String::new(), "x".repeat(40_000), "a\\nb".to_owned()] {
+        let first = Answer::new(200, format!(r#"{{"token":"{token}"}}"#));
+        let odd = Odd::start(Quirk::TokenService { first, times: 100 });
+        fails(
+            "none",
+            &odd.push(&LOGIN),
+            &["token service", "no usable token"],
+            &["401"],
+        );
+    }
 }
 
 #[test]

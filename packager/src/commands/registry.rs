@@ -116,7 +116,8 @@ impl Registry {
     async fn authorize(&self) -> Result<(), Failure> {
         // The root of the API is the first request of every client.
         let greeting = self.greet().await?;
-        if greeting.status != 401 {
+        // A server behind a redirect must not get the credentials, whatever it asks for.
+        if greeting.status != 401 || greeting.server != exchange::Server::Registry {
             return Ok(());
         }
         let is_basic = Challenge::find(&greeting.challenges()) == Some(Challenge::Basic);
@@ -142,6 +143,9 @@ impl Registry {
     async fn greet(&self) -> Result<Answer, Failure> {
         let request = Request::new(Method::GET, self.session.root.clone());
         let answer = self.session.send_once(&request).await?;
+        if answer.is_success() {
+            return Ok(answer);
+        }
         let failure = self.session.refused(&answer);
         if failure.is_temporary() || failure.server() == exchange::Server::Proxy {
             return Err(failure);

@@ -98,6 +98,9 @@ impl Registry {
 
     /// The manifest or index that a reference to the repository names.
     pub(crate) fn pull_manifest(&self, reference: &Reference, accepted: &[&str]) -> Result<Pulled> {
+        if reference.digest().is_some_and(|digest| !is_sha256(digest)) {
+            return Ok(Pulled::Wrong);
+        }
         let request = accepting(
             Request::new(Method::GET, self.manifest_url(reference)),
             accepted,
@@ -117,6 +120,10 @@ impl Registry {
 
     /// A blob of the repository.
     pub(crate) fn pull_blob(&self, digest: &str) -> Result<Pulled> {
+        // No content has a digest of another form, and such a text could name another URL.
+        if !is_sha256(digest) {
+            return Ok(Pulled::Wrong);
+        }
         let url = self.url(&format!("blobs/{digest}"));
         // A module is not larger, and the layer with it is compressed.
         let request = Request::new(Method::GET, url).limit(MAX_SIZE + (1 << 20));
@@ -136,6 +143,16 @@ impl Pulled {
             Self::Wrong
         }
     }
+}
+
+/// Whether a text has the form of a SHA-256 digest (OCI image specification, `descriptor.md`).
+fn is_sha256(digest: &str) -> bool {
+    digest.strip_prefix("sha256:").is_some_and(|hex| {
+        hex.len() == 64
+            && hex
+                .bytes()
+                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    })
 }
 
 /// A request for these media types.

@@ -109,7 +109,20 @@ impl Session {
                     sent: Sent::Credentials,
                 }
             }
-            (Some(challenge @ Challenge::Bearer { .. }), _) => {
+            (
+                Some(Challenge::Bearer {
+                    realm,
+                    service,
+                    scope,
+                }),
+                _,
+            ) => {
+                // The root of the API is about no repository: some registries name an example there.
+                let challenge = Challenge::Bearer {
+                    realm,
+                    service,
+                    scope: scope.filter(|_| answer.url != self.root),
+                };
                 // A token may have expired, so a new one is worth a try.
                 let token = tokens::fetch(self, &challenge).await?;
                 self.secrets.borrow_mut().add(&token);
@@ -171,6 +184,14 @@ impl Session {
             let authorization = if is_first { authorization } else { &nothing };
             let answer = self.exchange(&request, server, authorization).await?;
             match redirect(&answer) {
+                // The body of a request for a token is the identity token. No other server may get it.
+                Some(url)
+                    if first == Server::TokenService
+                        && !request.body.is_empty()
+                        && url.origin() != origin =>
+                {
+                    return Ok(answer);
+                }
                 Some(url) => request.url = url,
                 None => return Ok(answer),
             }

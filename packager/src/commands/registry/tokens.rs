@@ -1,5 +1,7 @@
 //! Tokens of a token service (distribution `docs/spec/auth/token.md` and `oauth.md`).
 
+use std::net::IpAddr;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
@@ -11,6 +13,9 @@ use super::credentials::Login;
 use super::exchange::{Answer, Request, Sent, Server};
 use super::failure::{Failure, FailureKind};
 use super::session::Session;
+
+/// The longest token in octets that is sent to a registry.
+const LONGEST_TOKEN: usize = 32 << 10;
 
 /// The name of this client for token services.
 const CLIENT: &str = "sni-guard-packager";
@@ -45,13 +50,10 @@ pub(super) async fn fetch(session: &Session, challenge: &Challenge) -> Result<St
         return Err(Failure::at(&request, Server::Registry, Sent::Nothing)
             .with(FailureKind::Protocol(problem)));
     };
-    let is_local = url
-        .host_str()
-        .is_some_and(|host| host == "localhost" || host.starts_with("127."));
     // A password that the registry would get encrypted must not leave in clear text.
     if url.scheme() != "https"
         && session.root.scheme() == "https"
-        && !is_local
+        && !is_this_machine(&url)
         && !session.credentials.is_anonymous()
     {
         let request = Request::new(Method::GET, url);
@@ -87,7 +89,18 @@ pub(super) async fn fetch(session: &Session, challenge: &Challenge) -> Result<St
     }
     token(&answer).ok_or_else(|| {
         // The body may have a secret, so the message must not quote it.
-        session.unusable(&answer, "its answer has no token")
+        session.unusable(&answer, "its answer has no usable token")
+    })
+}
+
+/// Whether a URL has a loopback address or the name of one. A name such as `127.example.com` is another host.
+fn is_this_machine(url: &Url) -> bool {
+    url.host_str().is_some_and(|host| {
+        host == "localhost"
+            || host
+                .trim_matches(['[', ']'])
+                .parse::<IpAddr>()
+                .is_ok_and(|address| address.is_loopback())
     })
 }
 
@@ -126,4 +139,33 @@ fn token(answer: &Answer) -> Option<String> {
         .into_iter()
         .flatten()
         .find(|token| !token.is_empty())
+        // Servers accept no longer header, and a header has no other characters.
+        .filter(|token| {
+            token.len() <= LONGEST_TOKEN && token.bytes().all(|byte| byte.is_ascii_graphic())
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::Url;
+
+    use super::is_this_machine;
+
+    #[test]
+    fn only_loopback_addresses_are_this_machine() {
+        for (url, expected) in [
+            ("http://localhost:5000/token", true),
+            ("http://127.0.0.2/token", true),
+            ("http://[::1]:5000/token", true),
+            ("http://127.example.com/token", false),
+            ("http://localhost.example.com/token", false),
+            ("http://192.0.2.1/token", false),
+        ] {
+            assert_eq!(
+                is_this_machine(&Url::parse(url).unwrap()),
+                expected,
+                "{url}"
+            );
+        }
+    }
 }
