@@ -135,3 +135,25 @@ impl Action {
         }
     }
 }
+
+impl Protocol {
+    /// The name of the version in a configuration.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Http1 => "h1",
+            Self::Http2 => "h2",
+            Self::Http3 => "h3",
+        }
+    }
+}
+
+impl Treatment {
+    /// The name of the treatment in a configuration.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Reject => "reject",
+        }
+    }
+}

@@ -14,7 +14,7 @@
 //! 4. [`Config::decide`] asks a [`Request`] the questions that its answer depends on, the cheapest first, and
 //!    returns the [`Decision`].
 //!
-//! [`host`] is the only place where names are compared.
+//! [`host`] is the only place where names are compared. [`lua`] writes the same rule as a Lua script.
 
 #![no_std]
 #![warn(missing_docs)]
@@ -28,6 +28,7 @@ pub mod decision;
 pub mod document;
 pub mod fault;
 pub mod host;
+pub mod lua;
 pub mod reason;
 pub mod request;
 

@@ -33,18 +33,9 @@ pub(super) const KEYS: [&str; 9] = [
 ];
 
 const EXACT: &str = "exact";
-const ACTIONS: [(&str, Action); 3] = [
-    ("enforce", Action::Enforce),
-    ("report", Action::Report),
-    ("off", Action::Off),
-];
-const TREATMENTS: [(&str, Treatment); 2] =
-    [("pass", Treatment::Pass), ("reject", Treatment::Reject)];
-const PROTOCOL_NAMES: [(&str, Protocol); 3] = [
-    ("h1", Protocol::Http1),
-    ("h2", Protocol::Http2),
-    ("h3", Protocol::Http3),
-];
+const ACTIONS: [Action; 3] = [Action::Enforce, Action::Report, Action::Off];
+const TREATMENTS: [Treatment; 2] = [Treatment::Pass, Treatment::Reject];
+const ALL_PROTOCOLS: [Protocol; 3] = [Protocol::Http1, Protocol::Http2, Protocol::Http3];
 
 pub(super) fn read(document: &Document) -> Result<Config, Faults> {
     let mut reader = Reader { faults: Vec::new() };
@@ -58,9 +49,9 @@ pub(super) fn read(document: &Document) -> Result<Config, Faults> {
 pub(super) fn words(key: &str) -> Vec<&'static str> {
     match key {
         RULE => vec![EXACT],
-        ACTION | HOSTS => names(&ACTIONS),
-        PROTOCOLS => names(&PROTOCOL_NAMES),
-        GRPC | MISSING_SNI | UNLISTED_SNI => names(&TREATMENTS),
+        ACTION | HOSTS => names(&ACTIONS, Action::name),
+        PROTOCOLS => names(&ALL_PROTOCOLS, Protocol::name),
+        GRPC | MISSING_SNI | UNLISTED_SNI => names(&TREATMENTS, Treatment::name),
         _ => Vec::new(),
     }
 }
@@ -74,8 +65,8 @@ fn field<'d>(entries: &'d [(String, Document)], key: &str) -> Option<&'d Documen
         .filter(|value| **value != Document::Null)
 }
 
-fn names<T>(choices: &[(&'static str, T)]) -> Vec<&'static str> {
-    choices.iter().map(|(name, _)| *name).collect()
+fn names<T: Copy>(choices: &[T], name: fn(T) -> &'static str) -> Vec<&'static str> {
+    choices.iter().copied().map(name).collect()
 }
 
 /// Reads the fields of a document. A wrong field gets its default and adds a fault, so the result counts only if
@@ -238,7 +229,7 @@ impl Reader {
         let mut protocols = Vec::new();
         for (index, item) in self.list(PROTOCOLS, value).iter().enumerate() {
             let path = format!("{PROTOCOLS}[{index}]");
-            protocols.extend(self.choice(&path, item, &PROTOCOL_NAMES));
+            protocols.extend(self.choice(&path, item, &ALL_PROTOCOLS, Protocol::name));
         }
         protocols
     }
@@ -257,7 +248,7 @@ impl Reader {
 
     fn treatment(&mut self, path: &str, value: Option<&Document>) -> Treatment {
         value
-            .and_then(|value| self.choice(path, value, &TREATMENTS))
+            .and_then(|value| self.choice(path, value, &TREATMENTS, Treatment::name))
             .unwrap_or(Treatment::Pass)
     }
 
@@ -266,7 +257,9 @@ impl Reader {
         match value {
             Document::Bool(false) => Action::Off,
             Document::Bool(true) => Action::Enforce,
-            other => self.choice(path, other, &ACTIONS).unwrap_or(Action::Off),
+            other => self
+                .choice(path, other, &ACTIONS, Action::name)
+                .unwrap_or(Action::Off),
         }
     }
 
@@ -274,15 +267,16 @@ impl Reader {
         &mut self,
         path: &str,
         value: &Document,
-        choices: &[(&'static str, T)],
+        choices: &[T],
+        name: fn(T) -> &'static str,
     ) -> Option<T> {
         if let Document::Text(text) = value
-            && let Some((_, choice)) = choices.iter().find(|(name, _)| name == text)
+            && let Some(choice) = choices.iter().find(|choice| name(**choice) == text)
         {
             return Some(*choice);
         }
         // A value of another type gets the same message as an unknown word.
-        let expected = format!("one of {}", names(choices).join(", "));
+        let expected = format!("one of {}", names(choices, name).join(", "));
         self.expected(path, &expected, value);
         None
     }
