@@ -173,6 +173,43 @@ fn unsafe_code_is_where_envoy_is_called() {
     assert!(lints.contains("unsafe_code = \"deny\""), "{lints}");
 }
 
+/// Files of an experiment are easily committed with the rest.
+#[test]
+fn the_top_level_has_no_other_files() {
+    let tracked = run_in(&checkout(), "git", &["ls-files"]).unwrap();
+    let top: BTreeSet<&str> = tracked
+        .lines()
+        .filter_map(|path| path.split('/').next())
+        .filter(|name| !name.starts_with('.'))
+        .collect();
+    let expected = [
+        "ARCHITECTURE.md",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "Cargo.lock",
+        "Cargo.toml",
+        "Containerfile",
+        "LICENSE",
+        "Makefile",
+        "README.md",
+        "SECURITY.md",
+        "action.yml",
+        "bench",
+        "clippy.toml",
+        "deny.toml",
+        "docs",
+        "filter",
+        "fuzz",
+        "gateway",
+        "manifests",
+        "packager",
+        "rule",
+        "rust-toolchain.toml",
+        "tests",
+    ];
+    assert_eq!(top, BTreeSet::from(expected));
+}
+
 #[test]
 fn nothing_depends_on_the_filter() {
     let members = ["rule", "gateway", "filter", "packager", "tests"];
