@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 
-use crate::client::{Connection, GET, Response, Transport, block_on, get};
+use crate::certificate::Certificate;
+use crate::client::{Connection, GET, Response, Transport, block_on};
 
 /// Requests one after the other on new connections, and on kept ones, for each of some hosts.
 #[derive(Debug)]
@@ -70,6 +71,16 @@ impl Traffic {
     /// Starts two clients for each host, which is the body of its answers.
     #[must_use]
     pub fn start(server: SocketAddr, hosts: &[&str]) -> Self {
+        Self::start_with_certificate(server, hosts, None)
+    }
+
+    /// The same for clients that have a certificate for the servers that demand one.
+    #[must_use]
+    pub fn start_with_certificate(
+        server: SocketAddr,
+        hosts: &[&str],
+        certificate: Option<&Certificate>,
+    ) -> Self {
         let is_over = Arc::new(AtomicBool::new(false));
         let start = Instant::now();
         let mut clients = Vec::new();
@@ -78,6 +89,7 @@ impl Traffic {
                 let client = Client {
                     server,
                     host: (*host).to_owned(),
+                    certificate: certificate.cloned(),
                     is_over: Arc::clone(&is_over),
                     start,
                     tally: Tally::default(),
@@ -106,6 +118,7 @@ impl Traffic {
 struct Client {
     server: SocketAddr,
     host: String,
+    certificate: Option<Certificate>,
     is_over: Arc<AtomicBool>,
     start: Instant,
     tally: Tally,
@@ -126,9 +139,9 @@ impl Client {
 
     /// Requests on one connection, until it is closed.
     fn keep(&mut self) {
-        let (server, host) = (self.server, self.host.clone());
+        let host = self.host.clone();
         let opened = block_on(async {
-            let mut connection = Connection::h2(server, Transport::Tls(Some(&host))).await?;
+            let mut connection = self.connect().await?;
             for _ in 0..KEPT {
                 let Ok(response) = connection.send(&GET, &host).await else {
                     self.tally.closed += 1;
@@ -151,7 +164,8 @@ impl Client {
     }
 
     fn ask_fresh(&mut self) {
-        match get(self.server, &self.host, &self.host) {
+        let response = block_on(async { self.connect().await?.send(&GET, &self.host).await });
+        match response {
             Ok(response) => {
                 if self.is_right(&response, "fresh") {
                     self.tally.fresh += 1;
@@ -159,6 +173,14 @@ impl Client {
             }
             Err(error) => self.fail(format!("{error:#}")),
         }
+    }
+
+    async fn connect(&self) -> Result<Connection> {
+        let transport = match &self.certificate {
+            Some(certificate) => Transport::MutualTls(Some(&self.host), certificate),
+            None => Transport::Tls(Some(&self.host)),
+        };
+        Connection::h2(self.server, transport).await
     }
 
     fn is_right(&mut self, response: &Response, connection: &str) -> bool {

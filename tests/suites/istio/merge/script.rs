@@ -7,8 +7,8 @@ use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -555,15 +555,15 @@ fn idle_connection(server: SocketAddr, host: String) -> thread::JoinHandle<Insta
     })
 }
 
-#[test]
-fn a_script_carries_out_a_plan_under_load() {
-    let shop = Shop::open("script", &["a", "b", "c"]);
-    let plan = shop.plan(&[]);
-    let idle = idle_connection(shop.address, shop.hosts[1].clone());
-    let traffic = shop.traffic();
+/// Runs `run.sh` of a plan with probes. Returns each line with the time at which the script printed it.
+pub(super) fn run_script(
+    shop: &Shop,
+    plan: &Path,
+    options: &[&str],
+) -> (ExitStatus, Vec<(Instant, String)>) {
     let mut child = Command::new("sh")
         .arg(plan.join("run.sh"))
-        .args(["--wait", "1", "--probes", "2", "--drain", "7"])
+        .args(options)
         .env("PATH", path())
         .env("KUBECONFIG", shop.kubectl().kubeconfig())
         .env("HOME", shop.folder.path())
@@ -576,7 +576,17 @@ fn a_script_carries_out_a_plan_under_load() {
     for line in BufReader::new(child.stdout.take().unwrap()).lines() {
         lines.push((Instant::now(), line.unwrap()));
     }
-    let status = child.wait().unwrap();
+    (child.wait().unwrap(), lines)
+}
+
+#[test]
+fn a_script_carries_out_a_plan_under_load() {
+    let shop = Shop::open("script", &["a", "b", "c"]);
+    let plan = shop.plan(&[]);
+    let idle = idle_connection(shop.address, shop.hosts[1].clone());
+    let traffic = shop.traffic();
+    let options = ["--wait", "1", "--probes", "2", "--drain", "7"];
+    let (status, lines) = run_script(&shop, &plan, &options);
     let merged = traffic.end().unwrap();
     assert!(status.success(), "{lines:#?}");
     let when = |end: &str| {
