@@ -180,9 +180,9 @@ impl<'p> Proof<'p> {
         let model_before = progress.model.clone();
         progress.changed = Some(BTreeSet::new());
         for (index, write) in step.writes.iter().enumerate() {
+            // Whether Envoy may reject a listener: the next write of the step must end that.
             let is_last = index + 1 == step.writes.len();
-            let may_keep = self.strictness == Strictness::Transient && !is_last;
-            self.check_write(write, (number, may_keep), method, progress)?;
+            self.check_write(write, (number, !is_last), method, progress)?;
         }
 
         // istiod debounces changes, so it may send all writes of a step together.

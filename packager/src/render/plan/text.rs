@@ -145,7 +145,7 @@ fn duration(plan: &Plan) -> String {
         1 => format!(", {DRAIN_SECONDS} s to drain connections"),
         _ => format!(", {drains} times {DRAIN_SECONDS} s to drain connections"),
     };
-    format!("about {time}: {syncs} steps{waits}")
+    format!("about {time}: {}{waits}", count(syncs, "step"))
 }
 
 /// What the short plan costs.

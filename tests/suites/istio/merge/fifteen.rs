@@ -37,14 +37,15 @@ fn open() -> (Shop, Certificate) {
         .replace("$NAME", SHOP)
         .replace("$PORT", &port.to_string());
     stack.kubectl().apply(&shop).unwrap();
+    // The older of two VirtualServices for a host wins, so the catch-all would take the hosts of a common server.
+    let catch_all = ["catch-all", "*.example.com", "SIMPLE", OTHERS[0]];
+    apply(&stack, &certificate, 2, catch_all);
+    // The API server's clock has seconds.
+    sleep(Duration::from_millis(1100));
     for (index, label) in MERGED.iter().enumerate() {
         let host = format!("{label}.example.com");
         apply(&stack, &certificate, index, [label, &host, "SIMPLE", &host]);
     }
-    // The API server's clock has seconds. The older of two VirtualServices for a host would win.
-    sleep(Duration::from_millis(1100));
-    let catch_all = ["catch-all", "*.example.com", "SIMPLE", OTHERS[0]];
-    apply(&stack, &certificate, 2, catch_all);
     let mutual = format!(
         "MUTUAL, caCertificates: {}",
         certificate.certificate.display()
@@ -98,20 +99,25 @@ fn fresh(shop: &Shop, certificate: &Certificate, host: &str) -> Option<u16> {
     .ok()
 }
 
-/// The resources of the scenario. Its servers name a Secret instead of files, so that the certificate is known.
-fn resources(shop: &Shop, certificate: &Certificate) -> Value {
+/// The resources of the scenario as the cluster has them.
+fn resources(shop: &Shop) -> Value {
     let kinds = "gateways.networking.istio.io,virtualservices,services,pods";
     let text = shop
         .kubectl()
         .run(&["get", kinds, "--all-namespaces", "-o", "json"])
         .unwrap();
     let mut list: Value = serde_json::from_str(&text).unwrap();
-    let items = list["items"].as_array_mut().unwrap();
-    items.retain(|item| {
+    list["items"].as_array_mut().unwrap().retain(|item| {
         item["metadata"]["namespace"]
             .as_str()
             .is_some_and(|namespace| namespace.starts_with(SHOP))
     });
+    list
+}
+
+/// The same with a Secret instead of files, so that the contents of the certificate are known.
+fn with_secret(mut list: Value, certificate: &Certificate) -> Value {
+    let items = list["items"].as_array_mut().unwrap();
     for item in items.iter_mut().filter(|item| item["kind"] == "Gateway") {
         let tls = item["spec"]["servers"][0]["tls"].as_object_mut().unwrap();
         for field in ["serverCertificate", "privateKey", "caCertificates"] {
@@ -143,38 +149,11 @@ fn check(resources: &Value, filter: &str) -> Run {
 fn fifteen_gateways_are_merged_under_load() {
     let (shop, certificate) = open();
     let input = shop.folder.path().join("resources.json");
-    let start = resources(&shop, &certificate);
-    fs::write(&input, start.to_string()).unwrap();
-    let known = packager(&["merge", input.to_str().unwrap()]);
-    assert_eq!(known.status, 0, "{}{}", known.out, known.talk);
-    assert_eq!(
-        known.out.matches("\nset aside: ").count(),
-        2,
-        "{}",
-        known.out
-    );
-    assert!(known.out.contains("plan: seamless"), "{}", known.out);
-    let before = check(&start, "");
+    let start = resources(&shop);
+    let before = check(&with_secret(start.clone(), &certificate), "");
     assert_eq!(before.status, 1, "{}", before.out);
 
-    // The plan for the cluster has the certificate in files.
-    let files = shop
-        .kubectl()
-        .run(&[
-            "get",
-            "gateways.networking.istio.io,virtualservices,services,pods",
-            "--all-namespaces",
-            "-o",
-            "json",
-        ])
-        .unwrap();
-    let mut files: Value = serde_json::from_str(&files).unwrap();
-    files["items"].as_array_mut().unwrap().retain(|item| {
-        item["metadata"]["namespace"]
-            .as_str()
-            .is_some_and(|namespace| namespace.starts_with(SHOP))
-    });
-    fs::write(&input, files.to_string()).unwrap();
+    fs::write(&input, start.to_string()).unwrap();
     let plan = shop.folder.path().join("plan");
     let planned = packager(&[
         "merge",
@@ -183,7 +162,10 @@ fn fifteen_gateways_are_merged_under_load() {
         "--into",
         plan.to_str().unwrap(),
     ]);
-    assert_eq!(planned.status, 0, "{}{}", planned.out, planned.talk);
+    let out = &planned.out;
+    assert_eq!(planned.status, 0, "{out}{}", planned.talk);
+    assert_eq!(out.matches("\nset aside: ").count(), 2, "{out}");
+    assert!(out.contains("plan: seamless"), "{out}");
 
     let hosts: Vec<&str> = shop.hosts.iter().map(String::as_str).collect();
     let traffic = Traffic::start_with_certificate(shop.address, &hosts, Some(&certificate));
@@ -208,7 +190,7 @@ fn fifteen_gateways_are_merged_under_load() {
     }
 
     // The filter covers the servers that are not merged.
-    let end = resources(&shop, &certificate);
+    let end = with_secret(resources(&shop), &certificate);
     fs::write(&input, end.to_string()).unwrap();
     let manifest = packager(&[
         "manifest",
