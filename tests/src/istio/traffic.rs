@@ -71,14 +71,16 @@ impl Traffic {
     /// Starts two clients for each host, which is the body of its answers.
     #[must_use]
     pub fn start(server: SocketAddr, hosts: &[&str]) -> Self {
-        Self::start_with_certificate(server, hosts, None)
+        Self::start_with(server, hosts, PAUSE, None)
     }
 
-    /// The same for clients that have a certificate for the servers that demand one.
+    /// The same with another wait between two requests of a client, and for clients that have a certificate for
+    /// the servers that demand one.
     #[must_use]
-    pub fn start_with_certificate(
+    pub fn start_with(
         server: SocketAddr,
         hosts: &[&str],
+        pause: Duration,
         certificate: Option<&Certificate>,
     ) -> Self {
         let is_over = Arc::new(AtomicBool::new(false));
@@ -89,6 +91,7 @@ impl Traffic {
                 let client = Client {
                     server,
                     host: (*host).to_owned(),
+                    pause,
                     certificate: certificate.cloned(),
                     is_over: Arc::clone(&is_over),
                     start,
@@ -118,6 +121,7 @@ impl Traffic {
 struct Client {
     server: SocketAddr,
     host: String,
+    pause: Duration,
     certificate: Option<Certificate>,
     is_over: Arc<AtomicBool>,
     start: Instant,
@@ -132,7 +136,7 @@ impl Client {
             } else {
                 self.ask_fresh();
             }
-            thread::sleep(PAUSE);
+            thread::sleep(self.pause);
         }
         self.tally
     }
@@ -153,7 +157,7 @@ impl Client {
                 if self.is_over.load(Ordering::Relaxed) {
                     break;
                 }
-                tokio::time::sleep(PAUSE).await;
+                tokio::time::sleep(self.pause).await;
             }
             Ok(())
         });

@@ -86,6 +86,9 @@ fn write_head(plan: &Plan, sink: &mut dyn Write) -> io::Result<()> {
     for line in effects::lines(plan) {
         writeln!(sink, "  for users: {}", printable(&line))?;
     }
+    for line in effects::warnings(plan) {
+        writeln!(sink, "  warning: {}", printable(&line))?;
+    }
     for managed in &plan.owners {
         writeln!(sink, "  warning: {}", printable(&owners::warning(managed)))?;
     }

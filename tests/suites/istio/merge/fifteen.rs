@@ -14,7 +14,7 @@ use tests::istio::{Pod, Stack, Traffic, wait_for};
 use tests::process::{Run, free_ports, packager, packager_with_input};
 
 use super::script::run_script;
-use super::{Shop, told};
+use super::{Shop, path, told};
 
 const SHOP: &str = "fifteen";
 const TEAMS: [&str; 6] = [
@@ -168,8 +168,11 @@ fn fifteen_gateways_are_merged_under_load() {
     assert!(out.contains("plan: seamless"), "{out}");
 
     let hosts: Vec<&str> = shop.hosts.iter().map(String::as_str).collect();
-    let traffic = Traffic::start_with_certificate(shop.address, &hosts, Some(&certificate));
-    let options = ["--wait", "1", "--probes", "1", "--drain", "7"];
+    // The script needs the packager, which may have to be built.
+    let _ = path();
+    let pause = Duration::from_millis(20);
+    let traffic = Traffic::start_with(shop.address, &hosts, pause, Some(&certificate));
+    let options = ["--wait", "1", "--probes", "1", "--drain", "6"];
     let (status, lines) = run_script(&shop, &plan, &options);
     let merged = traffic.end().unwrap();
     println!("{}", told("fifteen", &merged));
