@@ -1,5 +1,7 @@
 //! `check` recommends the merges that `merge` plans, and names the obstacle of all others.
 
+use std::fmt::Write as _;
+
 use gateway::documents::read;
 use gateway::findings::{self, Code, Command, EXPIRES_WITHIN, Finding};
 use gateway::merge::{self, Outlook, State, Strategy as MergeStrategy};
@@ -194,12 +196,14 @@ impl Groups {
             text += &service("wild", "*.example.com", "wild");
         }
         for ((name, servers), age) in gateways.iter().zip(&self.ages) {
-            text += &format!(
+            write!(
+                text,
                 "---\napiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {{name: {name}, namespace: \
                  istio-system, creationTimestamp: \"2026-01-01T00:00:0{age}Z\"}}\nspec:\n  selector: {{istio: \
                  ingressgateway}}\n  servers: [{}]\n",
                 servers.join(", ")
-            );
+            )
+            .unwrap();
         }
         text
     }
