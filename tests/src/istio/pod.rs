@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use super::programs::istio_file;
 use super::{Stack, text};
 use crate::certificate::Certificate;
-use crate::envoy::{admin_get, metrics};
+use crate::envoy::{admin_get, metrics, script_metrics};
 use crate::process::{Background, free_ports, last_lines};
 use crate::tools::{ENVOY_VERSION, envoy};
 
@@ -106,6 +106,14 @@ impl Pod {
     /// Envoy is gone.
     pub fn metric(&self, name: &str) -> Result<Option<u64>> {
         Ok(metrics(self.admin)?.get(name).copied())
+    }
+
+    /// A counter of the generated Lua script by its name there; none when it never counted.
+    ///
+    /// # Errors
+    /// Envoy is gone.
+    pub fn script_metric(&self, name: &str) -> Result<Option<u64>> {
+        Ok(script_metrics(self.admin)?.get(name).copied())
     }
 
     /// What the agent and Envoy logged.
