@@ -130,7 +130,7 @@ impl Pod {
     }
 
     /// Ends it before its time.
-    pub(super) fn end(&mut self) {
+    pub fn end(&mut self) {
         self.agent.end();
     }
 }
