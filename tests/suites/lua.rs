@@ -32,10 +32,13 @@ fn decide(config: &Config, facts: Facts<'_>) -> Decision {
     decision
 }
 
-/// The counter of a decision. A script does not count what equal names or the lack of an entry in the table decide.
+/// The counter of a decision. A script does not count the most frequent requests that pass: with equal names, with
+/// two names of one server, or with a name that the table does not have.
 fn counter(decision: Decision) -> Option<String> {
     let (result, reason) = match decision {
-        Decision::Pass(Pass::Equal | Pass::Routed | Pass::RouteFound) => return None,
+        Decision::Pass(Pass::Equal | Pass::SameServer | Pass::Routed | Pass::RouteFound) => {
+            return None;
+        }
         Decision::Pass(pass) => ("passed", pass.name()),
         Decision::Report(misdirection) => ("reported", misdirection.name()),
         Decision::Reject(misdirection) => ("enforced", misdirection.name()),
