@@ -223,11 +223,11 @@ fn prepare(folder: &Path) -> Result<()> {
 fn write_annotations(folder: &Path, annotations: &Labels) -> Result<()> {
     let volume = folder.join("etc/istio/pod");
     fs::create_dir_all(&volume)?;
-    let lines: String = annotations
+    let lines: Vec<String> = annotations
         .iter()
         .map(|(key, value)| format!("{key}={value:?}\n"))
         .collect();
-    fs::write(volume.join("annotations"), lines)?;
+    fs::write(volume.join("annotations"), lines.concat())?;
     Ok(())
 }
 
