@@ -1,6 +1,6 @@
 //! Whether an installed filter protects the requests for a host on a connection for another host.
 
-use rule::{Action, Config, Decision, Facts, Gateway, Host, Policy, Route};
+use rule::{Action, Config, Decision, Facts, Gateway, Host, Policy, Route, lua};
 use serde::Serialize;
 
 use super::context::Context;
@@ -88,7 +88,13 @@ impl<'c> ListenerGuard<'c> {
         self.filters
             .iter()
             .filter(|(filter, _)| filter.installation.runs_in(self.listener, chain) == Reach::Yes)
-            .map(|(_, config)| decided(config, facts))
+            .map(|(filter, config)| {
+                if filter.is_script() {
+                    decided(config, &lua::seen_by_script(*facts))
+                } else {
+                    decided(config, facts)
+                }
+            })
             .max()
             .unwrap_or_default()
     }

@@ -64,9 +64,9 @@ fn attachment(situation: &Situation<'_, '_>) -> PluginReach {
 /// A remedy that writes the filter, with the command if it succeeds.
 fn write_filter(situation: &Situation<'_, '_>, text: String) -> Remedy {
     let model = situation.input.model;
-    if rewrite::can_write(&attachment(situation), model) {
-        let resources = situation.input.resources;
-        return Remedy::with_command(text, Command::filter(situation.workload, model, resources));
+    let command = Command::filter(situation.workload, model, situation.input.resources);
+    if rewrite::succeeds(&command, model) {
+        return Remedy::with_command(text, command);
     }
     // Its ports need tables of their own, and a Service that is not in the input decides which ports Envoy has.
     Remedy::new(format!(
