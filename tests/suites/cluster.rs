@@ -320,3 +320,72 @@ fn a_kubeconfig_is_named() {
         "{run:?}"
     );
 }
+
+/// The note that the model assumes a default of the mesh configuration.
+const ASSUMED_VISIBILITY: &str = "note: VirtualServices without exportTo are assumed";
+
+/// The cluster with a VirtualService of another namespace and, if wanted, a pod of istiod. It has no ConfigMap.
+fn without_mesh_config(has_istiod: bool) -> impl Fn(&str) -> (u16, String) + Send + Sync {
+    move |path| {
+        let body = match path.split('?').next().unwrap_or_default() {
+            "/api/v1" => {
+                let kinds = [("pods", "Pod"), ("configmaps", "ConfigMap")];
+                resources(&kinds.map(|(name, kind)| json!({ "name": name, "singularName": "", "namespaced": true, "kind": kind, "verbs": ["list"] })))
+            }
+            "/api/v1/pods" if has_istiod => list(
+                &[json!({
+                    "metadata": {
+                        "name": "istiod-1",
+                        "namespace": "istio-system",
+                        "labels": { "app": "istiod", "istio.io/rev": "default" },
+                    },
+                    "spec": { "containers": [{ "name": "discovery" }] },
+                })],
+                "",
+            ),
+            "/apis/networking.istio.io/v1beta1/gateways" => {
+                let mut gateway = gateway("a");
+                let tls = json!({ "mode": "SIMPLE", "credentialName": "a" });
+                *gateway.pointer_mut("/spec/servers/0/tls").unwrap() = tls;
+                list(&[gateway], "")
+            }
+            "/apis/networking.istio.io/v1/virtualservices" => list(
+                &[json!({
+                    "metadata": { "name": "a", "namespace": "shop" },
+                    "spec": { "hosts": ["a.example.com"], "gateways": ["istio-system/a"], "http": [{ "route": [{ "destination": { "host": "a" } }] }] },
+                })],
+                "",
+            ),
+            _ => return usual(path),
+        };
+        (200, body.to_string())
+    }
+}
+
+/// istiod has its defaults where the cluster has no ConfigMap, so they are known. An istiod outside of the cluster
+/// has a ConfigMap elsewhere.
+#[test]
+fn without_a_config_map_the_defaults_of_istiod_hold() {
+    let run = check(without_mesh_config(true));
+    assert_eq!(gateways(&run), 1, "{run:?}");
+    assert!(!run.talk.contains(ASSUMED_VISIBILITY), "{run:?}");
+    let run = check(without_mesh_config(false));
+    assert_eq!(gateways(&run), 1, "{run:?}");
+    assert!(run.talk.contains(ASSUMED_VISIBILITY), "{run:?}");
+}
+
+/// A ConfigMap that the user may not read has a note of its own, and one is enough.
+#[test]
+fn an_unreadable_mesh_configuration_is_noted_once() {
+    let answer = without_mesh_config(true);
+    let run = check(move |path| {
+        if path.starts_with("/api/v1/configmaps") {
+            return status(403, "configmaps is forbidden");
+        }
+        answer(path)
+    });
+    let notes: Vec<&str> = run.talk.lines().collect();
+    let expected = "note: the mesh configuration of istiod is assumed to be the default: configmaps is forbidden";
+    assert!(notes.contains(&expected), "{run:?}");
+    assert!(!run.talk.contains(ASSUMED_VISIBILITY), "{run:?}");
+}

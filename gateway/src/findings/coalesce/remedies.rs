@@ -24,9 +24,10 @@ pub(super) fn remedies(situation: &Situation<'_, '_>) -> Vec<Remedy> {
                 "deny these requests on the gateway with an AuthorizationPolicy",
                 Command::AuthorizationPolicy(attachment(situation)),
             ),
-            Remedy::with_command(
-                "then install the filter, so that browsers repeat them with their client certificate",
-                filter(situation),
+            write_filter(
+                situation,
+                "then install the filter, so that browsers repeat them with their client certificate"
+                    .to_owned(),
             ),
         ];
     }
@@ -60,19 +61,12 @@ fn attachment(situation: &Situation<'_, '_>) -> PluginReach {
     PluginReach::new(situation.workload, situation.input.model)
 }
 
-fn filter(situation: &Situation<'_, '_>) -> Command {
-    Command::filter(
-        situation.workload,
-        situation.input.model,
-        situation.input.resources,
-    )
-}
-
-fn install(situation: &Situation<'_, '_>) -> Remedy {
-    let text =
-        "install the filter: it answers 421, and clients repeat the request on a new connection";
-    if rewrite::can_write(&attachment(situation), situation.input.model) {
-        return Remedy::with_command(text, filter(situation));
+/// A remedy that writes the filter, with the command if it succeeds.
+fn write_filter(situation: &Situation<'_, '_>, text: String) -> Remedy {
+    let model = situation.input.model;
+    let command = Command::filter(situation.workload, model, situation.input.resources);
+    if rewrite::succeeds(&command, model) {
+        return Remedy::with_command(text, command);
     }
     // Its ports need tables of their own, and a Service that is not in the input decides which ports Envoy has.
     Remedy::new(format!(
@@ -80,13 +74,17 @@ fn install(situation: &Situation<'_, '_>) -> Remedy {
     ))
 }
 
+fn install(situation: &Situation<'_, '_>) -> Remedy {
+    let text =
+        "install the filter: it answers 421, and clients repeat the request on a new connection";
+    write_filter(situation, text.to_owned())
+}
+
 fn enforce(situation: &Situation<'_, '_>, state: &str) -> Remedy {
-    Remedy::with_command(
-        format!(
-            "the installed filter {state}: write it again with the action enforce, and apply it"
-        ),
-        filter(situation),
-    )
+    let text = format!(
+        "the installed filter {state}: write it again with the action enforce, and apply it"
+    );
+    write_filter(situation, text)
 }
 
 /// The merge, if there is a plan for it, or the edit that does the same.
