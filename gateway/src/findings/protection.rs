@@ -358,16 +358,20 @@ mod tests {
         check(&script, Protection::Enforced);
         for (old, new, expected) in [
             (
-                "local off = {}",
-                "local off = { [\"b.example.com\"] = true }",
+                "local action = \"enforce\"",
+                "local action = \"report\"",
+                Protection::Reported,
+            ),
+            (
+                "local hosts = \"\"",
+                "local hosts = \"b.example.com=off\"",
                 Protection::Off,
             ),
             (
-                "local off = {}",
-                "local off = { [\"a.example.com\"] = true }",
-                Protection::Enforced,
+                "local protocols = \"h2 h3\"",
+                "local protocols = \"h3\"",
+                Protection::None,
             ),
-            ("[\"HTTP/2\"] = true, ", "", Protection::None),
             (
                 "context: GATEWAY",
                 "context: SIDECAR_INBOUND",
@@ -375,33 +379,33 @@ mod tests {
             ),
             (
                 "listener:\n",
-                "listener:\n          portNumber: 8443\n",
+                "listener:\n        portNumber: 8443\n",
                 Protection::Enforced,
             ),
             (
                 "listener:\n",
-                "listener:\n          portNumber: 443\n",
+                "listener:\n        portNumber: 443\n",
                 Protection::None,
             ),
             (
                 "listener:\n",
-                "listener:\n          name: 0.0.0.0_8443\n",
+                "listener:\n        name: 0.0.0.0_8443\n",
                 Protection::Enforced,
             ),
             (
                 "filterChain:\n",
-                "filterChain:\n            sni: a.example.com\n",
+                "filterChain:\n          sni: a.example.com\n",
                 Protection::Enforced,
             ),
             (
                 "filterChain:\n",
-                "filterChain:\n            sni: b.example.com\n",
+                "filterChain:\n          sni: b.example.com\n",
                 Protection::None,
             ),
             // Whether the proxies have this version is not in the input.
             (
                 "match:\n",
-                "match:\n        proxy: {proxyVersion: '^1\\.31.*'}\n",
+                "match:\n      proxy: {proxyVersion: '^1\\.31.*'}\n",
                 Protection::None,
             ),
             (
@@ -412,15 +416,24 @@ mod tests {
             ("istio: ingressgateway", "istio: other", Protection::None),
             // A changed script may do anything.
             (
-                "local off = {}",
-                "local off = read_hosts()",
+                "local action = \"enforce\"",
+                "local action = read_action()",
                 Protection::None,
             ),
+            ("return value or", "return value and", Protection::None),
         ] {
             let changed = script.replace(old, new);
             assert_ne!(changed, script, "{old}");
             check(&changed, expected);
         }
-        check(&script.replace("sni-guard", "strict"), Protection::None);
+        // The form of the script counts, and not the name of its resource.
+        check(
+            &script.replace("name: sni-guard", "name: other"),
+            Protection::Enforced,
+        );
+        check(
+            &script.replace("-- sni-guard", "-- other"),
+            Protection::None,
+        );
     }
 }

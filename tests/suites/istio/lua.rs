@@ -58,6 +58,16 @@ impl Kind {
             Self::EnvoyFilter => "envoyfilters",
         }
     }
+
+    /// Where the script is in a resource.
+    fn script_pointer(self) -> &'static str {
+        match self {
+            Self::TrafficExtension => "/spec/lua/inlineCode",
+            Self::EnvoyFilter => {
+                "/spec/configPatches/0/patch/value/typed_config/default_source_code/inline_string"
+            }
+        }
+    }
 }
 
 fn patch(script: &str) -> Value {
@@ -146,6 +156,19 @@ impl Shop {
         self.kubectl().apply(&resource.to_string()).unwrap();
     }
 
+    /// The script of the resource as the API server has it.
+    fn stored_script(&self, kind: Kind) -> String {
+        let output = ["-o", "json"];
+        let resource = ["-n", self.name, "get", kind.plural(), "sni-guard"];
+        let stored = self
+            .kubectl()
+            .run(&[&resource[..], &output].concat())
+            .unwrap();
+        let stored: Value = serde_json::from_str(&stored).unwrap();
+        let script = stored.pointer(kind.script_pointer()).unwrap();
+        script.as_str().unwrap().to_owned()
+    }
+
     fn remove(&self, kind: Kind) {
         self.kubectl()
             .run(&["-n", self.name, "delete", kind.plural(), "sni-guard"])
@@ -196,6 +219,11 @@ fn one_apply_installs_the_script() {
         shop.wait_for(A, B, 421);
         assert_eq!(shop.statuses(), GUARDED, "{kind:?}");
         assert_eq!(shop.status(B, A), Some(421), "{kind:?}");
+        let stored = rule::lua::read(&shop.stored_script(kind)).unwrap();
+        assert!(
+            stored.is_current,
+            "{kind:?}: the API server changed the script"
+        );
         // Istio's gateways show no counters of scripts without an annotation of the pod.
         let name = "sni_guard.enforced.other_server";
         assert_eq!(shop.pod.script_metric(name).unwrap(), None, "{kind:?}");
@@ -261,12 +289,14 @@ fn actions_are_switched_with_the_script() {
         shop.wait_for(A, B, 404);
     }
     let exposed = shop.pod.admin("/stats/prometheus").unwrap();
-    let metric = exposed
-        .lines()
-        .filter(|line| line.contains("sni_guard"))
-        .collect::<Vec<_>>();
-    eprintln!("{metric:#?}");
-    eprintln!("{}", shop.pod.admin("/stats?filter=sni_guard").unwrap());
+    for metric in [
+        "enforced_other_server",
+        "reported_other_server",
+        "passed_off",
+    ] {
+        let start = format!("\nenvoy_http_lua_sni_guard_{metric}{{http_conn_manager_prefix=");
+        assert!(exposed.contains(&start), "{metric}");
+    }
 }
 
 /// Each change of a script replaces the filter chains. Their connections end without a failed request.
@@ -296,10 +326,6 @@ fn an_update_fails_no_request() {
         assert!(
             (4..=16).contains(&tally.closed),
             "{kind:?}: {} closed",
-            tally.closed
-        );
-        eprintln!(
-            "{kind:?}: {requests} requests, {} connections closed",
             tally.closed
         );
         shop.remove(kind);
