@@ -247,8 +247,13 @@ impl Failure {
         }
     }
 
+    /// The pause that the server asks for; `None` if the same request cannot succeed later.
+    pub(super) fn pause(&self) -> Option<Duration> {
+        self.retry_after.filter(|_| self.is_temporary())
+    }
+
     /// The server with its address, for messages.
-    pub(super) fn who(&self) -> String {
+    fn who(&self) -> String {
         let address = &self.address;
         match (self.server, &self.proxy) {
             (Server::Registry, _) => format!("the registry {address}"),
