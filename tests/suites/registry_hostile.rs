@@ -216,10 +216,10 @@ fn case() -> impl Strategy<Value = Case> {
 fn no_answer_shows_a_secret_or_reaches_the_terminal() {
     // Most cases wait for pauses between attempts, so they run side by side. The cases are always the same.
     let mut runner = TestRunner::deterministic();
-    let cases: Vec<Case> = (0..192)
+    let cases: Vec<Case> = (0..96)
         .map(|_| case().new_tree(&mut runner).unwrap().current())
         .collect();
-    for batch in cases.chunks(48) {
+    for batch in cases.chunks(16) {
         thread::scope(|scope| {
             for case in batch {
                 scope.spawn(|| check(case));

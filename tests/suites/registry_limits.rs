@@ -62,13 +62,13 @@ fn a_long_pause_does_not_hide_the_answer() {
     let words = ["503", "maintenance until noon", "a pause of 3600 s"];
     fails("long", &odd.push(&[]), &words, &[]);
     // Only what is temporary is worth a pause.
-    for pause in ["3600", "20"] {
+    for pause in ["3600", "55"] {
         let answer = Answer::error(403, "DENIED", "not yours");
         let odd = Odd::start(answers(answer.header("retry-after", pause)));
         let start = Instant::now();
         let words = ["403", "not yours", "no credentials were sent"];
         fails("denied", &odd.push(&[]), &words, &["a pause"]);
-        assert!(start.elapsed() < Duration::from_secs(15));
+        assert!(start.elapsed() < Duration::from_secs(50));
     }
 }
 
@@ -130,7 +130,8 @@ fn the_scope_of_the_request_that_failed_is_first() {
         let scopes = scopes(&odd);
         // The root of the API is about no repository.
         assert_eq!(scopes.first().unwrap(), &[OWN]);
-        assert_eq!(scopes.get(1).unwrap(), &expected);
+        // The last token is for the request that failed, if the first one was not enough.
+        assert_eq!(scopes.last().unwrap(), &expected);
         assert!(
             scopes
                 .iter()

@@ -109,20 +109,21 @@ impl Registry {
 
     /// Waits until the tag names an image that was pushed: many registries are consistent only after some moments.
     pub(crate) fn wait_for_tag(&self, digest: &str) -> Result<()> {
-        let step = "reading the tag after the push";
         // A tag that named the image before has nothing to wait for.
         if !self.was_pushed.get() {
             return Ok(());
         }
-        self.retried(step, async || match self.tag().await? {
-            Tag::Names(found) if found == digest => Ok(()),
-            // Without the right to read, the answer to the upload has to do.
-            Tag::Hidden(_) => Ok(()),
-            Tag::Names(found) => {
-                let problem = format!("afterwards the tag names {found}, not {digest}");
-                Err(self.not_settled(&problem))
+        self.retried("reading the tag after the push", async || {
+            match self.tag().await? {
+                Tag::Names(found) if found == digest => Ok(()),
+                // Without the right to read, the answer to the upload has to do.
+                Tag::Hidden(_) => Ok(()),
+                Tag::Names(found) => {
+                    let problem = format!("afterwards the tag names {found}, not {digest}");
+                    Err(self.not_settled(&problem))
+                }
+                Tag::Absent => Err(self.not_settled("afterwards the tag does not exist")),
             }
-            Tag::Absent => Err(self.not_settled("afterwards the tag does not exist")),
         })
     }
 
