@@ -68,7 +68,9 @@ pub use installed_filter::{InstalledFilter, installed_filters, possible_filters}
 pub use location::{ListenerAddress, WorkloadName};
 pub use overview::{CheckedListener, CheckedServer};
 pub use protection::Protection;
-pub use remedy::{Command, FilterSource, KeptSettings, PluginReach, ReachedPods, Remedy};
+pub use remedy::{
+    Command, FilterCode, FilterSource, KeptSettings, PluginReach, ReachedPods, Remedy,
+};
 pub use report::{Report, Summary};
 
 /// How long before its end a certificate is reported, unless the user chooses another duration: Let's Encrypt

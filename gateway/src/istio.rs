@@ -9,7 +9,7 @@ pub(crate) const ROOT_NAMESPACE: &str = "istio-system";
 
 /// The label of pods that istiod deploys for a Gateway of the Gateway API; its value is the name of the
 /// Gateway.
-pub(crate) const GATEWAY_NAME_LABEL: &str = "gateway.networking.k8s.io/gateway-name";
+pub const GATEWAY_NAME_LABEL: &str = "gateway.networking.k8s.io/gateway-name";
 
 /// The label by which Gateways select the default ingress gateway.
 pub(crate) const DEFAULT_SELECTOR: (&str, &str) = ("istio", "ingressgateway");

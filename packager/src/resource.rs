@@ -3,7 +3,7 @@
 //! is an error.
 //!
 //! A [`Draft`] is what the user asks for, and a [`Request`] is a valid draft. Each kind of [`Resource`] has a
-//! module. [`notes`] has comments and warnings about a resource, [`pull_secret`] the command that creates its
+//! module. A [`ScriptDraft`] and a [`ScriptRequest`] are the same for the rule as a Lua script. [`notes`] has comments and warnings about a resource, [`pull_secret`] the command that creates its
 //! Secret, [`reach`] the workloads that it applies to, and [`difference`] compares it with an existing one.
 
 mod attachment;
@@ -11,6 +11,7 @@ mod authorization_policy;
 pub(crate) mod boundary_notes;
 pub(crate) mod difference;
 mod envoy_extension_policy;
+mod envoy_filter;
 mod fields;
 mod image_reference;
 mod kind;
@@ -21,20 +22,23 @@ pub(crate) mod pull_secret;
 mod reach;
 mod release;
 mod request;
+pub(crate) mod script;
 mod traffic_extension;
 mod wasm_plugin;
 
 pub(crate) use attachment::{Attachment, PolicyTarget, invalid};
 pub(crate) use authorization_policy::{AuthorizationPolicy, Ports};
 pub(crate) use envoy_extension_policy::EnvoyExtensionPolicy;
+pub(crate) use envoy_filter::EnvoyFilter;
 pub(crate) use fields::{FailStrategy, Metadata, Phase};
 pub(crate) use image_reference::ImageReference;
 pub(crate) use kind::{FilterKind, ManifestKind};
-pub(crate) use memory::memory_warning;
+pub(crate) use memory::{memory_warning, push_warning};
 pub(crate) use names::{Labels, Namespace, ObjectName};
 pub(crate) use reach::reached_workloads;
 pub(crate) use release::Release;
 pub(crate) use request::{Draft, Request};
+pub(crate) use script::{ScriptDraft, ScriptKind, ScriptRequest};
 pub(crate) use traffic_extension::TrafficExtension;
 pub(crate) use wasm_plugin::WasmPlugin;
 
@@ -51,6 +55,8 @@ pub(crate) enum Resource {
     TrafficExtension(TrafficExtension),
     /// Envoy Gateway's resource for Wasm filters.
     EnvoyExtensionPolicy(EnvoyExtensionPolicy),
+    /// Istio's patches of Envoy's configuration, with the rule as a Lua script.
+    EnvoyFilter(EnvoyFilter),
     /// Istio's access control. It does not run the filter.
     AuthorizationPolicy(AuthorizationPolicy),
 }
@@ -65,12 +71,22 @@ impl From<Request> for Resource {
     }
 }
 
+impl From<ScriptRequest> for Resource {
+    fn from(request: ScriptRequest) -> Self {
+        match request.kind {
+            ScriptKind::TrafficExtension => Self::TrafficExtension(request.into()),
+            ScriptKind::EnvoyFilter => Self::EnvoyFilter(request.into()),
+        }
+    }
+}
+
 impl Serialize for Resource {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::WasmPlugin(resource) => resource.serialize(serializer),
             Self::TrafficExtension(resource) => resource.serialize(serializer),
             Self::EnvoyExtensionPolicy(resource) => resource.serialize(serializer),
+            Self::EnvoyFilter(resource) => resource.serialize(serializer),
             Self::AuthorizationPolicy(resource) => resource.serialize(serializer),
         }
     }

@@ -1,9 +1,7 @@
 //! The rule as a Lua script, for Envoy's filter `envoy.filters.http.lua`.
 //!
-//! A script needs no image. It decides as [`Config::decide`] does for a request with
-//! [`Route::Matched`](crate::Route::Matched) and no route for its path, because a script cannot see the virtual host
-//! (Envoy `source/extensions/filters/http/lua/wrappers.cc`). So it needs the table of all servers, and names that
-//! the table does not list pass.
+//! A script needs no image. It decides as [`Config::decide`] does for [`seen_by_script`], because a script cannot see
+//! the virtual host (Envoy `source/extensions/filters/http/lua/wrappers.cc`). So it needs the table of all servers.
 //!
 //! A script is a heading, one line per setting, and code that is always the same:
 //!
@@ -23,6 +21,7 @@ use alloc::vec::Vec;
 
 use crate::config::{Config, Rule, compact};
 use crate::document::Document;
+use crate::request::{Facts, Route};
 
 /// The code of every script, after its settings.
 const CODE: &str = include_str!("lua/script.lua");
@@ -185,6 +184,16 @@ pub fn write(config: &Config) -> String {
         })
         .collect();
     format!("{HEADING}{}{CODE}", settings.concat())
+}
+
+/// A request as a script sees it: it cannot ask for the virtual host, and names that its table does not list pass.
+#[must_use]
+pub fn seen_by_script(facts: Facts<'_>) -> Facts<'_> {
+    Facts {
+        route: Route::Matched,
+        has_route: false,
+        ..facts
+    }
 }
 
 /// Reads a script; `None` if [`write`] did not make it.

@@ -11,6 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
+use rule::{Config, Document, lua};
 
 use crate::process::{Run, packager};
 
@@ -86,7 +87,7 @@ impl Case {
 
     /// The file that `%` stands for in the commands: resources of `gateways/`, generated Secrets, and
     /// the text of the case. Without the first two it is the case itself, so that line numbers in the
-    /// output are the lines of the case.
+    /// output are the lines of the case. A line `SCRIPT` and a configuration in JSON stands for our Lua script.
     ///
     /// # Errors
     /// A directive is invalid, or names a file that does not exist.
@@ -100,12 +101,12 @@ impl Case {
         for secret in secret::generate(self.directives("SECRET"))? {
             write!(generated, "\n{secret}")?;
         }
+        let text = with_scripts(&self.text)?;
         if generated.is_empty() {
-            return Ok(self.text.clone());
+            return Ok(text);
         }
         // The directives would shift the line numbers of the case's own text.
-        let own: Vec<&str> = self
-            .text
+        let own: Vec<&str> = text
             .lines()
             .skip_while(|line| line.starts_with('#'))
             .collect();
@@ -150,6 +151,23 @@ impl Case {
             .lines()
             .filter_map(move |line| line.strip_prefix(&prefix))
     }
+}
+
+/// Replaces each line `SCRIPT` by the Lua script of its configuration, indented as the line.
+fn with_scripts(text: &str) -> Result<String> {
+    let mut expanded = String::new();
+    for line in text.lines() {
+        let Some((indentation, configuration)) = line.split_once("SCRIPT {") else {
+            writeln!(expanded, "{line}")?;
+            continue;
+        };
+        let configuration: Document = serde_json::from_str(&format!("{{{configuration}"))?;
+        for code in lua::write(&Config::parse(&configuration)?).lines() {
+            let line = format!("{indentation}{code}");
+            writeln!(expanded, "{}", line.trim_end())?;
+        }
+    }
+    Ok(expanded)
 }
 
 /// Runs a command on an input: `%` stands for the file of the input, in the command and in the output.

@@ -1,5 +1,6 @@
 //! The rows of `decisions.md`, and the requests that they stand for.
 
+mod exchange;
 mod table;
 
 use std::net::SocketAddr;
@@ -9,6 +10,7 @@ use rule::Gateway;
 
 use crate::client::{Ask, Connection, Response, Transport, block_on};
 use crate::raw::{RawConnection, Version};
+pub use exchange::{Exchange, listener, listener_name};
 pub use table::{Answer, Method, Origin, Protocol, Request, Route, Row, TABLE, rows};
 
 impl Row {

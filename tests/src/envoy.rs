@@ -216,6 +216,15 @@ impl Envoy {
         metrics(self.admin)
     }
 
+    /// The counters of the generated Lua scripts, by their names in the script, each the sum of all listeners.
+    /// Envoy has counters for scripts since 1.38.
+    ///
+    /// # Errors
+    /// Envoy is gone.
+    pub fn script_metrics(&self) -> Result<BTreeMap<String, u64>> {
+        script_metrics(self.admin)
+    }
+
     /// The lines of Envoy's own log.
     ///
     /// # Errors
@@ -311,6 +320,19 @@ pub(crate) fn metrics(admin: SocketAddr) -> Result<BTreeMap<String, u64>> {
         ))
     };
     Ok(text.lines().filter_map(metric).collect())
+}
+
+/// The counters of the generated Lua scripts in an Envoy.
+pub(crate) fn script_metrics(admin: SocketAddr) -> Result<BTreeMap<String, u64>> {
+    let text = admin_get(admin, "/stats?filter=lua.sni_guard")?;
+    let mut metrics = BTreeMap::new();
+    for line in text.lines() {
+        // Before `.lua.` is the prefix of the connection manager, which may contain anything.
+        let (name, value) = line.rsplit_once(": ").context("a metric has no value")?;
+        let (_, name) = name.rsplit_once(".lua.").context("not a script's metric")?;
+        *metrics.entry(name.to_owned()).or_default() += value.parse::<u64>()?;
+    }
+    Ok(metrics)
 }
 
 /// What the admin interface of an Envoy answers.

@@ -21,6 +21,7 @@ pub mod quirk_server;
 pub mod raw;
 pub mod registry;
 pub mod rude_server;
+pub mod script;
 pub mod secrets;
 pub mod session;
 pub mod tools;

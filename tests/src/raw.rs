@@ -134,9 +134,18 @@ impl RawConnection {
                 .iter()
                 .map(|(name, value)| (name.as_bytes(), value.as_bytes())),
         );
+        self.request_h2(&fields)
+    }
+
+    /// Sends a request with these header fields over HTTP/2 and waits for the answer; `None` for a stream or
+    /// connection that was reset.
+    ///
+    /// # Errors
+    /// As [`Self::get_h2`].
+    pub fn request_h2(&mut self, fields: &[(&[u8], &[u8])]) -> Result<Option<Response>> {
         let stream = self.stream;
         self.stream += 2;
-        let block = literals(&fields);
+        let block = literals(fields);
         self.to
             .write_all(&encode(HEADERS, END_STREAM | END_HEADERS, stream, &block))?;
         self.receive_h2(stream)

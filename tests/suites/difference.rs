@@ -67,23 +67,29 @@ fn the_rule_picks_the_virtual_host_that_envoy_picks() {
     }
 }
 
-/// Envoy's own configuration, but that a request which the codec refuses ends its stream. Otherwise
-/// it ends the connection, after a second.
+/// Envoy's own configuration, but for [`keep_connections`].
 fn bootstrap(listener: &Listener) -> Value {
     let folder = TempDir::new().unwrap();
     let certificate = Certificate::generate(folder.path(), &["example.com"]).unwrap();
     let listeners = std::slice::from_ref(listener);
     let mut bootstrap = envoy::bootstrap(listeners, &certificate, Path::new("/dev/null"));
-    let options = bootstrap.pointer_mut(
-        "/static_resources/listeners/0/default_filter_chain/filters/0/typed_config/\
-         http2_protocol_options",
-    );
-    let options = options.and_then(Value::as_object_mut).unwrap();
-    options.insert(
-        "override_stream_error_on_invalid_http_message".into(),
-        true.into(),
-    );
+    keep_connections(&mut bootstrap);
     bootstrap
+}
+
+/// Changes the default filter chains of a bootstrap, so that a request which the codec refuses ends its stream.
+/// Otherwise it ends the connection, after a second.
+pub(super) fn keep_connections(bootstrap: &mut Value) {
+    let listeners = bootstrap.pointer_mut("/static_resources/listeners");
+    for listener in listeners.and_then(Value::as_array_mut).unwrap() {
+        let options = listener
+            .pointer_mut("/default_filter_chain/filters/0/typed_config/http2_protocol_options");
+        let options = options.and_then(Value::as_object_mut).unwrap();
+        options.insert(
+            "override_stream_error_on_invalid_http_message".into(),
+            true.into(),
+        );
+    }
 }
 
 /// Compares what is answered, and checks that enough of what is odd was.
@@ -201,7 +207,7 @@ fn octet() -> impl Strategy<Value = u8> {
     prop_oneof![9 => 0x21..=0x7e_u8, 1 => 0x7f..=0xff_u8]
 }
 
-fn authority() -> impl Strategy<Value = Vec<u8>> {
+pub(super) fn authority() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         1 => vec(octet(), 0..20),
         8 => odd_name(),

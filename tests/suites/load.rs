@@ -35,7 +35,12 @@ fn servers() -> Value {
 }
 
 /// Load on connections with SNI a.example.com.
-fn start_load(address: SocketAddr, authority: &str, requests: u32, connections: u32) -> Child {
+pub(super) fn start_load(
+    address: SocketAddr,
+    authority: &str,
+    requests: u32,
+    connections: u32,
+) -> Child {
     Command::new("h2load")
         .args([
             format!("--requests={requests}"),
@@ -53,13 +58,13 @@ fn start_load(address: SocketAddr, authority: &str, requests: u32, connections: 
 }
 
 #[track_caller]
-fn check_load(load: Child, requests: u32, class: &str) {
+pub(super) fn check_load(load: Child, requests: u32, class: &str) {
     let output = String::from_utf8(load.wait_with_output().unwrap().stdout).unwrap();
     assert!(output.contains(&format!(" {requests} done, ")), "{output}");
     assert!(output.contains(&format!("{requests} {class}")), "{output}");
 }
 
-fn resident_kib(process: u32) -> u64 {
+pub(super) fn resident_kib(process: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     let line = status
         .lines()

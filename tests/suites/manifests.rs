@@ -53,6 +53,27 @@ fn base_is_what_the_packager_writes() {
     );
 }
 
+/// The rule `exact` needs no list of servers, so these run on every gateway.
+#[test]
+fn scripts_are_what_the_packager_writes() {
+    for (file, kind) in [
+        ("lua/trafficextension.yaml", "TrafficExtension"),
+        ("lua/envoyfilter.yaml", "EnvoyFilter"),
+    ] {
+        let written = packager(&[
+            "manifest",
+            "--lua",
+            "--kind",
+            kind,
+            "--rule",
+            "exact",
+            "--selector",
+            "istio=ingressgateway",
+        ]);
+        check_file(file, &written.out);
+    }
+}
+
 #[test]
 fn overlays_are_what_the_packager_writes() {
     let folders = fs::read_dir(manifests().join("overlays")).unwrap();

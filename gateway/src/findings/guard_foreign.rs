@@ -5,7 +5,7 @@ use super::finding::Findings;
 use super::info::{Info, Severity};
 use super::installation::Installation;
 use super::script::{self, Comparison};
-use super::{Code, Command, Finding, KeptSettings, PluginReach, Remedy, rewrite};
+use super::{Code, Command, FilterCode, Finding, KeptSettings, PluginReach, Remedy, rewrite};
 use crate::istio::Reach;
 use crate::listener::ChainKind;
 use crate::{FilterChain, Listener, Workload, coalescing};
@@ -15,14 +15,14 @@ pub(super) const INFO: Info = Info {
     name: "guard-foreign",
     severity: Severity::Info,
     what: "An EnvoyFilter or TrafficExtension runs a Lua script of another author that compares the SNI with \
-           the authority and answers 421. check does not count it as protection.",
+           the authority and answers 421, or an edited script of ours. check does not count it as protection.",
     why: "Such a script usually compares two names, not two servers. Then it also answers 421 to requests \
           that the gateway can serve: for another host of the same server, for gRPC calls, whose clients do \
           not repeat them, or for authorities with a port, for which a new connection does not help.",
     example: "An EnvoyFilter inserts a script that answers 421 if requestedServerName() is not the header \
               :authority, and a Gateway has the host *.example.com.",
-    fix: "Replace the script by the filter (packager manifest writes its resource), which passes these \
-          requests. Do not apply both.",
+    fix: "Replace the script by the filter or by its Lua form (packager manifest writes their resources), which \
+          pass these requests. Do not apply both.",
     coalesced_answer: None,
 };
 
@@ -49,6 +49,11 @@ pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
             continue;
         };
         let broken = broken_servers(&listeners, context);
+        let attachment = PluginReach::new(workload, context.input.model);
+        if installation.script().is_some_and(script::is_edited) {
+            findings.add(edited(installation, attachment, context).on(workload));
+            continue;
+        }
         let message = format!(
             "{resource} has a Lua script that compares the SNI with the authority and answers 421, on {}. {}. \
              {}",
@@ -56,11 +61,11 @@ pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
             effect_on_pairs(broken),
             needless_answers(installation, comparison, &listeners)
         );
-        let attachment = PluginReach::new(workload, context.input.model);
         let hint =
             format!("install the filter, which passes legitimate requests, and delete {resource}");
-        let hint = if rewrite::can_write(&attachment, context.input.model) {
-            Remedy::with_command(hint, filter_command(attachment))
+        let command = filter_command(attachment);
+        let hint = if rewrite::succeeds(&command, context.input.model) {
+            Remedy::with_command(hint, command)
         } else {
             Remedy::new(hint)
         };
@@ -72,10 +77,40 @@ pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
     }
 }
 
+/// A script of ours that was edited, or that another version wrote.
+fn edited(
+    installation: Installation<'_>,
+    attachment: PluginReach,
+    context: &Context<'_>,
+) -> Finding {
+    let resource = installation.resource();
+    let message = format!(
+        "the Lua script of {resource} is not the one that this version of packager manifest --lua writes: it was \
+         edited, or another version wrote it, so check does not know what it does"
+    );
+    let hint = "write the resource again, and apply it; a change of a setting belongs in the first lines of the \
+                script only";
+    let command = Command::Filter {
+        attachment,
+        code: FilterCode::Script,
+        kept: KeptSettings {
+            kind: Some(resource.kind),
+            name: Some(resource.name.clone()),
+            ..KeptSettings::default()
+        },
+    };
+    let hint = if rewrite::succeeds(&command, context.input.model) {
+        Remedy::with_command(hint, command)
+    } else {
+        Remedy::new(hint)
+    };
+    Finding::new(Code::GuardForeign, message, hint).about(resource)
+}
+
 fn filter_command(attachment: PluginReach) -> Command {
     Command::Filter {
         attachment,
-        installed_image: None,
+        code: FilterCode::Image { installed: None },
         kept: KeptSettings::default(),
     }
 }

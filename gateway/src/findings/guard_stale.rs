@@ -11,6 +11,7 @@ use super::installed_filter::InstalledFilter;
 use super::{Code, Finding, Remedy, guard_detached, kubectl, rewrite};
 use crate::Listener;
 use crate::istio::Reach;
+use crate::tables::Listing;
 
 pub(super) const INFO: Info = Info {
     id: "SG401",
@@ -41,7 +42,12 @@ pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
                 .iter()
                 .filter(|listener| installation.runs_on(listener) == Reach::Yes)
                 .collect();
-            let Some(difference) = stale(&listed, &listeners) else {
+            let listing = if filter.is_script() {
+                Listing::All
+            } else {
+                Listing::Overlapping
+            };
+            let Some(difference) = stale(&listed, &listeners, listing) else {
                 continue;
             };
             let name = filter.resource();
@@ -60,8 +66,8 @@ pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
     }
 }
 
-/// The hint for a table that `packager manifest` cannot write: the one of a script, or one that depends on a
-/// Service outside of the input.
+/// The hint for a table that `packager manifest` cannot write, because it depends on a Service outside of the
+/// input.
 fn edit_table(filter: &InstalledFilter<'_>) -> Remedy {
     let name = filter.resource();
     Remedy::with_command(
@@ -71,12 +77,20 @@ fn edit_table(filter: &InstalledFilter<'_>) -> Remedy {
 }
 
 /// How the listed servers differ from the servers of the listeners. Labels are free: only which hosts are in
-/// one server counts, and only servers whose hosts overlap have to be listed.
-fn stale(listed: &BTreeMap<String, String>, listeners: &[&Listener]) -> Option<String> {
+/// one server counts, and a filter from an image needs only servers whose hosts overlap.
+fn stale(
+    listed: &BTreeMap<String, String>,
+    listeners: &[&Listener],
+    listing: Listing,
+) -> Option<String> {
     let mut current = BTreeSet::new();
     for listener in listeners {
         // Envoy has routes for these hosts on several servers, so only the table distinguishes them.
-        for (server, hosts) in &listener.overlapping_servers() {
+        let needed = match listing {
+            Listing::All => listener.servers(),
+            Listing::Overlapping => listener.overlapping_servers(),
+        };
+        for (server, hosts) in &needed {
             if let Some(host) = hosts.iter().find(|host| !listed.contains_key(*host)) {
                 return Some(format!("{host} of {server} is missing"));
             }

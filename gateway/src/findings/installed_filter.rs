@@ -1,6 +1,6 @@
 //! Installed filters of ours, with their configurations.
 
-use rule::{Document, Policy};
+use rule::{Document, Policy, lua};
 use serde::Deserialize as _;
 use serde_json::Value;
 
@@ -40,9 +40,11 @@ pub fn possible_filters(resources: &Resources) -> Vec<InstalledFilter<'_>> {
         .collect()
 }
 
-/// Whether a resource is ours by its name or by the name of its image. A script must also have the form of
-/// ours, since it can be changed.
+/// Whether a resource is ours by its name, by the name of its image, or by the form of its script.
 fn is_ours(installation: Installation<'_>) -> bool {
+    if let Some(script) = installation.script() {
+        return lua::read(script).is_some();
+    }
     let has_name = installation.metadata().name.contains(OUR_NAME);
     match installation {
         Installation::Extension(extension) => {
@@ -50,7 +52,7 @@ fn is_ours(installation: Installation<'_>) -> bool {
             let image = extension.url().rsplit('/').next().unwrap_or_default();
             has_name || image.contains(OUR_NAME)
         }
-        Installation::Patch(_, patch) => has_name || patch.filter_name().contains(OUR_NAME),
+        Installation::Patch(..) => has_name,
     }
 }
 
@@ -83,6 +85,12 @@ impl<'r> InstalledFilter<'r> {
     #[must_use]
     pub fn is_ours(&self) -> bool {
         is_ours(self.installation)
+    }
+
+    /// Whether the filter is our Lua script and not our module.
+    #[must_use]
+    pub fn is_script(&self) -> bool {
+        self.installation.script().is_some()
     }
 
     /// The configuration, valid or not; null if the resource has none.

@@ -1,6 +1,6 @@
 //! Whether an installed filter protects the requests for a host on a connection for another host.
 
-use rule::{Action, Config, Decision, Facts, Gateway, Host, Policy, Route};
+use rule::{Action, Config, Decision, Facts, Gateway, Host, Policy, Route, lua};
 use serde::Serialize;
 
 use super::context::Context;
@@ -88,7 +88,13 @@ impl<'c> ListenerGuard<'c> {
         self.filters
             .iter()
             .filter(|(filter, _)| filter.installation.runs_in(self.listener, chain) == Reach::Yes)
-            .map(|(_, config)| decided(config, facts))
+            .map(|(filter, config)| {
+                if filter.is_script() {
+                    decided(config, &lua::seen_by_script(*facts))
+                } else {
+                    decided(config, facts)
+                }
+            })
             .max()
             .unwrap_or_default()
     }
@@ -352,16 +358,20 @@ mod tests {
         check(&script, Protection::Enforced);
         for (old, new, expected) in [
             (
-                "local off = {}",
-                "local off = { [\"b.example.com\"] = true }",
+                "local action = \"enforce\"",
+                "local action = \"report\"",
+                Protection::Reported,
+            ),
+            (
+                "local hosts = \"\"",
+                "local hosts = \"b.example.com=off\"",
                 Protection::Off,
             ),
             (
-                "local off = {}",
-                "local off = { [\"a.example.com\"] = true }",
-                Protection::Enforced,
+                "local protocols = \"h2 h3\"",
+                "local protocols = \"h3\"",
+                Protection::None,
             ),
-            ("[\"HTTP/2\"] = true, ", "", Protection::None),
             (
                 "context: GATEWAY",
                 "context: SIDECAR_INBOUND",
@@ -369,33 +379,33 @@ mod tests {
             ),
             (
                 "listener:\n",
-                "listener:\n          portNumber: 8443\n",
+                "listener:\n        portNumber: 8443\n",
                 Protection::Enforced,
             ),
             (
                 "listener:\n",
-                "listener:\n          portNumber: 443\n",
+                "listener:\n        portNumber: 443\n",
                 Protection::None,
             ),
             (
                 "listener:\n",
-                "listener:\n          name: 0.0.0.0_8443\n",
+                "listener:\n        name: 0.0.0.0_8443\n",
                 Protection::Enforced,
             ),
             (
                 "filterChain:\n",
-                "filterChain:\n            sni: a.example.com\n",
+                "filterChain:\n          sni: a.example.com\n",
                 Protection::Enforced,
             ),
             (
                 "filterChain:\n",
-                "filterChain:\n            sni: b.example.com\n",
+                "filterChain:\n          sni: b.example.com\n",
                 Protection::None,
             ),
             // Whether the proxies have this version is not in the input.
             (
                 "match:\n",
-                "match:\n        proxy: {proxyVersion: '^1\\.31.*'}\n",
+                "match:\n      proxy: {proxyVersion: '^1\\.31.*'}\n",
                 Protection::None,
             ),
             (
@@ -406,15 +416,24 @@ mod tests {
             ("istio: ingressgateway", "istio: other", Protection::None),
             // A changed script may do anything.
             (
-                "local off = {}",
-                "local off = read_hosts()",
+                "local action = \"enforce\"",
+                "local action = read_action()",
                 Protection::None,
             ),
+            ("return value or", "return value and", Protection::None),
         ] {
             let changed = script.replace(old, new);
             assert_ne!(changed, script, "{old}");
             check(&changed, expected);
         }
-        check(&script.replace("sni-guard", "strict"), Protection::None);
+        // The form of the script counts, and not the name of its resource.
+        check(
+            &script.replace("name: sni-guard", "name: other"),
+            Protection::Enforced,
+        );
+        check(
+            &script.replace("-- sni-guard", "-- other"),
+            Protection::None,
+        );
     }
 }

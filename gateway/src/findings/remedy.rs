@@ -4,10 +4,12 @@
 //! command line.
 
 use super::WorkloadName;
-use crate::istio::{GATEWAY_NAME_LABEL, PluginTarget};
+use super::installed_filter::installed_filters;
+use crate::istio::{GATEWAY_NAME_LABEL, PluginTarget, Reach};
 use crate::model::Model;
 use crate::resources::extensions::Extension;
 use crate::resources::{Kind, Labels, ResourceName};
+use crate::tables::Listing;
 use crate::{Resources, Workload};
 
 /// Something that a user can do about a finding.
@@ -30,8 +32,7 @@ pub enum Command {
     /// Writes the resource that installs the filter.
     Filter {
         attachment: PluginReach,
-        /// The image of the filter that is installed already.
-        installed_image: Option<String>,
+        code: FilterCode,
         /// The settings of the resource that the new one replaces.
         kept: KeptSettings,
     },
@@ -45,10 +46,33 @@ pub enum Command {
     Kubectl(Vec<String>),
 }
 
+/// The code that a resource runs on a gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FilterCode {
+    /// The filter, from an image.
+    Image {
+        /// The image of the filter that is installed already.
+        installed: Option<String>,
+    },
+    /// The rule as a Lua script.
+    Script,
+}
+
+impl FilterCode {
+    /// The servers that `packager manifest` lists for the code.
+    pub(super) fn listing(&self) -> Listing {
+        match self {
+            Self::Image { .. } => Listing::Overlapping,
+            // A script cannot see which hosts have routes on a server.
+            Self::Script => Listing::All,
+        }
+    }
+}
+
 /// The settings that a rewritten resource takes over from the installed one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeptSettings {
-    /// WasmPlugin or TrafficExtension; `None` for the default.
+    /// WasmPlugin, TrafficExtension or EnvoyFilter; `None` for the default.
     pub kind: Option<Kind>,
     /// The name of the resource; `None` for the default.
     pub name: Option<String>,
@@ -105,9 +129,26 @@ const OUR_IMAGE: &str = "sni-guard";
 impl Command {
     /// The command that writes the filter for the pods of a workload.
     pub(crate) fn filter(workload: &Workload, model: &Model, resources: &Resources) -> Self {
+        let attachment = PluginReach::new(workload, model);
+        // A script is written again as a script: its users may have no registry.
+        let script = installed_filters(resources)
+            .into_iter()
+            .find(|filter| filter.is_script() && filter.installation.reach(workload) == Reach::Yes);
+        if let Some(script) = script {
+            let resource = script.resource();
+            return Self::Filter {
+                attachment,
+                code: FilterCode::Script,
+                kept: KeptSettings {
+                    kind: Some(resource.kind),
+                    name: Some(resource.name),
+                    ..KeptSettings::default()
+                },
+            };
+        }
         // The next resource loads the same image as the one that it replaces. Only the last part of a
         // reference counts: a registry or a folder may have any name.
-        let installed_image = resources
+        let installed = resources
             .extensions
             .iter()
             .map(Extension::url)
@@ -118,8 +159,8 @@ impl Command {
             })
             .map(str::to_owned);
         Self::Filter {
-            attachment: PluginReach::new(workload, model),
-            installed_image,
+            attachment,
+            code: FilterCode::Image { installed },
             kept: KeptSettings::default(),
         }
     }

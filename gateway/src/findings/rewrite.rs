@@ -5,9 +5,8 @@ use serde_json::Value;
 
 use super::installation::Installation;
 use super::installed_filter::InstalledFilter;
-use super::{Command, KeptSettings, PluginReach, ReachedPods, Remedy};
+use super::{Command, FilterCode, KeptSettings, PluginReach, ReachedPods, Remedy};
 use crate::istio::{Reach, reaches};
-use crate::resources::extensions::Extension;
 use crate::tables::{Listing, Tables};
 use crate::{Model, Workload};
 
@@ -18,48 +17,46 @@ const MAX_WORKLOADS: usize = 3;
 const WRITTEN_KEYS: [&str; 3] = ["action", "hosts", "servers"];
 
 /// Writes the table of an installed filter again, for the pods that it has, or for those of one workload.
-/// `None` for a script, and if the input does not determine the table.
+/// `None` if the input does not determine the table.
 pub(super) fn same_pods(
     filter: &InstalledFilter<'_>,
     workload: &Workload,
     model: &Model,
 ) -> Option<Remedy> {
-    let extension = extension(filter)?;
     // The same pods, so that applying the resource replaces the installed one.
-    let own = own_reach(filter.installation).filter(|own| can_write(own, model));
+    let listing = code(filter).listing();
+    let own = own_reach(filter.installation).filter(|own| can_write(own, listing, model));
     let (attachment, name) = if let Some(own) = own {
-        (own, name_without_port(extension, workload))
+        (own, name_without_port(filter, workload))
     } else {
         // Its workloads have different tables, so each needs a resource with a name of its own.
         let other = PluginReach::new(workload, model);
-        let name = name_of_workload(extension, workload);
-        (can_write(&other, model).then_some(other)?, name)
+        let name = name_of_workload(filter, workload);
+        (can_write(&other, listing, model).then_some(other)?, name)
     };
     Some(Remedy::with_command(
         format!(
             "write the resource again, and apply it{}",
             other_keys(filter)
         ),
-        command(extension, attachment, kept(filter, extension, Some(name))),
+        command(filter, attachment, name),
     ))
 }
 
-/// Writes an installed filter again, for gateways that it can run on. Empty for a script, and if there is no
-/// such gateway.
+/// Writes an installed filter again, for gateways that it can run on. Empty if there is no such gateway.
 pub(super) fn other_pods(filter: &InstalledFilter<'_>, model: &Model) -> Vec<Remedy> {
-    let Some(extension) = extension(filter) else {
-        return Vec::new();
-    };
+    let metadata = filter.installation.metadata();
+    let listing = code(filter).listing();
     // The pods are right if only the mode, the type or the ports are wrong.
     let reaches = match own_reach(filter.installation) {
-        Some(own) if can_write(&own, model) => vec![own],
-        Some(_) | None => possible_reaches(&extension.metadata.namespace, model),
+        Some(own) if can_write(&own, listing, model) => vec![own],
+        Some(_) | None => possible_reaches(&metadata.namespace, listing, model),
     };
     reaches
         .into_iter()
         .map(|reach| {
             // A resource cannot move to another namespace.
-            let apply = if reach.namespace == extension.metadata.namespace {
+            let apply = if reach.namespace == metadata.namespace {
                 "and apply it".to_owned()
             } else {
                 format!("apply it, and delete {}", filter.resource())
@@ -69,15 +66,13 @@ pub(super) fn other_pods(filter: &InstalledFilter<'_>, model: &Model) -> Vec<Rem
                 reach.namespace,
                 other_keys(filter)
             );
-            let name = Some(extension.metadata.name.clone());
-            let kept = kept(filter, extension, name);
-            Remedy::with_command(text, command(extension, reach, kept))
+            Remedy::with_command(text, command(filter, reach, metadata.name.clone()))
         })
         .collect()
 }
 
 /// The gateways that a filter can be written for. One in its own namespace is more likely meant than others.
-fn possible_reaches(namespace: &str, model: &Model) -> Vec<PluginReach> {
+fn possible_reaches(namespace: &str, listing: Listing, model: &Model) -> Vec<PluginReach> {
     let (own, others): (Vec<&Workload>, Vec<&Workload>) = model
         .workloads
         .iter()
@@ -88,26 +83,27 @@ fn possible_reaches(namespace: &str, model: &Model) -> Vec<PluginReach> {
             break;
         }
         let reach = PluginReach::new(workload, model);
-        if !reaches.contains(&reach) && can_write(&reach, model) {
+        if !reaches.contains(&reach) && can_write(&reach, listing, model) {
             reaches.push(reach);
         }
     }
     reaches
 }
 
-/// The plugin, if the filter is a module and no script.
-fn extension<'r>(filter: &InstalledFilter<'r>) -> Option<&'r Extension> {
+fn code(filter: &InstalledFilter<'_>) -> FilterCode {
     match filter.installation {
-        Installation::Extension(extension) if extension.script().is_none() => Some(extension),
-        Installation::Extension(_) | Installation::Patch(..) => None,
+        Installation::Extension(extension) if extension.script().is_none() => FilterCode::Image {
+            installed: Some(extension.url().to_owned()),
+        },
+        Installation::Extension(_) | Installation::Patch(..) => FilterCode::Script,
     }
 }
 
-fn command(extension: &Extension, attachment: PluginReach, kept: KeptSettings) -> Command {
+fn command(filter: &InstalledFilter<'_>, attachment: PluginReach, name: String) -> Command {
     Command::Filter {
         attachment,
-        installed_image: Some(extension.url().to_owned()),
-        kept,
+        code: code(filter),
+        kept: kept(filter, name),
     }
 }
 
@@ -125,16 +121,30 @@ fn own_reach(installation: Installation<'_>) -> Option<PluginReach> {
     })
 }
 
+/// Whether a command of `packager manifest` succeeds.
+pub(super) fn succeeds(command: &Command, model: &Model) -> bool {
+    match command {
+        Command::Filter {
+            attachment, code, ..
+        } => can_write(attachment, code.listing(), model),
+        Command::Merge { .. }
+        | Command::AuthorizationPolicy(_)
+        | Command::Check
+        | Command::ExplainFilter(_)
+        | Command::Kubectl(_) => true,
+    }
+}
+
 /// Whether `packager manifest` can write the tables of the pods. It refuses pods without TLS listeners, pods
 /// with different tables, and a table for each port if the ports are not certain.
-pub(super) fn can_write(reach: &PluginReach, model: &Model) -> bool {
+fn can_write(reach: &PluginReach, listing: Listing, model: &Model) -> bool {
     let target = reach.target.to_plugin_target();
     let reached: Vec<&Workload> = model
         .workloads
         .iter()
         .filter(|workload| reaches(&reach.namespace, &target, workload) == Reach::Yes)
         .collect();
-    match Tables::new(reached, Listing::Overlapping) {
+    match Tables::new(reached, listing) {
         Ok(Tables {
             tables,
             ports_are_certain,
@@ -148,8 +158,8 @@ pub(super) fn can_write(reach: &PluginReach, model: &Model) -> bool {
 }
 
 /// The name for `packager manifest`, which appends the port if the servers differ by port.
-fn name_without_port(extension: &Extension, workload: &Workload) -> String {
-    let name = &extension.metadata.name;
+fn name_without_port(filter: &InstalledFilter<'_>, workload: &Workload) -> String {
+    let name = &filter.installation.metadata().name;
     // Without a second listener there is one table, and no port in the name.
     if workload
         .listeners
@@ -160,18 +170,29 @@ fn name_without_port(extension: &Extension, workload: &Workload) -> String {
     {
         return name.clone();
     }
-    extension
-        .spec
-        .matches
-        .iter()
-        .flat_map(|found| &found.ports)
-        .find_map(|port| name.strip_suffix(&format!("-{}", port.number)))
+    ports(filter.installation)
+        .into_iter()
+        .find_map(|port| name.strip_suffix(&format!("-{port}")))
         .unwrap_or(name)
         .to_owned()
 }
 
+/// The ports that the resource is limited to.
+fn ports(installation: Installation<'_>) -> Vec<u32> {
+    match installation {
+        Installation::Extension(extension) => extension
+            .spec
+            .matches
+            .iter()
+            .flat_map(|found| &found.ports)
+            .map(|port| u32::from(port.number))
+            .collect(),
+        Installation::Patch(_, patch) => vec![patch.matched.listener.port_number],
+    }
+}
+
 /// A name for the resource of one of several workloads.
-fn name_of_workload(extension: &Extension, workload: &Workload) -> String {
+fn name_of_workload(filter: &InstalledFilter<'_>, workload: &Workload) -> String {
     // The names of assumed pods are labels, such as `istio=ingressgateway`. Names of resources have lower case.
     let suffix: String = workload
         .name
@@ -181,24 +202,28 @@ fn name_of_workload(extension: &Extension, workload: &Workload) -> String {
         .chars()
         .filter(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || *letter == '-')
         .collect();
-    format!("{}-{suffix}", extension.metadata.name)
+    format!("{}-{suffix}", filter.installation.metadata().name)
         .trim_end_matches('-')
         .to_owned()
 }
 
-fn kept(filter: &InstalledFilter<'_>, extension: &Extension, name: Option<String>) -> KeptSettings {
+fn kept(filter: &InstalledFilter<'_>, name: String) -> KeptSettings {
     // An invalid configuration has no action that could be kept.
     let action = match &filter.policy {
         Policy::Active(config) => Some(config.action().name().to_owned()),
         Policy::Invalid(_) => None,
     };
+    let pull_secret = match filter.installation {
+        Installation::Extension(extension) => extension.pull_secret().map(str::to_owned),
+        Installation::Patch(..) => None,
+    };
     let has_action = filter.configuration().get("action").is_some();
     KeptSettings {
-        kind: Some(extension.kind),
-        name,
+        kind: Some(filter.resource().kind),
+        name: Some(name),
         action: action.filter(|_| has_action),
         hosts: host_actions(filter),
-        pull_secret: extension.pull_secret().map(str::to_owned),
+        pull_secret,
     }
 }
 

@@ -1,56 +1,52 @@
 //! Lua scripts that compare the SNI with the authority: the form of ours, and the requests that other
 //! scripts answer 421.
 
-use rule::HostPattern;
-use serde_json::{Map, Value, json};
+use rule::{Config, Document, lua};
+use serde_json::{Map, Value};
 
-/// The names that our script gives to the versions of HTTP, as Envoy does (`StreamInfo::protocol`), and their
-/// names in a configuration.
-const PROTOCOLS: [(&str, &str); 4] = [
-    ("HTTP/1.0", "h1"),
-    ("HTTP/1.1", "h1"),
-    ("HTTP/2", "h2"),
-    ("HTTP/3", "h3"),
-];
-
-/// The parts of our script that make the decision. Without one of them it decides something else.
-const OUR_PARTS: [&str; 5] = [
-    "host == sni or name == sni or off[name]",
-    "protocols[stream:protocol()]",
-    "if is_grpc(",
-    "if is_connect and",
-    "handle:respond({",
-];
-
-/// The configuration with the same decisions as a script of the form of `manifests/lua`. `None` for any other
-/// script.
+/// The configuration of a script of ours. `None` for any other script, and for one whose code was edited or is of
+/// another version: it may decide something else.
 pub(super) fn configuration(script: &str) -> Option<Value> {
-    let code = Code::new(script);
-    let is_ours = OUR_PARTS.iter().all(|part| code.text.contains(part));
-    if !code.compares() || code.has_block_comments || !is_ours {
-        return None;
-    }
-    // A host in this table always passes. The script looks up lower-case names, so others have no effect.
-    let mut hosts = Map::new();
-    for name in code.set("off")? {
-        if is_host(&name) {
-            hosts.insert(name, json!("off"));
-        }
-    }
-    let protocols: Option<Vec<&str>> = code
-        .set("protocols")?
-        .iter()
-        .map(|name| {
-            let (_, protocol) = PROTOCOLS.iter().find(|(known, _)| known == name)?;
-            Some(*protocol)
-        })
+    let script = lua::read(script).filter(|script| script.is_current)?;
+    // A script has all settings. A configuration reads better without those that have their defaults.
+    let default = lua::write(&Config::parse(&Document::Null).ok()?);
+    let defaults = entries(lua::read(&default)?.configuration);
+    let configuration: Map<String, Value> = entries(script.configuration)
+        .into_iter()
+        .filter(|entry| !defaults.contains(entry))
+        .map(|(key, value)| (key, to_value(value)))
         .collect();
-    Some(json!({ "rule": "exact", "hosts": hosts, "protocols": protocols? }))
+    Some(Value::Object(configuration))
 }
 
-fn is_host(name: &str) -> bool {
-    let is_lower_case = name.to_ascii_lowercase() == name;
-    is_lower_case && matches!(HostPattern::try_from(name), Ok(HostPattern::Exact(_)))
+fn entries(document: Document) -> Vec<(String, Document)> {
+    match document {
+        Document::Map(entries) => entries,
+        Document::Null
+        | Document::Bool(_)
+        | Document::Number
+        | Document::Text(_)
+        | Document::List(_) => vec![],
+    }
+}
+
+/// Whether a script has the form of ours, but not its code.
+pub(super) fn is_edited(script: &str) -> bool {
+    lua::read(script).is_some_and(|script| !script.is_current)
+}
+
+fn to_value(document: Document) -> Value {
+    match document {
+        // No setting is a number.
+        Document::Null | Document::Number => Value::Null,
+        Document::Bool(value) => value.into(),
+        Document::Text(text) => text.into(),
+        Document::List(items) => items.into_iter().map(to_value).collect(),
+        Document::Map(entries) => entries
+            .into_iter()
+            .map(|(key, value)| (key, to_value(value)))
+            .collect(),
+    }
 }
 
 /// What a script that compares the SNI with the authority does not exempt. Read from its texts, so a guess.
@@ -100,11 +96,9 @@ fn looks_like_port_pattern(text: &str) -> bool {
     text.contains(':') && !is_pseudo_header && !text.contains(' ') && !text.contains("//")
 }
 
-/// The code of a script, without comments.
+/// The code of a script, without comments of one line.
 struct Code {
     text: String,
-    /// Whether there are comments of several lines, which stay in the text.
-    has_block_comments: bool,
 }
 
 impl Code {
@@ -112,7 +106,6 @@ impl Code {
         let lines: Vec<&str> = script.lines().map(without_comment).collect();
         Self {
             text: lines.join("\n"),
-            has_block_comments: script.contains("--["),
         }
     }
 
@@ -121,20 +114,6 @@ impl Code {
         ["requestedServerName", ":authority", "421"]
             .iter()
             .all(|word| self.text.contains(word))
-    }
-
-    /// The keys of a table whose values are all true: `local NAME = { ["KEY"] = true }`. `None` if there is
-    /// no such table.
-    fn set(&self, name: &str) -> Option<Vec<String>> {
-        let (_, rest) = self.text.split_once(&format!("local {name} = {{"))?;
-        let (entries, _) = rest.split_once('}')?;
-        entries
-            .split([',', ';'])
-            .map(str::trim)
-            // Lua permits a separator after the last entry.
-            .filter(|entry| !entry.is_empty())
-            .map(key_of_true)
-            .collect()
     }
 
     /// The string literals.
@@ -156,16 +135,6 @@ impl Code {
 
 fn is_quote(character: char) -> bool {
     matches!(character, '"' | '\'')
-}
-
-/// The key of `["KEY"] = true`.
-fn key_of_true(entry: &str) -> Option<String> {
-    let (key, value) = entry.rsplit_once('=')?;
-    let key = key.trim().strip_prefix('[')?.strip_suffix(']')?.trim();
-    let quote = key.chars().next().filter(|first| is_quote(*first))?;
-    let key = key.strip_prefix(quote)?.strip_suffix(quote)?;
-    // A key with escapes is not a host, and is not worth a full parser.
-    (value.trim() == "true" && !key.contains(['\\', '"', '\''])).then(|| key.to_owned())
 }
 
 /// A line of Lua without its comment.
@@ -190,11 +159,17 @@ fn without_comment(line: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use rule::{Config, Document, lua};
+    use serde::Deserialize as _;
     use serde_json::{Value, json};
 
-    use super::{Comparison, comparison, configuration};
+    use super::{Comparison, comparison, configuration, is_edited};
 
-    const OURS: &str = include_str!("../../../manifests/lua/envoyfilter.yaml");
+    /// Our script for a configuration.
+    fn ours(configuration: &Value) -> String {
+        let document = Document::deserialize(configuration).unwrap();
+        lua::write(&Config::parse(&document).unwrap())
+    }
 
     /// A script that operators copy from each other.
     const STRICT: &str = r#"
@@ -205,58 +180,35 @@ mod tests {
           end
         end"#;
 
-    fn ours(off: &str) -> String {
-        OURS.replace("local off = {}", &format!("local off = {off}"))
-    }
-
-    #[track_caller]
-    fn check_hosts(off: &str, expected: Option<&Value>) {
-        let found = configuration(&ours(off)).map(|configuration| configuration["hosts"].clone());
-        assert_eq!(found.as_ref(), expected, "{off}");
-    }
-
     #[test]
     fn our_script_has_a_configuration() {
-        let expected = json!({ "rule": "exact", "hosts": {}, "protocols": ["h2", "h3"] });
-        assert_eq!(configuration(OURS), Some(expected));
-        assert_eq!(configuration(STRICT), None);
-        assert_eq!(configuration(""), None);
-        for (old, new) in [
-            ("handle:respond", "-- handle:respond"),
-            ("if is_grpc(", "if false and is_grpc("),
-            ("or off[name]", ""),
+        for expected in [
+            json!({}),
+            json!({ "rule": "exact", "action": "report", "protocols": ["h2"] }),
+            json!({ "hosts": { "b.example.com": "off" }, "trustedSni": ["cdn.net"] }),
+            json!({ "grpc": "reject", "missingSni": "reject", "unlistedSni": "reject" }),
+            json!({ "servers": "example.com: * a" }),
         ] {
-            assert_eq!(configuration(&OURS.replace(old, new)), None, "{old}");
+            assert_eq!(configuration(&ours(&expected)), Some(expected));
+        }
+        for other in [STRICT, ""] {
+            assert_eq!(configuration(other), None);
+            assert!(!is_edited(other));
         }
     }
 
     #[test]
-    fn the_hosts_that_always_pass_are_read() {
-        let b = json!({ "b.example.com": "off" });
-        check_hosts(r#"{ ["b.example.com"] = true }"#, Some(&b));
-        check_hosts("{ ['b.example.com'] = true; }", Some(&b));
-        check_hosts(
-            "{\n  [\"b.example.com\"] = true, -- as long as it is moved\n}",
-            Some(&b),
-        );
-        // The script never finds these names.
-        check_hosts(
-            r#"{ ["*.example.com"] = true, ["B.example.com"] = true }"#,
-            Some(&json!({})),
-        );
-        for other in [
-            r#"{ ["b.example.com"] = false }"#,
-            r#"{ "b.example.com" }"#,
-            "{ [name] = true }",
-            r#"{ ["b\x2eexample.com"] = true }"#,
-            "require('hosts')",
-            "{ ",
+    fn an_edited_script_has_no_configuration() {
+        let script = ours(&json!({}));
+        for (old, new) in [
+            ("handle:respond", "-- handle:respond"),
+            ("\"421\"", "\"200\""),
+            ("return value or", "return value and"),
         ] {
-            check_hosts(other, None);
+            let edited = script.replace(old, new);
+            assert_eq!(configuration(&edited), None, "{old}");
+            assert!(is_edited(&edited), "{old}");
         }
-        assert_eq!(configuration(&OURS.replace("HTTP/3", "HTTP/9")), None);
-        let commented = OURS.replace("local protocols", "--[[ local off = {}\n]] local protocols");
-        assert_eq!(configuration(&commented), None);
     }
 
     #[test]
@@ -267,12 +219,12 @@ mod tests {
             reads_ports: false,
         };
         assert_eq!(comparison(STRICT), Some(strict));
-        let ours = Comparison {
+        let of_ours = Comparison {
             exempts_grpc: true,
             reads_ports: true,
             ..strict
         };
-        assert_eq!(comparison(OURS), Some(ours));
+        assert_eq!(comparison(&ours(&json!({}))), Some(of_ours));
         let listing = STRICT.replace("\"Misdirected\"", "hosts[\"b.example.com\"]");
         let lists_hosts = Comparison {
             lists_hosts: true,

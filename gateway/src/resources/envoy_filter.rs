@@ -140,16 +140,6 @@ impl ConfigPatch {
         };
         code.and_then(Value::as_str)
     }
-
-    /// The name of the HTTP filter.
-    #[must_use]
-    pub fn filter_name(&self) -> &str {
-        self.patch
-            .value
-            .get("name")
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-    }
 }
 
 fn field<'v>(value: &'v Value, name: &str, camel_case: &str) -> Option<&'v Value> {

@@ -11,10 +11,11 @@ use anyhow::{Context, Result, bail};
 use clap::{ArgGroup, ValueHint};
 use gateway::advice::Advice;
 use gateway::resources::LabelQuery;
-use rule::{Config, Host, Rule};
+use rule::{Config, Host, Rule, lua};
 use serde::Serialize;
 
 use self::case::{Case, CaseGateway, CaseProtocol, CaseRoute, parse_cases};
+use self::configuration::Configuration;
 use super::inputs::{ExcludeArgs, Paths, StrictArgs};
 use super::source::{self, ClusterArgs, MeshArgs, Source};
 use super::{ReportFormat, files, settings_file};
@@ -150,16 +151,19 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
     flags_without_effect(args)?;
 
     let path = args.config.as_deref();
-    let settings = configuration::read(path, console)?;
+    let Configuration {
+        settings,
+        is_script,
+    } = configuration::read(path, console)?;
     let config = settings
         .check()
         .with_context(|| settings_file::name(path))?;
     if args.servers {
         write_servers(&config, console.out)?;
     } else if let Some(path) = &args.cases {
-        explain_cases(&config, path, console)?;
+        explain_cases(&config, is_script, path, console)?;
     } else {
-        explain_one(&config, args, console)?;
+        explain_one(&config, is_script, args, console)?;
     }
     Ok(ExitStatus::Success)
 }
@@ -230,30 +234,53 @@ fn single_case(args: &Args) -> Result<Case> {
     })
 }
 
-fn explain_cases(config: &Config, path: &Path, console: &mut Console<'_>) -> Result<()> {
+fn explain_cases(
+    config: &Config,
+    is_script: bool,
+    path: &Path,
+    console: &mut Console<'_>,
+) -> Result<()> {
     let text = files::read_text(path, console)?;
     // Each answer is printed before the next case is read, so an invalid case hides no earlier answer.
     for case in parse_cases(&text, path) {
-        let answer = serde_json::to_string(&explain(config, &case?))?;
+        let answer = serde_json::to_string(&explain(config, is_script, &case?))?;
         writeln!(console.out, "{answer}")?;
     }
     Ok(())
 }
 
-fn explain_one(config: &Config, args: &Args, console: &mut Console<'_>) -> Result<()> {
+fn explain_one(
+    config: &Config,
+    is_script: bool,
+    args: &Args,
+    console: &mut Console<'_>,
+) -> Result<()> {
     let case = single_case(args)?;
-    let explanation = explain(config, &case);
+    let explanation = explain(config, is_script, &case);
     match args.output {
         ReportFormat::Json => {
             writeln!(console.out, "{}", serde_json::to_string(&explanation)?)?;
         }
-        ReportFormat::Text => write_text(&case, &explanation, console.out)?,
+        ReportFormat::Text => {
+            write_text(&case, &explanation, console.out)?;
+            if is_script {
+                writeln!(
+                    console.out,
+                    "decided by a Lua script, which cannot see virtual hosts"
+                )?;
+            }
+        }
     }
     Ok(())
 }
 
-fn explain<'c>(config: &'c Config, case: &Case) -> Explanation<'c> {
+fn explain<'c>(config: &'c Config, is_script: bool, case: &Case) -> Explanation<'c> {
     let facts = case.facts(case.route());
+    let facts = if is_script {
+        lua::seen_by_script(facts)
+    } else {
+        facts
+    };
     // Facts answer every question, so the decision cannot fail.
     let Ok(decision) = config.decide(case.gateway(), &facts);
     Explanation {

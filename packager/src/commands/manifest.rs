@@ -1,10 +1,11 @@
-//! `packager manifest`: the Kubernetes resource that installs the filter, or the boundary for hosts
-//! with mutual TLS.
+//! `packager manifest`: the Kubernetes resource that installs the filter or the Lua script, or the boundary for
+//! hosts with mutual TLS.
 
 mod configuration;
 mod flags;
 mod output;
 mod policy;
+mod script;
 mod servers;
 
 use std::path::PathBuf;
@@ -23,8 +24,8 @@ use crate::resource::{
     pull_secret,
 };
 
-/// Write the Kubernetes resource that installs the filter on a gateway, or the AuthorizationPolicy
-/// for hosts with mutual TLS
+/// Write the Kubernetes resource that installs the filter or its Lua script on a gateway, or the
+/// AuthorizationPolicy for hosts with mutual TLS
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   # Install the filter on the gateways with a label, with a configuration of your own
@@ -38,6 +39,8 @@ use crate::resource::{
       --selector istio=ingressgateway --from gateways.yaml > sni-guard.yaml
   packager manifest --image registry.example.com/sni-guard:1@sha256:… \\
       --selector istio=ingressgateway --cluster > sni-guard.yaml
+  # Without an image: the same rule as a Lua script
+  packager manifest --lua --selector istio=ingressgateway --cluster | kubectl apply -f -
   # For Envoy Gateway
   packager manifest --kind EnvoyExtensionPolicy --namespace shop --target-ref Gateway/public \\
       --image registry.example.com/sni-guard:1@sha256:… --config plugin.yaml
@@ -56,16 +59,21 @@ is written.")]
 )]
 pub(crate) struct Args {
     /// The image, pinned by its digest, as `packager push` prints it. `packager verify` reports whether
-    /// gateways load it; they do not load an index by its digest. Every kind but
+    /// gateways load it; they do not load an index by its digest. Neither --lua nor an
     /// AuthorizationPolicy needs it
     #[arg(long, value_name = "IMAGE")]
     image: Option<String>,
     /// Take an image without a digest, or with the tag latest, which may be another one tomorrow
     #[arg(long)]
     allow_mutable: bool,
-    /// The kind of the resource
-    #[arg(long, value_enum, default_value = "WasmPlugin")]
-    kind: ManifestKind,
+    /// Write the rule as a Lua script, which needs no image. It lists all servers, and cannot see virtual
+    /// hosts
+    #[arg(long)]
+    lua: bool,
+    /// The kind of the resource [default: WasmPlugin; with --lua TrafficExtension, or EnvoyFilter for Istio
+    /// before 1.30 and for scripts above 65,536 octets]
+    #[arg(long, value_enum)]
+    kind: Option<ManifestKind>,
     /// The release of Istio to write for, such as 1.30 or istio@1.30 [default: 1.30]
     #[arg(long, visible_alias = "for", value_name = "RELEASE")]
     istio: Option<String>,
@@ -114,7 +122,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     mesh: MeshArgs,
     /// List all servers of --from or --cluster. By default only servers whose hosts overlap are
-    /// listed, which is enough on gateways of istiod; an EnvoyExtensionPolicy lists all
+    /// listed, which is enough on gateways of istiod; an EnvoyExtensionPolicy and a script list all
     #[arg(long)]
     all_servers: bool,
     /// The action for one host: enforce, report or off; repeat it for more
@@ -159,10 +167,15 @@ enum ResourceFormat {
 }
 
 impl Args {
+    fn kind(&self) -> ManifestKind {
+        self.kind
+            .unwrap_or(ManifestKind::Filter(FilterKind::WasmPlugin))
+    }
+
     /// Which servers to list. istiod gives a gateway only routes that the server's own hosts cover, so
     /// there the servers whose hosts overlap are enough.
     fn listing(&self) -> Listing {
-        if self.all_servers || !self.kind.is_istio() {
+        if self.all_servers || self.lua || !self.kind().is_istio() {
             Listing::All
         } else {
             Listing::Overlapping
@@ -183,8 +196,15 @@ impl Args {
 
 pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> {
     flags::refuse_unused(args)?;
-    let kind = match args.kind {
+    if args.lua {
+        return script::run(args, console);
+    }
+    let kind = match args.kind() {
         ManifestKind::Filter(kind) => kind,
+        ManifestKind::EnvoyFilter => bail!(Advice::new(
+            "an EnvoyFilter runs the rule as a Lua script only",
+            "add --lua, or use --kind WasmPlugin"
+        )),
         ManifestKind::AuthorizationPolicy => return policy::run(args, console),
     };
 
@@ -230,7 +250,7 @@ fn draft(args: &Args, kind: FilterKind, console: &mut Console<'_>) -> Result<Dra
                 "--image is missing: {} needs the image of the filter",
                 kind.name()
             ),
-            "give the reference that `packager push` prints"
+            "give the reference that `packager push` prints, or write a Lua script with --lua"
         ));
     };
     let release = args

@@ -1,7 +1,7 @@
 //! The commands of remedies as command lines that run as they are printed.
 
 use gateway::findings::{
-    Command, FilterSource, Finding, KeptSettings, PluginReach, ReachedPods, Remedy,
+    Command, FilterCode, FilterSource, Finding, KeptSettings, PluginReach, ReachedPods, Remedy,
 };
 use gateway::resources::Kind;
 use gateway::shell;
@@ -30,11 +30,16 @@ impl CommandLine {
             }
             Command::Filter {
                 attachment,
-                installed_image,
+                code,
                 kept,
             } => {
                 words.extend(["packager", "manifest"].map(str::to_owned));
-                words.extend(image_words(installed_image.as_deref()));
+                match code {
+                    FilterCode::Image { installed } => {
+                        words.extend(image_words(installed.as_deref()));
+                    }
+                    FilterCode::Script => words.push("--lua".to_owned()),
+                }
                 words.extend(kept_words(kept));
                 words.extend(attachment_words(attachment));
                 words.extend(source.from());
@@ -246,7 +251,9 @@ pub(super) fn one_line(remedy: &Remedy, source: &SourceWords) -> String {
 
 #[cfg(test)]
 mod tests {
-    use gateway::findings::{Command, FilterSource, KeptSettings, PluginReach, ReachedPods};
+    use gateway::findings::{
+        Command, FilterCode, FilterSource, KeptSettings, PluginReach, ReachedPods,
+    };
     use gateway::resources::{Kind, ResourceName};
 
     use super::CommandLine;
@@ -266,7 +273,9 @@ mod tests {
                 namespace: "shop".into(),
                 target: ReachedPods::Gateway("public".into()),
             },
-            installed_image: installed_image.map(str::to_owned),
+            code: FilterCode::Image {
+                installed: installed_image.map(str::to_owned),
+            },
             kept: KeptSettings::default(),
         }
     }
@@ -330,7 +339,7 @@ mod tests {
                 namespace: "shop".into(),
                 target: ReachedPods::All,
             },
-            installed_image: None,
+            code: FilterCode::Image { installed: None },
             kept: KeptSettings {
                 kind: Some(Kind::TrafficExtension),
                 name: Some("-x".into()),

@@ -41,8 +41,8 @@ pub(crate) fn difference(resource: &Resource, text: &str, origin: &str) -> Resul
     if found == Some(&expected) {
         return Ok(None);
     }
-    let old = found.map(to_yaml).transpose()?.unwrap_or_default();
-    let new = to_yaml(&expected)?;
+    let old = found.map(readable).transpose()?.unwrap_or_default();
+    let new = readable(&expected)?;
     // Both sides are written by the same code, so style does not show in the diff.
     let diff = TextDiff::from_lines(&old, &new);
     Ok(Some(
@@ -50,6 +50,25 @@ pub(crate) fn difference(resource: &Resource, text: &str, origin: &str) -> Resul
             .header(origin, "packager manifest")
             .to_string(),
     ))
+}
+
+/// A resource as YAML, with each text of several lines as a list of its lines: a script in one line has no readable
+/// diff.
+fn readable(resource: &Value) -> Result<String> {
+    let mut resource = resource.clone();
+    split_texts(&mut resource);
+    to_yaml(&resource)
+}
+
+fn split_texts(value: &mut Value) {
+    match value {
+        Value::String(text) if text.contains('\n') => {
+            *value = text.lines().map(Value::from).collect();
+        }
+        Value::Array(items) => items.iter_mut().for_each(split_texts),
+        Value::Object(entries) => entries.values_mut().for_each(split_texts),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }
 
 /// The resources of a text: its documents, and the items of Lists.

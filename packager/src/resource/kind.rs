@@ -8,6 +8,8 @@ use clap::builder::PossibleValue;
 pub(crate) enum ManifestKind {
     /// A kind that runs the filter on a gateway.
     Filter(FilterKind),
+    /// Istio's patches of Envoy's configuration, which can run the rule as a Lua script.
+    EnvoyFilter,
     /// Istio's access control, a security boundary for hosts with mutual TLS.
     AuthorizationPolicy,
 }
@@ -16,6 +18,7 @@ impl ManifestKind {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Filter(kind) => kind.name(),
+            Self::EnvoyFilter => "EnvoyFilter",
             Self::AuthorizationPolicy => "AuthorizationPolicy",
         }
     }
@@ -24,7 +27,7 @@ impl ManifestKind {
     pub(crate) fn is_istio(self) -> bool {
         match self {
             Self::Filter(kind) => kind.is_istio(),
-            Self::AuthorizationPolicy => true,
+            Self::EnvoyFilter | Self::AuthorizationPolicy => true,
         }
     }
 }
@@ -41,6 +44,7 @@ impl ValueEnum for ManifestKind {
             Self::Filter(FilterKind::WasmPlugin),
             Self::Filter(FilterKind::TrafficExtension),
             Self::Filter(FilterKind::EnvoyExtensionPolicy),
+            Self::EnvoyFilter,
             Self::AuthorizationPolicy,
         ]
     }
@@ -48,7 +52,10 @@ impl ValueEnum for ManifestKind {
     fn to_possible_value(&self) -> Option<PossibleValue> {
         match self {
             Self::Filter(kind) => kind.to_possible_value(),
-            // The derived help of the other kinds does not cover this one.
+            // The derived help of the other kinds does not cover these two.
+            Self::EnvoyFilter => {
+                Some(PossibleValue::new(self.name()).help("Istio, every release; only with --lua"))
+            }
             Self::AuthorizationPolicy => {
                 Some(PossibleValue::new(self.name()).help(
                     "Istio; the boundary for hosts with mutual TLS (SG103), without the filter",

@@ -1,4 +1,4 @@
-//! How much memory a configuration costs a gateway.
+//! What a configuration costs a gateway: memory, and the octets that istiod pushes.
 
 use gateway::Workload;
 
@@ -29,6 +29,28 @@ pub(crate) fn memory_warning(size: usize, workloads: &[&Workload]) -> Option<Str
         size / 1_000,
         memory >> 20,
         memory_in_update >> 20,
+    ))
+}
+
+/// The size of a push that is worth a warning, in octets.
+const NOTEWORTHY_PUSH: usize = 10_000_000;
+
+/// A warning if a script of `size` octets makes the pushes of istiod large. It is a part of each filter chain, and
+/// istiod pushes a listener as a whole.
+pub(crate) fn push_warning(size: usize, workloads: &[&Workload]) -> Option<String> {
+    let chains = workloads
+        .iter()
+        .map(|workload| filter_chains(workload))
+        .max()?;
+    let push = size.saturating_mul(chains);
+    if push <= NOTEWORTHY_PUSH {
+        return None;
+    }
+    Some(format!(
+        "istiod pushes the script ({} kB) with each of {chains} filter chains: {} MB to each gateway pod at each \
+         change of the listener; the filter (packager manifest --image IMAGE) has its configuration once",
+        size / 1_000,
+        push / 1_000_000,
     ))
 }
 

@@ -161,7 +161,7 @@ fn secret(kind: FilterKind, name: Option<&str>) -> Result<Option<ObjectName>, Fa
 
 /// A fault for each port that occurs earlier in the list: the API server reads the list as a map with
 /// the ports as keys.
-fn repeated_ports(ports: &[u16]) -> Vec<Fault> {
+pub(super) fn repeated_ports(ports: &[u16]) -> Vec<Fault> {
     let mut seen = BTreeSet::new();
     let mut faults = Vec::new();
     for (index, port) in ports.iter().enumerate() {

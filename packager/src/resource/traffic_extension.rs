@@ -1,12 +1,13 @@
 //! Istio's `TrafficExtension` (`extensions.istio.io/v1alpha1`, Istio API
 //! `extensions/v1alpha1/traffic_extension.proto`). Unlike in `WasmPlugin`, the fields of the module are in a
-//! block `wasm`.
+//! block `wasm`; a block `lua` has a script in its place.
 
 use serde::Serialize;
 use serde_json::Value;
+use serde_saphyr::LitString;
 
 use super::fields::{FailStrategy, Match, Metadata, Phase, WorkloadSelector, matches, selection};
-use super::{ObjectName, PolicyTarget, Request};
+use super::{ObjectName, PolicyTarget, Request, ScriptRequest};
 
 /// The resource with the fields that are written.
 #[derive(Clone, Debug, Serialize)]
@@ -29,7 +30,22 @@ struct Spec {
     priority: i32,
     #[serde(rename = "match", skip_serializing_if = "Vec::is_empty")]
     matches: Vec<Match>,
-    wasm: Module,
+    #[serde(flatten)]
+    code: Code,
+}
+
+/// The code that the extension runs; the resource has exactly one of the two blocks.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+enum Code {
+    Wasm(Module),
+    Lua(Script),
+}
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Script {
+    inline_code: LitString,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -58,13 +74,34 @@ impl From<Request> for TrafficExtension {
                 phase: request.phase,
                 priority: request.priority,
                 matches: matches(request.ports),
-                wasm: Module {
+                code: Code::Wasm(Module {
                     url: request.image.url(),
                     sha256: request.image.sha256().map(str::to_owned),
                     image_pull_secret: request.image_pull_secret,
                     fail_strategy: request.fail_strategy,
                     plugin_config: request.settings.into_configured(),
-                },
+                }),
+            },
+        }
+    }
+}
+
+impl From<ScriptRequest> for TrafficExtension {
+    fn from(request: ScriptRequest) -> Self {
+        let (selector, target_refs) = selection(request.attachment);
+        Self {
+            api_version: "extensions.istio.io/v1alpha1",
+            kind: request.kind.name(),
+            metadata: request.metadata,
+            spec: Spec {
+                selector,
+                target_refs,
+                phase: request.phase,
+                priority: request.priority,
+                matches: matches(request.ports),
+                code: Code::Lua(Script {
+                    inline_code: LitString(request.script),
+                }),
             },
         }
     }

@@ -6,7 +6,8 @@ use anyhow::{Context, Result};
 pub(super) const FORMAT: &str = "%REQ(:AUTHORITY)% %RESPONSE_CODE% %RESPONSE_CODE_DETAILS% \
                                  %CONNECTION_ID% %REQUESTED_SERVER_NAME% %PROTOCOL% \
                                  %REQ(:METHOD)% %REQ(:PATH)% %BYTES_RECEIVED% \
-                                 %FILTER_STATE(wasm.sni_guard_reported:PLAIN)%\n";
+                                 %FILTER_STATE(wasm.sni_guard_reported:PLAIN)% \
+                                 %DYNAMIC_METADATA(sni_guard:reason)%\n";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Logged {
@@ -29,6 +30,8 @@ pub struct Logged {
     pub received: u64,
     /// Why it is misdirected, where the action is `report`; `-` elsewhere.
     pub reported: String,
+    /// Why it is misdirected, where the generated Lua script decided; `-` elsewhere.
+    pub misdirected: String,
 }
 
 impl Logged {
@@ -57,6 +60,7 @@ impl Logged {
             path,
             received,
             reported,
+            misdirected,
         ] = values.as_slice()
         else {
             anyhow::bail!("the access log has the line {line:?}");
@@ -72,6 +76,7 @@ impl Logged {
             path: (*path).to_owned(),
             received: received.parse().with_context(|| line.to_owned())?,
             reported: (*reported).to_owned(),
+            misdirected: (*misdirected).to_owned(),
         })
     }
 }

@@ -15,11 +15,11 @@ use tempfile::TempDir;
 use super::programs::istio_file;
 use super::{Stack, text};
 use crate::certificate::Certificate;
-use crate::envoy::{admin_get, metrics};
+use crate::envoy::{admin_get, metrics, script_metrics};
 use crate::process::{Background, free_ports, last_lines};
 use crate::tools::{ENVOY_VERSION, envoy};
 
-/// The labels of a pod.
+/// The labels of a pod, or its annotations.
 type Labels = BTreeMap<String, String>;
 
 /// An agent with its Envoy, ended with this value.
@@ -59,11 +59,26 @@ impl Pod {
         name: &str,
         labels: &Labels,
     ) -> Result<Self> {
+        Self::start_annotated(stack, namespace, name, labels, &Labels::new())
+    }
+
+    /// The same with annotations, which the agent reads when it starts.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_annotated(
+        stack: &Stack,
+        namespace: &str,
+        name: &str,
+        labels: &Labels,
+        annotations: &Labels,
+    ) -> Result<Self> {
         let address = next_address();
         register(stack, namespace, name, labels, address)?;
         let folder = TempDir::new()?;
         let ports = Ports::free()?;
         prepare(folder.path())?;
+        write_annotations(folder.path(), annotations)?;
         let log = folder.path().join("log");
         let mut command = Command::new(istio_file("pilot-agent")?);
         command
@@ -73,7 +88,8 @@ impl Pod {
             .envs(environment(stack, address, &ports, folder.path())?)
             .env("POD_NAME", name)
             .env("POD_NAMESPACE", namespace)
-            .env("ISTIO_METAJSON_LABELS", json!(labels).to_string());
+            .env("ISTIO_METAJSON_LABELS", json!(labels).to_string())
+            .env("ISTIO_METAJSON_ANNOTATIONS", json!(annotations).to_string());
         let mut agent = Background::spawn(&mut command, &log)?;
         let admin = SocketAddr::from(([127, 0, 0, 1], ports.admin));
         agent.wait_until(&log, || {
@@ -108,6 +124,14 @@ impl Pod {
         Ok(metrics(self.admin)?.get(name).copied())
     }
 
+    /// A counter of the generated Lua script by its name there; none when it never counted.
+    ///
+    /// # Errors
+    /// Envoy is gone.
+    pub fn script_metric(&self, name: &str) -> Result<Option<u64>> {
+        Ok(script_metrics(self.admin)?.get(name).copied())
+    }
+
     /// What the agent and Envoy logged.
     ///
     /// # Errors
@@ -122,7 +146,7 @@ impl Pod {
     }
 
     /// Ends it before its time.
-    pub(super) fn end(&mut self) {
+    pub fn end(&mut self) {
         self.agent.end();
     }
 }
@@ -192,6 +216,18 @@ fn prepare(folder: &Path) -> Result<()> {
     let path = envoy_in(folder);
     fs::write(&path, program)?;
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+    Ok(())
+}
+
+/// Writes the annotations as the kubelet does, into a volume of the downward API.
+fn write_annotations(folder: &Path, annotations: &Labels) -> Result<()> {
+    let volume = folder.join("etc/istio/pod");
+    fs::create_dir_all(&volume)?;
+    let lines: Vec<String> = annotations
+        .iter()
+        .map(|(key, value)| format!("{key}={value:?}\n"))
+        .collect();
+    fs::write(volume.join("annotations"), lines.concat())?;
     Ok(())
 }
 

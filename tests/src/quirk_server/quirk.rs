@@ -194,17 +194,7 @@ pub(super) fn act(state: &State, request: &Request) -> Action {
                 FORWARD
             }
         }
-        Quirk::ObjectStore => {
-            if request.path.starts_with("/store") {
-                state.is_among_first(usize::MAX);
-                return Action::Answer(Answer::new(403, "<Error>SignatureDoesNotMatch</Error>"));
-            }
-            if request.method == "HEAD" && request.path.contains("/blobs/") {
-                let store = format!("http://127.0.0.1:{}/store", state.port);
-                return Action::Answer(Answer::new(307, "").header("location", store));
-            }
-            FORWARD
-        }
+        Quirk::ObjectStore => object_store(state, request),
         Quirk::OtherHost(status) => other_host(state, request, *status),
         Quirk::Echo(encoding) => {
             if request.method == "POST" && request.header("authorization").is_some() {
@@ -276,6 +266,19 @@ fn guarded(state: &State, request: &Request, bearer: bool) -> Action {
     };
     let answer = Answer::error(401, "UNAUTHORIZED", "authentication required");
     Action::Answer(answer.header("www-authenticate", challenge))
+}
+
+/// Redirects HEAD for a blob to an object store, which refuses it.
+fn object_store(state: &State, request: &Request) -> Action {
+    if request.path.starts_with("/store") {
+        state.is_among_first(usize::MAX);
+        return Action::Answer(Answer::new(403, "<Error>SignatureDoesNotMatch</Error>"));
+    }
+    if request.method == "HEAD" && request.path.contains("/blobs/") {
+        let store = format!("http://127.0.0.1:{}/store", state.port);
+        return Action::Answer(Answer::new(307, "").header("location", store));
+    }
+    FORWARD
 }
 
 /// Gives the token only for the scope of the request that failed.

@@ -64,9 +64,9 @@ fn attachment(situation: &Situation<'_, '_>) -> PluginReach {
 /// A remedy that writes the filter, with the command if it succeeds.
 fn write_filter(situation: &Situation<'_, '_>, text: String) -> Remedy {
     let model = situation.input.model;
-    if rewrite::can_write(&attachment(situation), model) {
-        let resources = situation.input.resources;
-        return Remedy::with_command(text, Command::filter(situation.workload, model, resources));
+    let command = Command::filter(situation.workload, model, situation.input.resources);
+    if rewrite::succeeds(&command, model) {
+        return Remedy::with_command(text, command);
     }
     // Its ports need tables of their own, and a Service that is not in the input decides which ports Envoy has.
     Remedy::new(format!(
@@ -75,8 +75,8 @@ fn write_filter(situation: &Situation<'_, '_>, text: String) -> Remedy {
 }
 
 fn install(situation: &Situation<'_, '_>) -> Remedy {
-    let text =
-        "install the filter: it answers 421, and clients repeat the request on a new connection";
+    let text = "install the filter, or its Lua form with --lua in place of the image: it answers 421, and clients \
+                repeat the request on a new connection";
     write_filter(situation, text.to_owned())
 }
 

@@ -12,11 +12,19 @@ use crate::commands::{files, settings_file};
 use crate::console::Console;
 use crate::settings::Settings;
 
+/// A configuration, and the code that has it.
+#[derive(Default)]
+pub(super) struct Configuration {
+    pub(super) settings: Settings,
+    /// Whether the code is our Lua script, which cannot see virtual hosts.
+    pub(super) is_script: bool,
+}
+
 /// Reads the configuration of a file, `-` from standard input: the file is the configuration itself, or it has
 /// a resource that installs the filter. Without a file the configuration is empty.
-pub(super) fn read(path: Option<&Path>, console: &mut Console<'_>) -> Result<Settings> {
+pub(super) fn read(path: Option<&Path>, console: &mut Console<'_>) -> Result<Configuration> {
     let Some(file) = path else {
-        return Ok(Settings::default());
+        return Ok(Configuration::default());
     };
     let text = files::read_text(file, console)?;
 
@@ -32,7 +40,12 @@ pub(super) fn read(path: Option<&Path>, console: &mut Console<'_>) -> Result<Set
         [] => {}
         [filter] => {
             let configuration = filter.configuration().to_string();
-            return Settings::parse(&configuration).with_context(|| settings_file::name(path));
+            let settings =
+                Settings::parse(&configuration).with_context(|| settings_file::name(path))?;
+            return Ok(Configuration {
+                settings,
+                is_script: filter.is_script(),
+            });
         }
         several => bail!(too_many(file, several)),
     }
@@ -49,7 +62,10 @@ pub(super) fn read(path: Option<&Path>, console: &mut Console<'_>) -> Result<Set
              of pluginConfig alone",
         ));
     }
-    Ok(settings)
+    Ok(Configuration {
+        settings,
+        is_script: false,
+    })
 }
 
 fn too_many(file: &Path, filters: &[InstalledFilter<'_>]) -> Advice {

@@ -15,10 +15,14 @@ pub(super) fn refuse_unused(args: &Args) -> Result<()> {
     // These apply to every kind.
     refuse_ports_of_source(args)?;
     refuse_mesh_without_source(args)?;
-    match args.kind {
+    let kind = args.kind();
+    if args.lua {
+        return refuse("a Lua script", &flags_of_image(args), "it is no image");
+    }
+    match kind {
         ManifestKind::AuthorizationPolicy => refuse(
-            args.kind,
-            &flags_of_filter(args),
+            kind.name(),
+            &[&flags_of_image(args)[..], &flags_of_filter(args)].concat(),
             "it does not run the filter",
         ),
         ManifestKind::Filter(FilterKind::EnvoyExtensionPolicy) => {
@@ -28,22 +32,24 @@ pub(super) fn refuse_unused(args: &Args) -> Result<()> {
                 ("--priority", args.priority.is_some()),
             ];
             refuse(
-                args.kind,
+                kind.name(),
                 &[("--istio", args.istio.is_some())],
                 "it belongs to Envoy Gateway, not to Istio",
             )?;
             refuse(
-                args.kind,
+                kind.name(),
                 &[("--port", !args.port.is_empty())],
                 "it applies to all listeners of the Gateway",
             )?;
             refuse(
-                args.kind,
+                kind.name(),
                 &order,
                 "spec.filterOrder of the EnvoyProxy sets the order",
             )
         }
-        ManifestKind::Filter(FilterKind::WasmPlugin | FilterKind::TrafficExtension) => Ok(()),
+        // The command refuses an EnvoyFilter without --lua.
+        ManifestKind::Filter(FilterKind::WasmPlugin | FilterKind::TrafficExtension)
+        | ManifestKind::EnvoyFilter => Ok(()),
     }
 }
 
@@ -83,11 +89,11 @@ pub(super) fn flag_of(source: Source<'_>) -> &'static str {
     }
 }
 
-fn refuse(kind: ManifestKind, flags: &[Flag], reason: &str) -> Result<()> {
+fn refuse(target: &str, flags: &[Flag], reason: &str) -> Result<()> {
     for (flag, is_given) in flags {
         if *is_given {
             bail!(Advice::new(
-                format!("{flag} has no effect on {}: {reason}", kind.name()),
+                format!("{flag} has no effect on {target}: {reason}"),
                 format!("remove {flag}")
             ));
         }
@@ -95,10 +101,19 @@ fn refuse(kind: ManifestKind, flags: &[Flag], reason: &str) -> Result<()> {
     Ok(())
 }
 
-fn flags_of_filter(args: &Args) -> [Flag; 13] {
+/// The flags about the image of the filter.
+fn flags_of_image(args: &Args) -> [Flag; 4] {
     [
         ("--image", args.image.is_some()),
         ("--allow-mutable", args.allow_mutable),
+        ("--fail-strategy", args.fail_strategy.is_some()),
+        ("--image-pull-secret", args.image_pull_secret.is_some()),
+    ]
+}
+
+/// The other flags that only a resource with the rule has.
+fn flags_of_filter(args: &Args) -> [Flag; 9] {
+    [
         ("--istio", args.istio.is_some()),
         ("--config", args.config.is_some()),
         ("--host", !args.host.is_empty()),
@@ -108,8 +123,6 @@ fn flags_of_filter(args: &Args) -> [Flag; 13] {
         ("--port", !args.port.is_empty()),
         ("--phase", args.phase.is_some()),
         ("--priority", args.priority.is_some()),
-        ("--fail-strategy", args.fail_strategy.is_some()),
-        ("--image-pull-secret", args.image_pull_secret.is_some()),
     ]
 }
 

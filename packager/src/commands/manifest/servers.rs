@@ -7,9 +7,98 @@ use gateway::{Model, Workload};
 
 use super::Args;
 use crate::commands::assumptions;
+use crate::commands::inputs::Inputs;
 use crate::commands::source::Source;
 use crate::console::{Console, ExitStatus};
-use crate::resource::{Draft, Request, memory_warning, reached_workloads};
+use crate::resource::{Attachment, Draft, Request, memory_warning, reached_workloads};
+use crate::settings::Settings;
+
+/// The gateways that a resource reaches, and the tables of their servers.
+pub(super) struct Reached<'m> {
+    pub(super) workloads: Vec<&'m Workload>,
+    tables: Tables,
+}
+
+/// A resource for some ports. A resource has one list of servers, so servers that differ by port need several.
+pub(super) struct Part {
+    /// The name of the resource.
+    pub(super) name: String,
+    /// The ports that Envoy listens on; none for all of them.
+    pub(super) ports: Vec<u16>,
+    /// The configuration with the servers of the ports.
+    pub(super) settings: Settings,
+}
+
+/// The resources of gateways. `None` if the input cannot be read, which is already reported.
+pub(super) fn read(
+    source: Source<'_>,
+    args: &Args,
+    console: &mut Console<'_>,
+) -> Result<Option<Inputs>> {
+    let mut inputs = source.read(console)?;
+    args.mesh.apply(&mut inputs)?;
+    Ok((inputs.finish(console) == ExitStatus::Success).then_some(inputs))
+}
+
+impl<'m> Reached<'m> {
+    /// Finds the gateways that a resource of a namespace reaches, and prints what is assumed about them.
+    pub(super) fn new(
+        model: &'m Model,
+        namespace: &str,
+        attachment: &Attachment,
+        source: Source<'_>,
+        args: &Args,
+        console: &mut Console<'_>,
+    ) -> Result<Self> {
+        // Only the workloads that the resource reaches get its configuration.
+        let workloads = reached_workloads(model, namespace, attachment);
+        // A filter has one list of servers, so workloads that share a port have to agree on it.
+        let tables = Tables::new(workloads.iter().copied(), args.listing())
+            .map_err(|error| conflict(&error))?;
+        if tables.tables.is_empty() {
+            bail!(nothing_reached(source, model, namespace));
+        }
+        if tables.tables.len() > 1 && !tables.ports_are_certain {
+            bail!(Advice::new(
+                "the servers differ by port, and a Service that is not in the input decides which port \
+                 Envoy listens on for each",
+                "give the gateway's Service and its pods or Deployment too"
+            ));
+        }
+        note(&workloads, &tables, console);
+        Ok(Self { workloads, tables })
+    }
+
+    /// The resources to write: one for each table.
+    pub(super) fn parts(&self, name: &str, settings: &Settings) -> Result<Vec<Part>> {
+        self.tables
+            .tables
+            .iter()
+            .map(|table| self.part(table, name, settings))
+            .collect()
+    }
+
+    fn part(&self, table: &Table, name: &str, settings: &Settings) -> Result<Part> {
+        let mut settings = settings.clone();
+        settings.set_servers(&table.servers);
+        settings.check().context("the servers of the input")?;
+        let ports = if self.tables.ports_are_certain {
+            table.ports.clone()
+        } else {
+            vec![]
+        };
+        // Several resources need different names.
+        let name = match ports.first() {
+            Some(port) if self.tables.tables.len() > 1 => format!("{name}-{port}"),
+            _ => name.to_owned(),
+        };
+        Ok(Part {
+            name,
+            ports,
+            settings,
+        })
+    }
+}
 
 /// The resources to write instead of one: one for each port if servers differ by port. `None` if the
 /// input cannot be read, which is already reported.
@@ -19,63 +108,33 @@ pub(super) fn drafts(
     args: &Args,
     console: &mut Console<'_>,
 ) -> Result<Option<Vec<Draft>>> {
-    let mut inputs = source.read(console)?;
-    args.mesh.apply(&mut inputs)?;
-    if inputs.finish(console) != ExitStatus::Success {
+    let Some(inputs) = read(source, args, console)? else {
         return Ok(None);
-    }
-
-    // Only the workloads that the resource reaches get its configuration.
+    };
     let model = Model::new(&inputs.resources);
     let request = Request::parse(draft.clone())?;
     let namespace = request.metadata.namespace.to_string();
-    let reached = reached_workloads(&model, &namespace, &request.attachment);
-
-    // A filter has one list of servers, so workloads that share a port have to agree on it.
-    let tables =
-        Tables::new(reached.iter().copied(), args.listing()).map_err(|error| conflict(&error))?;
-    if tables.tables.is_empty() {
-        bail!(nothing_reached(source, &model, &namespace));
-    }
-    if tables.tables.len() > 1 && !tables.ports_are_certain {
-        bail!(Advice::new(
-            "the servers differ by port, and a Service that is not in the input decides which port \
-             Envoy listens on for each",
-            "give the gateway's Service and its pods or Deployment too"
-        ));
-    }
-
-    note(&reached, &tables, console);
-    let is_only = tables.tables.len() == 1;
+    let reached = Reached::new(
+        &model,
+        &namespace,
+        &request.attachment,
+        source,
+        args,
+        console,
+    )?;
     let mut drafts = Vec::new();
-    for table in tables.tables {
-        let draft = with_table(draft, table, tables.ports_are_certain, is_only)?;
-        if let Some(warning) = memory_warning(draft.settings.size(), &reached) {
+    for part in reached.parts(&draft.name, &draft.settings)? {
+        if let Some(warning) = memory_warning(part.settings.size(), &reached.workloads) {
             console.message(format_args!("warning: {warning}"));
         }
-        drafts.push(draft);
+        drafts.push(Draft {
+            name: part.name,
+            ports: part.ports,
+            settings: part.settings,
+            ..draft.clone()
+        });
     }
     Ok(Some(drafts))
-}
-
-/// The resource with a table of servers for its ports.
-fn with_table(
-    draft: &Draft,
-    table: Table,
-    ports_are_certain: bool,
-    is_only: bool,
-) -> Result<Draft> {
-    let mut draft = draft.clone();
-    draft.settings.set_servers(&table.servers);
-    draft.settings.check().context("the servers of the input")?;
-    if ports_are_certain {
-        draft.ports = table.ports;
-    }
-    // Several resources need different names.
-    if !is_only && let Some(port) = draft.ports.first() {
-        draft.name = format!("{}-{port}", draft.name);
-    }
-    Ok(draft)
 }
 
 fn conflict(conflict: &Conflict) -> Advice {

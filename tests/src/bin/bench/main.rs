@@ -1,13 +1,17 @@
-//! `make bench`: what a request costs in Envoy with the filter, beside what it costs without one and
-//! with a Lua script that compares SNI and authority. A variant is compared with the one without a filter
+//! `make bench`: what a request costs in Envoy with the filter or the generated Lua script, beside what it costs
+//! without one and with a short Lua script that compares SNI and authority. A variant is compared with the one without a filter
 //! in the same Envoy, which has one worker. The addresses of objects move each by some hundred
 //! instructions, so each is measured again in further Envoys, with the listeners in another order.
+//!
+//! With arguments, only variants are measured whose names have one of these words, and no file is written:
+//! `cargo run --package tests --bin bench -- script`.
 
 mod load;
 mod report;
 mod variants;
 
 use std::collections::BTreeMap;
+use std::env;
 use std::fs;
 use std::time::Instant;
 
@@ -22,7 +26,7 @@ use crate::variants::{Variant, variants};
 
 /// How often each variant is measured, each time in another Envoy with the next listener first.
 const ROUNDS: usize = 3;
-/// Each variant with the filter has a VM of its own, and Callgrind has no room for more of them.
+/// Each configuration of the filter has a VM of its own, and Callgrind has no room for more of them.
 const MOST_VMS: usize = 3;
 const REQUESTS: u32 = 1_000;
 
@@ -34,8 +38,12 @@ fn main() -> Result<()> {
     let build = packager(&["build", "--out", out]);
     ensure!(build.status == 0, "packager build: {}", build.talk);
 
-    let variants = variants(&module);
+    let words: Vec<String> = env::args().skip(1).collect();
+    let variants = selected(variants(&module)?, &words);
     let costs = measure(&variants)?;
+    if !words.is_empty() {
+        return report::print_costs(&variants, &costs);
+    }
     let loading = [0, 5, 5_000].map(|servers| loading(&module, servers));
     let loading = loading.into_iter().collect::<Result<Vec<_>>>()?;
     let size = fs::metadata(&module)?.len();
@@ -44,18 +52,32 @@ fn main() -> Result<()> {
     report::print(&results)
 }
 
+/// The variants that have one of the words in their name, and those that others are compared with. Without words, all.
+fn selected(variants: Vec<Variant>, words: &[String]) -> Vec<Variant> {
+    variants
+        .into_iter()
+        .filter(|variant| {
+            variant.is_reference()
+                || words.is_empty()
+                || words
+                    .iter()
+                    .any(|word| variant.name.contains(word.as_str()))
+        })
+        .collect()
+}
+
 /// The cost of a request under each variant, in each round.
 fn measure(variants: &[Variant]) -> Result<BTreeMap<&'static str, Vec<f64>>> {
     let mut costs: BTreeMap<_, Vec<f64>> = BTreeMap::new();
     let mut variants = variants.to_vec();
     for _ in 0..ROUNDS {
         for gateway in [Gateway::Istio, Gateway::Other] {
-            let (with_filter, without): (Vec<&Variant>, Vec<&Variant>) = variants
+            let (references, others): (Vec<&Variant>, Vec<&Variant>) = variants
                 .iter()
                 .filter(|variant| variant.gateway == gateway)
-                .partition(|variant| variant.has_filter());
-            for with_filter in with_filter.chunks(MOST_VMS) {
-                let together: Vec<&Variant> = without.iter().chain(with_filter).copied().collect();
+                .partition(|variant| variant.is_reference());
+            for others in others.chunks(MOST_VMS) {
+                let together: Vec<&Variant> = references.iter().chain(others).copied().collect();
                 for (name, cost) in measure_together(gateway, &together)? {
                     costs.entry(name).or_default().push(cost);
                 }

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use anyhow::Result;
 use rule::Gateway;
 use serde_json::{Value, json};
 use tests::envoy::{self, Chain, Filter, Guard, GuardConfig, Listener, VirtualHost};
+use tests::script::script;
 
 /// One listener and the request that is sent to it.
 #[derive(Clone, Debug)]
@@ -25,11 +27,9 @@ pub(crate) struct Variant {
 }
 
 impl Variant {
-    pub(crate) fn has_filter(&self) -> bool {
-        self.listener
-            .filters
-            .iter()
-            .any(|filter| matches!(filter, Filter::Guard(_)))
+    /// Whether other variants are compared with it.
+    pub(crate) fn is_reference(&self) -> bool {
+        self.name == self.baseline || self.name == LUA
     }
 }
 
@@ -44,6 +44,11 @@ pub(crate) const ONCE: &str = "overlap, host covered once, 5 servers";
 pub(crate) const ONCE_MANY: &str = "overlap, host covered once, 5,000 servers";
 pub(crate) const FAST: &str = "no overlap, 5 servers";
 pub(crate) const FAST_MANY: &str = "no overlap, 5,000 servers";
+pub(crate) const SCRIPT_OWN: &str = "script, own host, 5 servers";
+pub(crate) const SCRIPT_OWN_MANY: &str = "script, own host, 3,000 servers";
+pub(crate) const SCRIPT_REUSE: &str = "script, legitimate reuse under the wildcard, 5 servers";
+pub(crate) const SCRIPT_REUSE_MANY: &str =
+    "script, legitimate reuse under the wildcard, 3,000 servers";
 
 /// The recipe that is passed around, with its method call put right.
 const SCRIPT: &str = r#"
@@ -56,12 +61,13 @@ function envoy_on_request(handle)
 end
 "#;
 
-pub(crate) fn variants(module: &Path) -> Vec<Variant> {
+pub(crate) fn variants(module: &Path) -> Result<Vec<Variant>> {
     let bench = Bench { module };
     // The host of the connection itself is under the wildcard of another server.
     let twice = json!({ "servers": servers(5, Some(SNI)) });
+    let rejecting = json!({ "servers": servers(5, Some(REUSED)) });
     let named = "no servers, named routes";
-    vec![
+    Ok(vec![
         variant(NONE, None, None),
         other(variant(NONE_OTHER, None, None)),
         not_found(reused(variant(NONE_NOT_FOUND, None, None))),
@@ -88,7 +94,25 @@ pub(crate) fn variants(module: &Path) -> Vec<Variant> {
             status: 421,
             ..not_found(reused(bench.guarded("421", json!({}), None)))
         },
-    ]
+        scripted(SCRIPT_OWN, 5, 1.10)?,
+        scripted(SCRIPT_OWN_MANY, 3_000, 1.10)?,
+        reused(scripted(SCRIPT_REUSE, 5, 1.25)?),
+        reused(scripted(SCRIPT_REUSE_MANY, 3_000, 1.25)?),
+        Variant {
+            status: 421,
+            ..not_found(reused(variant(
+                "script, 421",
+                Some(Filter::Lua(script(&rejecting)?)),
+                None,
+            )))
+        },
+    ])
+}
+
+/// A variant with the generated script for so many servers, one of them with the wildcard.
+fn scripted(name: &'static str, servers: usize, target: f64) -> Result<Variant> {
+    let filter = Filter::Lua(script(&disjoint(servers))?);
+    Ok(variant(name, Some(filter), Some(target)))
 }
 
 /// Makes variants with the filter.

@@ -15,9 +15,9 @@ use anyhow::{Context, Result, ensure};
 use tests::module;
 use tests::tools::checkout;
 
-use crate::measure::{Memory, measure};
+use crate::measure::{Memory, measure, measure_script};
 use crate::report::Row;
-use crate::variants::Variant;
+use crate::variants::{Variant, wildcard_script};
 
 /// How many filter chains.
 const SIZES: [usize; 3] = [500, 1_500, 4_000];
@@ -26,7 +26,7 @@ fn main() -> Result<()> {
     let module = module::build()?;
     let mut rows: Vec<Row> = Vec::new();
     for chains in SIZES {
-        for variant in Variant::ALL {
+        for variant in Variant::of_size(chains) {
             rows.push(
                 row(&module, chains, variant)
                     .with_context(|| format!("{chains} filter chains, {}", variant.name()))?,
@@ -42,6 +42,30 @@ fn main() -> Result<()> {
 
 /// Measures one Envoy.
 fn row(module: &Path, chains: usize, variant: Variant) -> Result<Row> {
+    match variant {
+        Variant::Script | Variant::ScriptInUse => script_row(chains, variant),
+        Variant::NoFilter
+        | Variant::NoConfiguration
+        | Variant::Disjoint
+        | Variant::Wildcard
+        | Variant::Readable => filter_row(module, chains, variant),
+    }
+}
+
+/// Measures an Envoy with the generated Lua script.
+fn script_row(chains: usize, variant: Variant) -> Result<Row> {
+    let script = wildcard_script(chains)?;
+    Ok(Row {
+        chains,
+        variant,
+        octets: script.len(),
+        memory: measure_script(chains, script, variant == Variant::ScriptInUse)?,
+        estimate: None,
+    })
+}
+
+/// Measures an Envoy with the filter, or with no filter at all.
+fn filter_row(module: &Path, chains: usize, variant: Variant) -> Result<Row> {
     let plugin_config = variant.plugin_config(chains)?;
     let value = plugin_config.as_ref().map(|config| &config.value);
     Ok(Row {

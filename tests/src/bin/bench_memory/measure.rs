@@ -5,10 +5,11 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use rule::Gateway;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tests::client::get;
 use tests::envoy::VirtualHost;
 use tests::envoy::{Chain, Envoy, Filter, Guard, GuardConfig, Launch, Listener, Transport};
 
@@ -65,6 +66,27 @@ pub(crate) fn measure(
     Ok(Memory {
         settled: settled_before,
         peak: Some(mebibytes(status(envoy.id(), "VmHWM:")?)?),
+    })
+}
+
+/// How many connections are opened to each filter chain, so that nearly every one has a connection in both workers.
+const CONNECTIONS: usize = 6;
+
+/// Runs an Envoy with so many filter chains, each with a script. A script that is in use has answered a request on
+/// each filter chain.
+pub(crate) fn measure_script(chains: usize, script: String, is_in_use: bool) -> Result<Memory> {
+    let envoy = start(chains, Some(Filter::Lua(script)))?;
+    if is_in_use {
+        let server = envoy.listener("gateway")?;
+        for number in (0..chains).cycle().take(chains * CONNECTIONS) {
+            let authority = host((number + 1) % chains);
+            let status = get(server, &host(number), &authority)?.status;
+            ensure!(status == 421, "{authority}: {status}");
+        }
+    }
+    Ok(Memory {
+        settled: settled(envoy.id())?,
+        peak: None,
     })
 }
 

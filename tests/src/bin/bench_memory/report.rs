@@ -150,6 +150,10 @@ fn base(rows: &[Row], chains: usize) -> Result<Memory> {
 /// How often a configuration is kept for each filter chain, if it takes so many MiB. `None` where it
 /// is too short to tell.
 fn copies(row: &Row, mebibytes: f64) -> Option<f64> {
+    // Most of what a script takes are the states of Lua.
+    if matches!(row.variant, Variant::Script | Variant::ScriptInUse) {
+        return None;
+    }
     let octets = f64::from(u32::try_from(row.octets * row.chains).ok()?);
     (row.octets > 1_000).then(|| mebibytes * 1_048_576.0 / octets)
 }
@@ -168,7 +172,8 @@ fn head() -> Result<String> {
          Envoy of its own. Settled: the least in 4 s without change. Peak: the most while a \
          configuration with another `action` replaces it, as the kernel counts it (`VmHWM`). × is a \
          multiple of the row without configuration. Copies: what a row takes beyond the one without \
-         configuration, by the octets of its configuration and by the filter chains. Machine: Linux {}.\n\n\
+         configuration, by the octets of its configuration and by the filter chains. A Lua script is part of the \
+         filter chain, and has a state of Lua in the main thread and in each worker. Machine: Linux {}.\n\n\
          Targets: without overlaps, {MOST_DISJOINT} × no configuration; with a wildcard over all hosts \
          of {CHAINS} filter chains, {MOST_WILDCARD} ×; the warning of `manifest` is within {:.0} % of \
          what is measured.\n\n\

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 use tests::many_gateways::manifest;
+use tests::script::script;
 
 const WILDCARD: &str = "*.example.com";
 
@@ -18,6 +19,11 @@ pub(crate) enum Variant {
     Wildcard,
     /// The servers of the latter as the readable map.
     Readable,
+    /// The generated Lua script for the servers of the latter.
+    Script,
+    /// The same after a misdirected request to each filter chain in each worker. The script builds its tables for
+    /// the first request that needs them.
+    ScriptInUse,
 }
 
 #[derive(Clone, Debug)]
@@ -37,13 +43,28 @@ impl PluginConfig {
 }
 
 impl Variant {
-    pub(crate) const ALL: [Self; 5] = [
+    const ALL: [Self; 7] = [
         Self::NoFilter,
         Self::NoConfiguration,
         Self::Disjoint,
         Self::Wildcard,
         Self::Readable,
+        Self::Script,
+        Self::ScriptInUse,
     ];
+
+    /// The variants that are measured with so many filter chains. Scripts take too much memory and time with many.
+    pub(crate) fn of_size(chains: usize) -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().filter(move |variant| match variant {
+            Self::Script => chains <= 1_500,
+            Self::ScriptInUse => chains <= 500,
+            Self::NoFilter
+            | Self::NoConfiguration
+            | Self::Disjoint
+            | Self::Wildcard
+            | Self::Readable => true,
+        })
+    }
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -52,21 +73,29 @@ impl Variant {
             Self::Disjoint => "`manifest`, no overlap",
             Self::Wildcard => "`manifest`, a wildcard over all hosts",
             Self::Readable => "the same servers as a map",
+            Self::Script => "the same servers as a Lua script",
+            Self::ScriptInUse => "the script, after a 421 of each filter chain",
         }
     }
 
-    /// The filter's configuration on a gateway with so many filter chains. `None` is no filter.
+    /// The filter's configuration on a gateway with so many filter chains. `None` is no filter of WebAssembly.
     pub(crate) fn plugin_config(self, chains: usize) -> Result<Option<PluginConfig>> {
         let hosts = (0..chains).map(host);
         let with_wildcard = hosts.clone().chain([WILDCARD.to_owned()]);
         Ok(match self {
-            Self::NoFilter => None,
+            Self::NoFilter | Self::Script | Self::ScriptInUse => None,
             Self::NoConfiguration => Some(PluginConfig::of(json!({}))),
             Self::Disjoint => Some(plugin_config(hosts)?),
             Self::Wildcard => Some(plugin_config(with_wildcard)?),
             Self::Readable => Some(PluginConfig::of(readable(with_wildcard))),
         })
     }
+}
+
+/// The generated script for the host of each filter chain, and the wildcard.
+pub(crate) fn wildcard_script(chains: usize) -> Result<String> {
+    let hosts = (0..chains).map(host).chain([WILDCARD.to_owned()]);
+    script(&readable(hosts))
 }
 
 /// The host of a filter chain.
