@@ -34,7 +34,7 @@ mod write;
 pub use crate::coalescing::{RemainingPair, RemainingPairs};
 use crate::{Certificates, ServerId};
 pub use direct_answer::DirectAnswer;
-pub use effects::{CertificateChange, Effects, LostRestriction, Risk, RiskySteps};
+pub use effects::{CertificateChange, Effects, LostAnnotations, LostRestriction, Risk, RiskySteps};
 pub use listener_id::ListenerId;
 pub(crate) use mergeable::{depends_on_plan, merge_of_servers, obvious_obstacle};
 use merger::Merger;

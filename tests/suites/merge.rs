@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tests::cases::{Case, Golden, run};
 use tests::merge_plans::PlannedCase;
-use tests::process::packager;
+use tests::process::{built_packager, packager};
 
 fn gateway(name: &str) -> ResourceName {
     ResourceName {
@@ -342,4 +342,31 @@ fn a_dry_run_writes_nothing() {
     )
     .unwrap();
     assert_eq!((dry.status, into.exists()), (0, false), "{}", dry.talk);
+}
+
+/// The folder may be the current one, which no other folder can replace.
+#[test]
+fn a_plan_in_the_current_folder() {
+    let folder = TempDir::new().unwrap();
+    let case = Case::read("merge/seamless.yaml").unwrap();
+    let input = folder.path().join("input.yaml");
+    fs::write(&input, case.input().unwrap()).unwrap();
+    let plan = folder.path().join("plan");
+    fs::create_dir(&plan).unwrap();
+    let run = || {
+        Command::new(built_packager().unwrap())
+            .args(["merge", "../input.yaml", "--into", "."])
+            .current_dir(&plan)
+            .output()
+            .unwrap()
+    };
+    let first = run();
+    assert!(first.status.success(), "{first:?}");
+    let files = tree(&plan);
+    assert!(files.contains_key("run.sh") && files.contains_key("01-bind-routes/apply.sh"));
+    assert!(files.keys().all(|name| !name.starts_with('.')), "{files:?}");
+    // Nothing is written over files.
+    let second = run();
+    assert_eq!(second.status.code(), Some(2), "{second:?}");
+    assert_eq!(tree(&plan), files);
 }

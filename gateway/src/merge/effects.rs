@@ -8,6 +8,8 @@ use super::Strategy;
 use super::group::{Group, Member, split_namespace};
 use super::state::State;
 use super::steps::{Step, StepKind};
+use super::write::Write;
+use crate::resources::ResourceName;
 use crate::{Certificates, Credential, FilterChain, ServerId};
 
 /// What a plan changes for users.
@@ -17,8 +19,19 @@ pub struct Effects {
     pub certificates: Vec<CertificateChange>,
     /// Hosts for which other namespaces can have routes at the end.
     pub restrictions: Vec<LostRestriction>,
+    /// Annotations of Gateways that the plan deletes.
+    pub annotations: Vec<LostAnnotations>,
     /// The steps at which requests can fail.
     pub risky_steps: RiskySteps,
+}
+
+/// Annotations that the target's Gateway does not have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LostAnnotations {
+    /// The Gateway that is deleted.
+    pub gateway: ResourceName,
+    /// The keys, sorted.
+    pub keys: Vec<String>,
 }
 
 /// Hosts that show another certificate at the end.
@@ -72,6 +85,7 @@ pub(super) fn effects(
     Effects {
         certificates: certificate_changes(group, hosts, presenter, certificates),
         restrictions: lost_restrictions(group, state),
+        annotations: lost_annotations(group, state, steps),
         risky_steps: risky_steps(strategy, steps),
     }
 }
@@ -173,6 +187,49 @@ fn admits_more(wider: &str, host: &str) -> bool {
     wider_namespace != namespace
         && wider_namespace != Some("~")
         && IstioHost(name).is_subset_of(IstioHost(wider_name))
+}
+
+/// Annotations that only describe how the resource was written. `owners` reports the programs.
+const WRITERS: [&str; 5] = [
+    "kubectl.kubernetes.io/",
+    "meta.helm.sh/",
+    "argocd.argoproj.io/",
+    "config.kubernetes.io/",
+    "config.k8s.io/",
+];
+
+/// Programs such as external-dns read annotations of Gateways, so the target may need them too.
+fn lost_annotations(group: &Group<'_>, state: &State, steps: &[Step]) -> Vec<LostAnnotations> {
+    let kept = state
+        .gateway(&group.target.gateway)
+        .map(|gateway| &gateway.metadata.annotations);
+    let is_lost = |key: &str, value: &str| {
+        !WRITERS.iter().any(|writer| key.starts_with(writer))
+            && kept.and_then(|kept| kept.get(key)).map(String::as_str) != Some(value)
+    };
+    let mut lost = Vec::new();
+    for write in steps.iter().flat_map(|step| &step.writes) {
+        let Write::Delete { resource, .. } = write else {
+            continue;
+        };
+        let Some(gateway) = state.gateway(resource) else {
+            continue;
+        };
+        let keys: Vec<String> = gateway
+            .metadata
+            .annotations
+            .iter()
+            .filter(|(key, value)| is_lost(key, value))
+            .map(|(key, _)| key.clone())
+            .collect();
+        if !keys.is_empty() {
+            lost.push(LostAnnotations {
+                gateway: resource.clone(),
+                keys,
+            });
+        }
+    }
+    lost
 }
 
 fn risky_steps(strategy: Strategy, steps: &[Step]) -> RiskySteps {

@@ -16,9 +16,9 @@ mod proof;
 
 use std::collections::{BTreeSet, HashMap};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::group::{Group, Member};
+use super::group::{Group, Member, Split};
 use super::listener_id::ListenerId;
 use super::refusal::{Obstacle, Reason};
 use super::state::State;
@@ -252,21 +252,30 @@ const CREDENTIAL_FIELDS: [&str; 5] = [
 /// One server has one set of TLS settings, so all hosts would get the target's settings.
 fn different_tls_settings(group: &Group<'_>, state: &State) -> Option<Obstacle> {
     // The text is only compared. The keys of JSON objects are sorted in it.
-    let split = group.split_by(|member| tls_settings(member, state).map(|tls| tls.to_string()))?;
+    let settings = |member: &Member| tls_settings(member, state).map(|tls| tls.to_string());
+    if let Some(split) = group.split_by(settings) {
+        let other = split.others.first()?;
+        let message = format!(
+            "the TLS settings of {} and {} differ",
+            split.kept.id, other.id
+        );
+        return Some(tls_obstacle(message, &split));
+    }
+    let split = group.split_by(|member| authorities_of_clients(member, state))?;
     let other = split.others.first()?;
-    Some(
-        Obstacle::new(
-            Reason::TlsSettings,
-            format!(
-                "the TLS settings of {} and {} differ",
-                split.kept.id, other.id
-            ),
-        )
+    let message = format!(
+        "{} and {} verify client certificates with different Secrets",
+        split.kept.id, other.id
+    );
+    Some(tls_obstacle(message, &split))
+}
+
+fn tls_obstacle(message: String, split: &Split<'_>) -> Obstacle {
+    Obstacle::new(Reason::TlsSettings, message)
         .or(Remedy::new(
             "give both the settings that all hosts should have first",
         ))
-        .blocking(ids(&split.others)),
-    )
+        .blocking(ids(&split.others))
 }
 
 /// The TLS settings of a server without its certificates.
@@ -276,4 +285,22 @@ fn tls_settings(member: &Member, state: &State) -> Option<Value> {
         fields.retain(|name, _| !CREDENTIAL_FIELDS.contains(&name.as_str()));
     }
     Some(tls)
+}
+
+/// The Secrets with the authorities that client certificates are verified with; `None` if no Secret of the
+/// server's own certificate decides that. With mutual TLS, istiod takes them from the Secret of the
+/// certificate, or from the Secret with `-cacert` after this name.
+fn authorities_of_clients(member: &Member, state: &State) -> Option<String> {
+    let mode = member.server(state)?.tls.as_ref()?.mode;
+    let tls = member.field(state, "tls")?;
+    // `tls_settings` compares this field.
+    let is_separate = tls
+        .get("caCertCredentialName")
+        .and_then(Value::as_str)
+        .is_some_and(|name| !name.is_empty());
+    if !mode.asks_for_client_certificate() || is_separate {
+        return None;
+    }
+    let names = ["credentialName", "credentialNames"].map(|field| tls.get(field));
+    Some(json!(names).to_string())
 }

@@ -270,6 +270,9 @@ fn seamless_steps(
 ) -> Result<Vec<Step>, String> {
     let steps = steps::seamless(group, state, presenter).map_err(|error| match error {
         StepsError::NoWildcard { host } => format!("no unused wildcard covers {host}"),
+        StepsError::TooManyHandovers { count } => {
+            format!("{count} servers would have to leave one after the other")
+        }
         StepsError::Inapplicable => "the seamless plan does not fit the input".to_owned(),
     })?;
     match prove(state, &steps, input.certificates, Strictness::Transient) {

@@ -5,6 +5,9 @@
 //! chains of one state with the route tables of another. The proof of a seamless plan covers these
 //! combinations too.
 //!
+//! A running Envoy keeps a listener whose new version it rejects. A step of a seamless plan may use that between
+//! two of its writes ([`KeptListeners`]), but no step may end with a rejected listener: a new gateway has none.
+//!
 //! A model of all resources after each write takes a time that grows with the square of the plan. So a
 //! write is first checked on a [`Snapshot`], for the hosts that it can change: [`Baseline::changed_hosts`]
 //! finds them, and the property in `tests` compares the result with the models of all resources.
@@ -26,7 +29,7 @@ use super::state::State;
 use super::steps::{Step, StepNumber};
 use super::write::{Inapplicable, Write};
 use crate::{Certificates, Model};
-use baseline::Baseline;
+use baseline::{Baseline, Configured, KeptListeners, kept_listeners};
 pub(super) use baseline::{added_hosts, tls_listeners};
 use change::{Change, Original};
 use snapshot::Snapshot;
@@ -113,6 +116,8 @@ struct Progress<'p> {
     model: Option<Rc<Model>>,
     /// The hosts that the writes of the present step could change; `None` if that is not known.
     changed: Option<BTreeSet<(&'p ListenerId, &'p str)>>,
+    /// The listeners that Envoy rejects in the state.
+    kept: KeptListeners,
 }
 
 struct Snapshots {
@@ -144,6 +149,7 @@ impl<'p> Proof<'p> {
             snapshots: None,
             model: None,
             changed: None,
+            kept: KeptListeners::new(),
         };
         progress.set_model(Rc::clone(&self.first_model), method);
         let mut last = StepNumber::default();
@@ -154,7 +160,7 @@ impl<'p> Proof<'p> {
         // The end is checked in full, whatever the writes can change. A wildcard that stays, or routes of
         // another server, would serve more than the input does.
         let end = progress.state.model();
-        self.baseline.check_steady(&end, last)?;
+        self.baseline.check_steady(&Configured::new(&end), last)?;
         self.baseline.check_nothing_new(&end, last)
     }
 
@@ -173,8 +179,10 @@ impl<'p> Proof<'p> {
         };
         let model_before = progress.model.clone();
         progress.changed = Some(BTreeSet::new());
-        for write in &step.writes {
-            self.check_write(write, number, method, progress)?;
+        for (index, write) in step.writes.iter().enumerate() {
+            // Whether Envoy may reject a listener: the next write of the step must end that.
+            let is_last = index + 1 == step.writes.len();
+            self.check_write(write, (number, !is_last), method, progress)?;
         }
 
         // istiod debounces changes, so it may send all writes of a step together.
@@ -188,14 +196,18 @@ impl<'p> Proof<'p> {
             return Ok(());
         }
         let before = self.model_after(first, model_before);
-        self.baseline
-            .check_transient(&before, &progress.model(), number)
+        self.baseline.check_transient(
+            &Configured::new(&before),
+            &Configured::new(&progress.model()),
+            number,
+        )
     }
 
+    /// `may_keep` is whether Envoy may reject a listener after the write.
     fn check_write(
         &'p self,
         write: &Write,
-        number: StepNumber,
+        (number, may_keep): (StepNumber, bool),
         method: Method,
         progress: &mut Progress<'p>,
     ) -> Result<(), ProofError> {
@@ -203,7 +215,9 @@ impl<'p> Proof<'p> {
         let change = progress
             .apply(write)
             .map_err(|Inapplicable| ProofError::Inapplicable { step: number })?;
+        // A snapshot does not have the listeners that Envoy keeps.
         if let Some(change) = &change
+            && progress.kept.is_empty()
             && self.keeps_answers(change, progress)
         {
             return Ok(());
@@ -212,10 +226,17 @@ impl<'p> Proof<'p> {
         // A snapshot is never the reason for an error: the models of both states decide.
         let before = self.model_after(progress.written - 1, model_before);
         let after = Rc::new(progress.state.model());
-        self.baseline.check_steady(&after, number)?;
+        let kept_before = std::mem::take(&mut progress.kept);
+        if may_keep {
+            progress.kept = kept_listeners(&before, &kept_before, &after);
+        }
+        let configured = Configured::with_kept(&after, &progress.kept);
+        self.baseline.check_steady(&configured, number)?;
         // The API server announces each write on its own, and istiod may send it at once.
         if self.strictness == Strictness::Transient {
-            self.baseline.check_transient(&before, &after, number)?;
+            let configured_before = Configured::with_kept(&before, &kept_before);
+            self.baseline
+                .check_transient(&configured_before, &configured, number)?;
         }
         progress.changed = None;
         progress.set_model(after, method);

@@ -24,6 +24,9 @@
 //!    their filter chain and their routes.
 //! 6. `unbind-routes`: `vb` no longer lists `gw-b`, which does not exist any more.
 //!
+//! If another server has `*.example.com` and stays, `gw-a` gets `*.com` in step 2. In step 3 it also gets
+//! `shop/b.example.com`, and then `gw-b` gives up `b.example.com`: the module `departures` explains this.
+//!
 //! With more servers, step 3 moves as many as there are different parking wildcards for, and the module
 //! `departures` explains why it cannot move more. The next `shift-connections` deletes the servers of the
 //! step before and moves the next ones. A script has to wait after each `shift-connections` until open
@@ -82,6 +85,8 @@ pub struct StepNumber(pub usize);
 pub(super) enum StepsError {
     /// No unused wildcard covers a host.
     NoWildcard { host: String },
+    /// Too many servers would have to leave one after the other.
+    TooManyHandovers { count: usize },
     /// A write does not fit the manifests.
     Inapplicable,
 }
@@ -160,14 +165,21 @@ pub(super) fn seamless(
     steps.delete_servers(&drained)?;
     // The target has all connections, so exact hosts select the same chain as the wildcards. They have
     // to go last, because they serve hosts that no server had.
-    if !wildcards.is_empty() {
-        let absorbed: Vec<String> = batches
-            .into_iter()
-            .flatten()
-            .flat_map(|server| server.hosts)
-            .filter(|host| !includes(&hosts_of_target, host))
-            .collect();
-        steps.replace_wildcards(&wildcards, &absorbed)?;
+    let mut temporary = wildcards;
+    let mut absorbed: Vec<String> = Vec::new();
+    for server in batches.into_iter().flatten() {
+        // A wildcard of the target does not replace a host if another server has a longer wildcard.
+        let is_handed_over = !server.handover.is_empty();
+        absorbed.extend(
+            server
+                .hosts
+                .into_iter()
+                .filter(|host| is_handed_over || !includes(&hosts_of_target, host)),
+        );
+        temporary.extend(server.handover);
+    }
+    if !temporary.is_empty() {
+        steps.replace_temporary_hosts(&temporary, &absorbed)?;
     }
     // A reference to a deleted Gateway has no effect, but a new Gateway with that name would get routes.
     steps.unbind_routes()?;

@@ -8,6 +8,9 @@
 //!   Connections still select the other server, because its host is longer.
 //! - A shorter parking wildcard on the other server keeps its routes in its own route table. New
 //!   connections select the target, because the covering wildcard is longer.
+//!
+//! If a server that stays has the wildcard between the two, it would get the connections. Then the target gets
+//! the host itself before the other server gives it up ([`CoveringWildcard::is_hidden`]).
 
 use std::collections::BTreeSet;
 
@@ -26,6 +29,15 @@ pub(super) struct WildcardAllocation {
     others: BTreeSet<String>,
     /// The wildcards that the target gets for the plan.
     reserved: BTreeSet<String>,
+}
+
+/// The wildcard by which the target covers a host of an absorbed server.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct CoveringWildcard {
+    pub(super) wildcard: String,
+    /// Whether a server that stays has a longer wildcard over the host. Envoy prefers the longer name, so
+    /// connections for the host would select that server.
+    pub(super) is_hidden: bool,
 }
 
 /// The server that has a wildcard.
@@ -69,15 +81,20 @@ impl WildcardAllocation {
     }
 
     /// The longest wildcard that covers a host of an absorbed server and that the target may have.
-    pub(super) fn covering_wildcard(&self, host: &str) -> Option<String> {
+    pub(super) fn covering_wildcard(&self, host: &str) -> Option<CoveringWildcard> {
+        let mut is_hidden = false;
         for wildcard in wider_wildcards(host) {
             match self.holder(&wildcard) {
-                None | Some(Holder::Target) => return Some(wildcard),
+                None | Some(Holder::Target) => {
+                    return Some(CoveringWildcard {
+                        wildcard,
+                        is_hidden,
+                    });
+                }
                 // The target cannot have it yet: istiod drops the younger of two servers with one host.
                 // Its holder leaves before the servers whose hosts it covers, so a wider one works.
                 Some(Holder::Absorbed) => {}
-                // Envoy prefers the longer name, so connections would select the other server.
-                Some(Holder::Other) => return None,
+                Some(Holder::Other) => is_hidden = true,
             }
         }
         None
@@ -225,20 +242,27 @@ mod tests {
     }
 
     #[track_caller]
-    fn check_covering(allocation: &WildcardAllocation, host: &str, expected: Option<&str>) {
-        assert_eq!(allocation.covering_wildcard(host).as_deref(), expected);
+    fn check_covering(allocation: &WildcardAllocation, host: &str, expected: Option<(&str, bool)>) {
+        let covering = allocation.covering_wildcard(host);
+        let found = covering
+            .as_ref()
+            .map(|covering| (&*covering.wildcard, covering.is_hidden));
+        assert_eq!(found, expected);
     }
 
     #[test]
     fn a_covering_wildcard_is_unused_or_of_the_target() {
         let host = "b.example.com";
-        check_covering(&allocation(&[], &[host], &[]), host, Some("*.example.com"));
+        let unused = Some(("*.example.com", false));
+        check_covering(&allocation(&[], &[host], &[]), host, unused);
         let of_target = allocation(&["*.example.com"], &[host], &[]);
-        check_covering(&of_target, host, Some("*.example.com"));
+        check_covering(&of_target, host, unused);
         let of_absorbed = allocation(&[], &[host, "*.example.com"], &[]);
-        check_covering(&of_absorbed, host, Some("*.com"));
+        check_covering(&of_absorbed, host, Some(("*.com", false)));
         let of_other = allocation(&[], &[host], &["*.example.com"]);
-        check_covering(&of_other, host, None);
+        check_covering(&of_other, host, Some(("*.com", true)));
+        let of_others = allocation(&[], &[host], &["*.example.com", "*.com", "*"]);
+        check_covering(&of_others, host, None);
         check_covering(&allocation(&[], &["*"], &[]), "*", None);
     }
 

@@ -113,6 +113,12 @@ impl TlsMode {
     pub(crate) fn demands_client_certificate(self) -> bool {
         matches!(self, Self::Mutual | Self::IstioMutual)
     }
+
+    /// Whether the gateway verifies client certificates with the Secret of the server.
+    #[must_use]
+    pub(crate) fn asks_for_client_certificate(self) -> bool {
+        matches!(self, Self::Mutual | Self::OptionalMutual)
+    }
 }
 
 /// A VirtualService: routes for hosts. One without hosts is a delegate.

@@ -1,8 +1,10 @@
 //! `check` recommends the merges that `merge` plans, and names the obstacle of all others.
 
+use std::fmt::Write as _;
+
 use gateway::documents::read;
 use gateway::findings::{self, Code, Command, EXPIRES_WITHIN, Finding};
-use gateway::merge::{self, Outlook, State, Strategy};
+use gateway::merge::{self, Outlook, State, Strategy as MergeStrategy};
 use gateway::{Certificates, Model, Resources, ServerId};
 use proptest::prelude::*;
 
@@ -21,7 +23,7 @@ impl Merges {
             merge::merge(&merge::Input {
                 start: &start,
                 certificates,
-                strategy: Strategy::Seamless,
+                strategy: MergeStrategy::Seamless,
                 may_assume_certificates,
                 left_out: &[],
             })
@@ -127,6 +129,139 @@ proptest! {
             if finding.code.is_between_servers() && finding.code != Code::CoalesceTlsPolicy {
                 merges.check(finding)?;
             }
+        }
+    }
+}
+
+/// Servers of one kind that nothing keeps apart, servers of another kind, and a server that stays.
+#[derive(Clone, Debug)]
+struct Groups {
+    /// For each server of the first kind, the namespace of its host; `None` for a host without one.
+    simple: Vec<Option<&'static str>>,
+    mutual: usize,
+    /// The rank of each Gateway by age. The servers of a Gateway are neighbours.
+    ages: Vec<usize>,
+    /// Whether the first two servers of the first kind are in one Gateway.
+    is_shared: bool,
+    /// Whether a passthrough server has the wildcard above all hosts.
+    has_wildcard: bool,
+}
+
+fn groups() -> impl Strategy<Value = Groups> {
+    let namespaces =
+        proptest::sample::select(vec![None, Some("."), Some("istio-system"), Some("*")]);
+    (
+        proptest::collection::vec(namespaces, 2..=5),
+        0..=3_usize,
+        Just((0..9).collect::<Vec<usize>>()).prop_shuffle(),
+        any::<bool>(),
+        any::<bool>(),
+    )
+        .prop_map(|(simple, mutual, ages, is_shared, has_wildcard)| Groups {
+            simple,
+            mutual,
+            ages,
+            is_shared,
+            has_wildcard,
+        })
+}
+
+impl Groups {
+    fn text(&self) -> String {
+        let mut text = text(&[], &[]);
+        let mut gateways: Vec<(String, Vec<String>)> = Vec::new();
+        for (n, namespace) in self.simple.iter().enumerate() {
+            let host = format!("s{n}.example.com");
+            let spelled = namespace.map_or_else(|| host.clone(), |own| format!("{own}/{host}"));
+            let server = server(&format!("p{n}"), "HTTPS", &spelled, "SIMPLE");
+            match gateways.first_mut() {
+                Some((_, servers)) if n == 1 && self.is_shared => servers.push(server),
+                Some(_) | None => gateways.push((format!("s{n}"), vec![server])),
+            }
+            let gateway = &gateways.last().unwrap().0;
+            text += &service(&format!("s{n}"), &host, gateway);
+        }
+        for n in 0..self.mutual {
+            let host = format!("m{n}.example.com");
+            let name = format!("m{n}");
+            gateways.push((
+                name.clone(),
+                vec![server("https", "HTTPS", &host, "MUTUAL")],
+            ));
+            text += &service(&name, &host, &name);
+        }
+        if self.has_wildcard {
+            let server = server("tls", "TLS", "*.example.com", "PASSTHROUGH");
+            gateways.push(("wild".to_owned(), vec![server]));
+            text += &service("wild", "*.example.com", "wild");
+        }
+        for ((name, servers), age) in gateways.iter().zip(&self.ages) {
+            write!(
+                text,
+                "---\napiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {{name: {name}, namespace: \
+                 istio-system, creationTimestamp: \"2026-01-01T00:00:0{age}Z\"}}\nspec:\n  selector: {{istio: \
+                 ingressgateway}}\n  servers: [{}]\n",
+                servers.join(", ")
+            )
+            .unwrap();
+        }
+        text
+    }
+}
+
+fn server(port: &str, protocol: &str, host: &str, mode: &str) -> String {
+    format!(
+        "{{port: {{number: 443, name: {port}, protocol: {protocol}}}, hosts: ['{host}'], \
+         tls: {{mode: {mode}, credentialName: wildcard}}}}"
+    )
+}
+
+fn service(name: &str, host: &str, gateway: &str) -> String {
+    format!(
+        "---\napiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: {name}, namespace: \
+         istio-system}}\nspec:\n  hosts: ['{host}']\n  gateways: [{gateway}]\n  http: [{{route: []}}]\n  \
+         tls: [{{match: [{{sniHosts: ['{host}']}}], route: [{{}}]}}]\n"
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// A planner that merges nothing would pass all other properties.
+    #[test]
+    fn servers_that_nothing_keeps_apart_become_one(groups in groups()) {
+        let mut resources = Resources::with_manifests();
+        let faults = read("input.yaml", groups.text(), &mut resources);
+        prop_assert!(faults.is_empty(), "{faults:?}");
+        let certificates = Certificates::new(&resources);
+        let start = State::new(resources);
+        for strategy in [MergeStrategy::Seamless, MergeStrategy::Short] {
+            let outlook = merge::merge(&merge::Input {
+                start: &start,
+                certificates: &certificates,
+                strategy,
+                may_assume_certificates: false,
+                left_out: &[],
+            });
+            let mut merged: Vec<usize> = outlook
+                .plans
+                .iter()
+                .map(|plan| plan.absorbed.len() + 1)
+                .collect();
+            merged.sort_unstable();
+            let mut expected: Vec<usize> = [groups.simple.len(), groups.mutual]
+                .into_iter()
+                .filter(|size| *size > 1)
+                .collect();
+            expected.sort_unstable();
+            prop_assert_eq!(merged, expected, "{:#?}", outlook);
+            prop_assert!(outlook.refusals.is_empty(), "{:#?}", outlook.refusals);
+            for plan in &outlook.plans {
+                prop_assert_eq!(plan.strategy, strategy, "{:?}", plan.fallback);
+            }
+            // One server with mutual TLS has nothing to be merged with.
+            let alone = usize::from(groups.mutual == 1);
+            prop_assert!(outlook.blockers.len() >= alone, "{:#?}", outlook.blockers);
         }
     }
 }

@@ -146,10 +146,10 @@ impl Servers {
 /// The form of the files that `--into` writes.
 #[derive(Debug, clap::Args)]
 struct Files {
-    /// Write whole manifests instead of patches, without `run.sh` and `undo.sh`
+    /// Write whole manifests instead of patches. There is no `run.sh`: apply the steps yourself, one after the other
     #[arg(long, requires = "into", conflicts_with = "kustomize")]
     full: bool,
-    /// Write each step as a kustomize component, without scripts
+    /// Write each step as a kustomize component. There is no `run.sh`: add the components yourself, one in each commit
     #[arg(long, requires = "into")]
     kustomize: bool,
 }
@@ -234,12 +234,21 @@ fn print(
                 None
             };
             plan::text(outlook, folder, source, console.out)?;
-            // Only a folder of patches has the scripts for all steps.
-            if let Some(folder) = folder
-                && args.files.form() == Form::Patches
-                && !outlook.plans.is_empty()
-            {
-                plan::script_commands(folder, console.out)?;
+            if args.into.is_none() || args.dry_run || outlook.plans.is_empty() {
+                return Ok(());
+            }
+            match (args.files.form(), folder) {
+                (Form::Patches, Some(folder)) => plan::script_commands(folder, console.out)?,
+                (Form::Patches, None) => {}
+                // A script for all steps would overwrite later changes of the whole manifests.
+                (Form::Full, _) => writeln!(
+                    console.out,
+                    "--full writes no run.sh: run the apply.sh of each step in this order, and wait and probe after each"
+                )?,
+                (Form::Kustomize, _) => writeln!(
+                    console.out,
+                    "--kustomize writes no run.sh: add one component in each commit, and wait and probe after each"
+                )?,
             }
         }
         ReportFormat::Json => plan::json(outlook, source, console.out)?,
@@ -255,6 +264,10 @@ fn write(folder: &Path, files: &[File]) -> Result<()> {
             "use a new folder, or empty it"
         ));
     }
+    // The folder may be the current one or a mount point, which no other folder can replace.
+    if folder.is_dir() {
+        return fill(folder, files);
+    }
     // A folder beside the target can be renamed to it. An error leaves nothing behind, because the
     // temporary folder is removed.
     let parent = match folder.parent() {
@@ -262,6 +275,37 @@ fn write(folder: &Path, files: &[File]) -> Result<()> {
         _ => Path::new("."),
     };
     fs::create_dir_all(parent)?;
+    let temporary = write_temporary(parent, files)?;
+    // Temporary folders are private to the user.
+    set_mode(temporary.path(), 0o755)?;
+    fs::rename(temporary.path(), folder)?;
+    let _ = temporary.keep();
+    Ok(())
+}
+
+/// Writes all files or none into an empty folder.
+fn fill(folder: &Path, files: &[File]) -> Result<()> {
+    let temporary = write_temporary(folder, files)?;
+    let mut moved: Vec<PathBuf> = Vec::new();
+    for entry in fs::read_dir(temporary.path())? {
+        let entry = entry?;
+        let target = folder.join(entry.file_name());
+        if let Err(error) = fs::rename(entry.path(), &target) {
+            // The temporary folder, which is removed, gets back what it had.
+            for path in moved {
+                if let Some(name) = path.file_name() {
+                    let _ = fs::rename(&path, temporary.path().join(name));
+                }
+            }
+            return Err(error.into());
+        }
+        moved.push(target);
+    }
+    Ok(())
+}
+
+/// Writes files into a new folder with a temporary name.
+fn write_temporary(parent: &Path, files: &[File]) -> Result<TempDir> {
     let temporary = TempDir::new_in(parent)?;
     for file in files {
         let path = temporary.path().join(&file.path);
@@ -271,12 +315,7 @@ fn write(folder: &Path, files: &[File]) -> Result<()> {
         fs::write(&path, &file.text)?;
         set_mode(&path, if file.is_program { 0o755 } else { 0o644 })?;
     }
-    // Temporary folders are private to the user.
-    set_mode(temporary.path(), 0o755)?;
-    // A rename replaces an empty folder.
-    fs::rename(temporary.path(), folder)?;
-    let _ = temporary.keep();
-    Ok(())
+    Ok(temporary)
 }
 
 #[cfg(unix)]

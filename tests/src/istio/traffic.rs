@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 
-use crate::client::{Connection, GET, Response, Transport, block_on, get};
+use crate::certificate::Certificate;
+use crate::client::{Connection, GET, Response, Transport, block_on};
 
 /// Requests one after the other on new connections, and on kept ones, for each of some hosts.
 #[derive(Debug)]
@@ -70,6 +71,18 @@ impl Traffic {
     /// Starts two clients for each host, which is the body of its answers.
     #[must_use]
     pub fn start(server: SocketAddr, hosts: &[&str]) -> Self {
+        Self::start_with(server, hosts, PAUSE, None)
+    }
+
+    /// The same with another wait between two requests of a client, and for clients that have a certificate for
+    /// the servers that demand one.
+    #[must_use]
+    pub fn start_with(
+        server: SocketAddr,
+        hosts: &[&str],
+        pause: Duration,
+        certificate: Option<&Certificate>,
+    ) -> Self {
         let is_over = Arc::new(AtomicBool::new(false));
         let start = Instant::now();
         let mut clients = Vec::new();
@@ -78,6 +91,8 @@ impl Traffic {
                 let client = Client {
                     server,
                     host: (*host).to_owned(),
+                    pause,
+                    certificate: certificate.cloned(),
                     is_over: Arc::clone(&is_over),
                     start,
                     tally: Tally::default(),
@@ -106,6 +121,8 @@ impl Traffic {
 struct Client {
     server: SocketAddr,
     host: String,
+    pause: Duration,
+    certificate: Option<Certificate>,
     is_over: Arc<AtomicBool>,
     start: Instant,
     tally: Tally,
@@ -119,16 +136,16 @@ impl Client {
             } else {
                 self.ask_fresh();
             }
-            thread::sleep(PAUSE);
+            thread::sleep(self.pause);
         }
         self.tally
     }
 
     /// Requests on one connection, until it is closed.
     fn keep(&mut self) {
-        let (server, host) = (self.server, self.host.clone());
+        let host = self.host.clone();
         let opened = block_on(async {
-            let mut connection = Connection::h2(server, Transport::Tls(Some(&host))).await?;
+            let mut connection = self.connect().await?;
             for _ in 0..KEPT {
                 let Ok(response) = connection.send(&GET, &host).await else {
                     self.tally.closed += 1;
@@ -140,7 +157,7 @@ impl Client {
                 if self.is_over.load(Ordering::Relaxed) {
                     break;
                 }
-                tokio::time::sleep(PAUSE).await;
+                tokio::time::sleep(self.pause).await;
             }
             Ok(())
         });
@@ -151,7 +168,8 @@ impl Client {
     }
 
     fn ask_fresh(&mut self) {
-        match get(self.server, &self.host, &self.host) {
+        let response = block_on(async { self.connect().await?.send(&GET, &self.host).await });
+        match response {
             Ok(response) => {
                 if self.is_right(&response, "fresh") {
                     self.tally.fresh += 1;
@@ -159,6 +177,14 @@ impl Client {
             }
             Err(error) => self.fail(format!("{error:#}")),
         }
+    }
+
+    async fn connect(&self) -> Result<Connection> {
+        let transport = match &self.certificate {
+            Some(certificate) => Transport::MutualTls(Some(&self.host), certificate),
+            None => Transport::Tls(Some(&self.host)),
+        };
+        Connection::h2(self.server, transport).await
     }
 
     fn is_right(&mut self, response: &Response, connection: &str) -> bool {

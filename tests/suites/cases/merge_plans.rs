@@ -109,21 +109,19 @@ const MERGED: [Code; 6] = [
 fn check_undo(planned: &PlannedCase) -> Result<()> {
     let states = planned.states()?;
     let mut state = states.last().context("no state")?.clone();
-    // An operator undoes the last step first.
-    let undo: Vec<Write> = planned
-        .writes()
+    // An operator undoes the last step first, and its last write first.
+    let steps: Vec<Step> = planned
+        .outlook
+        .plans
         .iter()
+        .flat_map(|plan| &plan.steps)
         .rev()
-        .map(|write| write.undo())
-        .collect();
-    let steps: Vec<Step> = undo
-        .iter()
-        .map(|write| PlannedCase::step(vec![write.clone()]))
+        .map(|step| PlannedCase::step(step.writes.iter().rev().map(Write::undo).collect()))
         .collect();
     prove(&state, &steps, &planned.certificates, Strictness::Steady)
         .map_err(|error| anyhow!("undo is an outage: {error:?}"))?;
     // The proof works on copies, so this applies the writes once more.
-    for write in &undo {
+    for write in steps.iter().flat_map(|step| &step.writes) {
         state
             .apply(write)
             .map_err(|error| anyhow!("{write:?} does not apply: {error:?}"))?;

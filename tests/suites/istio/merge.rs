@@ -3,6 +3,7 @@
 
 #![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod fifteen;
 mod script;
 
 use std::fs;

@@ -75,8 +75,8 @@ fn write_filter(situation: &Situation<'_, '_>, text: String) -> Remedy {
 }
 
 fn install(situation: &Situation<'_, '_>) -> Remedy {
-    let text =
-        "install the filter: it answers 421, and clients repeat the request on a new connection";
+    let text = "install the filter, or its Lua form with --lua in place of the image: it answers 421, and clients \
+                repeat the request on a new connection";
     write_filter(situation, text.to_owned())
 }
 

@@ -1,6 +1,7 @@
 //! The answers at the start of a plan, which the states of the plan are compared with.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::rc::Rc;
 
 use rule::HostPattern;
 use serde_json::Value;
@@ -57,31 +58,38 @@ impl<'c> Baseline<'c> {
     }
 
     /// Every served host keeps its answer when chains and route tables are of one state.
-    pub(super) fn check_steady(&self, model: &Model, step: StepNumber) -> Result<(), ProofError> {
-        let listeners = listeners_by_id(model);
+    pub(super) fn check_steady(
+        &self,
+        state: &Configured<'_>,
+        step: StepNumber,
+    ) -> Result<(), ProofError> {
         let moment = Moment {
             step,
             is_transient: false,
         };
-        self.check(&listeners, &listeners, moment, DirectAnswer::is_kept_by)
+        self.check(
+            &state.chains,
+            &state.tables,
+            moment,
+            DirectAnswer::is_kept_by,
+        )
     }
 
     /// Every served host keeps its answer while Envoy has the chains of one state and the route tables
     /// of the other. Either may arrive first.
     pub(super) fn check_transient(
         &self,
-        before: &Model,
-        after: &Model,
+        before: &Configured<'_>,
+        after: &Configured<'_>,
         step: StepNumber,
     ) -> Result<(), ProofError> {
-        let before = listeners_by_id(before);
-        let after = listeners_by_id(after);
         let moment = Moment {
             step,
             is_transient: true,
         };
-        self.check(&before, &after, moment, DirectAnswer::is_kept_by)?;
-        self.check(&after, &before, moment, DirectAnswer::is_kept_by)
+        let is_kept = DirectAnswer::is_kept_by;
+        self.check(&before.chains, &after.tables, moment, is_kept)?;
+        self.check(&after.chains, &before.tables, moment, is_kept)
     }
 
     /// The hosts of the baseline whose answers a change may affect.
@@ -210,6 +218,61 @@ impl<'c> Baseline<'c> {
         }
         Ok(())
     }
+}
+
+/// What a gateway has in a state.
+pub(super) struct Configured<'m> {
+    chains: ListenersById<'m>,
+    tables: ListenersById<'m>,
+}
+
+/// The listeners that Envoy rejects in a state, each with the last model in which Envoy accepts it.
+pub(super) type KeptListeners = BTreeMap<ListenerId, Rc<Model>>;
+
+impl<'m> Configured<'m> {
+    pub(super) fn new(model: &'m Model) -> Self {
+        let listeners = listeners_by_id(model);
+        Self {
+            chains: listeners.clone(),
+            tables: listeners,
+        }
+    }
+
+    /// The same with the listeners that a running Envoy keeps because it rejects the new ones. It accepts
+    /// their route tables, which istiod sends separately.
+    pub(super) fn with_kept(model: &'m Model, kept: &'m KeptListeners) -> Self {
+        let mut configured = Self::new(model);
+        for (id, model) in kept {
+            if let Some((_, listener)) = id.find(model) {
+                configured.chains.insert(id.clone(), listener);
+            }
+        }
+        configured
+    }
+}
+
+/// The listeners that Envoy rejects in a state and that it has from the state before.
+pub(super) fn kept_listeners(
+    before: &Rc<Model>,
+    kept_before: &KeptListeners,
+    after: &Model,
+) -> KeptListeners {
+    let before_by_id = listeners_by_id(before);
+    let mut kept = KeptListeners::new();
+    for (id, listener) in tls_listeners(after) {
+        if !listener.is_rejected() {
+            continue;
+        }
+        if let Some(model) = kept_before.get(&id) {
+            kept.insert(id, Rc::clone(model));
+        } else if before_by_id
+            .get(&id)
+            .is_some_and(|listener| !listener.is_rejected())
+        {
+            kept.insert(id, Rc::clone(before));
+        }
+    }
+    kept
 }
 
 pub(super) type ListenersById<'m> = HashMap<ListenerId, &'m Listener>;

@@ -99,6 +99,17 @@ impl<'g> StepsBuilder<'g> {
         drained: &[Member],
     ) -> Result<(), Inapplicable> {
         let mut writes = self.deletions(drained)?;
+        // Envoy rejects a listener on which two servers have one name, and keeps the one that it has. The
+        // writes after this one end that, and move the connections from one server to the other at once.
+        let handover: Vec<String> = batch
+            .iter()
+            .flat_map(|departure| departure.handover.iter().cloned())
+            .collect();
+        if !handover.is_empty() {
+            let write = self.target_hosts(&[], &handover)?;
+            self.state.apply(&write)?;
+            writes.push(write);
+        }
         for Departure {
             member,
             hosts,
@@ -125,6 +136,9 @@ impl<'g> StepsBuilder<'g> {
                 names(drained)
             );
         }
+        if !handover.is_empty() {
+            purpose.push_str(", in two writes between which Envoy keeps the listener that it has");
+        }
         self.push(StepKind::ShiftConnections, purpose, writes);
         Ok(())
     }
@@ -138,17 +152,17 @@ impl<'g> StepsBuilder<'g> {
         self.change_target_hosts(StepKind::MoveHosts, purpose, &[], hosts)
     }
 
-    /// Replaces the wildcards of the target with the hosts that they cover.
-    pub(super) fn replace_wildcards(
+    /// Replaces the temporary hosts of the target with the hosts that it took over.
+    pub(super) fn replace_temporary_hosts(
         &mut self,
-        wildcards: &[String],
+        temporary: &[String],
         hosts: &[String],
     ) -> Result<(), Inapplicable> {
         let purpose = format!(
             "replace the wildcard host of {} with the hosts that it took over",
             self.group.target.id
         );
-        self.change_target_hosts(StepKind::ReplaceWildcard, purpose, wildcards, hosts)
+        self.change_target_hosts(StepKind::ReplaceWildcard, purpose, temporary, hosts)
     }
 
     /// Deletes servers, and Gateways together with their last server.
@@ -221,6 +235,12 @@ impl<'g> StepsBuilder<'g> {
         removed: &[String],
         added: &[String],
     ) -> Result<(), Inapplicable> {
+        let write = self.target_hosts(removed, added)?;
+        self.apply(kind, purpose, vec![write])
+    }
+
+    /// The write that removes hosts from the target and adds others.
+    fn target_hosts(&self, removed: &[String], added: &[String]) -> Result<Write, Inapplicable> {
         let target = self.group.target.after_removal_of(&self.removed);
         // Hosts that stay keep their spelling and their order, so that the patch is small.
         let mut hosts: Vec<String> = target
@@ -237,8 +257,7 @@ impl<'g> StepsBuilder<'g> {
                 hosts.push(host.clone());
             }
         }
-        let write = self.replace_field(&target, "hosts", json!(hosts))?;
-        self.apply(kind, purpose, vec![write])
+        self.replace_field(&target, "hosts", json!(hosts))
     }
 
     /// The write that replaces a field of a server, whose index is the present one.

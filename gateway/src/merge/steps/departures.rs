@@ -16,6 +16,13 @@
 //! - A host on another address or port is on another listener, but gives the route table another name
 //!   (`gatewayRDSRouteName`).
 //!
+//! A server that stays may have a wildcard between the two, such as `*.example.com` while the target has
+//! `*.com`. Connections for `b.example.com` would select it as soon as the absorbed server gives up its host.
+//! So the target first gets this host in another spelling ([`Departure::handover`]). istiod accepts that,
+//! since the hosts differ for it, and Envoy rejects the listener and keeps the one that it has. The next write
+//! takes the host from the absorbed server, and Envoy accepts the listener. If istiod sends both writes
+//! together, nothing is rejected. In both cases, connections change from one server to the other at once.
+//!
 //! So `a.example.com` can use only `*.example.com`, `*.com` and `*`. The target needs the longest one, and
 //! two servers at a time can use the others. Servers of other domains use other wildcards at the same
 //! time.
@@ -33,6 +40,9 @@ pub(super) struct Departure<'g> {
     pub(super) hosts: Vec<String>,
     /// For each host, the wildcard by which the target covers it, in the namespace of the host.
     pub(super) covering: Vec<String>,
+    /// The hosts of the server in another spelling, which the target gets just before the server gives them
+    /// up. Empty if the covering wildcards get the connections.
+    pub(super) handover: Vec<String>,
     /// The host of the server while it keeps its routes for open connections.
     pub(super) parking: String,
 }
@@ -48,57 +58,125 @@ pub(super) fn departures<'g>(
     start: &State,
 ) -> Result<Vec<Vec<Departure<'g>>>, StepsError> {
     let mut allocation = WildcardAllocation::new(group, start);
-    let mut covering_by_member = Vec::new();
+    let mut covered_members = Vec::new();
     for member in &group.absorbed {
-        let hosts = member.hosts(start);
-        let mut covering = Vec::new();
-        for host in &hosts {
-            let (_, host) = split_namespace(host);
-            let wildcard = allocation
-                .covering_wildcard(host)
-                .ok_or_else(|| StepsError::NoWildcard { host: host.into() })?;
-            covering.push(wildcard);
-        }
-        covering_by_member.push((member, hosts, covering));
+        covered_members.push(CoveredMember::new(member, start, &allocation)?);
+    }
+    let handovers = covered_members
+        .iter()
+        .filter(|covered| covered.is_hidden)
+        .count();
+    if handovers > MAX_HANDOVERS {
+        return Err(StepsError::TooManyHandovers { count: handovers });
     }
 
     // The target has all covering wildcards before the first server is parked.
-    for (_, _, covering) in &covering_by_member {
-        allocation.reserve(covering.iter().cloned());
+    for covered in &covered_members {
+        allocation.reserve(covered.wildcards.iter().cloned());
     }
 
     let mut batches: Vec<Vec<Departure<'g>>> = Vec::new();
     let mut schedule = Schedule::default();
-    for (member, hosts, covering) in covering_by_member {
-        let shortest = covering
+    for covered in covered_members {
+        let shortest = covered
+            .wildcards
             .iter()
             .min_by_key(|wildcard| wildcard.len())
             .cloned()
             .unwrap_or_default();
-        let candidates = allocation.parking_wildcards(&hosts, &shortest);
-        let Some((parking, batch)) = schedule.add(shortest_wildcard(&hosts), candidates) else {
+        let candidates = allocation.parking_wildcards(&covered.hosts, &shortest);
+        let Some((parking, batch)) = schedule.add(shortest_wildcard(&covered.hosts), candidates)
+        else {
             return Err(StepsError::NoWildcard { host: shortest });
         };
-        // Each host admits routes of one namespace or of all, and so must its wildcard.
-        let covering = hosts
-            .iter()
-            .zip(&covering)
-            .map(|(host, wildcard)| join_namespace(split_namespace(host).0, wildcard))
-            .collect();
         if batches.len() <= batch.0 {
             batches.resize_with(batch.0 + 1, Vec::new);
         }
         if let Some(batch) = batches.get_mut(batch.0) {
-            batch.push(Departure {
-                member,
-                hosts,
-                covering,
-                parking,
-            });
+            batch.push(covered.departure(parking, &group.target.gateway.namespace));
         }
     }
     Ok(batches)
 }
+
+/// The largest number of servers that a seamless plan hands over with hosts in another spelling. Each of them
+/// waits until connections are drained, so a plan for more of them takes hours, and its proof minutes.
+const MAX_HANDOVERS: usize = 100;
+
+/// An absorbed server with the wildcards by which the target covers its hosts.
+struct CoveredMember<'g> {
+    member: &'g Member,
+    hosts: Vec<String>,
+    /// A wildcard for each host.
+    wildcards: Vec<String>,
+    /// Whether connections for a host would not select the target by its wildcard.
+    is_hidden: bool,
+}
+
+impl<'g> CoveredMember<'g> {
+    fn new(
+        member: &'g Member,
+        start: &State,
+        allocation: &WildcardAllocation,
+    ) -> Result<Self, StepsError> {
+        let hosts = member.hosts(start);
+        let mut wildcards = Vec::new();
+        let mut is_hidden = false;
+        for host in &hosts {
+            let (_, host) = split_namespace(host);
+            let covering = allocation
+                .covering_wildcard(host)
+                .ok_or_else(|| StepsError::NoWildcard { host: host.into() })?;
+            is_hidden |= covering.is_hidden;
+            wildcards.push(covering.wildcard);
+        }
+        Ok(Self {
+            member,
+            hosts,
+            wildcards,
+            is_hidden,
+        })
+    }
+
+    fn departure(self, parking: String, namespace_of_target: &str) -> Departure<'g> {
+        // Each host admits routes of one namespace or of all, and so must its wildcard.
+        let covering = self
+            .hosts
+            .iter()
+            .zip(&self.wildcards)
+            .map(|(host, wildcard)| join_namespace(split_namespace(host).0, wildcard))
+            .collect();
+        let handover = if self.is_hidden {
+            self.hosts
+                .iter()
+                .map(|host| other_spelling(host, namespace_of_target))
+                .collect()
+        } else {
+            Vec::new()
+        };
+        Departure {
+            member: self.member,
+            hosts: self.hosts,
+            covering,
+            handover,
+            parking,
+        }
+    }
+}
+
+/// A host with the same server name, which istiod takes for another host. It admits routes of another
+/// namespace only; the target's wildcards admit the routes that the host needs.
+fn other_spelling(host: &str, namespace_of_target: &str) -> String {
+    match split_namespace(host) {
+        (Some(namespace), name) if namespace == namespace_of_target => {
+            join_namespace(Some(OTHER_NAMESPACE), name)
+        }
+        (_, name) => join_namespace(Some(namespace_of_target), name),
+    }
+}
+
+/// A namespace of every cluster. Kubernetes creates it for the heartbeats of nodes.
+const OTHER_NAMESPACE: &str = "kube-node-lease";
 
 /// Assigns servers to batches, in the order in which they have to leave.
 #[derive(Default)]

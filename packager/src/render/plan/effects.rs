@@ -1,7 +1,9 @@
 //! What a plan changes for users, in words.
 
 use gateway::Credential;
-use gateway::merge::{CertificateChange, Effects, LostRestriction, Plan, Risk, StepKind};
+use gateway::merge::{
+    CertificateChange, Effects, LostAnnotations, LostRestriction, Plan, Risk, StepKind,
+};
 use serde_json::{Value, json};
 
 use crate::render::count::count;
@@ -9,7 +11,7 @@ use crate::render::count::count;
 /// How many hosts a line names.
 const MAX_HOSTS: usize = 5;
 
-/// One line for each change.
+/// One line for each change for users.
 pub(super) fn lines(plan: &Plan) -> Vec<String> {
     let mut lines = Vec::new();
     lines.extend(plan.effects.certificates.iter().map(certificate));
@@ -18,11 +20,29 @@ pub(super) fn lines(plan: &Plan) -> Vec<String> {
     lines
 }
 
-/// The same for programs.
+/// What the deleted Gateways have besides servers, for each of them.
+pub(super) fn warnings(plan: &Plan) -> Vec<String> {
+    plan.effects
+        .annotations
+        .iter()
+        .map(|lost| {
+            format!(
+                "{} is deleted, and with it {}: {}; add what programs such as external-dns need to {} first",
+                lost.gateway,
+                count(lost.keys.len(), "annotation"),
+                lost.keys.join(", "),
+                plan.target.resource
+            )
+        })
+        .collect()
+}
+
+/// All effects for programs.
 pub(super) fn object(plan: &Plan) -> Value {
     let Effects {
         certificates,
         restrictions,
+        annotations,
         risky_steps,
     } = &plan.effects;
     let risk = match risky_steps.kind {
@@ -32,6 +52,7 @@ pub(super) fn object(plan: &Plan) -> Value {
     json!({
         "certificates": certificates.iter().map(certificate_object).collect::<Vec<_>>(),
         "restrictions": restrictions.iter().map(restriction_object).collect::<Vec<_>>(),
+        "annotations": annotations.iter().map(annotations_object).collect::<Vec<_>>(),
         "requests": { "risk": risk, "steps": risky_steps.count },
     })
 }
@@ -42,6 +63,10 @@ fn certificate_object(change: &CertificateChange) -> Value {
 
 fn restriction_object(lost: &LostRestriction) -> Value {
     json!({ "host": lost.host, "wider": lost.wider, "server": lost.server.to_string() })
+}
+
+fn annotations_object(lost: &LostAnnotations) -> Value {
+    json!({ "gateway": lost.gateway.to_string(), "keys": lost.keys })
 }
 
 fn certificate(change: &CertificateChange) -> String {

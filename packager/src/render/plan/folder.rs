@@ -173,7 +173,12 @@ impl StepFolder<'_> {
         let write = change.write;
         let name = format!("{stem}.json");
         match write {
-            Write::Delete { .. } => Ok(kubectl::script_command(write, &name)),
+            // Somebody may have changed the resource after the plan was made.
+            Write::Delete { resource, manifest } => {
+                let tests = serde_json::to_string_pretty(&run::deletion_tests(manifest))?;
+                files.push(self.file(&name, tests + "\n"));
+                Ok(kubectl::script_deletion(resource, manifest, &name))
+            }
             // Only an undo creates a resource, with the manifest that was deleted.
             Write::Create { manifest, .. } => {
                 let manifest = serde_json::to_string_pretty(&without_status(manifest))?;

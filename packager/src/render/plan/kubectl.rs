@@ -6,6 +6,8 @@ use gateway::resources::{Kind, ResourceName};
 use gateway::shell;
 use serde_json::Value;
 
+use super::super::hidden::printable;
+
 /// The command that makes a write, for an operator who pastes it. It contains the patch or manifest.
 pub(super) fn command(write: &Write) -> String {
     let resource = write.resource();
@@ -30,7 +32,8 @@ pub(super) fn command(write: &Write) -> String {
     }
 }
 
-/// The command that makes a write, for a script. It reads the patch or manifest from `file`.
+/// The command that makes a write, for a script. It reads the patch or manifest from `file`. A deletion has no
+/// check: [`script_deletion`] has one.
 pub(super) fn script_command(write: &Write, file: &str) -> String {
     let resource = write.resource();
     let object = object(resource, script_word);
@@ -43,6 +46,24 @@ pub(super) fn script_command(write: &Write, file: &str) -> String {
             script_word(&api_path(resource, manifest))
         ),
     }
+}
+
+/// The commands that delete a resource, for a script, if it passes the tests in `file` and does not change after
+/// them.
+pub(super) fn script_deletion(resource: &ResourceName, manifest: &Value, file: &str) -> String {
+    let path = format!("{}/{}", api_path(resource, manifest), resource.name);
+    let options =
+        r#"{"apiVersion":"v1","kind":"DeleteOptions","preconditions":{"resourceVersion":"%s"}}"#;
+    format!(
+        "version=$(kubectl patch {} --type json --dry-run=server --patch-file {} --output \
+         'jsonpath={{.metadata.resourceVersion}}')\nprintf {} \"$version\" \\\n    | kubectl delete --raw {} \
+         --filename - >/dev/null\necho {}",
+        object(resource, script_word),
+        script_word(file),
+        single_quoted(options),
+        script_word(&path),
+        single_quoted(&printable(&format!("{resource} deleted"))),
+    )
 }
 
 /// The command that replaces a resource by a whole manifest, for a script.

@@ -19,6 +19,7 @@ use super::super::hidden::printable;
 use super::folder::{self, File};
 use super::kubectl::single_quoted;
 use tracked::Tracked;
+pub(super) use tracked::deletion_tests;
 
 const SCRIPT: &str = include_str!("run.sh");
 

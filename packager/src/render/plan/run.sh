@@ -11,8 +11,8 @@ Usage: sh run.sh [OPTIONS]
        sh undo.sh [OPTIONS]
 
 Options:
-  --from-step N      Begin with step N. All steps before it must be applied
-  --to-step N        Stop after step N
+  --from-step N      Begin with step N. All steps before it must be applied. To undo: the last applied step
+  --to-step N        Stop after step N. To undo: the last step to undo
   --undo             Undo the applied steps, the last one first (undo.sh does this)
   --wait SECONDS     The shortest wait after each step [default: 10]
   --drain SECONDS    The wait for open connections, after the steps that need it: the drainDuration
@@ -28,8 +28,9 @@ Environment:
   PROBE_OPTIONS      Options for `packager probe`, such as --ca-file ca.pem
   KUBECONFIG         The kubeconfig for kubectl. Its current context is used until the end
 
-Exit status: 0 if all steps are applied, or undone; 1 if the script stopped or refused to start; 2 for
-wrong arguments. If the script was stopped or killed, run it again: it continues.
+Exit status: 0 if the steps are applied, or undone; 1 if the script stopped or refused to start; 2 for
+wrong arguments; 130 if it was interrupted. If the script was stopped or killed, run it again: it
+continues.
 END
 }
 
@@ -71,6 +72,11 @@ progress() {
 show() {
     if [ "$is_terminal" = yes ]; then printf '\r\033[K'; fi
     tr -d '\000-\010\013-\037\177' <"$1" | sed 's/^/  /'
+}
+
+# A number with its noun, such as `1 step` or `2 steps`.
+count() {
+    if [ "$1" = 1 ]; then printf '%s %s' "$1" "$2"; else printf '%s %ss' "$1" "$2"; fi
 }
 
 duration() {
@@ -432,7 +438,7 @@ wait_for_step() {
     pause "$wait" "waits for istiod"
     if [ "$uses_istioctl" = yes ]; then
         until_stable is_synced "waits for all gateways" ||
-            stop "after $timeout seconds, step $step is not on all gateways:" "$work/error"
+            stop "after $(count "$timeout" second), step $step is not on all gateways:" "$work/error"
         say "  all gateways have the step"
     fi
     is_probed=no
@@ -440,7 +446,7 @@ wait_for_step() {
     if [ "$is_probed" = yes ] && { [ "$drains" = no ] || [ "$uses_istioctl" = no ]; }; then check_answers; fi
     if [ "$drains" = yes ]; then
         pause "$drain" "waits until the gateways have closed old connections"
-        say "  the gateways had $drain seconds to close old connections"
+        say "  the gateways had $(count "$drain" second) to close old connections"
         if [ "$is_probed" = yes ]; then check_answers; fi
     fi
 }
@@ -449,42 +455,45 @@ check_answers() {
     if ! until_stable is_step_answered "probes the hosts"; then
         if [ "$mode" = undo ]; then
             # The way back must not depend on what the plan broke.
-            say "  after $timeout seconds, the gateway has no stable answers; the undo goes on:"
+            say "  after $(count "$timeout" second), the gateway has no stable answers; the undo goes on:"
             show "$work/error"
             return
         fi
-        stop "after $timeout seconds, the answers are not as expected:" "$work/error"
+        stop "after $(count "$timeout" second), the answers are not as expected:" "$work/error"
     fi
-    say "  $probes probes in a row: the expected answers"
+    say "  $(count "$probes" probe) in a row: the expected answers"
 }
 
 print_wait() {
-    say "  # wait $wait seconds"
+    say "  # wait $(count "$wait" second)"
     if [ "$uses_istioctl" = yes ]; then
         say "  istioctl proxy-status${istioctl_option:+ $istioctl_option} # until each gateway is SYNCED"
     fi
-    if [ "$drains" = yes ]; then say "  # wait $drain seconds: the gateways close old connections"; fi
+    if [ "$drains" = yes ]; then say "  # wait $(count "$drain" second): the gateways close old connections"; fi
     if [ "$uses_probe" = yes ] && [ -n "$address" ]; then
         say "  $("probe_$plan" quote packager probe --connect "$address")"
     fi
+}
+
+# Whether istiod has all gateways of the plans. One that is not SYNCED at this moment is listed all the same.
+lists_all_gateways() {
+    # Older versions do not have the option, and print the status without it.
+    istioctl_option=--verbosity=1
+    run_istioctl || istioctl_option=
+    plan=0
+    while [ "$plan" -lt "$plans" ]; do
+        plan=$((plan + 1))
+        "plan_$plan"
+        if is_synced; then continue; fi
+        if ! grep -q 'not SYNCED$' "$work/error" || grep -q 'not listed$' "$work/error"; then return 1; fi
+    done
 }
 
 # Decides how to wait, before anything is changed.
 choose_waits() {
     uses_istioctl=no
     uses_probe=no
-    istioctl_option=
-    plan=1
-    "plan_$plan"
-    if command -v istioctl >/dev/null 2>&1; then
-        # Older versions do not have the option, and print the status without it.
-        istioctl_option=--verbosity=1
-        run_istioctl || istioctl_option=
-        # A gateway that is not SYNCED at this moment is listed all the same.
-        if is_synced || { grep -q 'not SYNCED$' "$work/error" && ! grep -q 'not listed$' "$work/error"; }; then
-            uses_istioctl=yes
-        fi
-    fi
+    if command -v istioctl >/dev/null 2>&1 && lists_all_gateways; then uses_istioctl=yes; fi
     missing=
     for variable in $address_variables; do
         eval "value=\${$variable:-}"
@@ -492,26 +501,36 @@ choose_waits() {
     done
     if ! command -v packager >/dev/null 2>&1; then
         uses_probe=no
-        missing=
         say "no probes: packager is not in PATH"
     elif [ -n "$missing" ]; then
         say "no probes where the address of the gateway is missing:$missing"
     fi
+    is_checked=$uses_istioctl
+    # A step on a listener without an address would have no check.
+    if [ "$uses_probe" = yes ] && [ -z "$missing" ]; then is_checked=yes; fi
     if [ "$uses_istioctl" = yes ]; then
-        say "after each step: waits $wait seconds, then until istioctl shows each gateway as SYNCED"
-    elif [ "$uses_probe" = yes ]; then
-        say "istioctl is missing or does not list the gateways"
-        say "after each step: waits $wait seconds, then until $probes probes in a row give the expected answers"
-    elif [ "$is_wait_given" = yes ]; then
-        say "istioctl is missing or does not list the gateways"
-        say "after each step: waits $wait seconds, without a check"
-    elif [ "$dry_run" = no ]; then
+        say "after each step: waits $(count "$wait" second), then until istioctl shows each gateway as SYNCED"
+        return
+    fi
+    say "istioctl is missing or does not list all gateways"
+    if [ "$is_checked" = no ] && [ "$is_wait_given" = no ]; then
+        if [ "$dry_run" = yes ]; then return; fi
         refuse "without istioctl and without a probe, nothing shows when the gateways have a step" \
-            "$(quote sh "$dir/$script" --wait 30)   # waits this long after each step"
+            "$(command_for "$script") --wait 30   # waits this long after each step"
+    fi
+    probed=
+    if [ "$uses_probe" = yes ]; then probed="$(count "$probes" probe) in a row with the expected answers"; fi
+    if [ "$is_checked" = yes ]; then
+        say "after each step: waits $(count "$wait" second), then for $probed"
+    elif [ -n "$probed" ]; then
+        say "after each step: waits $(count "$wait" second), then for $probed where there is an address"
+    else
+        say "after each step: waits $(count "$wait" second), without a check"
     fi
 }
 
-# The answers before the first write are the expected ones.
+# The answers before the first write are the expected ones. They are kept for a run that continues: the steps so
+# far may have broken the gateway.
 probe_start() {
     plan=0
     while [ "$plan" -lt "$plans" ]; do
@@ -519,6 +538,11 @@ probe_start() {
         "plan_$plan"
         eval "address=\${$address_variable:-}"
         if [ -z "$address" ]; then continue; fi
+        saved=$dir/run/answers-$plan
+        if [ "$mode" = run ] && [ "$started" != 0 ] && [ -s "$saved" ]; then
+            cp "$saved" "$work/answers-$plan"
+            continue
+        fi
         if ! probe; then
             # The plan may have broken the gateway, and the undo repairs it.
             if [ "$mode" = undo ]; then
@@ -531,6 +555,12 @@ probe_start() {
                 "$("probe_$plan" quote packager probe --connect "$address") ${PROBE_OPTIONS:-}"
         fi
         cp "$work/answers" "$work/answers-$plan"
+        if [ "$mode" = undo ] || [ "$started" != 0 ]; then continue; fi
+        # A killed script leaves all of the file or none of it.
+        if ! { cp "$work/answers" "$saved.new" && mv "$saved.new" "$saved"; } 2>"$work/error"; then
+            say "the answers cannot be saved, so a run that continues takes the answers of that time:"
+            show "$work/error"
+        fi
     done
 }
 
@@ -575,6 +605,16 @@ undo_steps() {
     done
 }
 
+# The result, with the number of the last applied step.
+say_applied() {
+    case $1 in
+        0) say "done: no step is applied" ;;
+        1) say "done: step 1 is applied" ;;
+        "$steps") say "done: all $steps steps are applied" ;;
+        *) say "done: steps 1 to $1 are applied" ;;
+    esac
+}
+
 start_run() {
     if [ "$dry_run" = yes ]; then
         first=${from:-1}
@@ -604,10 +644,14 @@ start_run() {
     if [ "$first" -gt "$started" ]; then first=$started; fi
     if [ "$first" -lt 1 ]; then first=1; fi
     last=${to:-$steps}
+    if [ "$last" -lt "$started" ]; then
+        refuse "step $started is applied already; this run changed nothing" \
+            "$(command_for undo.sh) --to-step $((last + 1))"
+    fi
     if [ "$started" != 0 ]; then say "step $started is applied in the cluster; the script continues there"; fi
     if [ "$uses_probe" = yes ]; then probe_start; fi
     run_steps
-    if [ "$last" = "$steps" ]; then say "done: all $steps steps are applied"; else say "done: step $last"; fi
+    say_applied "$last"
 }
 
 start_undo() {
@@ -628,7 +672,9 @@ start_undo() {
     last=${to:-1}
     if [ "$uses_probe" = yes ]; then probe_start; fi
     undo_steps
-    if [ "$last" = 1 ]; then say "done: no step is applied"; else say "done: undone back to step $last"; fi
+    # With --to-step, the steps before it stay applied.
+    if [ "$started" -ge "$last" ]; then started=$((last - 1)); fi
+    say_applied "$started"
 }
 
 stop_reading() {
@@ -678,6 +724,13 @@ for number in $from $to; do
         wrong_arguments "the plan has the steps 1 to $steps"
     fi
 done
+low=${from:-1}
+high=${to:-$steps}
+if [ "$mode" = undo ]; then
+    low=${to:-1}
+    high=${from:-$steps}
+fi
+if [ "$low" -gt "$high" ]; then wrong_arguments "--from-step $from and --to-step $to leave no step"; fi
 if [ "$probes" -lt 1 ]; then wrong_arguments "--probes needs at least 1"; fi
 script=run.sh
 if [ "$mode" = undo ]; then script=undo.sh; fi
@@ -689,7 +742,7 @@ trap interrupted HUP INT TERM
 # Inside a cluster there is no context.
 context=$(kubectl config current-context 2>/dev/null) || context=
 
-say "plan of $steps steps, about $(duration "$(seconds_left "${from:-1}" "${to:-$steps}")")"
+say "plan of $(count "$steps" step), about $(duration "$(seconds_left "$low" "$high")")"
 say "kubectl context: ${context:-none}"
 choose_waits
 "start_$mode"

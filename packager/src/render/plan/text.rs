@@ -86,6 +86,9 @@ fn write_head(plan: &Plan, sink: &mut dyn Write) -> io::Result<()> {
     for line in effects::lines(plan) {
         writeln!(sink, "  for users: {}", printable(&line))?;
     }
+    for line in effects::warnings(plan) {
+        writeln!(sink, "  warning: {}", printable(&line))?;
+    }
     for managed in &plan.owners {
         writeln!(sink, "  warning: {}", printable(&owners::warning(managed)))?;
     }
@@ -145,7 +148,7 @@ fn duration(plan: &Plan) -> String {
         1 => format!(", {DRAIN_SECONDS} s to drain connections"),
         _ => format!(", {drains} times {DRAIN_SECONDS} s to drain connections"),
     };
-    format!("about {time}: {syncs} steps{waits}")
+    format!("about {time}: {}{waits}", count(syncs, "step"))
 }
 
 /// What the short plan costs.

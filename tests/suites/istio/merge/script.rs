@@ -7,8 +7,8 @@ use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -30,6 +30,20 @@ struct Planned {
     before: Vec<Value>,
 }
 
+/// A Gateway for one host, and its VirtualService.
+fn host(namespace: &str, label: &str) -> String {
+    include_str!("../../../istio/host.yaml")
+        .replace("$NAME", namespace)
+        .replace("$HOST", &format!("{label}.example.com"))
+        .replace("$LABEL", label)
+        .replace("$CERTIFICATE", "/certificate.pem")
+        .replace("$KEY", "/key.pem")
+        .replace(
+            "\nspec:\n  selector:",
+            "\n  labels: {team: blue}\n  annotations: {note: \"a <b> & 'c'\"}\nspec:\n  selector:",
+        )
+}
+
 /// The exit status of a script, and all that it printed.
 struct Ended {
     status: Option<i32>,
@@ -40,22 +54,22 @@ impl Planned {
     /// A Gateway and a VirtualService for each label, and a plan that merges them. `more` is added to the spec of
     /// each VirtualService.
     fn new(namespace: &'static str, labels: &[&str], more: &str) -> Self {
+        let resources = labels.iter().map(|label| {
+            host(namespace, label).replace("\n  hosts: [", &format!("\n  {more}hosts: ["))
+        });
+        Self::from_resources(namespace, resources)
+    }
+
+    /// A plan for resources, of which each text is younger than the one before it.
+    fn from_resources(
+        namespace: &'static str,
+        resources: impl IntoIterator<Item = String>,
+    ) -> Self {
         let stack = Stack::shared().unwrap();
         let kubectl = stack.kubectl();
         kubectl.run(&["create", "namespace", namespace]).unwrap();
-        for label in labels {
-            let resources = include_str!("../../../istio/host.yaml")
-                .replace("$NAME", namespace)
-                .replace("$HOST", &format!("{label}.example.com"))
-                .replace("$LABEL", label)
-                .replace("$CERTIFICATE", "/certificate.pem")
-                .replace("$KEY", "/key.pem")
-                .replace("\n  hosts: [", &format!("\n  {more}hosts: ["))
-                .replace(
-                    "\nspec:\n  selector:",
-                    "\n  labels: {team: blue}\n  annotations: {note: \"a <b> & 'c'\"}\nspec:\n  selector:",
-                );
-            kubectl.apply(&resources).unwrap();
+        for text in resources {
+            kubectl.apply(&text).unwrap();
             // The API server's clock has seconds, and age decides.
             thread::sleep(Duration::from_millis(1100));
         }
@@ -458,7 +472,8 @@ echo "gateway-1.synced Kubernetes SYNCED STALE istiod-0 1.24.0"
     let options = ["--wait", "0", "--timeout", "1"];
     let ended = run_with_fakes(&planned, &options);
     assert_eq!(ended.status, Some(1), "{}", ended.out);
-    let stopped = "stopped: after 1 seconds, step 1 is not on all gateways:\n  gateway-1.synced is not SYNCED";
+    let stopped =
+        "stopped: after 1 second, step 1 is not on all gateways:\n  gateway-1.synced is not SYNCED";
     assert!(ended.out.contains(stopped), "{}", ended.out);
     assert!(!ended.out.contains("step 2/6"), "{}", ended.out);
 
@@ -472,7 +487,7 @@ echo "gateway-1.synced Kubernetes SYNCED STALE istiod-0 1.24.0"
     assert!(
         ended
             .out
-            .contains("istioctl is missing or does not list the gateways"),
+            .contains("istioctl is missing or does not list all gateways"),
         "{}",
         ended.out
     );
@@ -501,7 +516,7 @@ exit 1
     assert!(
         ended
             .out
-            .contains("stopped: after 1 seconds, the answers are not as expected:"),
+            .contains("stopped: after 1 second, the answers are not as expected:"),
         "{}",
         ended.out
     );
@@ -534,6 +549,234 @@ exit 1
     assert_eq!(planned.manifests(), planned.before);
 }
 
+/// A probe that answers 503 for one host while the file `broken` exists.
+const BREAKABLE: &str = r#"fresh=200
+if [ -e broken ]; then fresh=503; fi
+echo "AUTHORITY      COVERED  REUSED  FRESH   VERDICT"
+echo "a.example.com  yes      200     200     own"
+echo "b.example.com  yes      200     $fresh  fixed-by-merge"
+"#;
+
+#[test]
+fn a_run_that_continues_expects_the_answers_of_the_start() {
+    let planned = Planned::new("again", &["a", "b"], "");
+    fake(&planned, "packager", BREAKABLE);
+    let options = ["--wait", "0", "--probes", "1", "--timeout", "1"];
+    let first = run_with_fakes(&planned, &[&options[..], &["--to-step", "1"]].concat());
+    assert_eq!(first.status, Some(0), "{}", first.out);
+    assert!(
+        first.out.ends_with("done: step 1 is applied\n"),
+        "{}",
+        first.out
+    );
+
+    let broken = planned.folder.path().join("fake/broken");
+    fs::write(&broken, "").unwrap();
+    let stopped = run_with_fakes(&planned, &options);
+    assert_eq!(stopped.status, Some(1), "{}", stopped.out);
+    assert!(
+        stopped.out.contains("the answers are not as expected")
+            && !stopped.out.contains("step 2/6"),
+        "{}",
+        stopped.out
+    );
+
+    // A start from the beginning has other answers to keep.
+    planned.finish("undo.sh");
+    let restarted = run_with_fakes(&planned, &[&options[..], &["--to-step", "2"]].concat());
+    assert_eq!(restarted.status, Some(0), "{}", restarted.out);
+    planned.finish("undo.sh");
+}
+
+/// The undo of a deletion restores labels and annotations, so the script does not start with others.
+#[test]
+fn another_label_or_annotation_is_found_before_the_first_step() {
+    let planned = Planned::new("labelled", &["a", "b"], "");
+    let gateway = ["gateways.networking.istio.io", "gw-b"];
+    for (field, key) in [("labels", "team"), ("annotations", "note")] {
+        let change = |value: &str| {
+            planned.patch(
+                &gateway,
+                &format!(r#"{{"metadata": {{"{field}": {{"{key}": {value}}}}}}}"#),
+            );
+        };
+        let old = planned.before[1]["metadata"][field][key].to_string();
+        change(r#""other""#);
+        let refused = planned.run("run.sh", &["--wait", "0"]);
+        assert_eq!(refused.status, Some(1), "{}", refused.out);
+        let expected = "Gateway labelled/gw-b is not as the plan expects it";
+        assert!(refused.out.contains(expected), "{}", refused.out);
+        assert!(!refused.out.contains("step 1/6"), "{}", refused.out);
+        change(&old);
+        assert_eq!(planned.manifests(), planned.before);
+    }
+}
+
+/// Two gateways, with a plan each.
+#[test]
+fn each_gateway_needs_a_check() {
+    let others =
+        ["c", "d"].map(|label| host("several", label).replace("istio: several", "istio: other"));
+    let own = ["a", "b"].map(|label| host("several", label));
+    let planned = Planned::from_resources("several", own.into_iter().chain(others));
+    for (name, label) in [("gateway-0", "several"), ("gateway-1", "other")] {
+        let pod = format!(
+            r#"{{"apiVersion": "v1", "kind": "Pod", "metadata": {{"name": "{name}", "namespace": "several", "labels": {{"istio": "{label}"}}}}, "spec": {{"containers": [{{"name": "istio-proxy", "image": "auto"}}]}}}}"#
+        );
+        planned.kubectl().apply(&pod).unwrap();
+        let running = r#"{"status": {"phase": "Running"}}"#;
+        planned.patch(&["pod", name, "--subresource", "status"], running);
+    }
+    fake(&planned, "packager", BREAKABLE);
+    fake(
+        &planned,
+        "istioctl",
+        "echo 'gateway-0.several Kubernetes SYNCED'\n",
+    );
+    // The address of the second gateway is missing, and istioctl does not list it.
+    let options = ["--drain", "9", "--to-step", "1"];
+    let refused = run_with_fakes(&planned, &options);
+    assert_eq!(refused.status, Some(1), "{}", refused.out);
+    for expected in [
+        "no probes where the address of the gateway is missing: GATEWAY_2\n",
+        "istioctl is missing or does not list all gateways\n",
+        "refused: without istioctl and without a probe",
+        " GATEWAY=gateway.example:443 ",
+        "run.sh --to-step 1 --drain 9 --wait 30 ",
+    ] {
+        assert!(refused.out.contains(expected), "{expected} {}", refused.out);
+    }
+    assert_eq!(planned.manifests(), planned.before);
+
+    // Either of both is enough.
+    let waiting = run_with_fakes(
+        &planned,
+        &["--wait", "0", "--probes", "1", "--to-step", "1"],
+    );
+    assert_eq!(waiting.status, Some(0), "{}", waiting.out);
+    let expected = "waits 0 seconds, then for 1 probe in a row with the expected answers where there is an address";
+    assert!(waiting.out.contains(expected), "{}", waiting.out);
+    planned.finish("undo.sh");
+    fake(
+        &planned,
+        "istioctl",
+        "echo 'gateway-0.several Kubernetes SYNCED'\necho 'gateway-1.several Kubernetes SYNCED'\n",
+    );
+    let listed = run_with_fakes(
+        &planned,
+        &["--wait", "0", "--probes", "1", "--to-step", "1"],
+    );
+    assert_eq!(listed.status, Some(0), "{}", listed.out);
+    assert!(
+        listed
+            .out
+            .contains("until istioctl shows each gateway as SYNCED")
+    );
+    planned.finish("undo.sh");
+}
+
+#[test]
+fn the_steps_of_a_run_can_be_chosen() {
+    let planned = Planned::new("chosen", &["a", "b"], "");
+    let run = |script: &str, options: &[&str]| {
+        let ended = planned.run(script, &[&["--wait", "0"], options].concat());
+        (ended.status, ended.out)
+    };
+    let (status, out) = run("run.sh", &["--from-step", "4", "--to-step", "2"]);
+    assert_eq!(status, Some(2), "{out}");
+    let expected = "error: --from-step 4 and --to-step 2 leave no step\n";
+    assert!(out.contains(expected), "{out}");
+    let (status, out) = run("undo.sh", &["--from-step", "2", "--to-step", "4"]);
+    assert_eq!(status, Some(2), "{out}");
+
+    // Two waits of two seconds between three probes each, and no drain.
+    let (_, out) = run("run.sh", &["--wait", "30", "--to-step", "2", "--dry-run"]);
+    assert!(out.starts_with("plan of 6 steps, about 64 s\n"), "{out}");
+
+    let (status, out) = run("run.sh", &["--drain", "0", "--to-step", "3"]);
+    assert_eq!(status, Some(0), "{out}");
+    assert!(out.ends_with("done: steps 1 to 3 are applied\n"), "{out}");
+    let applied = planned.manifests();
+    let (status, out) = run("run.sh", &["--to-step", "2"]);
+    assert_eq!(status, Some(1), "{out}");
+    assert!(
+        out.contains("refused: step 3 is applied already; this run changed nothing\n"),
+        "{out}"
+    );
+    assert!(out.ends_with("undo.sh --wait 0 --to-step 3\n"), "{out}");
+    assert_eq!(planned.manifests(), applied);
+
+    let (status, out) = run("undo.sh", &["--to-step", "5"]);
+    assert_eq!(status, Some(0), "{out}");
+    assert!(out.ends_with("done: steps 1 to 3 are applied\n"), "{out}");
+    let (status, out) = run("undo.sh", &["--to-step", "2"]);
+    assert_eq!(status, Some(0), "{out}");
+    assert!(out.ends_with("done: step 1 is applied\n"), "{out}");
+
+    let (child, lines) = planned.start("run.sh", &["--wait", "30"], "step 2/6");
+    let group = format!("-{}", child.id());
+    let signal = Command::new("kill").args(["-TERM", "--", &group]).status();
+    assert!(signal.unwrap().success());
+    let out = lines.collect::<Vec<_>>().join("\n");
+    let status = child.wait_with_output().unwrap().status;
+    assert_eq!(status.code(), Some(130), "{out}");
+    assert!(out.contains("interrupted\nto continue: "), "{out}");
+    planned.finish("undo.sh");
+    assert_eq!(planned.manifests(), planned.before);
+}
+
+/// A step patches one Gateway several times, or deletes some of its servers.
+#[test]
+fn several_servers_of_one_gateway_are_absorbed() {
+    let mut shared = host("shared", "b");
+    let server = shared
+        .lines()
+        .skip_while(|line| !line.starts_with("  - port:"))
+        .take_while(|line| !line.starts_with("---"))
+        .collect::<Vec<_>>()
+        .join("\n");
+    let mut more = String::new();
+    for label in ["c", "d"] {
+        let own = server
+            .replace("https-b", &format!("https-{label}"))
+            .replace("b.example.com", &format!("{label}.example.com"));
+        more += &format!("{own}\n");
+        let service = host("shared", label);
+        let (_, service) = service.split_once("---\n").unwrap();
+        shared += &format!("---\n{}", service.replace(&format!("gw-{label}"), "gw-b"));
+    }
+    let shared = shared.replacen(&format!("{server}\n"), &format!("{server}\n{more}"), 1);
+    let planned = Planned::from_resources("shared", [host("shared", "a"), shared]);
+    planned.kill("run.sh", "step 3/");
+    let out = planned.finish("run.sh");
+    assert!(out.contains("are applied\n"), "{out}");
+    planned.check_merged();
+    planned.kill("undo.sh", "undo of step 3/");
+    planned.finish("undo.sh");
+    assert_eq!(planned.manifests(), planned.before);
+}
+
+/// `apply.sh` of a step deletes only a resource that is as the plan left it.
+#[test]
+fn a_deletion_by_hand_is_checked_too() {
+    let planned = Planned::new("by-hand", &["a", "b"], "");
+    let ended = planned.run("run.sh", &["--wait", "0", "--drain", "0", "--to-step", "3"]);
+    assert_eq!(ended.status, Some(0), "{}", ended.out);
+    let gateway = ["gateways.networking.istio.io", "gw-b"];
+    planned.patch(&gateway, r#"{"metadata": {"labels": {"team": "red"}}}"#);
+    let changed = planned.manifests();
+    let refused = planned.run("04-delete-servers/apply.sh", &[]);
+    assert_ne!(refused.status, Some(0), "{}", refused.out);
+    assert_eq!(planned.manifests(), changed);
+
+    planned.patch(&gateway, r#"{"metadata": {"labels": {"team": "blue"}}}"#);
+    let applied = planned.run("04-delete-servers/apply.sh", &[]);
+    assert_eq!(applied.status, Some(0), "{}", applied.out);
+    assert_eq!(planned.manifests().len(), changed.len() - 1);
+    planned.finish("undo.sh");
+    assert_eq!(planned.manifests(), planned.before);
+}
+
 /// When a connection that no request uses was closed, after its last request.
 fn idle_connection(server: SocketAddr, host: String) -> thread::JoinHandle<Instant> {
     thread::spawn(move || {
@@ -555,15 +798,15 @@ fn idle_connection(server: SocketAddr, host: String) -> thread::JoinHandle<Insta
     })
 }
 
-#[test]
-fn a_script_carries_out_a_plan_under_load() {
-    let shop = Shop::open("script", &["a", "b", "c"]);
-    let plan = shop.plan(&[]);
-    let idle = idle_connection(shop.address, shop.hosts[1].clone());
-    let traffic = shop.traffic();
+/// Runs `run.sh` of a plan with probes. Returns each line with the time at which the script printed it.
+pub(super) fn run_script(
+    shop: &Shop,
+    plan: &Path,
+    options: &[&str],
+) -> (ExitStatus, Vec<(Instant, String)>) {
     let mut child = Command::new("sh")
         .arg(plan.join("run.sh"))
-        .args(["--wait", "1", "--probes", "2", "--drain", "7"])
+        .args(options)
         .env("PATH", path())
         .env("KUBECONFIG", shop.kubectl().kubeconfig())
         .env("HOME", shop.folder.path())
@@ -576,7 +819,17 @@ fn a_script_carries_out_a_plan_under_load() {
     for line in BufReader::new(child.stdout.take().unwrap()).lines() {
         lines.push((Instant::now(), line.unwrap()));
     }
-    let status = child.wait().unwrap();
+    (child.wait().unwrap(), lines)
+}
+
+#[test]
+fn a_script_carries_out_a_plan_under_load() {
+    let shop = Shop::open("script", &["a", "b", "c"]);
+    let plan = shop.plan(&[]);
+    let idle = idle_connection(shop.address, shop.hosts[1].clone());
+    let traffic = shop.traffic();
+    let options = ["--wait", "1", "--probes", "2", "--drain", "7"];
+    let (status, lines) = run_script(&shop, &plan, &options);
     let merged = traffic.end().unwrap();
     assert!(status.success(), "{lines:#?}");
     let when = |end: &str| {

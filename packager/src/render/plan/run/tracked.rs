@@ -58,22 +58,19 @@ impl Tracked {
             let Some(manifest) = manifest else {
                 continue;
             };
-            let mut whole = vec!["/spec"];
-            // The undo of a deletion restores labels and annotations too, so they must be the known ones.
-            if self.states.get(state + 1).is_some_and(Option::is_none) {
-                whole.extend(["/metadata/labels", "/metadata/annotations"]);
-            }
+            // The undo of a deletion restores labels and annotations too. So they must be the known ones from the
+            // start, or the script would stop in the middle.
+            let is_deleted_later = self.states.iter().skip(state).any(Option::is_none);
+            let whole: &[&str] = if is_deleted_later {
+                &DELETED_FIELDS
+            } else {
+                &["/spec"]
+            };
             // A patch with at least one test makes the API server read the resource.
             let mut changed = vec!["/kind"];
             changed.extend(self.fields.iter().map(String::as_str));
-            for (kind, pointers) in [("state", whole), ("fields", changed)] {
-                let tests: Vec<Value> = pointers
-                    .iter()
-                    .map(|pointer| {
-                        json!({ "op": "test", "path": pointer, "value": manifest.pointer(pointer) })
-                    })
-                    .collect();
-                let text = serde_json::to_string(&tests)? + "\n";
+            for (kind, pointers) in [("state", whole), ("fields", &changed)] {
+                let text = serde_json::to_string(&tests(manifest, pointers))? + "\n";
                 files.push(File::data(
                     &format!("{TESTS}/{kind}-{number}-{state}.json"),
                     text,
@@ -82,6 +79,22 @@ impl Tracked {
         }
         Ok(())
     }
+}
+
+/// The fields that a deletion loses.
+const DELETED_FIELDS: [&str; 3] = ["/spec", "/metadata/labels", "/metadata/annotations"];
+
+/// A patch that tests whether a resource is still as it was when the plan was made, before its deletion.
+pub(in crate::render::plan) fn deletion_tests(manifest: &Value) -> Vec<Value> {
+    tests(manifest, &DELETED_FIELDS)
+}
+
+/// A patch that only tests some fields of a resource.
+fn tests(manifest: &Value, pointers: &[&str]) -> Vec<Value> {
+    pointers
+        .iter()
+        .map(|pointer| json!({ "op": "test", "path": pointer, "value": manifest.pointer(pointer) }))
+        .collect()
 }
 
 /// The field of the spec in which an edit is, such as `/spec/servers`. Positions in its lists change with the
