@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tests::certificate::Certificate;
 use tests::client;
 use tests::istio::{A, B, Kubectl, Pod, Stack, Traffic, wait_for};
-use tests::process::free_ports;
+use tests::process::{free_ports, packager_program};
 use tests::script::{MOST_OCTETS, configuration_with_octets, script};
 
 /// The kinds of resource that install a script.
@@ -149,11 +149,27 @@ impl Shop {
         self.stack.kubectl()
     }
 
-    /// Installs the script for a configuration.
-    fn install(&self, kind: Kind, configuration: &Value) {
-        let script = script(configuration).unwrap();
-        let resource = kind.resource(self.name, &script);
-        self.kubectl().apply(&resource.to_string()).unwrap();
+    /// What `packager manifest --lua --cluster` prints for this gateway.
+    #[track_caller]
+    fn manifest(&self, kind: Kind, options: &[&str]) -> String {
+        let (kind, selector) = (format!("{kind:?}"), format!("istio={}", self.name));
+        let arguments = [
+            &["manifest", "--lua", "--cluster", "--kind", &kind][..],
+            &["--selector", &selector, "--namespace", self.name],
+            options,
+        ];
+        let kubeconfig = self.kubectl().kubeconfig().to_str().unwrap();
+        let environment = [("KUBECONFIG", kubeconfig)];
+        let run = packager_program(&arguments.concat(), &environment, "").unwrap();
+        assert_eq!(run.status, 0, "{}", run.talk);
+        run.out
+    }
+
+    /// `packager manifest --lua --cluster | kubectl apply -f -`.
+    #[track_caller]
+    fn install(&self, kind: Kind, options: &[&str]) {
+        let manifest = self.manifest(kind, options);
+        self.kubectl().apply(&manifest).unwrap();
     }
 
     /// The script of the resource as the API server has it.
@@ -205,17 +221,12 @@ impl Shop {
 const UNGUARDED: [Option<u16>; 3] = [Some(200), Some(404), Some(200)];
 const GUARDED: [Option<u16>; 3] = [Some(200), Some(421), Some(200)];
 
-/// The table for the servers of [`A`] and [`B`].
-fn servers() -> Value {
-    json!({ "a": [A], "b": [B] })
-}
-
 #[test]
 fn one_apply_installs_the_script() {
     let shop = Shop::open("lua", &[A, B]);
     for kind in KINDS {
         assert_eq!(shop.statuses(), UNGUARDED, "{kind:?}");
-        shop.install(kind, &json!({ "servers": servers() }));
+        shop.install(kind, &[]);
         shop.wait_for(A, B, 421);
         assert_eq!(shop.statuses(), GUARDED, "{kind:?}");
         assert_eq!(shop.status(B, A), Some(421), "{kind:?}");
@@ -240,7 +251,7 @@ fn a_wildcard_keeps_its_legitimate_reuse() {
     let served = |host: &str| Some((200, host.to_owned()));
     assert_eq!(shop.answer(x, B), served(wildcard));
     for kind in KINDS {
-        shop.install(kind, &json!({ "servers": { "w": [wildcard], "b": [B] } }));
+        shop.install(kind, &[]);
         shop.wait_for(x, B, 421);
         assert_eq!(shop.answer(x, y), served(wildcard), "{kind:?}");
         assert_eq!(shop.answer(x, x), served(wildcard), "{kind:?}");
@@ -258,29 +269,24 @@ fn actions_are_switched_with_the_script() {
     let annotations = BTreeMap::from([(annotation, ".*sni_guard.*".to_owned())]);
     let shop = Shop::open_annotated("lua-actions", &[A, B], &annotations);
     for kind in KINDS {
-        for (keys, status, counter) in [
+        let (off, enforce) = (format!("{B}=off"), format!("{B}=enforce"));
+        for (options, status, counter) in [
             (
-                json!({ "action": "report" }),
+                &["--action", "report"][..],
                 404,
                 "sni_guard.reported.other_server",
             ),
-            (json!({}), 421, "sni_guard.enforced.other_server"),
+            (&[], 421, "sni_guard.enforced.other_server"),
+            (&["--host", &off], 404, "sni_guard.passed.off"),
             (
-                json!({ "hosts": { B: "off" } }),
-                404,
-                "sni_guard.passed.off",
-            ),
-            (
-                json!({ "hosts": { "*": "off", B: "enforce" } }),
+                &["--host", "*=off", "--host", &enforce],
                 421,
                 "sni_guard.enforced.other_server",
             ),
         ] {
-            let mut configuration = keys.clone();
-            configuration["servers"] = servers();
             let before = shop.metric(counter);
-            shop.install(kind, &configuration);
-            let what = format!("{kind:?}: {keys}");
+            shop.install(kind, options);
+            let what = format!("{kind:?}: {options:?}");
             let seen = || (shop.status(A, B), shop.metric(counter) > before);
             wait_for(&what, &(Some(status), true), seen).unwrap();
             assert_eq!(shop.status(B, B), Some(200), "{what}");
@@ -304,7 +310,7 @@ fn actions_are_switched_with_the_script() {
 fn an_update_fails_no_request() {
     let shop = Shop::open("lua-update", &[A, B]);
     for kind in KINDS {
-        shop.install(kind, &json!({ "servers": servers() }));
+        shop.install(kind, &[]);
         shop.wait_for(A, B, 421);
         let traffic = Traffic::start(shop.address, &[A, B]);
         for (action, status) in [
@@ -313,7 +319,7 @@ fn an_update_fails_no_request() {
             ("off", 404),
             ("enforce", 421),
         ] {
-            shop.install(kind, &json!({ "servers": servers(), "action": action }));
+            shop.install(kind, &["--action", action]);
             shop.wait_for(A, B, status);
             // The drain is part of the update.
             sleep(Duration::from_secs(6));
@@ -339,13 +345,10 @@ fn an_update_fails_no_request() {
 fn a_broken_script_stops_pods_that_start() {
     let mut shop = Shop::open("lua-broken", &[A, B]);
     let kind = Kind::TrafficExtension;
-    let good = script(&json!({ "servers": servers() })).unwrap();
-    let broken = good.replacen("then", "than", 1);
+    let good = shop.manifest(kind, &[]);
+    let broken = good.replacen(" then\n", " than\n", 1);
     assert_ne!(broken, good);
-    let apply = |shop: &Shop, script: &str| {
-        let resource = kind.resource(shop.name, script);
-        shop.kubectl().apply(&resource.to_string()).unwrap();
-    };
+    let apply = |shop: &Shop, resource: &str| shop.kubectl().apply(resource).unwrap();
     apply(&shop, &good);
     shop.wait_for(A, B, 421);
 
