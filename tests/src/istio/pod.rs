@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -118,10 +119,18 @@ impl Pod {
         admin_get(self.admin, path)
     }
 
-    /// Whether the agent answers the readiness probe of Kubernetes with 200.
-    #[must_use]
-    pub fn is_ready(&self) -> bool {
-        admin_get(self.status, "/healthz/ready").is_ok()
+    /// The status line of the agent's answer to the readiness probe of Kubernetes.
+    ///
+    /// # Errors
+    /// The agent is gone.
+    pub fn readiness(&self) -> Result<String> {
+        let mut stream = TcpStream::connect(self.status)?;
+        stream.write_all(
+            b"GET /healthz/ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+        )?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer.lines().next().unwrap_or_default().to_owned())
     }
 
     /// A metric of the filter by its name there; none when it never counted.

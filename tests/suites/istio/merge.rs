@@ -308,6 +308,7 @@ fn a_gateway_keeps_its_listener_between_the_writes_of_a_hand_over() {
             .unwrap()
     };
     assert_eq!(rejected(&shop.pod), 0);
+    assert!(shop.pod.readiness().unwrap().contains(" 200 "));
     let first = r#"[{"op": "replace", "path": "/spec/servers/0/hosts", "value": ["a.example.com", "*.com", "between/b.example.com"]}]"#;
     let patch = [
         "patch",
@@ -327,8 +328,9 @@ fn a_gateway_keeps_its_listener_between_the_writes_of_a_hand_over() {
     let new = Pod::start(&shop.stack, "between", 1).unwrap();
     wait_for("its rejection", &true, || rejected(&new) > 0).unwrap();
     sleep(Duration::from_secs(2));
-    println!("between: the new gateway is ready: {}", new.is_ready());
-    println!("between: the old gateway is ready: {}", shop.pod.is_ready());
+    // So it gets no requests, and the running one goes on.
+    assert!(new.readiness().unwrap().contains(" 503 "));
+    assert!(shop.pod.readiness().unwrap().contains(" 200 "));
     drop(new);
     let tally = traffic.end().unwrap();
     println!("{}", told("between", &tally));
