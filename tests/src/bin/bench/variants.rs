@@ -94,10 +94,10 @@ pub(crate) fn variants(module: &Path) -> Result<Vec<Variant>> {
             status: 421,
             ..not_found(reused(bench.guarded("421", json!({}), None)))
         },
-        scripted(SCRIPT_OWN, 5, 1.10)?,
-        scripted(SCRIPT_OWN_MANY, 3_000, 1.10)?,
-        reused(scripted(SCRIPT_REUSE, 5, 1.25)?),
-        reused(scripted(SCRIPT_REUSE_MANY, 3_000, 1.25)?),
+        scripted(SCRIPT_OWN, 5, Some(1.10))?,
+        scripted(SCRIPT_OWN_MANY, 3_000, Some(1.10))?,
+        reused(scripted(SCRIPT_REUSE, 5, Some(1.25))?),
+        reused(scripted(SCRIPT_REUSE_MANY, 3_000, None)?),
         Variant {
             status: 421,
             ..not_found(reused(variant(
@@ -110,9 +110,9 @@ pub(crate) fn variants(module: &Path) -> Result<Vec<Variant>> {
 }
 
 /// A variant with the generated script for so many servers, one of them with the wildcard.
-fn scripted(name: &'static str, servers: usize, target: f64) -> Result<Variant> {
+fn scripted(name: &'static str, servers: usize, target: Option<f64>) -> Result<Variant> {
     let filter = Filter::Lua(script(&disjoint(servers))?);
-    Ok(variant(name, Some(filter), Some(target)))
+    Ok(variant(name, Some(filter), target))
 }
 
 /// Makes variants with the filter.
