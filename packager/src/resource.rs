@@ -33,7 +33,7 @@ pub(crate) use envoy_filter::EnvoyFilter;
 pub(crate) use fields::{FailStrategy, Metadata, Phase};
 pub(crate) use image_reference::ImageReference;
 pub(crate) use kind::{FilterKind, ManifestKind};
-pub(crate) use memory::{memory_warning, push_warning};
+pub(crate) use memory::{memory_warning, script_warnings};
 pub(crate) use names::{Labels, Namespace, ObjectName};
 pub(crate) use reach::reached_workloads;
 pub(crate) use release::Release;

@@ -18,7 +18,9 @@ pub use control_plane::ControlPlane;
 pub use gateway::{A, B, Gateway};
 pub use kubectl::Kubectl;
 pub use pod::Pod;
-pub use programs::{ISTIO_VERSION, KUBERNETES_VERSION, istio_file, kubernetes_program};
+pub use programs::{
+    ISTIO_VERSION, KUBERNETES_VERSION, fetch_program, istio_file, kubernetes_program,
+};
 pub use traffic::{Tally, Traffic};
 
 use std::path::Path;

@@ -3,6 +3,7 @@
 
 mod exchange;
 mod quirk;
+mod socks;
 
 use std::io::{self, BufReader, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -12,7 +13,8 @@ use std::thread;
 
 pub use self::exchange::{Answer, Request};
 use self::quirk::{Action, act};
-pub use self::quirk::{Encoding, Fault, Plan, Quirk, TOKEN};
+pub use self::quirk::{Encoding, Fault, Plan, Quirk, TOKEN, encode};
+pub use self::socks::SocksServer;
 
 /// A server, ended with this value.
 #[derive(Debug)]
@@ -166,5 +168,20 @@ fn serve(client: &TcpStream, state: &State) -> io::Result<()> {
         }
         Action::Answer(answer) => client.write_all(&answer.to_bytes(request.method == "HEAD")),
         Action::DropAfter(_) => client.shutdown(Shutdown::Both),
+        Action::Trickle(pause) => {
+            let answer = exchange::forward(state.upstream, &request)?;
+            let end = answer
+                .windows(4)
+                .position(|octets| octets == b"\r\n\r\n")
+                .map_or(answer.len(), |end| end + 4);
+            let (head, body) = answer.split_at(end);
+            client.write_all(head)?;
+            // The client may end the connection at any octet.
+            for octet in body {
+                client.write_all(&[*octet])?;
+                thread::sleep(pause);
+            }
+            Ok(())
+        }
     }
 }

@@ -25,5 +25,7 @@ mod odd_authorities;
 mod page;
 mod probe;
 mod registry;
+mod registry_hostile;
+mod registry_limits;
 mod registry_quirks;
 mod verify;

@@ -15,19 +15,19 @@ use tests::quirk_server::{Answer, Encoding, Fault, Plan, Quirk, QuirkServer, TOK
 use tests::registry::{PASSWORD, Registry, USER};
 
 /// `publisher:open sesame`
-const BASIC: &str = "cHVibGlzaGVyOm9wZW4gc2VzYW1l";
-const REPOSITORY: &str = "edge/sni-guard";
-const LOGIN: [&str; 3] = ["--username", USER, "--password-stdin"];
+pub(crate) const BASIC: &str = "cHVibGlzaGVyOm9wZW4gc2VzYW1l";
+pub(crate) const REPOSITORY: &str = "edge/sni-guard";
+pub(crate) const LOGIN: [&str; 3] = ["--username", USER, "--password-stdin"];
 
 /// A registry behind a server with a quirk.
-struct Odd {
-    registry: Registry,
-    server: QuirkServer,
-    module: PathBuf,
+pub(crate) struct Odd {
+    pub(crate) registry: Registry,
+    pub(crate) server: QuirkServer,
+    pub(crate) module: PathBuf,
 }
 
 impl Odd {
-    fn start(quirk: Quirk) -> Self {
+    pub(crate) fn start(quirk: Quirk) -> Self {
         let registry = Registry::start().unwrap();
         let server = QuirkServer::start(registry.address(), quirk).unwrap();
         Self {
@@ -37,15 +37,15 @@ impl Odd {
         }
     }
 
-    fn reference(&self) -> String {
+    pub(crate) fn reference(&self) -> String {
         format!("{}/{REPOSITORY}:1", self.server.host())
     }
 
-    fn push(&self, more: &[&str]) -> Run {
+    pub(crate) fn push(&self, more: &[&str]) -> Run {
         self.run(more, &[])
     }
 
-    fn run(&self, more: &[&str], environment: &[(&str, &str)]) -> Run {
+    pub(crate) fn run(&self, more: &[&str], environment: &[(&str, &str)]) -> Run {
         let reference = self.reference();
         let known = ["push", &reference, "--module", text(&self.module)];
         let run = packager_program(&[&known, more].concat(), environment, PASSWORD).unwrap();
@@ -53,17 +53,17 @@ impl Odd {
         run
     }
 
-    fn tags(&self) -> Vec<String> {
+    pub(crate) fn tags(&self) -> Vec<String> {
         self.registry.tags(REPOSITORY)
     }
 }
 
-fn text(path: &Path) -> &str {
+pub(crate) fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
 #[track_caller]
-fn no_secret(run: &Run) {
+pub(crate) fn no_secret(run: &Run) {
     for secret in [PASSWORD, BASIC, TOKEN] {
         assert!(!run.out.contains(secret), "{secret} in {}", run.out);
         assert!(!run.talk.contains(secret), "{secret} in {}", run.talk);
@@ -71,14 +71,14 @@ fn no_secret(run: &Run) {
 }
 
 #[track_caller]
-fn succeeds(name: &str, run: &Run) {
+pub(crate) fn succeeds(name: &str, run: &Run) {
     assert_eq!(run.status, 0, "{name}: {}", run.talk);
     assert!(run.out.contains("@sha256:"), "{name}: {}", run.out);
 }
 
 /// The push fails with these words in its message, and without the others.
 #[track_caller]
-fn fails(name: &str, run: &Run, words: &[&str], others: &[&str]) {
+pub(crate) fn fails(name: &str, run: &Run, words: &[&str], others: &[&str]) {
     assert_eq!(run.status, 2, "{name}: {}{}", run.out, run.talk);
     for word in words {
         assert!(
@@ -483,7 +483,7 @@ fn no_secret_in_any_encoding() {
 
 /// No eight characters of the secret are in the text, in no encoding.
 #[track_caller]
-fn assert_hidden(secret: &str, text: &str) {
+pub(crate) fn assert_hidden(secret: &str, text: &str) {
     let hex = |form: fn(u8) -> String| secret.bytes().map(form).collect::<String>();
     let forms = [
         secret.to_owned(),
@@ -514,7 +514,8 @@ fn decoded(word: &str) -> String {
 }
 
 /// Texts that a terminal would obey, or that look like lines of the program.
-const FORGED: &str = "a\u{1b}[2J\u{9b}31m\u{7}\u{202e}b\r\nistio@1.31 would load it\u{2028}\u{85}x";
+pub(crate) const FORGED: &str =
+    "a\u{1b}[2J\u{9b}31m\u{7}\u{202e}b\r\nistio@1.31 would load it\u{2028}\u{85}x";
 
 #[test]
 fn no_text_from_outside_reaches_a_terminal_as_it_is() {
@@ -546,7 +547,7 @@ fn no_text_from_outside_reaches_a_terminal_as_it_is() {
 }
 
 #[track_caller]
-fn assert_harmless(output: &str) {
+pub(crate) fn assert_harmless(output: &str) {
     assert!(
         !output.contains(|c: char| c.is_control() && c != '\n'),
         "{output:?}"
@@ -719,7 +720,7 @@ fn identity_tokens_are_exchanged() {
     }
 }
 
-fn base64_of(text: &str) -> String {
+pub(crate) fn base64_of(text: &str) -> String {
     use base64::Engine as _;
     base64::engine::general_purpose::STANDARD.encode(text)
 }

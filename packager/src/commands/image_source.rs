@@ -91,6 +91,14 @@ impl ImageSource {
         }
     }
 
+    /// A text of the image without the credentials of the registry, which may repeat them; a layout has none.
+    pub(crate) fn without_secrets(&self, text: &str) -> String {
+        match self {
+            Self::Layout(..) => text.to_owned(),
+            Self::Registry(registry, _) => registry.without_secrets(text),
+        }
+    }
+
     /// What a gateway needs to pull the image too; nothing is known about a layout.
     pub(crate) fn needs(&self, connection: &Connection) -> Result<Needs> {
         match self {

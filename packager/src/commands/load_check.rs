@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use gateway::advice::Advice;
 use serde::Serialize;
 
@@ -62,21 +62,46 @@ impl LoadCheck {
             problems: Vec::new(),
             access: None,
         };
-        let wasm = match Source::find(text, connection)? {
-            Source::Module(path) => Some(files::read(&path)?),
+        match Source::find(text, connection)? {
+            Source::Module(path) => check.inspect(&files::read(&path)?),
             Source::Image(image) => {
-                let wasm = check.pull(&image, consumer)?;
+                if let Some(wasm) = check.pull(&image, consumer)? {
+                    check.inspect(&wasm);
+                }
                 // Without a manifest there is nothing to pull.
                 if check.image.is_some() {
                     check.access = Access::find(&image, connection, consumer)?;
                 }
-                wasm
+                check.redact(|text| image.without_secrets(text));
             }
-        };
-        if let Some(wasm) = wasm {
-            check.inspect(&wasm);
         }
         Ok(check)
+    }
+
+    /// Removes secrets from all texts of the image, whose registry may have written them there.
+    fn redact(&mut self, clean: impl Fn(&str) -> String) {
+        for problem in &mut self.problems {
+            problem.message = clean(&problem.message);
+            problem.hint = clean(&problem.hint);
+        }
+        if let Some(image) = &mut self.image {
+            if let Some(layer) = &mut image.layer {
+                layer.digest = clean(&layer.digest);
+                layer.media_type = clean(&layer.media_type);
+            }
+            image.annotations = std::mem::take(&mut image.annotations)
+                .into_iter()
+                .map(|(key, value)| (clean(&key), clean(&value)))
+                .collect();
+        }
+        // Names in a module may be any text.
+        if let Some(module) = &mut self.module {
+            let names = module.exports.iter_mut().chain(&mut module.imports);
+            let messages = module.problems.iter_mut().chain(&mut module.notes);
+            for text in names.chain(messages) {
+                *text = clean(text);
+            }
+        }
     }
 
     /// The exit status: success if a gateway would load the module.
@@ -157,7 +182,10 @@ impl LoadCheck {
             return Ok(None);
         };
         let digest = sha256(&bytes);
-        match Manifest::parse(&bytes)? {
+        // An error of the parser quotes the manifest.
+        let manifest = Manifest::parse(&bytes)
+            .map_err(|error| anyhow!("{}", image.without_secrets(&format!("{error:#}"))))?;
+        match manifest {
             Manifest::Image(manifest) => self.unpack(image, manifest, digest),
             Manifest::Index(children) => {
                 // Gateways look for this platform on every machine.
@@ -193,8 +221,9 @@ impl LoadCheck {
         let Some(bytes) = self.right(image.manifest(child)?, child) else {
             return Ok(None);
         };
-        let manifest =
-            ImageManifest::parse(&bytes).context("the index names another kind of manifest")?;
+        let manifest = ImageManifest::parse(&bytes)
+            .map_err(|error| anyhow!("{}", image.without_secrets(&format!("{error:#}"))))
+            .context("the index names another kind of manifest")?;
         self.unpack(image, manifest, sha256(&bytes))
     }
 

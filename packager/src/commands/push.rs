@@ -109,19 +109,16 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
     // A dry run needs no registry, so the password is read only now.
     let connection = args.connection.read(console)?;
     let pushed = upload::push(args, &connection, &image, &targets, console)?;
-    if let Some(path) = args
-        .digest_file
-        .as_ref()
-        .filter(|_| pushed.failure.is_none())
-    {
+    // After a failure, the report has the references that were pushed before. It is first, because the file may fail
+    // too.
+    report(args, &image, wasm.len(), &pushed, console)?;
+    if let Some(failure) = pushed.failure {
+        return Err(failure);
+    }
+    if let Some(path) = &args.digest_file {
         files::write(path, format!("{}\n", image.digest()).as_bytes())?;
     }
-    report(args, &image, wasm.len(), &pushed, console)?;
-    // After a failure, the report has the references that were pushed before.
-    match pushed.failure {
-        Some(failure) => Err(failure),
-        None => Ok(ExitStatus::Success),
-    }
+    Ok(ExitStatus::Success)
 }
 
 /// The image of the module, with the digest that the user expects.

@@ -37,6 +37,7 @@ use self::challenge::Challenge;
 use self::exchange::{Answer, Request};
 use self::failure::{Context, Failure};
 use self::session::Session;
+use crate::text::foreign;
 
 const USER_AGENT: &str = concat!("sni-guard-packager/", env!("CARGO_PKG_VERSION"));
 /// The pauses before the second attempt and later ones, in milliseconds.
@@ -108,6 +109,11 @@ impl Registry {
         &self.session.credentials
     }
 
+    /// A text of the registry without the credentials, which a registry may repeat in what it stores.
+    pub(crate) fn without_secrets(&self, text: &str) -> String {
+        self.session.secrets.borrow().redacted(text)
+    }
+
     /// Gets the authorization that the registry asks for.
     pub(crate) fn log_in(&self) -> Result<()> {
         self.retried("logging in", async || self.authorize().await)
@@ -175,15 +181,16 @@ impl Registry {
     /// Makes a request, and repeats it after temporary failures. `step` describes it in an error.
     fn retried<T>(&self, step: &str, request: impl AsyncFn() -> Result<T, Failure>) -> Result<T> {
         self.repeated(request)
-            .map_err(|failure| match failure.retry_after {
+            .map_err(|failure| match failure.pause() {
                 Some(pause) if pause > LONGEST_PAUSE => anyhow!(
-                    "{} asks for a pause of {} s before the next request",
-                    failure.who(),
+                    "{}; it asks for a pause of {} s before the next request",
+                    failure.sentence(),
                     pause.as_secs()
                 ),
                 Some(_) | None => failure.explain(&self.context()),
             })
-            .with_context(|| step.to_owned())
+            // A step may have the digest of a manifest, which may be any text.
+            .with_context(|| foreign(step))
     }
 
     fn repeated<T>(
@@ -198,8 +205,11 @@ impl Registry {
                 };
                 // What was pushed exists, even if the registry does not find it yet.
                 let is_late = self.was_pushed.get() && failure.is_unknown();
-                let wanted = failure.retry_after.unwrap_or_default();
-                if wanted > LONGEST_PAUSE || !(failure.is_temporary() || is_late) {
+                if !(failure.is_temporary() || is_late) {
+                    return Err(Box::new(failure));
+                }
+                let wanted = failure.pause().unwrap_or_default();
+                if wanted > LONGEST_PAUSE {
                     return Err(Box::new(failure));
                 }
                 tokio::time::sleep(wanted.max(Duration::from_millis(pause))).await;

@@ -34,24 +34,43 @@ pub(crate) fn memory_warning(size: usize, workloads: &[&Workload]) -> Option<Str
 
 /// The size of a push that is worth a warning, in octets.
 const NOTEWORTHY_PUSH: usize = 10_000_000;
+/// The memory of the Lua states of a filter chain without a script, in octets. Envoy has one in its main thread and one
+/// in each worker. Measured with two workers, see bench/MEMORY.md.
+const LUA_STATES: usize = 310_000;
+/// How many octets an octet of a script takes in these states. Measured there too.
+const OCTETS_IN_STATES: usize = 14;
 
-/// A warning if a script of `size` octets makes the pushes of istiod large. It is a part of each filter chain, and
-/// istiod pushes a listener as a whole.
-pub(crate) fn push_warning(size: usize, workloads: &[&Workload]) -> Option<String> {
+/// Warnings if a script of `size` octets costs a gateway much. It is a part of each filter chain, and istiod pushes a
+/// listener as a whole.
+pub(crate) fn script_warnings(size: usize, workloads: &[&Workload]) -> Vec<String> {
     let chains = workloads
         .iter()
         .map(|workload| filter_chains(workload))
-        .max()?;
-    let push = size.saturating_mul(chains);
-    if push <= NOTEWORTHY_PUSH {
-        return None;
+        .max()
+        .unwrap_or_default();
+    warnings_for(size, chains)
+}
+
+fn warnings_for(size: usize, chains: usize) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let memory = chains.saturating_mul(LUA_STATES + size.saturating_mul(OCTETS_IN_STATES));
+    if memory > NOTEWORTHY_MEMORY {
+        warnings.push(format!(
+            "Envoy has Lua states for each of {chains} filter chains: about {} MiB in each gateway pod with two \
+             workers; the filter (packager manifest --image IMAGE) takes less",
+            memory >> 20,
+        ));
     }
-    Some(format!(
-        "istiod pushes the script ({} kB) with each of {chains} filter chains: {} MB to each gateway pod at each \
-         change of the listener; the filter (packager manifest --image IMAGE) has its configuration once",
-        size / 1_000,
-        push / 1_000_000,
-    ))
+    let push = size.saturating_mul(chains);
+    if push > NOTEWORTHY_PUSH {
+        warnings.push(format!(
+            "istiod pushes the script ({} kB) with each of {chains} filter chains: {} MB to each gateway pod at each \
+             change of the listener; the filter (packager manifest --image IMAGE) has its configuration once",
+            size / 1_000,
+            push / 1_000_000,
+        ));
+    }
+    warnings
 }
 
 fn filter_chains(workload: &Workload) -> usize {
@@ -60,4 +79,27 @@ fn filter_chains(workload: &Workload) -> usize {
         .iter()
         .map(|listener| listener.chains.len())
         .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::warnings_for;
+
+    #[test]
+    fn a_script_is_warned_of_by_its_memory_and_by_its_push() {
+        for (size, chains, expected) in [
+            (6_000, 10, [].as_slice()),
+            // 100 MiB is 104,857,600 octets.
+            (6_000, 266, &[]),
+            (6_000, 267, &["about 100 MiB"]),
+            (60_000, 167, &["about 183 MiB", "10 MB to each gateway pod"]),
+            (60_000, 166, &["about 182 MiB"]),
+        ] {
+            let found = warnings_for(size, chains);
+            assert_eq!(found.len(), expected.len(), "{size} {chains}: {found:?}");
+            for (warning, part) in found.iter().zip(expected) {
+                assert!(warning.contains(part), "{warning}");
+            }
+        }
+    }
 }

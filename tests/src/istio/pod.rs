@@ -27,6 +27,7 @@ type Labels = BTreeMap<String, String>;
 pub struct Pod {
     agent: Background,
     admin: SocketAddr,
+    status: SocketAddr,
     folder: TempDir,
 }
 
@@ -98,6 +99,7 @@ impl Pod {
         Ok(Self {
             agent,
             admin,
+            status: SocketAddr::from(([127, 0, 0, 1], ports.agent)),
             folder,
         })
     }
@@ -114,6 +116,12 @@ impl Pod {
     /// Envoy is gone, or the answer is not 200.
     pub fn admin(&self, path: &str) -> Result<String> {
         admin_get(self.admin, path)
+    }
+
+    /// Whether the agent answers the readiness probe of Kubernetes with 200.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        admin_get(self.status, "/healthz/ready").is_ok()
     }
 
     /// A metric of the filter by its name there; none when it never counted.

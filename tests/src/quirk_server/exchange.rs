@@ -50,6 +50,7 @@ impl Request {
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub status: u16,
+    pub reason: String,
     pub headers: Vec<(String, String)>,
     pub body: String,
 }
@@ -59,6 +60,7 @@ impl Answer {
     pub fn new(status: u16, body: impl Into<String>) -> Self {
         Self {
             status,
+            reason: "Odd".into(),
             headers: Vec::new(),
             body: body.into(),
         }
@@ -77,8 +79,15 @@ impl Answer {
         self
     }
 
+    /// The same answer with a reason phrase.
+    #[must_use]
+    pub fn reason(mut self, reason: impl Into<String>) -> Self {
+        self.reason = reason.into();
+        self
+    }
+
     pub(super) fn to_bytes(&self, is_head: bool) -> Vec<u8> {
-        let mut head = format!("HTTP/1.1 {} Odd\r\n", self.status);
+        let mut head = format!("HTTP/1.1 {} {}\r\n", self.status, self.reason);
         for (name, value) in &self.headers {
             let _ = write!(head, "{name}: {value}\r\n");
         }

@@ -22,6 +22,8 @@ pub enum Fault {
     Lost,
     /// It takes this long.
     Slow(Duration),
+    /// The body of its answer is sent octet by octet, with this pause after each.
+    Trickle(Duration),
 }
 
 /// The first requests whose request line begins so have a fault.
@@ -59,6 +61,8 @@ pub enum Quirk {
         status: u16,
         lost: bool,
     },
+    /// Uploads of more than 10,000 octets take this long.
+    SlowUploads(Duration),
     /// Uploads in chunks are refused.
     NoChunks(u16),
     /// Every request needs a token.
@@ -87,8 +91,18 @@ pub enum Quirk {
     OtherHost(Option<u16>),
     /// A POST is answered with 400, and the request in an encoding.
     Echo(Encoding),
+    /// The challenge of `/v2/` has the first scope, and all others the second one. The token service gives the
+    /// right token only if the second scope is the first one that it is asked for.
+    Scopes {
+        greeting: &'static str,
+        request: &'static str,
+    },
+    /// The root of the API redirects to another host, which asks for a login at its own token service.
+    RedirectedRoot,
     /// Every request is answered so.
     Always(Answer),
+    /// Requests whose request line begins so are answered so.
+    Answers(Vec<(String, Answer)>),
     /// It is an HTTP proxy, which answers every request so.
     Proxy(Answer),
 }
@@ -99,6 +113,7 @@ pub(super) enum Action {
     ForwardAnd(Box<dyn FnOnce(Vec<u8>) -> Vec<u8>>),
     Answer(Answer),
     DropAfter(usize),
+    Trickle(Duration),
 }
 
 const FORWARD: Action = Action::Forward(Duration::ZERO);
@@ -120,6 +135,15 @@ pub(super) fn act(state: &State, request: &Request) -> Action {
             }
             if *lost && state.is_among_first(1) {
                 return Action::ForwardWithoutAnswer;
+            }
+            FORWARD
+        }
+        Quirk::SlowUploads(pause) => {
+            let length = request.header("content-length").unwrap_or_default();
+            if request.method == "PUT" && length.parse().is_ok_and(|length: usize| length > 10_000)
+            {
+                state.is_among_first(usize::MAX);
+                return Action::Forward(*pause);
             }
             FORWARD
         }
@@ -170,17 +194,7 @@ pub(super) fn act(state: &State, request: &Request) -> Action {
                 FORWARD
             }
         }
-        Quirk::ObjectStore => {
-            if request.path.starts_with("/store") {
-                state.is_among_first(usize::MAX);
-                return Action::Answer(Answer::new(403, "<Error>SignatureDoesNotMatch</Error>"));
-            }
-            if request.method == "HEAD" && request.path.contains("/blobs/") {
-                let store = format!("http://127.0.0.1:{}/store", state.port);
-                return Action::Answer(Answer::new(307, "").header("location", store));
-            }
-            FORWARD
-        }
+        Quirk::ObjectStore => object_store(state, request),
         Quirk::OtherHost(status) => other_host(state, request, *status),
         Quirk::Echo(encoding) => {
             if request.method == "POST" && request.header("authorization").is_some() {
@@ -190,7 +204,16 @@ pub(super) fn act(state: &State, request: &Request) -> Action {
             }
             guarded(state, request, false)
         }
+        Quirk::Scopes {
+            greeting,
+            request: wanted,
+        } => scopes(state, request, greeting, wanted),
+        Quirk::RedirectedRoot => redirected_root(state, request),
         Quirk::Always(answer) | Quirk::Proxy(answer) => Action::Answer(answer.clone()),
+        Quirk::Answers(answers) => answers
+            .iter()
+            .find(|(line, _)| format!("{} HTTP/1.1", request.line()).starts_with(line))
+            .map_or(FORWARD, |(_, answer)| Action::Answer(answer.clone())),
     }
 }
 
@@ -211,6 +234,7 @@ fn fault(state: &State, request: &Request, plan: &Plan) -> Action {
         Fault::Drop(octets) => Action::DropAfter(*octets),
         Fault::Lost => Action::ForwardWithoutAnswer,
         Fault::Slow(time) => Action::Forward(*time),
+        Fault::Trickle(pause) => Action::Trickle(*pause),
     }
 }
 
@@ -244,6 +268,74 @@ fn guarded(state: &State, request: &Request, bearer: bool) -> Action {
     Action::Answer(answer.header("www-authenticate", challenge))
 }
 
+/// Redirects HEAD for a blob to an object store, which refuses it.
+fn object_store(state: &State, request: &Request) -> Action {
+    if request.path.starts_with("/store") {
+        state.is_among_first(usize::MAX);
+        return Action::Answer(Answer::new(403, "<Error>SignatureDoesNotMatch</Error>"));
+    }
+    if request.method == "HEAD" && request.path.contains("/blobs/") {
+        let store = format!("http://127.0.0.1:{}/store", state.port);
+        return Action::Answer(Answer::new(307, "").header("location", store));
+    }
+    FORWARD
+}
+
+/// Gives the token only for the scope of the request that failed.
+fn scopes(state: &State, request: &Request, greeting: &str, wanted: &str) -> Action {
+    // The form of an identity token is not there yet.
+    if request.line() == "POST /token" {
+        let body = serde_json::json!({ "access_token": TOKEN }).to_string();
+        return Action::Answer(Answer::new(200, body));
+    }
+    if let Some((_, query)) = request.path.split_once("/token?") {
+        let first = query
+            .split('&')
+            .find_map(|part| part.strip_prefix("scope="))
+            .unwrap_or_default();
+        let is_right = first
+            == wanted
+                .replace(':', "%3A")
+                .replace('/', "%2F")
+                .replace(',', "%2C");
+        let token = if is_right { TOKEN } else { "another-token" };
+        return Action::Answer(Answer::new(
+            200,
+            serde_json::json!({ "token": token }).to_string(),
+        ));
+    }
+    let is_root = request.path == "/v2/";
+    match request.header("authorization") {
+        Some(sent) if is_root || sent == format!("Bearer {TOKEN}") => FORWARD,
+        _ => {
+            let scope = if is_root { greeting } else { wanted };
+            let challenge = format!(
+                r#"Bearer realm="http://localhost:{}/token",service="quirks",scope="{scope}""#,
+                state.port
+            );
+            let answer = Answer::error(401, "UNAUTHORIZED", "insufficient scope");
+            Action::Answer(answer.header("www-authenticate", challenge))
+        }
+    }
+}
+
+/// Redirects the root of the API to 127.0.0.1, whose challenge names a token service there.
+fn redirected_root(state: &State, request: &Request) -> Action {
+    let host = format!("127.0.0.1:{}", state.port);
+    if request.header("host") != Some(&host) {
+        if request.path == "/v2/" {
+            let location = format!("http://{host}/v2/");
+            return Action::Answer(Answer::new(307, "").header("location", location));
+        }
+        return FORWARD;
+    }
+    state.is_among_first(usize::MAX);
+    let challenge = format!(r#"Bearer realm="http://{host}/token",service="evil""#);
+    Action::Answer(
+        Answer::error(401, "UNAUTHORIZED", "log in").header("www-authenticate", challenge),
+    )
+}
+
 /// Sends clients to 127.0.0.1 for an upload that began at localhost.
 fn other_host(state: &State, request: &Request, status: Option<u16>) -> Action {
     let is_other = request
@@ -275,7 +367,9 @@ fn other_host(state: &State, request: &Request, status: Option<u16>) -> Action {
     }
 }
 
-fn encode(encoding: Encoding, text: &str) -> String {
+/// A text in an encoding.
+#[must_use]
+pub fn encode(encoding: Encoding, text: &str) -> String {
     let each = |escape: fn(u8) -> String| text.bytes().map(escape).collect();
     match encoding {
         Encoding::Plain => text.to_owned(),

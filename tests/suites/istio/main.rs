@@ -5,6 +5,7 @@
 mod api_server;
 mod cluster;
 mod documents;
+mod images;
 mod lua;
 mod merge;
 mod model;

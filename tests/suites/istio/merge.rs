@@ -293,6 +293,48 @@ fn a_short_plan_ends_well() {
     );
 }
 
+/// Between the two writes of a hand-over, Envoy rejects the listener. A running gateway keeps the one that it has.
+#[test]
+fn a_gateway_keeps_its_listener_between_the_writes_of_a_hand_over() {
+    let shop = Shop::open("between", &["a", "b"]);
+    let rejected = |pod: &Pod| {
+        pod.admin("/stats?filter=listener_manager.lds.update_rejected")
+            .unwrap()
+            .trim()
+            .rsplit(' ')
+            .next()
+            .unwrap()
+            .parse::<usize>()
+            .unwrap()
+    };
+    assert_eq!(rejected(&shop.pod), 0);
+    let first = r#"[{"op": "replace", "path": "/spec/servers/0/hosts", "value": ["a.example.com", "*.com", "between/b.example.com"]}]"#;
+    let patch = [
+        "patch",
+        "gateways.networking.istio.io/gw-a",
+        "-n",
+        "between",
+        "--type",
+        "json",
+        "--patch",
+        first,
+    ];
+    let traffic = shop.traffic();
+    shop.kubectl().run(&patch).unwrap();
+    wait_for("the rejection", &true, || rejected(&shop.pod) > 0).unwrap();
+    sleep(Duration::from_secs(2));
+    // A new gateway has no older listener.
+    let new = Pod::start(&shop.stack, "between", 1).unwrap();
+    wait_for("its rejection", &true, || rejected(&new) > 0).unwrap();
+    sleep(Duration::from_secs(2));
+    println!("between: the new gateway is ready: {}", new.is_ready());
+    println!("between: the old gateway is ready: {}", shop.pod.is_ready());
+    drop(new);
+    let tally = traffic.end().unwrap();
+    println!("{}", told("between", &tally));
+    assert!(tally.failures.is_empty(), "{:?}", tally.failures);
+}
+
 /// A unified Gateway, the routes bound to it alone, the old Gateways deleted.
 #[test]
 fn the_published_recipe_is_an_outage() {

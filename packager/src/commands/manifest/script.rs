@@ -13,7 +13,7 @@ use crate::console::{Console, ExitStatus};
 use crate::resource::script::{comments, warnings};
 use crate::resource::{
     Attachment, FilterKind, ManifestKind, Metadata, Release, Resource, ScriptDraft, ScriptKind,
-    ScriptRequest, invalid, push_warning,
+    ScriptRequest, invalid, script_warnings,
 };
 
 pub(super) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> {
@@ -128,7 +128,7 @@ fn for_gateways(
             settings: part.settings,
             ..draft.clone()
         })?;
-        if let Some(warning) = push_warning(request.script.len(), &reached.workloads) {
+        for warning in script_warnings(request.script.len(), &reached.workloads) {
             console.message(format_args!("warning: {warning}"));
         }
         requests.push(request);

@@ -49,17 +49,19 @@ pub(super) enum State {
     Pushed,
     /// The tag names the image, which could not be pulled for comparison.
     NotVerified,
-    /// The tag does not name the image.
+    /// The registry accepted the manifest, but afterwards the tag could not be read, or did not name the image.
+    Accepted,
+    /// The registry did not accept the image.
     Failed,
     /// An earlier reference failed.
     NotTried,
 }
 
 impl State {
-    /// Whether the registry has the image under the tag.
+    /// Whether the registry has accepted the image, so that the reference with its digest may be used.
     pub(super) fn is_there(self) -> bool {
         match self {
-            Self::Pushed | Self::NotVerified => true,
+            Self::Pushed | Self::NotVerified | Self::Accepted => true,
             Self::Failed | Self::NotTried => false,
         }
     }
@@ -106,17 +108,25 @@ pub(super) fn push(
         pushed.failure = Some(error);
         return Ok(pushed);
     }
-    if let Some(folder) = layout {
-        let uploads = Layout::open_or_create(&folder)?.write(image, env!("CARGO_PKG_VERSION"))?;
-        for upload in uploads {
-            pushed.blobs.count(upload);
-        }
-        pushed.layout = Some(Written {
-            reference: format!("oci-layout:{}@{}", folder.display(), image.digest()),
-            folder,
-        });
+    // What was pushed is in the report, also if the layout cannot be written.
+    if let Some(folder) = layout
+        && let Err(error) = write_layout(folder, image, &mut pushed)
+    {
+        pushed.failure = Some(error);
     }
     Ok(pushed)
+}
+
+fn write_layout(folder: PathBuf, image: &Image, pushed: &mut Pushed) -> Result<()> {
+    let uploads = Layout::open_or_create(&folder)?.write(image, env!("CARGO_PKG_VERSION"))?;
+    for upload in uploads {
+        pushed.blobs.count(upload);
+    }
+    pushed.layout = Some(Written {
+        reference: format!("oci-layout:{}@{}", folder.display(), image.digest()),
+        folder,
+    });
+    Ok(())
 }
 
 /// Pushes to all registries, and notes how far each one came.
@@ -147,6 +157,10 @@ fn push_all(
         let name = target.whole();
         entry.state = State::Failed;
         send(&registry, image, &before, blobs, console)
+            .with_context(|| format!("pushing {name}"))?;
+        entry.state = State::Accepted;
+        registry
+            .wait_for_tag(image.digest())
             .with_context(|| format!("pushing {name}"))?;
         // The tag names the image from here on, whatever happens to the pull.
         entry.state = State::NotVerified;

@@ -45,6 +45,15 @@ impl Challenge {
     }
 }
 
+/// The names of the schemes in challenges, in lower case.
+pub(super) fn scheme_names(values: &[String]) -> Vec<String> {
+    values
+        .iter()
+        .flat_map(|value| schemes(value))
+        .map(|scheme| scheme.name)
+        .collect()
+}
+
 impl Scheme {
     fn parameter(&self, name: &str) -> Option<String> {
         self.parameters

@@ -32,7 +32,7 @@ pub(crate) struct ConnectionArgs {
     /// Read the password, or an access token, from standard input
     #[arg(long, requires = "username")]
     password_stdin: bool,
-    /// The timeout of a registry's answer in seconds
+    /// The timeout of a registry's answer in seconds; large uploads and downloads may take longer
     #[arg(long, value_name = "SECONDS", default_value = "60")]
     timeout: u64,
 }
@@ -44,7 +44,7 @@ pub(crate) struct Connection {
     certificates: Vec<CertificateDer<'static>>,
     any_certificate: bool,
     user: Option<Credentials>,
-    timeout: Duration,
+    pub(super) timeout: Duration,
 }
 
 impl ConnectionArgs {
@@ -96,10 +96,11 @@ impl Connection {
             .user_agent(super::USER_AGENT)
             .redirect(reqwest::redirect::Policy::none())
             .proxy(reqwest::Proxy::custom(move |url| {
-                proxies.find(url).map(|proxy| proxy.url.clone())
+                // The session refuses a variable that names no proxy before it sends a request.
+                let proxy = proxies.find(url).ok().flatten()?;
+                Some(proxy.url.clone())
             }))
-            .connect_timeout(self.timeout)
-            .read_timeout(self.timeout);
+            .connect_timeout(self.timeout);
         let client = if self.any_certificate {
             client.tls_danger_accept_invalid_certs(true)
         } else {
@@ -157,4 +158,27 @@ fn is_local(reference: &Reference) -> bool {
         .parse()
         .is_ok_and(|ip: std::net::IpAddr| ip.is_loopback());
     host == "localhost" || loopback
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_local;
+
+    #[test]
+    fn only_loopback_addresses_are_local() {
+        for (reference, expected) in [
+            ("localhost:5000/x:1", true),
+            ("127.0.0.1:5000/x:1", true),
+            ("127.8.9.1/x:1", true),
+            ("127.evil.com/x:1", false),
+            ("127.0.0.1.evil.com:5000/x:1", false),
+            ("localhost.evil.com/x:1", false),
+        ] {
+            assert_eq!(
+                is_local(&reference.parse().unwrap()),
+                expected,
+                "{reference}"
+            );
+        }
+    }
 }

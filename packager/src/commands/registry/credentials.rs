@@ -79,6 +79,13 @@ impl Credentials {
         Ok(Self::anonymous())
     }
 
+    pub(super) fn is_identity_token(&self) -> bool {
+        match self.login {
+            Login::IdentityToken(_) => true,
+            Login::Password { .. } | Login::Anonymous => false,
+        }
+    }
+
     pub(super) fn is_anonymous(&self) -> bool {
         match self.login {
             Login::Anonymous => true,

@@ -9,8 +9,9 @@ use reqwest::Method;
 use serde::Deserialize;
 
 pub(super) use self::hint::Context;
+use super::challenge::scheme_names;
 use super::exchange::{Answer, Request, Sent, Server, address};
-use super::proxy::Proxy;
+use super::proxy::{Proxy, Unusable};
 
 /// The parts of a failure. Its texts are harmless: they have no secrets and no control characters.
 #[derive(Clone, Debug)]
@@ -24,6 +25,8 @@ pub(super) struct Failure {
     kind: FailureKind,
     /// The proxy between, and the variable that names it.
     proxy: Option<(String, &'static str)>,
+    /// The kinds of login that the answer asks for, as its challenges name them.
+    asks_for: Vec<String>,
     /// The pause that the server asks for.
     pub(super) retry_after: Option<Duration>,
     /// Whether the request would have moved a tag from another image.
@@ -48,6 +51,8 @@ pub(super) enum FailureKind {
     Timeout,
     /// The proxy does not connect to the registry.
     Tunnel { asks_for_login: bool },
+    /// This variable does not name a proxy.
+    ProxySetting(&'static str),
     /// No trusted certificate authority issued the certificate.
     UnknownAuthority,
     /// The certificate is one of an authority, and not trusted itself.
@@ -86,6 +91,7 @@ impl Failure {
             sent,
             kind: FailureKind::Timeout,
             proxy: None,
+            asks_for: Vec::new(),
             retry_after: None,
             moves_tag: false,
         }
@@ -123,16 +129,34 @@ impl Failure {
             // Pages and other texts are shown as they are.
             Err(_) => (Vec::new(), body.into_owned()),
         };
-        Self::of_answer(answer).with(FailureKind::Status {
+        let mut failure = Self::of_answer(answer).with(FailureKind::Status {
             status: answer.status,
             codes,
             message: clean(&message),
-        })
+        });
+        failure.asks_for = scheme_names(&answer.challenges())
+            .iter()
+            .map(|name| clean(name))
+            .collect();
+        failure
     }
 
+    /// The failure of a proxy.
     pub(super) fn by_proxy(mut self, proxy: &Proxy) -> Self {
         self.server = Server::Proxy;
-        self.proxy = Some((proxy.name(), proxy.variable));
+        self.through(Some(proxy))
+    }
+
+    /// The failure of a server that is reached through a proxy.
+    pub(super) fn through(mut self, proxy: Option<&Proxy>) -> Self {
+        self.proxy = proxy.map(|proxy| (proxy.name(), proxy.variable));
+        self
+    }
+
+    /// The failure of a request that was not sent, because a variable does not name a proxy.
+    pub(super) fn without_proxy(mut self, unusable: Unusable) -> Self {
+        self.server = Server::Proxy;
+        self.kind = FailureKind::ProxySetting(unusable.variable);
         self
     }
 
@@ -168,6 +192,7 @@ impl Failure {
             | FailureKind::Connection(_)
             | FailureKind::Timeout
             | FailureKind::Tunnel { .. }
+            | FailureKind::ProxySetting(_)
             | FailureKind::NotTls
             | FailureKind::ClearText => false,
         }
@@ -213,6 +238,7 @@ impl Failure {
             FailureKind::Connection(_) | FailureKind::Timeout | FailureKind::NotSettled(_) => true,
             FailureKind::Protocol(_)
             | FailureKind::Tunnel { .. }
+            | FailureKind::ProxySetting(_)
             | FailureKind::UnknownAuthority
             | FailureKind::AuthorityAsServer
             | FailureKind::Certificate(_)
@@ -221,8 +247,13 @@ impl Failure {
         }
     }
 
+    /// The pause that the server asks for; `None` if the same request cannot succeed later.
+    pub(super) fn pause(&self) -> Option<Duration> {
+        self.retry_after.filter(|_| self.is_temporary())
+    }
+
     /// The server with its address, for messages.
-    pub(super) fn who(&self) -> String {
+    fn who(&self) -> String {
         let address = &self.address;
         match (self.server, &self.proxy) {
             (Server::Registry, _) => format!("the registry {address}"),
@@ -271,6 +302,9 @@ impl Failure {
                 asks_for_login: false,
             } => {
                 format!("{who} refuses the connection to {address}")
+            }
+            FailureKind::ProxySetting(variable) => {
+                format!("the value of {variable} is not the URL of a proxy")
             }
             FailureKind::UnknownAuthority => {
                 format!("no trusted authority issued the certificate of {who}{via}")

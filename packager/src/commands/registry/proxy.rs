@@ -7,14 +7,32 @@ use std::net::IpAddr;
 use reqwest::Url;
 
 use super::exchange::address;
+use super::tokens::basic;
 
 /// The proxies of the environment.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Proxies {
-    http: Option<Proxy>,
-    https: Option<Proxy>,
+    http: Option<Setting>,
+    https: Option<Setting>,
     direct: Vec<Rule>,
 }
+
+/// The value of a variable.
+#[derive(Clone, Debug)]
+enum Setting {
+    Proxy(Proxy),
+    /// The value is not the URL of a proxy. It may have a password, so it is not kept.
+    Unusable(Unusable),
+}
+
+/// A variable whose value is not the URL of a proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Unusable {
+    pub(super) variable: &'static str,
+}
+
+/// The schemes of proxies that this client has.
+const SCHEMES: [&str; 4] = ["http", "https", "socks5", "socks5h"];
 
 /// A proxy, and the variable that names it.
 #[derive(Clone, Debug)]
@@ -41,16 +59,22 @@ enum Rule {
 
 impl Proxies {
     pub(super) fn from_environment() -> Self {
-        Self::new(|name| env::var(name).ok().filter(|value| !value.is_empty()))
+        Self::new(|name| {
+            let value = env::var_os(name).filter(|value| !value.is_empty())?;
+            // A value that is not UTF-8 is not a URL either, and must not be skipped.
+            Some(value.to_string_lossy().into_owned())
+        })
     }
 
     fn new(variable: impl Fn(&str) -> Option<String>) -> Self {
         let proxy = |names: &[&'static str]| {
             names.iter().find_map(|name| {
-                let url = parse(&variable(name)?)?;
-                Some(Proxy {
-                    url,
-                    variable: name,
+                Some(match parse(&variable(name)?) {
+                    Some(url) => Setting::Proxy(Proxy {
+                        url,
+                        variable: name,
+                    }),
+                    None => Setting::Unusable(Unusable { variable: name }),
                 })
             })
         };
@@ -69,15 +93,19 @@ impl Proxies {
     }
 
     /// The proxy for a URL; `None` if the request goes to the server directly.
-    pub(super) fn find(&self, url: &Url) -> Option<&Proxy> {
-        let proxy = match url.scheme() {
+    ///
+    /// # Errors
+    /// The variable for the URL does not name a proxy. Go would ignore it, and send the request past the proxy.
+    pub(super) fn find(&self, url: &Url) -> Result<Option<&Proxy>, Unusable> {
+        let setting = match url.scheme() {
             "https" => self.https.as_ref(),
             _ => self.http.as_ref(),
-        }?;
-        if self.is_direct(url) {
-            None
-        } else {
-            Some(proxy)
+        };
+        match setting {
+            None => Ok(None),
+            Some(_) if self.is_direct(url) => Ok(None),
+            Some(Setting::Proxy(proxy)) => Ok(Some(proxy)),
+            Some(Setting::Unusable(unusable)) => Err(*unusable),
         }
     }
 
@@ -95,21 +123,55 @@ impl Proxies {
             .any(|rule| rule.matches(host, address, port))
     }
 
-    /// The passwords of the proxies.
-    pub(super) fn passwords(&self) -> impl Iterator<Item = &str> {
-        [&self.http, &self.https]
-            .into_iter()
-            .flatten()
-            .filter_map(|proxy| proxy.url.password())
+    /// The passwords of the proxies as the URLs have them, as the proxies get them, and as they are sent.
+    pub(super) fn secrets(&self) -> Vec<String> {
+        let mut secrets = Vec::new();
+        for setting in [&self.http, &self.https].into_iter().flatten() {
+            let Setting::Proxy(Proxy { url, .. }) = setting else {
+                continue;
+            };
+            if let Some(encoded) = url.password() {
+                let password = percent_decoded(encoded);
+                secrets.push(encoded.to_owned());
+                secrets.push(basic(&percent_decoded(url.username()), &password));
+                secrets.push(password);
+            }
+        }
+        secrets
     }
 }
 
 /// A proxy's URL. Without a scheme it is `http`.
 fn parse(text: &str) -> Option<Url> {
-    match Url::parse(text) {
-        Ok(url) if url.has_host() => Some(url),
-        Ok(_) | Err(_) => Url::parse(&format!("http://{text}")).ok(),
+    let mut url = if text.contains("://") {
+        Url::parse(text).ok()?
+    } else {
+        Url::parse(&format!("http://{text}")).ok()?
+    };
+    // Go has the proxy resolve names, also with `socks5`.
+    if url.scheme() == "socks5" {
+        url.set_scheme("socks5h").ok()?;
     }
+    (url.has_host() && SCHEMES.contains(&url.scheme())).then_some(url)
+}
+
+/// A part of a URL without percent-encoding (RFC 3986 §2.1).
+fn percent_decoded(text: &str) -> String {
+    let mut octets = Vec::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('%') {
+        octets.extend_from_slice(before.as_bytes());
+        let digits = after.get(..2);
+        if let Some(octet) = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            octets.push(octet);
+            rest = after.get(2..).unwrap_or_default();
+        } else {
+            octets.push(b'%');
+            rest = after;
+        }
+    }
+    octets.extend_from_slice(rest.as_bytes());
+    String::from_utf8_lossy(&octets).into_owned()
 }
 
 impl Proxy {
@@ -213,7 +275,48 @@ mod tests {
                 .find(|(key, _)| *key == name)
                 .map(|(_, value)| (*value).to_owned())
         });
-        proxies.find(&url.parse().unwrap()).map(super::Proxy::name)
+        proxies
+            .find(&url.parse().unwrap())
+            .unwrap()
+            .map(super::Proxy::name)
+    }
+
+    #[test]
+    fn passwords_are_secrets_in_each_form() {
+        let proxies = Proxies::new(|name| {
+            (name == "HTTPS_PROXY").then(|| "http://u:a%40b%2x%c3%A9%@proxy:1".to_owned())
+        });
+        let secrets = proxies.secrets();
+        assert!(secrets.contains(&"a@b%2xé%".to_owned()), "{secrets:?}");
+        assert!(
+            secrets.contains(&super::basic("u", "a@b%2xé%")),
+            "{secrets:?}"
+        );
+    }
+
+    #[test]
+    fn a_value_that_is_not_the_url_of_a_proxy_is_an_error() {
+        for value in [
+            "http://u:p@proxy:port",
+            "ftp://proxy",
+            "http://",
+            "socks4://proxy",
+        ] {
+            let proxies = Proxies::new(|name| (name == "https_proxy").then(|| value.to_owned()));
+            let find = |url: &str| {
+                proxies
+                    .find(&url.parse().unwrap())
+                    .map(|proxy| proxy.is_some())
+            };
+            let variable = "https_proxy";
+            assert_eq!(
+                find("https://r.example.com/"),
+                Err(super::Unusable { variable }),
+                "{value}"
+            );
+            assert_eq!(find("https://localhost/"), Ok(false), "{value}");
+            assert_eq!(find("http://r.example.com/"), Ok(false), "{value}");
+        }
     }
 
     #[track_caller]

@@ -64,7 +64,8 @@ impl Registry {
             return Ok(Tag::Absent);
         }
         let failure = self.session.refused(&head);
-        if failure.retry_after.is_some() {
+        // A second request at once would ignore the pause.
+        if failure.pause().is_some() {
             return Err(failure);
         }
 

@@ -57,6 +57,16 @@ impl Secrets {
         foreign(&self.redact(&one_line(&text)).replace(HOLE, MASK))
     }
 
+    /// A text without secrets, otherwise as it is, for data that is not a message.
+    pub(super) fn redacted(&self, text: &str) -> String {
+        let once = self.redact(text);
+        // A report joins the words of a text, which may complete a secret that a line break divided.
+        let joined = one_line(&once);
+        let twice = self.redact(&joined);
+        let redacted = if twice == joined { once } else { twice };
+        redacted.replace(HOLE, MASK)
+    }
+
     fn redact(&self, text: &str) -> String {
         let lower = text.to_ascii_lowercase();
         let mut is_secret = vec![false; text.len()];

@@ -1,12 +1,14 @@
 //! Requests to one registry: authorization, redirects, and what is known of an answer.
 
 use std::cell::RefCell;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use chrono::Utc;
 use oci_client::Reference;
 use reqwest::header::{AUTHORIZATION, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Method, Url};
+use tokio::time::timeout;
 
 use super::challenge::Challenge;
 use super::connection::Connection;
@@ -18,11 +20,16 @@ use super::proxy::Proxies;
 use super::secrets::Secrets;
 use super::{Operation, tokens};
 
+/// The slowest transfer that is awaited, in octets per second over its whole time. Without it, a server that sends
+/// an octet now and then would hold the command for ever.
+const SLOWEST: usize = 16 << 10;
 /// The longest chain of redirects, as in Go's client.
 const REDIRECTS: usize = 10;
 
 pub(super) struct Session {
     client: reqwest::Client,
+    /// The limit for the beginning of an answer, and for each part of it.
+    timeout: Duration,
     proxies: Proxies,
     /// The URL of the API, `…/v2/`.
     pub(super) root: Url,
@@ -51,7 +58,9 @@ impl Session {
         let proxies = Proxies::from_environment();
         let credentials = connection.credentials(reference)?;
         let mut secrets = Secrets::default();
-        proxies.passwords().for_each(|secret| secrets.add(secret));
+        for secret in proxies.secrets() {
+            secrets.add(&secret);
+        }
         match &credentials.login {
             Login::Anonymous => {}
             Login::Password { name, password } => {
@@ -63,6 +72,7 @@ impl Session {
         let registry = reference.resolve_registry();
         Ok(Self {
             client: connection.client(&proxies)?,
+            timeout: connection.timeout,
             proxies,
             root: Url::parse(&format!("{scheme}://{registry}/v2/"))
                 .with_context(|| format!("the registry {registry} is not an address"))?,
@@ -207,6 +217,10 @@ impl Session {
         authorization: &Authorization,
     ) -> Result<Answer, Failure> {
         let sent = authorization.sent;
+        let proxy = self
+            .proxies
+            .find(&request.url)
+            .map_err(|unusable| Failure::at(request, server, sent).without_proxy(unusable))?;
         let mut builder = self
             .client
             .request(request.method.clone(), request.url.clone())
@@ -216,15 +230,32 @@ impl Session {
             builder = builder.header(AUTHORIZATION, header.clone());
         }
         let failed = |error: reqwest::Error| {
-            let proxy = self.proxies.find(&request.url);
             Failure::at(request, server, sent)
                 .with_error(&error, proxy, |text| self.secrets.borrow().clean(text))
         };
-        let mut response = builder.send().await.map_err(failed)?;
+        let late = |_| {
+            Failure::at(request, server, sent)
+                .with(FailureKind::Timeout)
+                .through(proxy)
+        };
+        // The answer begins after the upload, which may need more time than an answer.
+        let limit = self.limit(request.body.len());
+        let mut response = timeout(limit, builder.send())
+            .await
+            .map_err(late)?
+            .map_err(failed)?;
 
-        // A server may send without end, so reading stops at the limit.
+        // A server may send without end, so reading stops at a limit of octets, and at a limit of time that grows
+        // with the octets that arrived.
+        let start = Instant::now();
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(failed)? {
+        loop {
+            let left = self.limit(body.len()).saturating_sub(start.elapsed());
+            let chunk = timeout(left.min(self.timeout), response.chunk())
+                .await
+                .map_err(late)?
+                .map_err(failed)?;
+            let Some(chunk) = chunk else { break };
             if body.len() + chunk.len() > request.limit {
                 return Err(
                     Failure::at(request, server, sent).with(FailureKind::Protocol(format!(
@@ -246,12 +277,18 @@ impl Session {
         })
     }
 
+    /// The longest time for the transfer of some octets.
+    fn limit(&self, octets: usize) -> Duration {
+        // Whole milliseconds are exact enough, and the numbers are small.
+        self.timeout + Duration::from_millis((octets * 1_000 / SLOWEST) as u64)
+    }
+
     /// The failure of an answer that is not a success.
     pub(super) fn refused(&self, answer: &Answer) -> Failure {
         let mut failure = Failure::from_answer(answer, |text| self.secrets.borrow().clean(text));
         // A proxy answers in place of the registry if there is no TLS.
-        if let Some(proxy) = self.proxies.find(&answer.url)
-            && (answer.status == 407 || (answer.url.scheme() == "http" && !is_of_registry(answer)))
+        if let Ok(Some(proxy)) = self.proxies.find(&answer.url)
+            && is_of_proxy(answer)
         {
             failure = failure.by_proxy(proxy);
         }
@@ -289,6 +326,12 @@ fn redirect(answer: &Answer) -> Option<Url> {
     ["http", "https"].contains(&url.scheme()).then_some(url)
 }
 
+/// Whether an answer to a request through a proxy is the proxy's own. Inside TLS, a proxy cannot answer; what it
+/// answers to CONNECT is an error of the connection.
+fn is_of_proxy(answer: &Answer) -> bool {
+    answer.url.scheme() == "http" && (answer.status == 407 || !is_of_registry(answer))
+}
+
 /// Whether an answer is from a registry (OCI distribution specification, "Error Codes"; the header is from
 /// its first version) and not a page of a proxy.
 fn is_of_registry(answer: &Answer) -> bool {
@@ -296,4 +339,34 @@ fn is_of_registry(answer: &Answer) -> bool {
         || answer.header("www-authenticate").is_some()
         || serde_json::from_slice::<serde_json::Value>(&answer.body).is_ok()
         || (answer.body.is_empty() && answer.status == 404)
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::Method;
+    use reqwest::header::HeaderMap;
+
+    use super::is_of_proxy;
+    use crate::commands::registry::exchange::{Answer, Sent, Server};
+
+    #[test]
+    fn a_proxy_does_not_answer_inside_tls() {
+        for (url, status, expected) in [
+            ("https://r.example.com/v2/", 407, false),
+            ("https://r.example.com/v2/", 403, false),
+            ("http://r.example.com/v2/", 407, true),
+            ("http://r.example.com/v2/", 403, true),
+        ] {
+            let answer = Answer {
+                status,
+                headers: HeaderMap::new(),
+                body: b"<html>no</html>".to_vec(),
+                method: Method::GET,
+                url: url.parse().unwrap(),
+                server: Server::Registry,
+                sent: Sent::Nothing,
+            };
+            assert_eq!(is_of_proxy(&answer), expected, "{url} {status}");
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! Tokens of a token service (distribution `docs/spec/auth/token.md` and `oauth.md`).
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use base64::Engine as _;
@@ -62,16 +63,18 @@ pub(super) async fn fetch(session: &Session, challenge: &Challenge) -> Result<St
         );
     }
 
-    // Some registries need more than the command does, such as a second repository.
-    let mut parameters = vec![("scope", session.scope.as_str())];
-    if let Some(scope) = scope.as_deref().filter(|scope| *scope != session.scope) {
-        parameters.push(("scope", scope));
-    }
-    if let Some(service) = service {
-        parameters.push(("service", service));
-    }
+    let scopes = scopes(scope.as_deref().unwrap_or_default(), &session.scope);
+    // A query has a parameter for each scope (`token.md`), a form has one with all of them (`oauth.md`).
+    let mut parameters: Vec<(&str, &str)> = scopes.iter().map(|scope| ("scope", *scope)).collect();
+    let service = service.as_deref().map(|service| ("service", service));
+    parameters.extend(service);
     let answer = match &session.credentials.login {
-        Login::IdentityToken(token) => exchange(session, url, parameters, token).await?,
+        Login::IdentityToken(token) => {
+            let scope = scopes.join(" ");
+            let mut parameters = vec![("scope", scope.as_str())];
+            parameters.extend(service);
+            exchange(session, url, parameters, token).await?
+        }
         Login::Anonymous => {
             session
                 .ask_token_service(&query(url, &parameters), None)
@@ -91,6 +94,29 @@ pub(super) async fn fetch(session: &Session, challenge: &Challenge) -> Result<St
         // The body may have a secret, so the message must not quote it.
         session.unusable(&answer, "its answer has no usable token")
     })
+}
+
+/// The scopes to ask for, each one once. Some registries need more than the command does, such as a second
+/// repository, and some give a token for the first scope only: the scopes of the challenge are first.
+fn scopes<'s>(challenge: &'s str, own: &'s str) -> Vec<&'s str> {
+    let mut scopes: Vec<&str> = Vec::new();
+    for scope in challenge.split_whitespace().chain([own]) {
+        if !scopes.iter().any(|other| is_same_scope(other, scope)) {
+            scopes.push(scope);
+        }
+    }
+    scopes
+}
+
+/// Whether two scopes differ at most in the order of their actions, `pull,push` and `push,pull`.
+fn is_same_scope(first: &str, second: &str) -> bool {
+    match (first.rsplit_once(':'), second.rsplit_once(':')) {
+        (Some((first, actions)), Some((second, others))) => {
+            let actions: BTreeSet<&str> = actions.split(',').collect();
+            first == second && actions == others.split(',').collect()
+        }
+        _ => first == second,
+    }
 }
 
 /// Whether a URL has a loopback address or the name of one. A name such as `127.example.com` is another host.
@@ -157,7 +183,7 @@ mod tests {
             ("http://localhost:5000/token", true),
             ("http://127.0.0.2/token", true),
             ("http://[::1]:5000/token", true),
-            ("http://127.example.com/token", false),
+            ("http://127.evil.com/token", false),
             ("http://localhost.example.com/token", false),
             ("http://192.0.2.1/token", false),
         ] {

@@ -79,7 +79,8 @@ impl Registry {
         }
     }
 
-    /// Uploads the manifest. Afterwards the tag names the image. `before` is what the tag named before.
+    /// Uploads the manifest. `before` is what the tag named before. Afterwards the registry has accepted it, and
+    /// [`Self::wait_for_tag`] checks what the tag names.
     pub(crate) fn send_manifest(&self, image: &Image, before: &Tag) -> Result<()> {
         let digest = image.digest();
         // Registries with immutable tags refuse the manifest of a tag that exists, even the same manifest.
@@ -103,17 +104,26 @@ impl Registry {
             }
         })?;
         self.was_pushed.set(true);
+        Ok(())
+    }
 
-        // Many registries are consistent only after some moments.
-        self.retried(step, async || match self.tag().await? {
-            Tag::Names(found) if found == digest => Ok(()),
-            // Without the right to read, the answer to the upload has to do.
-            Tag::Hidden(_) => Ok(()),
-            Tag::Names(found) => {
-                let problem = format!("afterwards the tag names {found}, not {digest}");
-                Err(self.not_settled(&problem))
+    /// Waits until the tag names an image that was pushed: many registries are consistent only after some moments.
+    pub(crate) fn wait_for_tag(&self, digest: &str) -> Result<()> {
+        // A tag that named the image before has nothing to wait for.
+        if !self.was_pushed.get() {
+            return Ok(());
+        }
+        self.retried("reading the tag after the push", async || {
+            match self.tag().await? {
+                Tag::Names(found) if found == digest => Ok(()),
+                // Without the right to read, the answer to the upload has to do.
+                Tag::Hidden(_) => Ok(()),
+                Tag::Names(found) => {
+                    let problem = format!("afterwards the tag names {found}, not {digest}");
+                    Err(self.not_settled(&problem))
+                }
+                Tag::Absent => Err(self.not_settled("afterwards the tag does not exist")),
             }
-            Tag::Absent => Err(self.not_settled("afterwards the tag does not exist")),
         })
     }
 

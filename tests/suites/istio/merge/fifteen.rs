@@ -170,13 +170,18 @@ fn fifteen_gateways_are_merged_under_load() {
     let hosts: Vec<&str> = shop.hosts.iter().map(String::as_str).collect();
     // The script needs the packager, which may have to be built.
     let _ = path();
-    let pause = Duration::from_millis(20);
+    let pause = Duration::from_millis(50);
     let traffic = Traffic::start_with(shop.address, &hosts, pause, Some(&certificate));
     let options = ["--wait", "1", "--probes", "1", "--drain", "6"];
     let (status, lines) = run_script(&shop, &plan, &options);
     let merged = traffic.end().unwrap();
     println!("{}", told("fifteen", &merged));
     let (first, last) = (lines.first().unwrap().0, lines.last().unwrap().0);
+    let rejected = shop
+        .pod
+        .admin("/stats?filter=listener_manager.lds.update_rejected")
+        .unwrap();
+    println!("{}", rejected.trim());
     println!("{} lines in {:?}", lines.len(), last - first);
     assert!(status.success(), "{lines:#?}");
     assert!(merged.failures.is_empty(), "{:?}", merged.failures);

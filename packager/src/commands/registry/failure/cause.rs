@@ -13,6 +13,8 @@ use crate::commands::registry::trust::is_authority_as_server;
 /// (`client/legacy/connect/proxy/tunnel.rs`), and whether the proxy asks for a login. The other texts have this
 /// prefix too.
 const TUNNEL: &str = "tunnel error: ";
+/// The text of reqwest's error for SOCKS proxies, whose type is private too (`connect.rs`, `SocksProxyError`).
+const SOCKS: &str = "error connecting to socks proxy";
 const REFUSED_TUNNELS: [(&str, bool); 2] = [
     ("tunnel error: unsuccessful", false),
     ("tunnel error: proxy authorization required", true),
@@ -26,7 +28,7 @@ impl Failure {
         proxy: Option<&Proxy>,
         clean: impl Fn(&str) -> String,
     ) -> Self {
-        self.proxy = proxy.map(|proxy| (proxy.name(), proxy.variable));
+        self = self.through(proxy);
         self.kind = cause(error, clean);
         // An error before the tunnel is there, or without a tunnel, is the proxy's.
         let is_plain = error.url().is_some_and(|url| url.scheme() == "http");
@@ -43,7 +45,8 @@ impl Failure {
 fn has_tunnel_error(error: &reqwest::Error) -> bool {
     let mut cause: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(inner) = cause {
-        if inner.to_string().starts_with(TUNNEL) {
+        let text = inner.to_string();
+        if text.starts_with(TUNNEL) || text == SOCKS {
             return true;
         }
         cause = inner.source();

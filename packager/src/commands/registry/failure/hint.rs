@@ -54,6 +54,7 @@ impl Failure {
             FailureKind::NotTls
             | FailureKind::Protocol(_)
             | FailureKind::Tunnel { .. }
+            | FailureKind::ProxySetting(_)
             | FailureKind::NotSettled(_) => return None,
         };
         Some(hint.into())
@@ -66,6 +67,12 @@ impl Failure {
             Some((url, variable)) => (url.as_str(), *variable),
             None => ("", "HTTP_PROXY"),
         };
+        if let FailureKind::ProxySetting(variable) = self.kind {
+            return format!(
+                "write {variable} as http://HOST:PORT, https://HOST:PORT or socks5://HOST:PORT, or connect \
+                 without the proxy: NO_PROXY={address}"
+            );
+        }
         let asks_for_login = self.status() == Some(407)
             || self.kind
                 == FailureKind::Tunnel {
@@ -137,6 +144,33 @@ impl Failure {
         None
     }
 
+    /// Why the credentials were not sent, although there are some.
+    fn hint_for_unsent(&self, credentials: &Credentials) -> String {
+        if self.status() != Some(401) {
+            return format!(
+                "{credentials} were not sent, because the registry did not ask for a login; something in \
+                 front of it may deny the request"
+            );
+        }
+        let kinds = self.asks_for.join(", ");
+        if kinds.is_empty() {
+            return format!(
+                "{credentials} were not sent, because the answer has no header WWW-Authenticate, which names \
+                 the kind of login; something in front of the registry may deny the request"
+            );
+        }
+        if credentials.is_identity_token() && kinds.contains("basic") {
+            return format!(
+                "{credentials} were not sent: they are an identity token, and the registry asks for a user \
+                 name and a password; give them with --username and --password-stdin"
+            );
+        }
+        format!(
+            "{credentials} were not sent: the registry asks for a login of the kind {kinds}, and this command \
+             has the kinds basic and bearer"
+        )
+    }
+
     /// What was sent, and which credentials to give.
     fn hint_for_login(&self, context: &Context<'_>) -> String {
         let (credentials, scope) = (context.credentials, context.scope);
@@ -154,10 +188,7 @@ impl Failure {
                 "no credentials were sent for {scope}, because there are none for {registry}; run `podman \
                  login {registry}`, or give --username and --password-stdin"
             ),
-            (_, Sent::Nothing) => format!(
-                "{credentials} were not sent, because the registry did not ask for a login; something in \
-                 front of it may deny the request"
-            ),
+            (_, Sent::Nothing) => self.hint_for_unsent(credentials),
             (Server::TokenService, Sent::Credentials | Sent::Token | Sent::AnonymousToken) => {
                 format!("{credentials} were sent to the token service for {scope}; {others}")
             }
