@@ -144,13 +144,15 @@ fn head(module_size: u64) -> Result<String> {
 
 /// Thousands of servers may cost this much more of a request than five.
 const MOST_FOR_SERVERS: f64 = 1.02;
+/// The same for a script. Between two runs, what Lua compiles and when it collects garbage move a request by 3 %.
+const MOST_FOR_SERVERS_OF_SCRIPT: f64 = 1.03;
 /// What the targets say about two variants and not about one and Lua.
 fn comparisons(text: &mut String, failures: &mut Vec<String>, costs: &Costs) -> Result<()> {
-    for (many, few) in [
-        (FAST_MANY, FAST),
-        (ONCE_MANY, ONCE),
-        (SCRIPT_OWN_MANY, SCRIPT_OWN),
-        (SCRIPT_REUSE_MANY, SCRIPT_REUSE),
+    for (many, few, most) in [
+        (FAST_MANY, FAST, MOST_FOR_SERVERS),
+        (ONCE_MANY, ONCE, MOST_FOR_SERVERS),
+        (SCRIPT_OWN_MANY, SCRIPT_OWN, MOST_FOR_SERVERS_OF_SCRIPT),
+        (SCRIPT_REUSE_MANY, SCRIPT_REUSE, MOST_FOR_SERVERS_OF_SCRIPT),
     ] {
         let ratio = least(costs, many) / least(costs, few);
         let line = format!(
@@ -158,7 +160,7 @@ fn comparisons(text: &mut String, failures: &mut Vec<String>, costs: &Costs) -> 
             (ratio - 1.0) * 100.0
         );
         writeln!(text, "- {line}")?;
-        if ratio > MOST_FOR_SERVERS {
+        if ratio > most {
             failures.push(line);
         }
     }
