@@ -317,11 +317,18 @@ fn a_socks_proxy_resolves_the_names() {
 /// The states of the references in a report.
 fn states(run: &Run) -> Vec<String> {
     let report: Value = serde_json::from_str(&run.out).unwrap();
-    report["targets"]
-        .as_array()
+    report
+        .pointer("/targets")
+        .and_then(Value::as_array)
         .unwrap()
         .iter()
-        .map(|target| target["state"].as_str().unwrap().to_owned())
+        .map(|target| {
+            target
+                .get("state")
+                .and_then(Value::as_str)
+                .unwrap()
+                .to_owned()
+        })
         .collect()
 }
 

@@ -83,9 +83,15 @@ impl Case<'_> {
         let arguments = [&known[..], &self.flags()].concat();
         let run = packager_program(&arguments, environment, PASSWORD).unwrap();
         let report: Value = serde_json::from_str(&run.out).unwrap();
-        let needs = report["needs"].as_array().into_iter().flatten();
-        let needs = needs.map(|need| need["need"].as_str().unwrap().to_owned());
-        (report["loads"].as_bool().unwrap(), needs.collect())
+        // Without an answer to a client without credentials, the needs are null.
+        let needs = report.get("needs").and_then(Value::as_array);
+        let needs = needs
+            .into_iter()
+            .flatten()
+            .map(|need| need.get("need").and_then(Value::as_str).unwrap().to_owned())
+            .collect();
+        let loads = report.get("loads").and_then(Value::as_bool);
+        (loads.unwrap(), needs)
     }
 
     /// What the agent does.
