@@ -198,7 +198,8 @@ pub(crate) fn comments(request: &ScriptRequest) -> Vec<String> {
         "- Each change is a new configuration of the listener, and Envoy drains its connections.",
         "- Envoy has a copy of the script for each filter chain and worker.",
         "- There are no log lines. An access log can show the reason: %DYNAMIC_METADATA(sni_guard:reason)%.",
-        "- The counters are http.PREFIX.lua.sni_guard.*, and need Envoy 1.38 (Istio 1.30).",
+        "- The counters are http.PREFIX.lua.sni_guard.*, and need Envoy 1.38 (Istio 1.30) and the annotation \
+         sidecar.istio.io/statsInclusionRegexps: .*sni_guard.* of the gateway's pods.",
     ]
     .map(str::to_owned)
     .into();
