@@ -33,7 +33,7 @@ const HEADING: &str =
 /// The value of the setting `rule` if the table of servers decides.
 const SERVERS: &str = "servers";
 
-/// A script that [`write`] made, perhaps in another version or edited since.
+/// A script that [`write()`] made, perhaps in another version or edited since.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Script {
     /// The configuration of its settings, not validated.
@@ -196,7 +196,7 @@ pub fn seen_by_script(facts: Facts<'_>) -> Facts<'_> {
     }
 }
 
-/// Reads a script; `None` if [`write`] did not make it.
+/// Reads a script; `None` if [`write()`] did not make it.
 #[must_use]
 pub fn read(script: &str) -> Option<Script> {
     let mut rest = script.strip_prefix(HEADING)?;

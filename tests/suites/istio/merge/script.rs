@@ -740,10 +740,12 @@ fn several_servers_of_one_gateway_are_absorbed() {
         let own = server
             .replace("https-b", &format!("https-{label}"))
             .replace("b.example.com", &format!("{label}.example.com"));
-        more += &format!("{own}\n");
+        more.push_str(&own);
+        more.push('\n');
         let service = host("shared", label);
         let (_, service) = service.split_once("---\n").unwrap();
-        shared += &format!("---\n{}", service.replace(&format!("gw-{label}"), "gw-b"));
+        shared.push_str("---\n");
+        shared.push_str(&service.replace(&format!("gw-{label}"), "gw-b"));
     }
     let shared = shared.replacen(&format!("{server}\n"), &format!("{server}\n{more}"), 1);
     let planned = Planned::from_resources("shared", [host("shared", "a"), shared]);
