@@ -14,9 +14,14 @@ use crate::settings::Settings;
 /// `extensions/v1alpha1/traffic_extension.proto`, `Lua.inline_code`).
 const LONGEST_INLINE_CODE: usize = 65_536;
 
-/// The longest script in an `EnvoyFilter`, in octets. etcd takes requests of 1.5 MiB (its `--max-request-bytes`), and
-/// the API server sends it the resource with its managed fields.
-const LONGEST_SCRIPT: usize = 1 << 20;
+/// The longest scripts of an `EnvoyFilter` together, in octets. etcd takes requests of 1.5 MiB (its
+/// `--max-request-bytes`), and the API server sends it the resource with its managed fields.
+const LONGEST_SCRIPTS: usize = 1 << 20;
+
+/// From how many octets of scripts on `kubectl apply` has no room for its copy of the resource: annotations have at most
+/// 262,144 octets (Kubernetes `apimachinery/pkg/api/validation/objectmeta.go`, `TotalAnnotationSizeLimitB`), and in the
+/// copy each line break takes two.
+const LONGEST_APPLIED: usize = 240_000;
 
 /// A kind of resource that runs a Lua script on a gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,11 +130,17 @@ fn write_script(config: &Config) -> Result<String> {
     Ok(script)
 }
 
+/// The octets of the scripts of an `EnvoyFilter`, which has one for each port.
+fn total_length(length: usize, ports: &[u16]) -> usize {
+    length.saturating_mul(ports.len().max(1))
+}
+
 fn choose_kind(draft: &ScriptDraft, length: usize) -> Result<ScriptKind> {
-    if length > LONGEST_SCRIPT {
+    let total = total_length(length, &draft.ports);
+    if length > LONGEST_INLINE_CODE && total > LONGEST_SCRIPTS {
         bail!(Advice::new(
             format!(
-                "the script has {length} octets, and the API server takes about {LONGEST_SCRIPT}"
+                "the scripts have {total} octets, and the API server takes about {LONGEST_SCRIPTS}"
             ),
             "use the filter: packager manifest --image IMAGE"
         ));
@@ -211,10 +222,17 @@ pub(crate) fn comments(request: &ScriptRequest) -> Vec<String> {
 
 /// Warnings about a resource.
 pub(crate) fn warnings(request: &ScriptRequest) -> Vec<String> {
+    let mut warnings = Vec::new();
     if request.attachment == Attachment::Everything {
-        return vec![everything(request)];
+        warnings.push(everything(request));
     }
-    vec![]
+    if total_length(request.script.len(), &request.ports) > LONGEST_APPLIED {
+        warnings.push(
+            "kubectl apply has no room for its copy of a resource of this size: use kubectl apply --server-side"
+                .into(),
+        );
+    }
+    warnings
 }
 
 fn everything(request: &ScriptRequest) -> String {
@@ -264,6 +282,27 @@ mod tests {
         ] {
             let request = ScriptRequest::parse(of_length(length)).unwrap();
             assert_eq!((request.script.len(), request.kind), (length, expected));
+        }
+    }
+
+    #[test]
+    fn a_script_is_not_longer_than_the_api_server_takes() {
+        for (length, ports, is_accepted, needs_server_side) in [
+            (240_000, vec![], true, false),
+            (240_001, vec![], true, true),
+            (120_001, vec![443, 8443], true, true),
+            (1 << 20, vec![], true, true),
+            ((1 << 20) + 1, vec![], false, false),
+            (600_000, vec![443, 8443], false, false),
+        ] {
+            let request = ScriptRequest::parse(ScriptDraft {
+                ports,
+                attachment: Attachment::Targets(vec![]),
+                ..of_length(length)
+            });
+            assert_eq!(request.is_ok(), is_accepted, "{length}");
+            let warnings = request.map_or_else(|_| vec![], |request| warnings(&request));
+            assert_eq!(warnings.len(), usize::from(needs_server_side), "{length}");
         }
     }
 }
