@@ -308,6 +308,25 @@ mod tests {
     }
 
     #[test]
+    fn a_script_sees_a_virtual_host_everywhere_and_no_route() {
+        let unmatched = Facts::new(b"a", b"b");
+        let seen = seen_by_script(unmatched);
+        assert_eq!((seen.route, seen.has_route), (Route::Matched, false));
+        assert_eq!(seen_by_script(unmatched.routed()), seen);
+        // It sees everything else as it is.
+        let connect = Facts {
+            connect: true,
+            protocol: None,
+            ..unmatched
+        };
+        let expected = Facts {
+            route: Route::Matched,
+            ..connect
+        };
+        assert_eq!(seen_by_script(connect), expected);
+    }
+
+    #[test]
     fn a_script_of_another_version_is_still_ours() {
         let script = write(&parse("{}"));
         let edited = script.replace("return value or", "return value and");
