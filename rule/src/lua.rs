@@ -202,7 +202,7 @@ pub fn read(script: &str) -> Option<Script> {
     let mut rest = script.strip_prefix(HEADING)?;
     let mut entries = Vec::new();
     for setting in Setting::ALL {
-        // A line that is not one text is code of somebody else.
+        // A line that is not one text is not a line that `write` made.
         let start = format!("local {} = \"", setting.variable());
         let (text, following) = rest.strip_prefix(start.as_str())?.split_once("\"\n")?;
         if text.contains(['"', '\\', '\n']) {

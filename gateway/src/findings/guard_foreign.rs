@@ -90,15 +90,7 @@ fn edited(
     );
     let hint = "write the resource again, and apply it; a change of a setting belongs in the first lines of the \
                 script only";
-    let command = Command::Filter {
-        attachment,
-        code: FilterCode::Script,
-        kept: KeptSettings {
-            kind: Some(resource.kind),
-            name: Some(resource.name.clone()),
-            ..KeptSettings::default()
-        },
-    };
+    let command = Command::script(attachment, resource.clone());
     let hint = if rewrite::succeeds(&command, context.input.model) {
         Remedy::with_command(hint, command)
     } else {

@@ -127,6 +127,19 @@ const UNSTABLE_LABELS: [&str; 4] = [
 const OUR_IMAGE: &str = "sni-guard";
 
 impl Command {
+    /// The command that writes the Lua script of a resource again.
+    pub(super) fn script(attachment: PluginReach, resource: ResourceName) -> Self {
+        Self::Filter {
+            attachment,
+            code: FilterCode::Script,
+            kept: KeptSettings {
+                kind: Some(resource.kind),
+                name: Some(resource.name),
+                ..KeptSettings::default()
+            },
+        }
+    }
+
     /// The command that writes the filter for the pods of a workload.
     pub(crate) fn filter(workload: &Workload, model: &Model, resources: &Resources) -> Self {
         let attachment = PluginReach::new(workload, model);
@@ -135,16 +148,7 @@ impl Command {
             .into_iter()
             .find(|filter| filter.is_script() && filter.installation.reach(workload) == Reach::Yes);
         if let Some(script) = script {
-            let resource = script.resource();
-            return Self::Filter {
-                attachment,
-                code: FilterCode::Script,
-                kept: KeptSettings {
-                    kind: Some(resource.kind),
-                    name: Some(resource.name),
-                    ..KeptSettings::default()
-                },
-            };
+            return Self::script(attachment, script.resource());
         }
         // The next resource loads the same image as the one that it replaces. Only the last part of a
         // reference counts: a registry or a folder may have any name.

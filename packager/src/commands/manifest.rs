@@ -172,6 +172,15 @@ impl Args {
             .unwrap_or(ManifestKind::Filter(FilterKind::WasmPlugin))
     }
 
+    /// The release of Istio to write for; `None` for the default.
+    fn release(&self) -> Result<Option<Release>> {
+        self.istio
+            .as_deref()
+            .map(Release::parse)
+            .transpose()
+            .context("--istio")
+    }
+
     /// Which servers to list. istiod gives a gateway only routes that the server's own hosts cover, so
     /// there the servers whose hosts overlap are enough.
     fn listing(&self) -> Listing {
@@ -253,15 +262,9 @@ fn draft(args: &Args, kind: FilterKind, console: &mut Console<'_>) -> Result<Dra
             "give the reference that `packager push` prints, or write a Lua script with --lua"
         ));
     };
-    let release = args
-        .istio
-        .as_deref()
-        .map(Release::parse)
-        .transpose()
-        .context("--istio")?;
     Ok(Draft {
         kind,
-        release,
+        release: args.release()?,
         image,
         allow_mutable: args.allow_mutable,
         name: args.name.clone(),

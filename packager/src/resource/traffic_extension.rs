@@ -7,7 +7,7 @@ use serde_json::Value;
 use serde_saphyr::LitString;
 
 use super::fields::{FailStrategy, Match, Metadata, Phase, WorkloadSelector, matches, selection};
-use super::{ObjectName, PolicyTarget, Request, ScriptRequest};
+use super::{Attachment, FilterKind, ObjectName, PolicyTarget, Request, ScriptRequest};
 
 /// The resource with the fields that are written.
 #[derive(Clone, Debug, Serialize)]
@@ -63,45 +63,60 @@ struct Module {
 
 impl From<Request> for TrafficExtension {
     fn from(request: Request) -> Self {
-        let (selector, target_refs) = selection(request.attachment);
-        Self {
-            api_version: "extensions.istio.io/v1alpha1",
-            kind: request.kind.name(),
-            metadata: request.metadata,
-            spec: Spec {
-                selector,
-                target_refs,
-                phase: request.phase,
-                priority: request.priority,
-                matches: matches(request.ports),
-                code: Code::Wasm(Module {
-                    url: request.image.url(),
-                    sha256: request.image.sha256().map(str::to_owned),
-                    image_pull_secret: request.image_pull_secret,
-                    fail_strategy: request.fail_strategy,
-                    plugin_config: request.settings.into_configured(),
-                }),
-            },
-        }
+        let code = Code::Wasm(Module {
+            url: request.image.url(),
+            sha256: request.image.sha256().map(str::to_owned),
+            image_pull_secret: request.image_pull_secret,
+            fail_strategy: request.fail_strategy,
+            plugin_config: request.settings.into_configured(),
+        });
+        let order = (request.phase, request.priority);
+        Self::new(
+            request.metadata,
+            request.attachment,
+            order,
+            request.ports,
+            code,
+        )
     }
 }
 
 impl From<ScriptRequest> for TrafficExtension {
     fn from(request: ScriptRequest) -> Self {
-        let (selector, target_refs) = selection(request.attachment);
+        let code = Code::Lua(Script {
+            inline_code: LitString(request.script),
+        });
+        let order = (request.phase, request.priority);
+        Self::new(
+            request.metadata,
+            request.attachment,
+            order,
+            request.ports,
+            code,
+        )
+    }
+}
+
+impl TrafficExtension {
+    fn new(
+        metadata: Metadata,
+        attachment: Attachment,
+        (phase, priority): (Phase, i32),
+        ports: Vec<u16>,
+        code: Code,
+    ) -> Self {
+        let (selector, target_refs) = selection(attachment);
         Self {
             api_version: "extensions.istio.io/v1alpha1",
-            kind: request.kind.name(),
-            metadata: request.metadata,
+            kind: FilterKind::TrafficExtension.name(),
+            metadata,
             spec: Spec {
                 selector,
                 target_refs,
-                phase: request.phase,
-                priority: request.priority,
-                matches: matches(request.ports),
-                code: Code::Lua(Script {
-                    inline_code: LitString(request.script),
-                }),
+                phase,
+                priority,
+                matches: matches(ports),
+                code,
             },
         }
     }

@@ -67,11 +67,9 @@ fn boundary(
             "give them with --from PATH or --cluster"
         ));
     };
-    let mut inputs = source.read(console)?;
-    args.mesh.apply(&mut inputs)?;
-    if inputs.finish(console) != ExitStatus::Success {
+    let Some(inputs) = servers::read(source, args, console)? else {
         return Ok(None);
-    }
+    };
     // The rules depend on the servers that share a listener, so the model has to be complete.
     let model = Model::new(&inputs.resources);
     let namespace = metadata.namespace.to_string();

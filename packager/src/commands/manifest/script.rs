@@ -1,6 +1,6 @@
 //! `--lua`: the rule as a Lua script, for gateways that load no image.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use gateway::Model;
 use gateway::advice::Advice;
 use rule::Rule;
@@ -73,15 +73,9 @@ fn draft(args: &Args, kind: Option<ScriptKind>, console: &mut Console<'_>) -> Re
     // The messages about an attachment name a kind. Both kinds of scripts select the same pods.
     let named = kind.unwrap_or(ScriptKind::TrafficExtension).into();
     let labels = flags::labels(args)?;
-    let release = args
-        .istio
-        .as_deref()
-        .map(Release::parse)
-        .transpose()
-        .context("--istio")?;
     Ok(ScriptDraft {
         kind,
-        release: release.unwrap_or(Release::DEFAULT),
+        release: args.release()?.unwrap_or(Release::DEFAULT),
         name: args.name.clone(),
         namespace: args.namespace.clone(),
         attachment: Attachment::parse(named, &labels, &args.target_ref, args.mesh_wide)?,
