@@ -37,6 +37,10 @@ impl<'a> Host<'a> {
     /// trailing dot stays.
     #[must_use]
     pub fn from_authority(authority: &'a [u8]) -> Self {
+        // Most authorities have no colon, and to know that costs less than to look for the last one.
+        if !Self(authority).has_octet(b':') {
+            return Self(authority);
+        }
         match authority.iter().rposition(|byte| *byte == b':') {
             None => Self(authority),
             Some(colon) => Self::cut(authority, colon),
@@ -69,11 +73,32 @@ impl<'a> Host<'a> {
         Self(self.0.strip_suffix(b".").unwrap_or(self.0))
     }
 
-    /// Whether both names have the same octets, eight of which are compared at a time.
+    /// The octets, eight at a time, and the last eight once more, so that none are left. The octets of a
+    /// name that is shorter are the last word alone.
+    fn words(self) -> (&'a [[u8; 8]], u64) {
+        let (words, rest) = self.0.as_chunks();
+        let last = match self.0.last_chunk() {
+            Some(last) => u64::from_le_bytes(*last),
+            None => rest
+                .iter()
+                .fold(0, |word, octet| word << 8 | u64::from(*octet)),
+        };
+        (words, last)
+    }
+
+    fn has_octet(self, octet: u8) -> bool {
+        let (words, last) = self.words();
+        has_octet(last, octet)
+            || words
+                .iter()
+                .any(|word| has_octet(u64::from_le_bytes(*word), octet))
+    }
+
     fn is_same_octets(self, other: Self) -> bool {
-        let (words, rest) = self.0.as_chunks::<8>();
-        let (other_words, other_rest) = other.0.as_chunks::<8>();
-        words == other_words && rest == other_rest
+        let ((words, last), (other_words, other_last)) = (self.words(), other.words());
+        self.0.len() == other.0.len()
+            && last == other_last
+            && words.iter().zip(other_words).all(|(a, b)| a == b)
     }
 
     /// The part of the name after each of its dots, the longest first, but none longer than
@@ -107,16 +132,23 @@ impl Eq for Host<'_> {}
 
 impl Hash for Host<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        // Eight octets at a time. Bit 5 is the case of a letter: to set it everywhere makes some other
-        // octets equal too, which a hash may do.
-        let (words, rest) = self.0.as_chunks::<8>();
+        // Bit 5 is the case of a letter: to set it everywhere makes some other octets equal too, which a
+        // hash may do.
+        let lower = 0x2020_2020_2020_2020;
+        let (words, last) = self.words();
         for word in words {
-            state.write_u64(u64::from_le_bytes(*word) | 0x2020_2020_2020_2020);
+            state.write_u64(u64::from_le_bytes(*word) | lower);
         }
-        for byte in rest {
-            state.write_u8(byte | 0x20);
-        }
+        state.write_u64(last | lower);
     }
+}
+
+/// Whether one of the eight octets of a word is this one. To subtract 1 from each octet sets the highest
+/// bit of those that are 0, and of those that have it set, which the mask excludes.
+fn has_octet(word: u64, octet: u8) -> bool {
+    let ones = u64::from_le_bytes([1; 8]);
+    let zero_where_equal = word ^ (ones * u64::from(octet));
+    zero_where_equal.wrapping_sub(ones) & !zero_where_equal & (ones << 7) != 0
 }
 
 impl fmt::Display for Host<'_> {
@@ -130,6 +162,7 @@ impl fmt::Display for Host<'_> {
 mod tests {
     use super::*;
     use alloc::string::ToString;
+    use alloc::vec;
     use core::hash::BuildHasher as _;
 
     #[track_caller]
@@ -166,6 +199,41 @@ mod tests {
             ("", ""),
         ] {
             check_authority(authority, expected);
+        }
+    }
+
+    #[test]
+    fn a_colon_is_found_wherever_it_is() {
+        // The octets next to a colon, with its highest bit, and those that a subtraction borrows from.
+        for filler in [b'a', b'9', b';', b':' | 0x80, 0, 1, 0x7f, 0x80, 0xff] {
+            for length in 0..=26 {
+                let name = vec![filler; length];
+                assert!(!Host(&name).has_octet(b':'), "{filler} {length}");
+                for colon in 0..length {
+                    let mut name = name.clone();
+                    name[colon] = b':';
+                    assert!(Host(&name).has_octet(b':'), "{filler} {length} {colon}");
+                    assert_eq!(Host::from_authority(&name).0, &name[..colon]);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn names_that_differ_in_one_octet_differ() {
+        let hash = |name: &[u8]| FxBuildHasher.hash_one(Host(name));
+        for length in 0..=26 {
+            let name = vec![b'a'; length];
+            assert_ne!(Host(&name), Host(&vec![b'a'; length + 1]));
+            for place in 0..length {
+                let (mut upper, mut other) = (name.clone(), name.clone());
+                upper[place] = b'A';
+                other[place] = b'b';
+                assert_eq!(Host(&name), Host(&upper), "{length} {place}");
+                assert_eq!(hash(&name), hash(&upper), "{length} {place}");
+                assert_ne!(Host(&name), Host(&other), "{length} {place}");
+                assert_ne!(hash(&name), hash(&other), "{length} {place}");
+            }
         }
     }
 
