@@ -45,6 +45,9 @@ local function build()
       end
     end
   end
+  -- Each collection of garbage goes through the tables. It waits until the memory has grown by 125 %; Lua's own
+  -- setting is 100 %.
+  collectgarbage("setpause", 225)
   return built
 end
 

@@ -20,7 +20,7 @@ local function load_script(source)
   local entry
   local environment = setmetatable({}, {
     __index = function(_, name)
-      local global = ({ math = math, tonumber = tonumber })[name]
+      local global = ({ collectgarbage = collectgarbage, math = math, tonumber = tonumber })[name]
       return global or error("the script reads the global " .. name)
     end,
     __newindex = function(_, name, value)
