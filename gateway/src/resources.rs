@@ -226,6 +226,9 @@ pub struct Metadata {
     /// as older than all others.
     #[serde(default)]
     pub creation_timestamp: Option<DateTime<Utc>>,
+    /// The time from which the resource is being deleted. It stays as long as it has finalizers.
+    #[serde(default)]
+    pub deletion_timestamp: Option<DateTime<Utc>>,
     #[serde(default, deserialize_with = "nullable")]
     pub labels: Labels,
     #[serde(default, deserialize_with = "nullable")]

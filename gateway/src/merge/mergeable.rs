@@ -67,6 +67,7 @@ pub(crate) fn depends_on_plan(reason: Reason) -> bool {
         | Reason::TooMany
         | Reason::GatewayApi
         | Reason::Generated
+        | Reason::Deletion
         | Reason::Age
         | Reason::Pods
         | Reason::Port

@@ -64,6 +64,7 @@ fn managed(server: &ServerId) -> Obstacle {
 /// What prevents a merge of servers of Istio Gateways.
 pub(super) fn within_group(group: &Group<'_>, state: &State, model: &Model) -> Option<Obstacle> {
     managed_gateway(group, state)
+        .or_else(|| deleted_gateway(group, state))
         .or_else(|| different_listeners(group, model))
         .or_else(|| different_ports(group, state))
         .or_else(|| different_addresses(group, state))
@@ -75,13 +76,37 @@ pub(super) fn within_group(group: &Group<'_>, state: &State, model: &Model) -> O
 }
 
 fn managed_gateway(group: &Group<'_>, state: &State) -> Option<Obstacle> {
-    let managed_members = group.members_with(|member| {
-        state
-            .gateway(&member.gateway)
-            .is_some_and(|gateway| is_managed(&gateway.metadata))
-    });
+    let managed_members = members_of(group, state, is_managed);
     let obstacle = managed(&managed_members.first()?.id);
     Some(obstacle.blocking(ids(&managed_members)))
+}
+
+/// The members whose Gateways have such metadata, the oldest first.
+fn members_of<'g>(
+    group: &'g Group<'_>,
+    state: &State,
+    condition: fn(&Metadata) -> bool,
+) -> Vec<&'g Member> {
+    group.members_with(|member| {
+        state
+            .gateway(&member.gateway)
+            .is_some_and(|gateway| condition(&gateway.metadata))
+    })
+}
+
+/// A Gateway with finalizers stays for a while after its deletion, and istiod uses it until it is gone. Hosts
+/// that move to it would be lost then.
+fn deleted_gateway(group: &Group<'_>, state: &State) -> Option<Obstacle> {
+    let deleted = members_of(group, state, |metadata| {
+        metadata.deletion_timestamp.is_some()
+    });
+    let gateway = &deleted.first()?.gateway;
+    let message = format!("{gateway} is being deleted");
+    Some(
+        Obstacle::new(Reason::Deletion, message)
+            .or(Remedy::new("wait until it is gone, and plan again"))
+            .blocking(ids(&deleted)),
+    )
 }
 
 /// Whether a controller made a Gateway: Knative sets labels of its domain, and controllers that

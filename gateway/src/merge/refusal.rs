@@ -59,6 +59,8 @@ pub enum Reason {
     GatewayApi,
     /// A controller manages one of the Gateways and would revert the change.
     Generated,
+    /// A Gateway is being deleted.
+    Deletion,
     /// The age of a Gateway is unknown.
     Age,
     /// The servers are on different pods or listeners.

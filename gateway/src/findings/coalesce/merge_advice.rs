@@ -114,6 +114,7 @@ fn refused<'a>(reason: Reason, message: &'a str, remedies: &'a [Remedy]) -> Caus
         Reason::Dropped
         | Reason::Rejected
         | Reason::TooMany
+        | Reason::Deletion
         | Reason::Age
         | Reason::Pods
         | Reason::Port
