@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slip_is_told_from_another_word() {
+    fn a_slip_is_not_another_word() {
         check("acton", Some("action"));
         check("hots", Some("hosts"));
         check("misingSn", Some("missingSni"));

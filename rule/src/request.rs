@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn grpc_is_told_from_grpc_web() {
+    fn grpc_is_not_grpc_web() {
         for (content_type, expected) in [
             ("application/grpc", true),
             ("application/grpc+proto", true),

@@ -303,7 +303,7 @@ fn faults() {
 }
 
 #[test]
-fn all_faults_are_told_at_once() {
+fn all_faults_are_reported_at_once() {
     check_faults(
         r#"{"rule": "exact", "servers": {"x": ["*foo.com", "a:1"]}, "action": 3, "extra": 0,
             "hosts": {"a": "no"}, "grpc": "maybe"}"#,

@@ -55,7 +55,7 @@ fn a_reused_connection_is_answered_421_and_a_new_one_200() {
             Ok(statuses)
         })
         .unwrap();
-        // No server has c, as far as this connection can tell.
+        // No server has c, as far as this connection shows.
         assert_eq!(statuses, [200, status, 200, status, 200], "{listener}");
         assert_eq!(get(address, B, B).unwrap().status, 200, "{listener}");
     }

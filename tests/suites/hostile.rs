@@ -47,14 +47,14 @@ fn check_run(name: &str, run: &Run, errors: &[&str]) {
         run.out,
         run.talk
     );
-    let told: Vec<&str> = run
+    let messages: Vec<&str> = run
         .talk
         .lines()
         .filter(|line| !line.starts_with("note: "))
         .collect();
-    assert_eq!(told.len(), errors.len(), "{name}: {told:?}");
-    for (told, error) in told.iter().zip(errors) {
-        assert!(told.starts_with(error), "{name}: {told}\n{error}");
+    assert_eq!(messages.len(), errors.len(), "{name}: {messages:?}");
+    for (message, error) in messages.iter().zip(errors) {
+        assert!(message.starts_with(error), "{name}: {message}\n{error}");
     }
     assert_eq!(run.status, if errors.is_empty() { 1 } else { 2 }, "{name}");
 }

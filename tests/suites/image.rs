@@ -66,7 +66,7 @@ fn a_second_push_sends_nothing() {
 }
 
 #[test]
-fn a_tag_is_moved_only_when_told() {
+fn a_tag_is_moved_only_with_the_option() {
     let module = module::build().unwrap();
     let registry = Registry::start().unwrap();
     let reference = format!("{}/sni-guard:1", registry.host());

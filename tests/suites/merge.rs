@@ -149,9 +149,9 @@ fn too_many_servers_are_refused() {
     }
     let run = run("merge % --assume-same-certificate", &text).unwrap();
     assert_eq!(run.status, 1, "{}", run.talk);
-    let told = "refused: 1001 servers break each other, but a plan can merge at most 1000\n";
+    let message = "refused: 1001 servers break each other, but a plan can merge at most 1000\n";
     assert!(
-        run.out.starts_with(told),
+        run.out.starts_with(message),
         "{}",
         run.out.lines().next().unwrap()
     );

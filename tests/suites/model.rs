@@ -49,12 +49,12 @@ fn servers_by_label() {
             .flat_map(|workload| &workload.listeners)
             .next()
             .unwrap();
-        let told: Vec<String> = listener
+        let found: Vec<String> = listener
             .servers()
             .iter()
             .map(|(label, hosts)| format!("{label}={}", hosts.join(" ")))
             .collect();
-        assert_eq!(told, expected, "{case}");
+        assert_eq!(found, expected, "{case}");
     }
 }
 

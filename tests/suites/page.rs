@@ -188,7 +188,7 @@ fn the_same_input_gives_the_same_bytes() {
 
 const HOSTILE: &str = "</script></style></title><img src=x onerror=alert('1')>\"&<!--";
 
-/// A report in which every name is this one, but for the numbers that tell servers apart.
+/// A report in which every name is this one, but for the numbers that distinguish servers.
 fn report_of(name: &str) -> Report {
     let server = |number: usize| ServerId {
         resource: ResourceName {

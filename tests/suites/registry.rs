@@ -158,7 +158,7 @@ fn credentials_are_found_where_podman_and_docker_keep_them() {
 }
 
 #[test]
-fn wrong_credentials_are_told_by_where_they_are_from() {
+fn wrong_credentials_are_reported_with_their_source() {
     let guarded = Guarded::start();
     let host = guarded.registry.host();
     let flags = ["--username", USER, "--password-stdin"];
@@ -348,7 +348,7 @@ fn a_registry_that_says_when_is_asked_no_sooner() {
 }
 
 #[test]
-fn lasting_faults_are_told_and_leave_no_tag() {
+fn lasting_faults_are_reported_and_leave_no_tag() {
     let status = |status| Fault::Status(status, None);
     let cases = [
         (

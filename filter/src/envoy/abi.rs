@@ -1,7 +1,7 @@
 //! The calls into Envoy, as Proxy-Wasm 0.2.1 defines them.
 //!
 //! The SDK's own `hostcalls` panic on every status that they do not expect, and a panic takes down
-//! the VM of a worker with all its requests. They also cannot tell an attribute that is missing
+//! the VM of a worker with all its requests. They also cannot distinguish an attribute that is missing
 //! from an empty one, nor set the details of a response. So the few calls that the filter makes are
 //! declared here once more, with every status as a value.
 

@@ -4,7 +4,7 @@
 //! root a request has in a call for each new context, and that call costs a tenth of what the filter adds
 //! to a request. Nearly always a VM has one configuration, so nothing has to be known.
 //!
-//! With several configurations the filter asks. Plugin names do not tell them apart: during an update
+//! With several configurations the filter asks. Plugin names do not distinguish them: during an update
 //! both have the same. Envoy keeps expressions for each root context (Envoy
 //! `source/extensions/common/wasm/foreign.cc`, `expr_create`), so each root gets one whose value is its
 //! own number, and a request evaluates the one of its root.

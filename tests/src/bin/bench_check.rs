@@ -69,17 +69,17 @@ fn main() -> Result<()> {
         check_report(folder.path(), size)?;
         let theirs = ["analyze", "--use-kube=false", "--all-namespaces", &many];
         let theirs = cost(&istioctl, &theirs, folder.path())?;
-        let told = fs::read_to_string(folder.path().join("out"))?
+        let findings = fs::read_to_string(folder.path().join("out"))?
             .matches("IST0138")
             .count();
         ensure!(
-            told > 0,
+            findings > 0,
             "istioctl found no duplicate certificates: it did not do its work"
         );
         let part = own.seconds / theirs.seconds;
         writeln!(
             text,
-            "| {size} | {:.2} | {:.0} | {:.1} | {:.0} | {told} | {part:.3} | {:.2} | {:.0} |",
+            "| {size} | {:.2} | {:.0} | {:.1} | {:.0} | {findings} | {part:.3} | {:.2} | {:.0} |",
             own.seconds,
             own.mebibytes,
             theirs.seconds,
@@ -145,7 +145,7 @@ fn head() -> Result<String> {
          the best of {ROUNDS} runs, of one for istioctl; MiB are the most resident memory, looked at every 2 ms. \
          `istioctl analyze --use-kube=false --all-namespaces` has the same file. Then the same \
          with one certificate for all, where all pairs of servers are defects; istioctl \
-         is not run on that, since it tells each pair in a line. Machine: Linux {}.\n\n\
+         is not run on that, since it prints a line for each pair. Machine: Linux {}.\n\n\
          Targets for 5,000: a fifth of istioctl's time, {MOST_MEBIBYTES} MiB, {MOST_SECONDS_FOR_ONE} \
          s with one certificate; twice the input takes at most {MOST_GROWTH} times as long.\n\n\
          | Gateways | s | MiB | istioctl: s | MiB | IST0138 | part | one certificate: s | MiB |\n\

@@ -39,7 +39,7 @@ pub(super) fn draw(state: &State, id: usize) -> Result<String, fmt::Error> {
 
 /// What the drawing shows, in words.
 fn description(state: &State) -> String {
-    let told = state.connections.iter().map(|Connection { sni, answers }| {
+    let sentences = state.connections.iter().map(|Connection { sni, answers }| {
         let answers: Vec<String> = answers
             .iter()
             .map(
@@ -55,7 +55,7 @@ fn description(state: &State) -> String {
             .collect();
         format!("On a connection with SNI {sni}: {}.", answers.join("; "))
     });
-    told.collect::<Vec<_>>().join(" ")
+    sentences.collect::<Vec<_>>().join(" ")
 }
 
 /// Where the lifeline of a chain is.

@@ -24,7 +24,7 @@ pub struct Listening<'m> {
     pub backends: Vec<Option<u16>>,
 }
 
-/// Who answers: the header `server` of every answer, so that those without a virtual host tell it
+/// Who answers: the header `server` of every answer, so that answers without a virtual host have it
 /// too.
 #[must_use]
 pub fn label(chain: &FilterChain) -> String {

@@ -78,7 +78,7 @@ impl Gateway {
             .map(|response| response.status)
     }
 
-    /// Waits until a request on a connection of its own is answered so, and tells how long that took.
+    /// Waits until a request on a connection of its own has this answer, and returns how long that took.
     ///
     /// # Errors
     /// It is not within half a minute; the error holds the end of the pod's log.

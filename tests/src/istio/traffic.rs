@@ -103,7 +103,7 @@ impl Traffic {
         Self { is_over, clients }
     }
 
-    /// Ends the clients, and tells what they saw.
+    /// Ends the clients, and returns what they saw.
     ///
     /// # Errors
     /// One of them panicked.

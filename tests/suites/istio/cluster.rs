@@ -181,30 +181,30 @@ fn the_audit_may_read_what_it_needs() {
         .run(&["-n", account, "create", "token", account])
         .unwrap();
     let kubeconfig = cluster.kubeconfig_with("audit", token.trim()).unwrap();
-    let (found, run) = codes(&kubeconfig, &[]);
+    let (found, report) = codes(&kubeconfig, &[]);
     assert_eq!(found, ["SG203", "SG104"]);
     assert!(
-        run.talk.starts_with("note: certificates are assumed"),
+        report.talk.starts_with("note: certificates are assumed"),
         "{}",
-        run.talk
+        report.talk
     );
-    assert_eq!(run.talk.lines().count(), 1, "{}", run.talk);
+    assert_eq!(report.talk.lines().count(), 1, "{}", report.talk);
     install("with-secrets");
-    let (found, run) = codes(&kubeconfig, &[]);
-    assert_eq!((found.len(), run.talk.as_str()), (3, ""), "{found:?}");
+    let (found, report) = codes(&kubeconfig, &[]);
+    assert_eq!((found.len(), report.talk.as_str()), (3, ""), "{found:?}");
 }
 
 /// Whoever may not read Secrets gets a guess, and whoever may not read Gateways an error.
 #[test]
-fn what_may_not_be_read_is_told() {
+fn a_kind_that_may_not_be_read_is_a_note() {
     let cluster = shared();
     let reader = cluster.kubeconfig_with("reader", "reader").unwrap();
     let (codes_found, run_of_reader) = codes(&reader, &[]);
     assert_eq!(codes_found, ["SG203", "SG104"]);
     assert_eq!(run_of_reader.status, 0, "{run_of_reader:?}");
-    let told = "note: certificates are assumed from the names of Secrets: secrets is forbidden: User \
+    let notes = "note: certificates are assumed from the names of Secrets: secrets is forbidden: User \
                 \"reader\" cannot list resource \"secrets\" in API group \"\" at the cluster scope\n";
-    assert_eq!(run_of_reader.talk, told);
+    assert_eq!(run_of_reader.talk, notes);
 
     let stranger = cluster.kubeconfig_with("stranger", "stranger").unwrap();
     let refused = run(&stranger, &["check"]);
@@ -240,9 +240,9 @@ fn a_namespace_is_read_alone() {
     let guest = cluster.kubeconfig_with("guest", "guest").unwrap();
     assert_eq!(run(&guest, &["check"]).status, 2);
     // The namespace has other Secrets, so a Secret that it does not have is missing.
-    let (found, told) = codes(&guest, &["--namespace", "istio-system"]);
+    let (found, report) = codes(&guest, &["--namespace", "istio-system"]);
     assert_eq!(found, ["SG101", "SG303", "SG203"]);
-    assert_eq!(told.talk.lines().count(), 5, "{}", told.talk);
+    assert_eq!(report.talk.lines().count(), 5, "{}", report.talk);
     let notes = [
         "only resources in these namespaces are considered: istio-system",
         "resources of the Gateway API are ignored: gatewayclasses",
@@ -252,9 +252,9 @@ fn a_namespace_is_read_alone() {
     ];
     for note in notes {
         assert!(
-            told.talk.contains(&format!("note: {note}")),
+            report.talk.contains(&format!("note: {note}")),
             "{note}: {}",
-            told.talk
+            report.talk
         );
     }
     let kubeconfig = cluster.kubectl().kubeconfig();
@@ -365,7 +365,7 @@ fn kinds_that_there_are_not_are_no_error() {
 
     let istio = Cluster::start_with(&RESOURCE_DEFINITIONS[..1]).unwrap();
     apply_gateways(&istio);
-    let (found, told) = codes(istio.kubectl().kubeconfig(), &[]);
+    let (found, report) = codes(istio.kubectl().kubeconfig(), &[]);
     assert_eq!(found, ["SG101", "SG303", "SG203"]);
-    assert_eq!(told.talk, "");
+    assert_eq!(report.talk, "");
 }

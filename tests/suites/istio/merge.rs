@@ -207,7 +207,7 @@ pub(super) fn path() -> String {
     format!("{}:{}", folders.join(":"), std::env::var("PATH").unwrap())
 }
 
-fn told(what: &str, tally: &Tally) -> String {
+fn summary(what: &str, tally: &Tally) -> String {
     let Tally {
         fresh,
         kept,
@@ -226,11 +226,11 @@ fn check_seamless(name: &'static str, labels: &[&str]) -> String {
     let before = shop.manifests();
     let traffic = shop.traffic();
     let plan = shop.plan(&[]);
-    let told_plan = fs::read_to_string(plan.join("plan.json")).unwrap();
-    assert!(told_plan.contains("\"plan\": \"seamless\""), "{told_plan}");
+    let plan_text = fs::read_to_string(plan.join("plan.json")).unwrap();
+    assert!(plan_text.contains("\"plan\": \"seamless\""), "{plan_text}");
     let steps = shop.carry_out(&plan, "apply.sh", false);
     let merged = traffic.end().unwrap();
-    let seen = told(&format!("{name}, {steps} steps"), &merged);
+    let seen = summary(&format!("{name}, {steps} steps"), &merged);
     assert!(merged.failures.is_empty(), "{seen}: {:?}", merged.failures);
     assert!(merged.fresh > 500 && merged.kept > 500, "{merged:?}");
     assert!(
@@ -242,7 +242,7 @@ fn check_seamless(name: &'static str, labels: &[&str]) -> String {
     let traffic = shop.traffic();
     shop.carry_out(&plan, "undo.sh", true);
     let undone = traffic.end().unwrap();
-    let seen = format!("{seen}\n{}", told(&format!("{name}, undone"), &undone));
+    let seen = format!("{seen}\n{}", summary(&format!("{name}, undone"), &undone));
     // A connection that was opened for a host on the growing server may be kept until that loses
     // its routes: it is answered 404 once, and closed.
     let is_kept = |(_, _, what): &(_, _, String)| what == "kept 404";
@@ -282,7 +282,7 @@ fn a_short_plan_ends_well() {
     let plan = shop.plan(&["--plan", "short"]);
     shop.carry_out(&plan, "apply.sh", false);
     let tally = traffic.end().unwrap();
-    println!("{}", told("short", &tally));
+    println!("{}", summary("short", &tally));
     let (kinds, between) = tally.outage();
     assert!(kinds.keys().all(|kind| kind.ends_with(" 404")), "{kinds:?}");
     assert!(between < Duration::from_secs(1), "{between:?}");
@@ -333,7 +333,7 @@ fn a_gateway_keeps_its_listener_between_the_writes_of_a_hand_over() {
     assert!(shop.pod.readiness().unwrap().contains(" 200 "));
     drop(new);
     let tally = traffic.end().unwrap();
-    println!("{}", told("between", &tally));
+    println!("{}", summary("between", &tally));
     assert!(tally.failures.is_empty(), "{:?}", tally.failures);
 }
 
@@ -374,7 +374,7 @@ fn the_published_recipe_is_an_outage() {
     shop.kubectl().run(&delete).unwrap();
     shop.settle();
     let tally = traffic.end().unwrap();
-    println!("{}", told("recipe", &tally));
+    println!("{}", summary("recipe", &tally));
     let (kinds, between) = tally.outage();
     assert!(
         kinds.get("fresh 404").is_some_and(|count| *count > 100),

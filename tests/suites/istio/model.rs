@@ -144,7 +144,7 @@ struct Pods<'s> {
 }
 
 impl Pods<'_> {
-    /// Applies a case, and tells in what istiod and the model differ.
+    /// Applies a case, and returns the differences between istiod and the model.
     fn check(&mut self, case: &Case) -> Vec<String> {
         // Istio 1.31 knows it no more.
         let case = &case.without("XListenerSet").unwrap();
@@ -159,12 +159,14 @@ impl Pods<'_> {
         for workload in case.model.workloads.iter().filter(is_there) {
             let expected = of_model(workload);
             let found = wait(self.of(workload), &expected);
-            let told =
+            let prefixed =
                 |whose, line| format!("{} {}: {whose}: {line}", case.name, workload.full_name());
             let of_model = expected
                 .difference(&found)
-                .map(|line| told("the model", line));
-            let of_istiod = found.difference(&expected).map(|line| told("istiod", line));
+                .map(|line| prefixed("the model", line));
+            let of_istiod = found
+                .difference(&expected)
+                .map(|line| prefixed("istiod", line));
             differences.extend(of_model.chain(of_istiod));
         }
         applied.delete(kubectl).unwrap();
@@ -188,7 +190,7 @@ impl Pods<'_> {
     }
 
     /// Makes what random inputs are about: namespaces, and pods in two of them, whose namespaces and
-    /// labels it tells.
+    /// labels it returns.
     fn prepare(&mut self) -> [(String, BTreeMap<String, String>); 2] {
         for name in NAMESPACES {
             let namespace =
@@ -206,7 +208,7 @@ impl Pods<'_> {
         ]
     }
 
-    /// Applies a random input, and tells how much istiod makes of it and in what the model differs.
+    /// Applies a random input, and returns how much istiod makes of it and in what the model differs.
     /// The model gets what the API server has, with the ages that it gave.
     fn check_random(
         &self,
@@ -239,12 +241,14 @@ impl Pods<'_> {
             let expected = own.map(of_model).unwrap_or_default();
             let found = wait(pod, &expected);
             count += expected.len();
-            let told =
+            let prefixed =
                 |whose, line| format!("SEEDS={seed} {namespace} {labels:?}: {whose}: {line}");
             let of_model = expected
                 .difference(&found)
-                .map(|line| told("the model", line));
-            let of_istiod = found.difference(&expected).map(|line| told("istiod", line));
+                .map(|line| prefixed("the model", line));
+            let of_istiod = found
+                .difference(&expected)
+                .map(|line| prefixed("istiod", line));
             differences.extend(of_model.chain(of_istiod));
         }
         let file = file.path().to_str().unwrap();

@@ -293,8 +293,9 @@ fn the_listener_is_found() {
         let run = packager_with_input(&[arguments, more].concat(), &input);
         let report: Value = serde_json::from_str(&run.out).unwrap();
         assert_eq!(verdicts(&report), [(B, verdict)], "{}", run.talk);
-        let told = run.talk.contains("on several listeners") || run.talk.contains("no TLS server");
-        assert_eq!(told, note, "{}", run.talk);
+        let is_noted =
+            run.talk.contains("on several listeners") || run.talk.contains("no TLS server");
+        assert_eq!(is_noted, note, "{}", run.talk);
     }
     let from = ["--from", "check/broken-document.yaml"];
     let run = probe(&connect, A, &[B], &from);
@@ -578,7 +579,7 @@ fn paths_and_methods() {
 }
 
 #[test]
-fn rounds_are_told_once_where_nothing_changes() {
+fn rounds_are_reported_once_where_nothing_changes() {
     let gateways = Gateways::start(&["plain"]);
     let connect = gateways.connect("plain");
     let run = probe(

@@ -81,7 +81,10 @@ impl CountedEnvoy {
             .lines()
             .rev()
             .find_map(|line| line.strip_prefix("totals: "));
-        Ok(total.context("callgrind tells no total")?.trim().parse()?)
+        Ok(total
+            .context("callgrind printed no total")?
+            .trim()
+            .parse()?)
     }
 }
 

@@ -117,7 +117,9 @@ fn loading(module: &std::path::Path, servers: usize) -> Result<(usize, f64, u64)
         let status = fs::read_to_string(format!("/proc/{}/status", envoy.id()))?;
         let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let digits = resident.and_then(|text| text.split_whitespace().next());
-        memory = digits.context("Envoy's memory is not told")?.parse()?;
+        memory = digits
+            .context("/proc does not show Envoy's memory")?
+            .parse()?;
     }
     times.sort_by(f64::total_cmp);
     Ok((servers, times.get(1).copied().unwrap_or_default(), memory))

@@ -148,7 +148,7 @@ fn base(rows: &[Row], chains: usize) -> Result<Memory> {
 }
 
 /// How often a configuration is kept for each filter chain, if it takes so many MiB. `None` where it
-/// is too short to tell.
+/// is too short for a result.
 fn copies(row: &Row, mebibytes: f64) -> Option<f64> {
     // Most of what a script takes are the states of Lua.
     if matches!(row.variant, Variant::Script | Variant::ScriptInUse) {

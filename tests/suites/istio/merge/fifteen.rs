@@ -14,7 +14,7 @@ use tests::istio::{Pod, Stack, Traffic, wait_for};
 use tests::process::{Run, free_ports, packager, packager_with_input};
 
 use super::script::run_script;
-use super::{Shop, path, told};
+use super::{Shop, path, summary};
 
 const SHOP: &str = "fifteen";
 const TEAMS: [&str; 6] = [
@@ -175,7 +175,7 @@ fn fifteen_gateways_are_merged_under_load() {
     let options = ["--wait", "1", "--probes", "1", "--drain", "6"];
     let (status, lines) = run_script(&shop, &plan, &options);
     let merged = traffic.end().unwrap();
-    println!("{}", told("fifteen", &merged));
+    println!("{}", summary("fifteen", &merged));
     let (first, last) = (lines.first().unwrap().0, lines.last().unwrap().0);
     let rejected = shop
         .pod

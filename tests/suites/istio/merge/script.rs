@@ -20,7 +20,7 @@ use tests::client::{Connection, GET, Transport};
 use tests::istio::{Kubectl, Stack, kubernetes_program};
 use tests::process::packager;
 
-use super::{Shop, path, told};
+use super::{Shop, path, summary};
 
 /// Gateways without pods, and the folder of a plan for them.
 struct Planned {
@@ -842,7 +842,7 @@ fn a_script_carries_out_a_plan_under_load() {
             .0
     };
     let closed = idle.join().unwrap();
-    println!("{}", told("script", &merged));
+    println!("{}", summary("script", &merged));
     println!(
         "the idle connection was closed {:?} after its host moved, and {:?} before its server was deleted",
         closed - when("/gw-b patched"),
