@@ -73,18 +73,17 @@ impl<'a> Host<'a> {
         Self(self.0.strip_suffix(b".").unwrap_or(self.0))
     }
 
-    /// The octets, eight at a time, and the last eight once more, so that none are left. A name that is
-    /// shorter is the last word alone, with zeros after it.
+    /// The octets, eight at a time, and the last eight once more, so that none are left. The octets of a
+    /// name that is shorter are the last word alone.
     fn words(self) -> (&'a [[u8; 8]], u64) {
         let (words, rest) = self.0.as_chunks();
-        let last = self.0.last_chunk().copied().unwrap_or_else(|| {
-            let mut last = [0; 8];
-            for (place, octet) in last.iter_mut().zip(rest) {
-                *place = *octet;
-            }
-            last
-        });
-        (words, u64::from_le_bytes(last))
+        let last = match self.0.last_chunk() {
+            Some(last) => u64::from_le_bytes(*last),
+            None => rest
+                .iter()
+                .fold(0, |word, octet| (word << 8) + u64::from(*octet)),
+        };
+        (words, last)
     }
 
     fn has_octet(self, octet: u8) -> bool {
