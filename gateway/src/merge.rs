@@ -12,6 +12,7 @@
 //! merged, the result is a [`Refusal`].
 
 mod bindings;
+mod client_certificates;
 mod direct_answer;
 mod effects;
 mod end_state;

@@ -137,6 +137,24 @@ impl Boundary {
     }
 }
 
+/// The protected hosts of a workload whose routes clients reach without a certificate, each with the port on
+/// which they do.
+pub(crate) fn bypasses(workload: &Workload) -> BTreeSet<(HostPattern, u16)> {
+    let mut search = Search::default();
+    search.workload(workload);
+    let denied = search.denials.into_iter().flat_map(|denial| {
+        let ports = denial.ports;
+        denial.hosts.into_iter().flat_map(move |host| {
+            ports
+                .clone()
+                .into_iter()
+                .map(move |port| (host.clone(), port))
+        })
+    });
+    let open = search.open.into_iter().map(|open| (open.host, open.port));
+    denied.chain(open).collect()
+}
+
 fn other_listener(listener: &Listener) -> OtherListeners {
     let is_plain_http = !listener.is_tls()
         && listener

@@ -61,7 +61,9 @@ pub(crate) fn merge_of_servers(
 pub(crate) fn depends_on_plan(reason: Reason) -> bool {
     match reason {
         // The proof of a plan found these.
-        Reason::RoutesMix | Reason::RoutesStart | Reason::Answer => true,
+        Reason::ClientCertificate | Reason::RoutesMix | Reason::RoutesStart | Reason::Answer => {
+            true
+        }
         Reason::Dropped
         | Reason::Rejected
         | Reason::TooMany

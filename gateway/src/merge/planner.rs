@@ -2,6 +2,7 @@
 
 use rule::HostPattern;
 
+use super::client_certificates::{first_exposing_step, new_exposure};
 use super::effects::effects;
 use super::end_state::changed_at_end;
 use super::group::{Group, Member};
@@ -140,7 +141,7 @@ fn plan(input: &Input<'_>, start: Start<'_>, servers: &[ServerId]) -> Result<Pla
         return Err(obstacle.into());
     }
 
-    let proved = proved_steps(input, state, &group, presenter).map_err(|obstacle| Failure {
+    let proved = proved_steps(input, start, &group, presenter).map_err(|obstacle| Failure {
         obstacle,
         is_of_proof: true,
     })?;
@@ -178,16 +179,22 @@ fn wrong_end(
 ) -> Result<Option<Obstacle>, Obstacle> {
     let steps =
         steps::short(group, start.state, presenter).map_err(|_| contradictory_group(group))?;
-    let changed = changed_at_end(start.state, start.model, &steps, input.certificates)
-        .map_err(|Inapplicable| contradictory_group(group))?;
-    if changed.is_empty() {
-        return Ok(None);
+    let mut end = start.state.clone();
+    for write in steps.iter().flat_map(|step| &step.writes) {
+        end.apply(write)
+            .map_err(|Inapplicable| contradictory_group(group))?;
     }
-    Ok(Some(obstacles::changed_answers(
-        &changed,
-        group,
-        start.state,
-    )))
+    let models = (start.model, &end.model());
+    let changed = changed_at_end(start.state, models, &steps, input.certificates);
+    if !changed.is_empty() {
+        return Ok(Some(obstacles::changed_answers(
+            &changed,
+            group,
+            start.state,
+        )));
+    }
+    let exposure = new_exposure(models.0, models.1);
+    Ok(exposure.map(|exposure| exposure.obstacle(group, start.state)))
 }
 
 /// A host for each server name and each domain that the members serve. The target's hosts come first.
@@ -229,13 +236,14 @@ struct ProvedSteps {
 /// The steps of the preferred strategy, or the short ones if no seamless steps are possible.
 fn proved_steps(
     input: &Input<'_>,
-    state: &State,
+    start: Start<'_>,
     group: &Group<'_>,
     presenter: &Member,
 ) -> Result<ProvedSteps, Obstacle> {
+    let state = start.state;
     let fallback = match input.strategy {
         Strategy::Short => None,
-        Strategy::Seamless => match seamless_steps(input, state, group, presenter) {
+        Strategy::Seamless => match seamless_steps(input, start, group, presenter) {
             Ok(steps) => {
                 return Ok(ProvedSteps {
                     strategy: Strategy::Seamless,
@@ -264,26 +272,44 @@ fn proved_steps(
 /// Proved seamless steps, or the reason for the short ones.
 fn seamless_steps(
     input: &Input<'_>,
-    state: &State,
+    start: Start<'_>,
     group: &Group<'_>,
     presenter: &Member,
 ) -> Result<Vec<Step>, String> {
-    let steps = steps::seamless(group, state, presenter).map_err(|error| match error {
+    let steps = steps::seamless(group, start.state, presenter).map_err(|error| match error {
         StepsError::NoWildcard { host } => format!("no unused wildcard covers {host}"),
         StepsError::TooManyHandovers { count } => {
             format!("{count} servers would have to leave one after the other")
         }
         StepsError::Inapplicable => "the seamless plan does not fit the input".to_owned(),
     })?;
-    match prove(state, &steps, input.certificates, Strictness::Transient) {
-        Ok(()) => Ok(steps),
-        Err(ProofError::Broken(broken)) => Err(format!(
-            "the answer for {} would change at step {} of the seamless plan",
-            broken.host, broken.step
+    match prove(
+        start.state,
+        &steps,
+        input.certificates,
+        Strictness::Transient,
+    ) {
+        Ok(()) => {}
+        Err(ProofError::Broken(broken)) => {
+            return Err(format!(
+                "the answer for {} would change at step {} of the seamless plan",
+                broken.host, broken.step
+            ));
+        }
+        Err(ProofError::Inapplicable { step }) => {
+            return Err(format!(
+                "step {step} of the seamless plan does not fit the input"
+            ));
+        }
+    }
+    // The proof compares requests with a host on its own connection only.
+    match first_exposing_step(start.state, start.model, &steps) {
+        Ok(None) => Ok(steps),
+        Ok(Some((step, exposure))) => Err(format!(
+            "after step {step} of the seamless plan, {}",
+            exposure.message()
         )),
-        Err(ProofError::Inapplicable { step }) => Err(format!(
-            "step {step} of the seamless plan does not fit the input"
-        )),
+        Err(Inapplicable) => Err("the seamless plan does not fit the input".to_owned()),
     }
 }
 

@@ -30,7 +30,7 @@ use super::steps::{Step, StepNumber};
 use super::write::{Inapplicable, Write};
 use crate::{Certificates, Model};
 use baseline::{Baseline, Configured, KeptListeners, kept_listeners};
-pub(super) use baseline::{added_hosts, tls_listeners};
+pub(super) use baseline::{compared_hosts, possible_hosts, tls_listeners};
 use change::{Change, Original};
 use snapshot::Snapshot;
 
@@ -137,7 +137,7 @@ impl<'p> Proof<'p> {
             start,
             steps,
             strictness,
-            baseline: Baseline::new(&first_model, steps, certificates),
+            baseline: Baseline::new(start, &first_model, steps, certificates),
             first_model,
         }
     }

@@ -73,6 +73,8 @@ pub enum Reason {
     NotHttps,
     /// The TLS settings of the servers differ.
     TlsSettings,
+    /// Clients would reach a host without the certificate that its server demands.
+    ClientCertificate,
     /// The contents of a certificate are unknown.
     CertificateUnknown,
     /// No certificate covers all hosts.

@@ -16,9 +16,9 @@ use std::collections::BTreeSet;
 
 use rule::host::istio::IstioHost;
 
-use super::group::{Group, join_namespace, split_namespace};
+use super::group::{Group, Member, join_namespace, split_namespace};
 use super::state::State;
-use crate::resources::istio;
+use crate::resources::{Labels, istio};
 use crate::server::Protocol;
 
 /// The hosts of a listener, without their namespaces, by the server that has them.
@@ -63,7 +63,7 @@ impl WildcardAllocation {
                 .flat_map(|member| member.hosts(state))
                 .map(|host| without_namespace(&host))
                 .collect(),
-            others: hosts_without_chain(state),
+            others: hosts_without_chain(&group.target, state),
             reserved: BTreeSet::new(),
         };
         // A passthrough chain has the SNI hosts of its routes, which differ from the server's hosts.
@@ -144,18 +144,28 @@ impl WildcardAllocation {
     }
 }
 
-/// The hosts of servers that may have no filter chain and still occupy their hosts: istiod makes a
-/// chain for a server that does not terminate HTTPS only if a route is bound to it.
-fn hosts_without_chain(state: &State) -> BTreeSet<String> {
+/// The hosts of servers that may have no filter chain and still occupy their hosts on the listener of the
+/// target: istiod makes a chain for a server that does not terminate HTTPS only if a route is bound to it.
+fn hosts_without_chain(target: &Member, state: &State) -> BTreeSet<String> {
+    let (Some(gateway), Some(own)) = (state.gateway(&target.gateway), target.server(state)) else {
+        return BTreeSet::new();
+    };
     state
         .resources()
         .gateways
         .iter()
+        .filter(|other| may_share_pods(&gateway.spec.selector, &other.spec.selector))
         .flat_map(|gateway| &gateway.spec.servers)
-        .filter(|server| needs_route_for_chain(server))
+        .filter(|server| server.port.number == own.port.number && needs_route_for_chain(server))
         .flat_map(|server| &server.hosts)
         .map(|host| host.host().to_owned())
         .collect()
+}
+
+/// Whether pods may exist that two selectors match.
+fn may_share_pods(one: &Labels, other: &Labels) -> bool {
+    one.iter()
+        .all(|(key, value)| other.get(key).is_none_or(|other| other == value))
 }
 
 fn needs_route_for_chain(server: &istio::Server) -> bool {

@@ -121,6 +121,7 @@ fn refused<'a>(reason: Reason, message: &'a str, remedies: &'a [Remedy]) -> Caus
         | Reason::Bind
         | Reason::NotHttps
         | Reason::TlsSettings
+        | Reason::ClientCertificate
         | Reason::CertificateUnknown
         | Reason::Certificate
         | Reason::EnvoyFilter

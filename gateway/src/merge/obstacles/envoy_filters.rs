@@ -13,9 +13,12 @@ use crate::merge::state::State;
 use crate::resources::Kind;
 
 /// The fields of a config patch that select a Gateway, a route table or a server name.
-const SELECTORS: [&str; 3] = [
+const SELECTORS: [&str; 4] = [
     "/match/routeConfiguration/gateway",
     "/match/routeConfiguration/name",
+    // The port name of a server, which is a part of the name of its route table (Istio
+    // `pilot/pkg/networking/core/envoyfilter/rc_patch.go`, `routeConfigurationMatch`).
+    "/match/routeConfiguration/portName",
     "/match/listener/filterChain/sni",
 ];
 
@@ -57,8 +60,8 @@ pub(super) fn find(group: &Group<'_>, state: &State) -> Option<Obstacle> {
     None
 }
 
-/// The names by which an `EnvoyFilter` can select a member: the Gateway, the route table, and server
-/// names.
+/// The names by which an `EnvoyFilter` can select a member: the Gateway, the route table, the port name, and
+/// server names.
 fn names_of(member: &Member, group: &Group<'_>, state: &State) -> Vec<String> {
     let mut names = vec![member.full_gateway()];
     // istiod gives the filter chain the name of its route table.
@@ -67,7 +70,15 @@ fn names_of(member: &Member, group: &Group<'_>, state: &State) -> Vec<String> {
         names.extend(chain.server_names.iter().map(ToString::to_string));
     }
     names.extend(member.hosts(state));
+    // With one port name for all members, a filter still applies to all their hosts after the merge.
+    if group.split_by(|member| port_name(member, state)).is_some() {
+        names.extend(port_name(member, state));
+    }
     names
+}
+
+fn port_name(member: &Member, state: &State) -> Option<String> {
+    member.server(state).map(|server| server.port.name.clone())
 }
 
 fn selected_names(manifest: &Value) -> impl Iterator<Item = &str> {

@@ -43,7 +43,7 @@ pub(in crate::merge) fn changed_answers(
     let Some(first) = broken.first() else {
         return contradictory_input(&[]);
     };
-    let obstacle = other_rules(first).unwrap_or_else(|| other_outcome(first));
+    let obstacle = other_rules(first).unwrap_or_else(|| other_outcome(first, group));
     obstacle.blocking(owners(&[first], group))
 }
 
@@ -68,16 +68,37 @@ fn routes_mix(
     } else {
         bound
     };
-    Obstacle::new(
-        Reason::RoutesMix,
-        format!(
-            "{resource} would also apply to {}, because its hosts are wider than the server that it is \
-             bound to",
-            affected(changes, group)
-        ),
-    )
-    .or(Remedy::new("limit it to the hosts that it serves first"))
-    .blocking(blocking)
+    let hosts = affected(changes, group);
+    let obstacle = match changes.iter().find_map(|change| elsewhere(change, group)) {
+        Some(listener) => Obstacle::new(
+            Reason::RoutesMix,
+            format!(
+                "{resource} would also apply to {hosts} on listener {listener}, where a server of {} has \
+                 such a host",
+                group.target.gateway
+            ),
+        )
+        .or(own_gateway_first()),
+        None => Obstacle::new(
+            Reason::RoutesMix,
+            format!(
+                "{resource} would also apply to {hosts}, because its hosts are wider than the server that \
+                 it is bound to"
+            ),
+        )
+        .or(Remedy::new("limit it to the hosts that it serves first")),
+    };
+    obstacle.blocking(blocking)
+}
+
+/// The listener of a change, if it is not the one of the group.
+fn elsewhere(change: &Broken, group: &Group<'_>) -> Option<String> {
+    let name = change.listener.listener_name();
+    (name != group.listener.name()).then_some(name)
+}
+
+fn own_gateway_first() -> Remedy {
+    Remedy::new("move that server to a Gateway of its own first")
 }
 
 /// The hosts whose answers change, with the server of the first one if there are several.
@@ -120,17 +141,25 @@ fn other_rules(change: &Broken) -> Option<Obstacle> {
     )
 }
 
-fn other_outcome(change: &Broken) -> Obstacle {
-    Obstacle::new(
-        Reason::Answer,
-        format!(
-            "{} would be {} instead of {} at step {}",
-            change.host,
-            change.after.outcome.name(),
-            change.before.outcome.name(),
-            change.step
-        ),
-    )
+fn other_outcome(change: &Broken, group: &Group<'_>) -> Obstacle {
+    let message = format!(
+        "{} would be {} instead of {} at step {}",
+        change.host,
+        change.after.outcome.name(),
+        change.before.outcome.name(),
+        change.step
+    );
+    match elsewhere(change, group) {
+        Some(listener) => Obstacle::new(
+            Reason::Answer,
+            format!(
+                "{message}, on listener {listener}, where a server of {} has such a host",
+                group.target.gateway
+            ),
+        )
+        .or(own_gateway_first()),
+        None => Obstacle::new(Reason::Answer, message),
+    }
 }
 
 fn owners<'g>(changes: &[&Broken], group: &'g Group<'_>) -> BTreeSet<&'g ServerId> {

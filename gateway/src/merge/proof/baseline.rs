@@ -14,8 +14,10 @@ use crate::listener::sample_hosts;
 use crate::merge::direct_answer::{DirectAnswer, RouteTables};
 use crate::merge::group::split_namespace;
 use crate::merge::listener_id::ListenerId;
+use crate::merge::state::State;
 use crate::merge::steps::{Step, StepNumber};
 use crate::merge::write::{Edit, Write};
+use crate::resources::pattern;
 use crate::{Certificates, Listener, Model};
 
 /// The answers for all hosts at the start, by listener.
@@ -32,20 +34,19 @@ struct Moment {
 }
 
 impl<'c> Baseline<'c> {
-    pub(super) fn new(model: &Model, steps: &[Step], certificates: &'c Certificates) -> Self {
-        let added = added_hosts(steps);
+    /// The answers in the state from which the steps start, which has this model.
+    pub(super) fn new(
+        start: &State,
+        model: &Model,
+        steps: &[Step],
+        certificates: &'c Certificates,
+    ) -> Self {
+        let possible = possible_hosts(start, steps);
         let mut answers = BTreeMap::new();
         for (id, listener) in tls_listeners(model) {
-            // A host for each server name and each domain, and for each wildcard that a step adds: all
-            // other hosts have the answer of one of these.
-            let mut patterns = added.clone();
-            for chain in &listener.chains {
-                patterns.extend_from_slice(&chain.server_names);
-                patterns.extend(chain.domains().cloned());
-            }
             let tables = RouteTables::new(listener);
             let mut answers_of_listener = BTreeMap::new();
-            for host in sample_hosts(&patterns) {
+            for host in compared_hosts([listener], &possible) {
                 let answer = DirectAnswer::new(listener, &tables, &host, certificates);
                 answers_of_listener.insert(host, answer);
             }
@@ -293,8 +294,38 @@ pub(in crate::merge) fn tls_listeners(
     })
 }
 
-/// The hosts that the steps write into servers. The start does not have all of them.
-pub(in crate::merge) fn added_hosts(steps: &[Step]) -> Vec<HostPattern> {
+/// The hosts for which the answers of a listener are compared, which may have several states: one for each
+/// server name and each domain, and for each of the possible hosts. All other hosts have the answer of one of
+/// these.
+pub(in crate::merge) fn compared_hosts<'l>(
+    states: impl IntoIterator<Item = &'l Listener>,
+    possible: &[HostPattern],
+) -> BTreeSet<String> {
+    let mut patterns = possible.to_vec();
+    for chain in states.into_iter().flat_map(|listener| &listener.chains) {
+        patterns.extend_from_slice(&chain.server_names);
+        patterns.extend(chain.domains().cloned());
+    }
+    sample_hosts(&patterns)
+}
+
+/// The hosts that filter chains may have after some steps: those of all routes, because steps bring routes into
+/// effect that have none at the start, and those that steps write into servers.
+pub(in crate::merge) fn possible_hosts(start: &State, steps: &[Step]) -> Vec<HostPattern> {
+    let mut hosts = added_hosts(steps);
+    hosts.extend(
+        start
+            .resources()
+            .virtual_services
+            .iter()
+            .flat_map(|service| &service.spec.hosts)
+            .filter_map(|host| pattern(host.host())),
+    );
+    hosts
+}
+
+/// The hosts that the steps write into servers.
+fn added_hosts(steps: &[Step]) -> Vec<HostPattern> {
     let mut hosts = BTreeSet::new();
     for write in steps.iter().flat_map(|step| &step.writes) {
         let edits = match write {

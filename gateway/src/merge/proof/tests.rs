@@ -56,7 +56,7 @@ fn compare(start: &State, writes: &[Write]) -> usize {
     let mut state = start.clone();
     let mut model = state.model();
     let steps = steps(writes, 1);
-    let baseline = Baseline::new(&model, &steps, &certificates);
+    let baseline = Baseline::new(start, &model, &steps, &certificates);
     let mut snapshot = Snapshot::new(&state, &model);
     let mut supported = 0;
     for write in writes {

@@ -205,8 +205,9 @@ impl StepFolder<'_> {
     /// A shell script that runs commands in the folder of the step and stops at the first failure.
     fn program(&self, name: &str, purpose: &str, commands: &[String]) -> File {
         let commands = commands.join("\n");
-        let text =
-            format!("#!/bin/sh\n# {purpose}\nset -eu\ncd \"$(dirname \"$0\")\"\n{commands}\n");
+        let text = format!(
+            "#!/bin/sh\n# {purpose}\nset -eu\nCDPATH= cd -- \"$(dirname -- \"$0\")\"\n{commands}\n"
+        );
         File::program(&format!("{}/{name}", self.name), text)
     }
 

@@ -25,7 +25,9 @@ const SCRIPT: &str = include_str!("run.sh");
 
 const UNDO: &str = r#"#!/bin/sh
 # Undoes the applied steps of the plan, the last one first. It has the options of run.sh.
-exec sh "$(dirname "$0")/run.sh" --undo "$@"
+dir=$(dirname -- "$0")
+case $dir in -*) dir=./$dir ;; esac
+exec sh "$dir/run.sh" --undo "$@"
 "#;
 
 /// The line of the script that the data replaces.

@@ -39,7 +39,7 @@ END
 
 # ---- Output
 
-dir=$(dirname "$0")
+dir=$(dirname -- "$0")
 case $dir in -*) dir=./$dir ;; esac
 is_terminal=no
 if [ -t 1 ]; then is_terminal=yes; fi
@@ -367,20 +367,26 @@ run_istioctl() {
         >"$work/proxies" 2>"$work/error"
 }
 
+# Lists the running pods of a namespace with some labels.
+list_pods() {
+    k get pods --namespace "$1" ${2:+"--selector=$2"} --field-selector status.phase=Running --no-headers \
+        -o custom-columns=NAME:.metadata.name,OF:.metadata.namespace,DELETED:.metadata.deletionTimestamp \
+        >"$work/listed" 2>"$work/error" || return 1
+    if [ ! -s "$work/listed" ]; then
+        echo "no pod with $2 runs in $1" >"$work/error"
+        return 1
+    fi
+    cat "$work/listed" >>"$work/pods"
+}
+
 # Whether all pods of the plan have the newest configuration. New versions of istioctl print the status of each
 # type only with --verbosity (Istio istioctl/pkg/writer/pilot/status.go, printAllVerbose).
 is_synced() {
-    k get pods --namespace "$pods_namespace" ${pods_selector:+"--selector=$pods_selector"} \
-        --field-selector status.phase=Running --no-headers \
-        -o custom-columns=NAME:.metadata.name,DELETED:.metadata.deletionTimestamp \
-        >"$work/pods" 2>"$work/error" || return 1
-    if [ ! -s "$work/pods" ]; then
-        echo "no pod with $pods_selector runs in $pods_namespace" >"$work/error"
-        return 1
-    fi
+    : >"$work/pods"
+    "pods_$plan" list_pods || return 1
     run_istioctl || return 1
-    awk -v "namespace=$pods_namespace" '
-        NR == FNR { if ($2 == "<none>") problem[$1 "." namespace] = "not listed"; next }
+    awk '
+        NR == FNR { if ($3 == "<none>") problem[$1 "." $2] = "not listed"; next }
         $1 in problem { problem[$1] = "not SYNCED" }
         $1 in problem && /SYNCED|Synced/ && !/STALE|Stale|ERROR/ { delete problem[$1] }
         END { for (pod in problem) { print pod " is " problem[pod]; late = 1 }; exit late }

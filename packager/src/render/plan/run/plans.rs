@@ -1,10 +1,11 @@
 //! The data about each plan: the pods that must have its steps, and the hosts to probe.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use anyhow::Result;
-use gateway::Model;
 use gateway::merge::{ListenerId, Plan, State};
+use gateway::{Model, Workload};
 use serde_json::Value;
 
 use super::super::super::hidden::printable;
@@ -28,7 +29,6 @@ pub(super) fn write(plans: &[Plan], start: &State, data: &mut String) -> Result<
             .iter()
             .position(|listener| **listener == plan.listener)
             .unwrap_or_default();
-        let (namespace, selector) = pods(plan, start, &model);
         writeln!(
             data,
             "# {} on {}, listener {}",
@@ -38,10 +38,13 @@ pub(super) fn write(plans: &[Plan], start: &State, data: &mut String) -> Result<
         )?;
         writeln!(
             data,
-            "plan_{number}() {{\n    pods_namespace={}\n    pods_selector={}\n    address_variable={}\n}}",
-            single_quoted(&namespace),
-            single_quoted(&selector),
+            "plan_{number}() {{\n    address_variable={}\n}}",
             address_variable(listener + 1),
+        )?;
+        writeln!(
+            data,
+            "pods_{number}() {{\n    {}\n}}",
+            pod_lists(plan, start, &model)
         )?;
         writeln!(
             data,
@@ -74,11 +77,32 @@ fn probe_words(plan: &Plan) -> String {
     words.join(" ")
 }
 
-/// The namespace and the labels of the pods that run the target's Gateway.
-fn pods(plan: &Plan, start: &State, model: &Model) -> (String, String) {
-    let Some((workload, _)) = plan.listener.find(model) else {
-        return (String::new(), String::new());
-    };
+/// A command for each workload that runs the target's Gateway, which gets the namespace and the labels of its
+/// pods. A selector may match workloads of several namespaces.
+fn pod_lists(plan: &Plan, start: &State, model: &Model) -> String {
+    let lists: BTreeSet<String> = model
+        .workloads
+        .iter()
+        .filter(|workload| {
+            workload
+                .listeners
+                .iter()
+                .flat_map(|listener| &listener.chains)
+                .any(|chain| chain.server.id.resource == plan.target.resource)
+        })
+        .map(|workload| {
+            format!(
+                "\"$@\" {} {}",
+                single_quoted(&workload.namespace),
+                single_quoted(&labels(plan, start, workload))
+            )
+        })
+        .collect();
+    lists.into_iter().collect::<Vec<_>>().join(" &&\n        ")
+}
+
+/// The labels of the pods of a workload that run the target's Gateway.
+fn labels(plan: &Plan, start: &State, workload: &Workload) -> String {
     let selector = start
         .manifest(&plan.target.resource)
         .and_then(|manifest| manifest.pointer("/spec/selector"))
@@ -93,5 +117,5 @@ fn pods(plan: &Plan, start: &State, model: &Model) -> (String, String) {
             labels.push(format!("{key}={value}"));
         }
     }
-    (workload.namespace.clone(), labels.join(","))
+    labels.join(",")
 }
