@@ -370,3 +370,86 @@ fn a_plan_in_the_current_folder() {
     assert_eq!(second.status.code(), Some(2), "{second:?}");
     assert_eq!(tree(&plan), files);
 }
+
+#[test]
+fn a_script_waits_for_the_pods_of_every_namespace() {
+    let folder = TempDir::new().unwrap();
+    let plan = plan_of("merge/pods-of-two-namespaces.yaml", folder.path(), "plan");
+    let script = fs::read_to_string(plan.join("run.sh")).unwrap();
+    let pods: Vec<&str> = script
+        .lines()
+        .skip_while(|line| *line != "pods_1() {")
+        .skip(1)
+        .take_while(|line| *line != "}")
+        .map(|line| line.trim_start().trim_start_matches("\"$@\" "))
+        .collect();
+    assert_eq!(
+        pods,
+        [
+            "'edge' 'istio=ingressgateway' &&",
+            "'istio-system' 'istio=ingressgateway'"
+        ]
+    );
+}
+
+/// `cd` searches the folders of `CDPATH` first, and takes a name that starts with a dash as an option.
+#[test]
+fn scripts_use_their_own_folder() {
+    let folder = TempDir::new().unwrap();
+    let other = folder.path().join("other");
+    fs::create_dir(&other).unwrap();
+    for name in ["plan", "-plan"] {
+        let own = plan_of("merge/seamless.yaml", folder.path(), name);
+        let decoy = plan_of("merge/seamless.yaml", &other, name);
+        assert_eq!(tree(&own), tree(&decoy));
+    }
+    let kubectl = folder.path().join("kubectl");
+    fs::write(&kubectl, "#!/bin/sh\npwd >>\"$LOG\"\n").unwrap();
+    fs::set_permissions(&kubectl, fs::Permissions::from_mode(0o755)).unwrap();
+    for name in ["plan", "-plan"] {
+        let log = folder.path().join(format!("log of {name}"));
+        for script in ["apply.sh", "undo.sh"] {
+            let run = Command::new("sh")
+                .args(["--", &format!("{name}/01-bind-routes/{script}")])
+                .current_dir(folder.path())
+                .env("CDPATH", &other)
+                .env("LOG", &log)
+                .env("PATH", path_with(folder.path()))
+                .output()
+                .unwrap();
+            assert!(run.status.success(), "{run:?}");
+        }
+        let own = folder.path().join(name).join("01-bind-routes");
+        let expected = format!("{0}\n{0}\n", own.display());
+        assert_eq!(fs::read_to_string(&log).unwrap(), expected);
+
+        for script in ["run.sh", "undo.sh"] {
+            let run = Command::new("sh")
+                .args(["--", &format!("{name}/{script}"), "--dry-run"])
+                .current_dir(folder.path())
+                .env("CDPATH", &other)
+                .env("LOG", "/dev/null")
+                .env("PATH", path_with(folder.path()))
+                .output()
+                .unwrap();
+            let errors = String::from_utf8_lossy(&run.stderr);
+            assert!(!errors.contains("dirname"), "{name}/{script}: {errors}");
+        }
+    }
+}
+
+/// The folder of the plan for a case.
+fn plan_of(case: &str, folder: &Path, name: &str) -> PathBuf {
+    let input = folder.join("input.yaml");
+    fs::write(&input, Case::read(case).unwrap().input().unwrap()).unwrap();
+    let plan = folder.join(name);
+    let into = format!("--into={}", plan.display());
+    let run = packager(&["merge", input.to_str().unwrap(), &into]);
+    assert_eq!(run.status, 0, "{}{}", run.out, run.talk);
+    plan
+}
+
+/// The search path with a folder in front.
+fn path_with(folder: &Path) -> String {
+    format!("{}:{}", folder.display(), std::env::var("PATH").unwrap())
+}
