@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use rule::HostPattern;
+use rule::host::istio::IstioHost;
 
 use super::group::{Group, split_namespace};
 use super::refusal::{Obstacle, Reason};
@@ -15,7 +16,7 @@ use super::write::Inapplicable;
 use crate::Model;
 use crate::findings::Remedy;
 use crate::protected::bypasses;
-use rule::host::istio::IstioHost;
+use crate::resources::istio::TlsMode;
 
 /// A host that demands a client certificate, at a port where clients reach its routes without one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,11 +62,8 @@ fn demands_certificates(model: &Model) -> bool {
         .iter()
         .flat_map(|workload| &workload.listeners)
         .flat_map(|listener| &listener.chains)
-        .any(|chain| {
-            chain
-                .tls
-                .is_some_and(|mode| mode.demands_client_certificate())
-        })
+        .filter_map(|chain| chain.tls)
+        .any(TlsMode::demands_client_certificate)
 }
 
 fn exposures(model: &Model) -> BTreeSet<Exposure> {
