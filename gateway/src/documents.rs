@@ -208,11 +208,7 @@ impl Reader<'_> {
         if value.is_null() {
             return;
         }
-        let is_list = value
-            .get("kind")
-            .and_then(Value::as_str)
-            .is_some_and(is_list_kind);
-        let Some(Value::Array(items)) = value.get_mut("items").filter(|_| is_list) else {
+        let Some(items) = list_items(&mut value) else {
             return self.resource(line, "", value);
         };
         // Each item of a list is a resource with a line of its own, if the parser reports lines.
@@ -222,7 +218,19 @@ impl Reader<'_> {
                 Some(offset) => start + offset,
                 None => line,
             };
-            self.resource(item_line, &format!("items[{index}]"), item.take());
+            self.item(item_line, &format!("items[{index}]"), item.take());
+        }
+    }
+
+    /// An item of a list, which may be a list again, as kubectl accepts it.
+    fn item(&mut self, line: u64, path: &str, mut value: Value) {
+        match list_items(&mut value) {
+            Some(items) => {
+                for (index, item) in items.iter_mut().enumerate() {
+                    self.item(line, &format!("{path}.items[{index}]"), item.take());
+                }
+            }
+            None => self.resource(line, path, value),
         }
     }
 
@@ -258,6 +266,18 @@ impl Reader<'_> {
 }
 
 /// Whether a kind is a list: `List`, or the kind of an answer of the API server, such as `GatewayList`.
+/// The items, if the value is a list of resources.
+fn list_items(value: &mut Value) -> Option<&mut Vec<Value>> {
+    let is_list = value
+        .get("kind")
+        .and_then(Value::as_str)
+        .is_some_and(is_list_kind);
+    value
+        .get_mut("items")
+        .filter(|_| is_list)
+        .and_then(Value::as_array_mut)
+}
+
 fn is_list_kind(kind: &str) -> bool {
     kind.ends_with("List")
 }

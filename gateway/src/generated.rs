@@ -35,6 +35,8 @@ pub enum UnprogrammedReason {
     BadSecret { secret: ResourceName },
     /// istiod accepts two certificates for a listener.
     TooManyCertificates { count: usize },
+    /// A reference to a certificate has another kind than Secret.
+    NotASecret { name: String },
     /// The Gateway does not allow listeners of the namespace of the ListenerSet.
     NotAllowed { gateway: ResourceName },
 }
@@ -56,6 +58,9 @@ impl fmt::Display for Unprogrammed {
             }
             UnprogrammedReason::TooManyCertificates { count } => {
                 write!(f, "it has {count} certificateRefs, istiod accepts 2")
+            }
+            UnprogrammedReason::NotASecret { name } => {
+                write!(f, "its certificateRef {name} does not refer to a Secret")
             }
             UnprogrammedReason::NotAllowed { gateway } => {
                 write!(f, "{gateway} allows no listeners of the namespace")

@@ -7,7 +7,9 @@ use serde_json::Value;
 use crate::resources::envoy_filter::{ConfigPatch, EnvoyFilter};
 use crate::resources::extensions::{Extension, ExtensionText};
 use crate::resources::gateway_api::{Route, RouteKind, RouteText};
-use crate::resources::kind::{GATEWAY_API, ISTIO, ISTIO_EXTENSIONS, KUBERNETES};
+use crate::resources::kind::{
+    GATEWAY_API, GATEWAY_API_EXPERIMENTAL, ISTIO, ISTIO_EXTENSIONS, KUBERNETES,
+};
 use crate::resources::kubernetes::{PodText, Pods, PodsKind, TagWebhook, WorkloadText};
 use crate::resources::mesh::{ConfigMapText, MeshConfig, MeshConfigMap};
 use crate::resources::secret::{Secret, SecretText};
@@ -16,7 +18,6 @@ use crate::revision_tags::is_tag;
 
 const ADMISSION: &str = "admissionregistration.k8s.io";
 const CERT_MANAGER: &str = "cert-manager.io";
-const GATEWAY_API_EXPERIMENTAL: &str = "gateway.networking.x-k8s.io";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -56,6 +56,7 @@ pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
             UnprogrammedReason::SameHost { .. }
             | UnprogrammedReason::NotAllowed { .. }
             | UnprogrammedReason::TooManyCertificates { .. }
+            | UnprogrammedReason::NotASecret { .. }
             | UnprogrammedReason::NotGranted { .. }
             | UnprogrammedReason::NoSecret { .. } => {}
         }

@@ -9,8 +9,9 @@ pub(super) const INFO: Info = Info {
     what: "A client can send requests for a host with mutual TLS over a connection that requires no \
            client certificate. The gateway serves these requests with the routes of the host.",
     why: "A client bypasses mutual TLS: it connects with another SNI, and sends requests for the host \
-          on that connection. An attacker does this on purpose, even if the certificate of the server \
-          does not cover both hosts.",
+          on that connection. A browser does this by mistake if the certificate covers both hosts. An \
+          attacker does it on purpose with any certificate, and packager manifest --kind \
+          AuthorizationPolicy finds these hosts too.",
     example: "A Gateway with *.example.com and TLS mode SIMPLE has the routes of b.example.com. \
               Another Gateway serves b.example.com with TLS mode MUTUAL.",
     fix: "Apply an AuthorizationPolicy that denies such requests (packager manifest --kind \

@@ -90,6 +90,7 @@ fn find_unprogrammed(context: &Context<'_>, findings: &mut Findings<'_>) {
             UnprogrammedReason::SameHost { .. }
             | UnprogrammedReason::NotAllowed { .. }
             | UnprogrammedReason::TooManyCertificates { .. }
+            | UnprogrammedReason::NotASecret { .. }
             | UnprogrammedReason::BadSecret { .. } => continue,
         };
         findings.add(Finding::of_unprogrammed(

@@ -63,6 +63,16 @@ pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
                     &listener.server,
                 ),
             ),
+            UnprogrammedReason::NotASecret { .. } => (
+                None,
+                edit(
+                    &format!(
+                        "refer to a Secret, without group and kind, in {}",
+                        secret_field(&listener.server)
+                    ),
+                    &listener.server,
+                ),
+            ),
             // SG302 and SG303 report a listener without a usable certificate.
             UnprogrammedReason::NotGranted { .. }
             | UnprogrammedReason::NoSecret { .. }

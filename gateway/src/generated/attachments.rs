@@ -9,6 +9,7 @@ use rule::host::istio::IstioHost;
 use super::gateway_api::{Parent, ParentKey, Parents};
 use crate::resources::gateway_api::{Reference, Route, RouteKind};
 use crate::resources::istio::{Destination, HttpRoute, TlsMatch, TlsRoute};
+use crate::resources::kind::{GATEWAY_API, GATEWAY_API_EXPERIMENTAL};
 use crate::resources::{GatewayName, GatewayReference, HostText, Kind, ResourceName};
 use crate::routes::{Binding, BindingOrigin, Visibility};
 
@@ -100,10 +101,13 @@ fn accepting_parents<'p>(route: &Route, parents: &'p Parents) -> Vec<(&'p Parent
 
 /// The kind of resource that a route refers to, if it has listeners.
 pub(crate) fn parent_kind(reference: &Reference) -> Option<Kind> {
-    match reference.kind.as_deref() {
-        None | Some("Gateway") => Some(Kind::ApiGateway),
-        Some("ListenerSet" | "XListenerSet") => Some(Kind::ListenerSet),
-        Some(_) => None,
+    let group = reference.group.as_deref().unwrap_or(GATEWAY_API);
+    match (group, reference.kind.as_deref().unwrap_or("Gateway")) {
+        (GATEWAY_API, "Gateway") => Some(Kind::ApiGateway),
+        (GATEWAY_API, "ListenerSet") | (GATEWAY_API_EXPERIMENTAL, "XListenerSet") => {
+            Some(Kind::ListenerSet)
+        }
+        _ => None,
     }
 }
 

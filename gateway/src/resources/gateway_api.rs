@@ -210,6 +210,8 @@ pub struct ReferenceGrantSpec {
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct GrantFrom {
+    #[serde(default, deserialize_with = "nullable")]
+    pub group: String,
     pub kind: String,
     pub namespace: String,
 }
@@ -217,6 +219,9 @@ pub struct GrantFrom {
 /// The resources that a grant allows references to.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct GrantTo {
+    /// The API group; empty for Secrets.
+    #[serde(default, deserialize_with = "nullable")]
+    pub group: String,
     pub kind: String,
     /// The name of one resource; `None` for all of the kind.
     #[serde(default)]

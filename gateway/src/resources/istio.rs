@@ -83,7 +83,7 @@ pub struct TlsCertificate {
 }
 
 /// How a server handles TLS.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum TlsMode {
     /// The backend terminates TLS. This is the mode of a `tls` block that does not set one.

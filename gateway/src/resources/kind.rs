@@ -3,6 +3,8 @@
 use std::fmt;
 
 pub(crate) const GATEWAY_API: &str = "gateway.networking.k8s.io";
+/// The group of kinds that were in the Gateway API as experiments, such as `XListenerSet`.
+pub(crate) const GATEWAY_API_EXPERIMENTAL: &str = "gateway.networking.x-k8s.io";
 pub(crate) const ISTIO: &str = "networking.istio.io";
 pub(crate) const ISTIO_EXTENSIONS: &str = "extensions.istio.io";
 pub(crate) const KUBERNETES: &str = "networking.k8s.io";

@@ -11,6 +11,9 @@ use crate::document::Document;
 use crate::fault::{Fault, Faults};
 use crate::host::{HostPattern, HostTable, PatternError, istio_pattern};
 
+/// The longest text that a fault quotes, in octets.
+const LONGEST_QUOTED: usize = 64;
+
 const RULE: &str = "rule";
 const ACTION: &str = "action";
 const HOSTS: &str = "hosts";
@@ -319,7 +322,10 @@ impl Reader {
     fn expected(&mut self, path: &str, expected: &str, found: &Document) {
         // Only a text is short enough to quote in full.
         let problem = match found {
-            Document::Text(text) => format!("expected {expected}, found {text:?}"),
+            // A longer text is no misspelt value. It may be a private key, which must not reach a log.
+            Document::Text(text) if text.len() <= LONGEST_QUOTED => {
+                format!("expected {expected}, found {text:?}")
+            }
             other => format!("expected {expected}, found {}", other.kind()),
         };
         self.fault(path, problem);

@@ -246,6 +246,11 @@ fn http_reason(binding: &Binding, context: ProxyContext<'_>) -> String {
         };
     }
     let conditions: Vec<&HttpMatch> = binding.http.iter().flat_map(|rule| &rule.matches).collect();
+    // Without conditions, only the spelling of the hosts is left.
+    if conditions.is_empty() {
+        return "has the host with other capital letters, and istiod compares hosts letter by letter"
+            .to_owned();
+    }
     // The port of a condition is the port of the Gateway, not the port of a Service or of the pods.
     if conditions
         .iter()

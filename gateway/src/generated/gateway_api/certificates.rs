@@ -5,7 +5,8 @@ use std::collections::{HashMap, HashSet};
 use super::{UnprogrammedReason, secret_name};
 use crate::certificates::Contents;
 use crate::credential::CredentialText;
-use crate::resources::gateway_api::{Reference, ReferenceGrant};
+use crate::resources::gateway_api::{GrantFrom, Reference, ReferenceGrant};
+use crate::resources::kind::{GATEWAY_API, GATEWAY_API_EXPERIMENTAL};
 use crate::resources::secret::Secret;
 use crate::resources::{Kind, Resources};
 
@@ -109,6 +110,16 @@ impl<'r> Certificates<'r> {
         kind: Kind,
         own: &str,
     ) -> Result<CredentialText, UnprogrammedReason> {
+        let is_secret = reference.group.as_deref().is_none_or(str::is_empty)
+            && reference
+                .kind
+                .as_deref()
+                .is_none_or(|kind| kind == Kind::Secret.name());
+        if !is_secret {
+            return Err(UnprogrammedReason::NotASecret {
+                name: reference.name.clone(),
+            });
+        }
         let namespace = reference.namespace.as_deref().unwrap_or(own);
         let name = reference.name.as_str();
         let secret = secret_name(namespace, name);
@@ -145,12 +156,22 @@ impl<'r> Certificates<'r> {
                     .spec
                     .from
                     .iter()
-                    .any(|from| from.kind == kind.name() && from.namespace == own);
+                    .any(|from| is_from_kind(from, kind) && from.namespace == own);
                 let is_to = grant.spec.to.iter().any(|to| {
-                    to.kind == Kind::Secret.name()
+                    to.group.is_empty()
+                        && to.kind == Kind::Secret.name()
                         && to.name.as_ref().is_none_or(|name| *name == reference.name)
                 });
                 is_from && is_to
             })
+    }
+}
+
+/// Whether a grant is for references in resources of a kind (Istio `ReferenceGrantsCollection`).
+fn is_from_kind(from: &GrantFrom, kind: Kind) -> bool {
+    match from.group.as_str() {
+        GATEWAY_API => from.kind == kind.name(),
+        GATEWAY_API_EXPERIMENTAL => kind == Kind::ListenerSet && from.kind == "XListenerSet",
+        _ => false,
     }
 }

@@ -1,11 +1,12 @@
 //! Servers that no plan changes, and what can be done instead: listeners of the Gateway API, and entries
 //! of an Ingress.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use rule::HostPattern;
 
 use crate::findings::Remedy;
+use crate::listener::ChainKind;
 use crate::merge::refusal::{Obstacle, Reason};
 use crate::resources::ResourceName;
 use crate::server::Entry;
@@ -70,12 +71,14 @@ fn one_listener(listener: &Listener, servers: &[&ServerId]) -> Option<String> {
         .map(|(name, _)| *name)
         .filter(|name| name != kept)
         .collect();
-    let ports: Vec<u16> = listeners
+    // One listener has one port, one protocol, and one way to demand client certificates.
+    let is_https = |chain: &FilterChain| matches!(chain.kind, ChainKind::Https(_));
+    let settings: HashSet<_> = listeners
         .iter()
-        .map(|(_, chain)| chain.server.port)
+        .map(|(_, chain)| (chain.server.port, is_https(chain), chain.tls))
         .collect();
-    if others.is_empty() || has_other || ports.windows(2).any(|ports| ports.first() != ports.last())
-    {
+    let is_possible = settings.len() == 1 && settings.iter().all(|(_, is_https, _)| *is_https);
+    if others.is_empty() || has_other || !is_possible {
         return None;
     }
     Some(format!(
