@@ -19,17 +19,22 @@ pub(super) fn remedies(situation: &Situation<'_, '_>) -> Vec<Remedy> {
     // A client can bypass mutual TLS on purpose, so the boundary goes first; the filter only lets browsers
     // retry.
     if situation.cause.code() == Code::CoalesceTlsPolicy {
-        return vec![
-            Remedy::with_command(
-                "deny these requests on the gateway with an AuthorizationPolicy",
-                Command::AuthorizationPolicy(attachment(situation)),
-            ),
-            write_filter(
+        let deny = Remedy::with_command(
+            "deny these requests on the gateway with an AuthorizationPolicy",
+            Command::AuthorizationPolicy(attachment(situation)),
+        );
+        // The filter helps browsers only, and the policy is needed with it too.
+        let answer = match situation.cause.protection {
+            Protection::Enforced => None,
+            Protection::Reported => Some(enforce(situation, "only reports these requests")),
+            Protection::Off => Some(enforce(situation, "is off for these hosts")),
+            Protection::None => Some(write_filter(
                 situation,
                 "then install the filter, so that browsers repeat them with their client certificate"
                     .to_owned(),
-            ),
-        ];
+            )),
+        };
+        return std::iter::once(deny).chain(answer).collect();
     }
     match situation.cause.protection {
         Protection::Enforced => {
