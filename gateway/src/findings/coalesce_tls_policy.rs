@@ -17,6 +17,8 @@ pub(super) const INFO: Info = Info {
     fix: "Apply an AuthorizationPolicy that denies such requests (packager manifest --kind \
           AuthorizationPolicy), or bind the routes only to the Gateway with mutual TLS. The filter \
           (packager manifest) does not replace this boundary: its 421 helps browsers, which then send \
-          their client certificate on a new connection, but it does not stop an attacker.",
+          their client certificate on a new connection, but it does not stop an attacker. check reads no \
+          AuthorizationPolicy, so hide the finding with the annotation sni-guard/ignore after you have \
+          applied one.",
     coalesced_answer: Some("no client certificate"),
 };
