@@ -302,6 +302,20 @@ fn faults() {
     }
 }
 
+/// A configuration may be a private key by mistake, and faults reach logs.
+#[test]
+fn long_texts_are_not_quoted() {
+    let longest = "k".repeat(64);
+    check_faults(
+        &format!("{longest:?}"),
+        &[&format!("expected a map, found {longest:?}")],
+    );
+    check_faults(
+        &format!("\"{longest}k\""),
+        &["expected a map, found a string"],
+    );
+}
+
 #[test]
 fn all_faults_are_reported_at_once() {
     check_faults(
