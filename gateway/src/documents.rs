@@ -265,7 +265,6 @@ impl Reader<'_> {
     }
 }
 
-/// Whether a kind is a list: `List`, or the kind of an answer of the API server, such as `GatewayList`.
 /// The items, if the value is a list of resources.
 fn list_items(value: &mut Value) -> Option<&mut Vec<Value>> {
     let is_list = value
@@ -278,6 +277,7 @@ fn list_items(value: &mut Value) -> Option<&mut Vec<Value>> {
         .and_then(Value::as_array_mut)
 }
 
+/// Whether a kind is a list: `List`, or the kind of an answer of the API server, such as `GatewayList`.
 fn is_list_kind(kind: &str) -> bool {
     kind.ends_with("List")
 }

@@ -26,10 +26,9 @@ pub(super) struct Exposure {
     port: u16,
 }
 
-/// The exposure that a model has and the model at the start lacks; the first one if there are several.
-pub(super) fn new_exposure(start: &Model, after: &Model) -> Option<Exposure> {
-    let known = exposures(start);
-    exposures(after)
+/// An exposure that a model has and that is not known; the first one if there are several.
+pub(super) fn new_exposure(known: &BTreeSet<Exposure>, model: &Model) -> Option<Exposure> {
+    exposures(model)
         .into_iter()
         .find(|exposure| !known.contains(exposure))
 }
@@ -44,12 +43,13 @@ pub(super) fn first_exposing_step(
     if !demands_certificates(first_model) {
         return Ok(None);
     }
+    let known = exposures(first_model);
     let mut state = start.clone();
     for (step, number) in steps.iter().zip(StepNumber::all()) {
         for write in &step.writes {
             state.apply(write)?;
         }
-        if let Some(exposure) = new_exposure(first_model, &state.model()) {
+        if let Some(exposure) = new_exposure(&known, &state.model()) {
             return Ok(Some((number, exposure)));
         }
     }
@@ -66,7 +66,8 @@ fn demands_certificates(model: &Model) -> bool {
         .any(TlsMode::demands_client_certificate)
 }
 
-fn exposures(model: &Model) -> BTreeSet<Exposure> {
+/// The exposures in a model.
+pub(super) fn exposures(model: &Model) -> BTreeSet<Exposure> {
     model
         .workloads
         .iter()

@@ -2,7 +2,7 @@
 
 use rule::HostPattern;
 
-use super::client_certificates::{first_exposing_step, new_exposure};
+use super::client_certificates::{exposures, first_exposing_step, new_exposure};
 use super::effects::effects;
 use super::end_state::changed_at_end;
 use super::group::{Group, Member};
@@ -184,7 +184,8 @@ fn wrong_end(
         end.apply(write)
             .map_err(|Inapplicable| contradictory_group(group))?;
     }
-    let models = (start.model, &end.model());
+    let last_model = end.model();
+    let models = (start.model, &last_model);
     let changed = changed_at_end(start.state, models, &steps, input.certificates);
     if !changed.is_empty() {
         return Ok(Some(obstacles::changed_answers(
@@ -193,7 +194,7 @@ fn wrong_end(
             start.state,
         )));
     }
-    let exposure = new_exposure(models.0, models.1);
+    let exposure = new_exposure(&exposures(start.model), &last_model);
     Ok(exposure.map(|exposure| exposure.obstacle(group, start.state)))
 }
 

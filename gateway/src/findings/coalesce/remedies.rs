@@ -25,9 +25,7 @@ pub(super) fn remedies(situation: &Situation<'_, '_>) -> Vec<Remedy> {
         );
         // The filter helps browsers only, and the policy is needed with it too.
         let answer = match situation.cause.protection {
-            Protection::Enforced => None,
-            Protection::Reported => Some(enforce(situation, "only reports these requests")),
-            Protection::Off => Some(enforce(situation, "is off for these hosts")),
+            Protection::Enforced | Protection::Reported | Protection::Off => enforce(situation),
             Protection::None => Some(write_filter(
                 situation,
                 "then install the filter, so that browsers repeat them with their client certificate"
@@ -44,8 +42,7 @@ pub(super) fn remedies(situation: &Situation<'_, '_>) -> Vec<Remedy> {
             )];
         }
         // The resource exists, so one change of it is the shortest way.
-        Protection::Reported => return vec![enforce(situation, "only reports these requests")],
-        Protection::Off => return vec![enforce(situation, "is off for these hosts")],
+        Protection::Reported | Protection::Off => return enforce(situation).into_iter().collect(),
         Protection::None => {}
     }
     let mut remedies = Vec::new();
@@ -85,11 +82,17 @@ fn install(situation: &Situation<'_, '_>) -> Remedy {
     write_filter(situation, text.to_owned())
 }
 
-fn enforce(situation: &Situation<'_, '_>, state: &str) -> Remedy {
+/// The change of an installed filter that does not answer these requests.
+fn enforce(situation: &Situation<'_, '_>) -> Option<Remedy> {
+    let state = match situation.cause.protection {
+        Protection::Reported => "only reports these requests",
+        Protection::Off => "is off for these hosts",
+        Protection::Enforced | Protection::None => return None,
+    };
     let text = format!(
         "the installed filter {state}: write it again with the action enforce, and apply it"
     );
-    write_filter(situation, text)
+    Some(write_filter(situation, text))
 }
 
 /// The merge, if there is a plan for it, or the edit that does the same.

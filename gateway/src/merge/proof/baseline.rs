@@ -294,9 +294,9 @@ pub(in crate::merge) fn tls_listeners(
     })
 }
 
-/// The hosts for which the answers of a listener are compared, which may have several states: one for each
-/// server name and each domain, and for each of the possible hosts. All other hosts have the answer of one of
-/// these.
+/// The hosts for which the answers of a listener are compared. `states` are the listener in one state or in
+/// several. There is a host for each server name, each domain and each possible host. Every other host has
+/// the same answer as one of these.
 pub(in crate::merge) fn compared_hosts<'l>(
     states: impl IntoIterator<Item = &'l Listener>,
     possible: &[HostPattern],
@@ -309,8 +309,8 @@ pub(in crate::merge) fn compared_hosts<'l>(
     sample_hosts(&patterns)
 }
 
-/// The hosts that filter chains may have after some steps: those of all routes, because steps bring routes into
-/// effect that have none at the start, and those that steps write into servers.
+/// The hosts that filter chains may have after some steps: the hosts that the steps write into servers, and the
+/// hosts of all VirtualServices. A VirtualService without effect at the start may have an effect later.
 pub(in crate::merge) fn possible_hosts(start: &State, steps: &[Step]) -> Vec<HostPattern> {
     let mut hosts = added_hosts(steps);
     hosts.extend(
