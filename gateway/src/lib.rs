@@ -28,6 +28,7 @@ pub mod listener;
 pub mod merge;
 pub mod mesh;
 mod model;
+mod policy_attachment;
 pub mod probe;
 pub mod protected;
 pub mod resources;

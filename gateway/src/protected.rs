@@ -6,6 +6,7 @@
 //! server's certificate: a client can send any authority on any connection.
 
 mod connections;
+mod deny_rules;
 mod merge;
 mod search;
 #[cfg(test)]
@@ -13,10 +14,13 @@ mod tests;
 
 use std::collections::BTreeSet;
 
-use rule::HostPattern;
+use rule::host::HostTable;
+use rule::{Host, HostPattern};
 
+use super::resources::{ResourceName, Resources};
 use super::server::Handling;
 use super::{Listener, ServerId, Workload};
+use deny_rules::DenyRules;
 use search::Search;
 
 /// The requests to deny, so that clients without a certificate do not reach the routes of protected hosts.
@@ -153,6 +157,49 @@ pub(crate) fn bypasses(workload: &Workload) -> BTreeSet<(HostPattern, u16)> {
     });
     let open = search.open.into_iter().map(|open| (open.host, open.port));
     denied.chain(open).collect()
+}
+
+/// What policies do with the requests that bypass the client certificate of a host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DeniedRequests {
+    /// The policies that deny some of them.
+    pub(crate) policies: BTreeSet<ResourceName>,
+    /// Whether the policies deny all of them.
+    pub(crate) are_all: bool,
+    /// Whether the host is a wildcard, for which no rule matches every authority with a port.
+    pub(crate) has_wildcard: bool,
+}
+
+impl DeniedRequests {
+    fn new(host: &HostPattern) -> Self {
+        Self {
+            policies: BTreeSet::new(),
+            are_all: true,
+            has_wildcard: !matches!(host, HostPattern::Exact(_)),
+        }
+    }
+}
+
+/// What the policies of a workload do with the requests of clients without a certificate, for its protected hosts.
+pub(crate) struct DenyingPolicies(HostTable<DeniedRequests>);
+
+impl DenyingPolicies {
+    pub(crate) fn new(resources: &Resources, workload: &Workload) -> Self {
+        let rules = DenyRules::new(resources, workload);
+        // Most gateways have no such policy, and need no search.
+        Self(if rules.is_empty() {
+            HostTable::default()
+        } else {
+            search::denied_requests(workload, &rules)
+        })
+    }
+
+    /// What they do with the requests for a host; `None` if they deny none of them.
+    pub(crate) fn of(&self, host: &str) -> Option<&DeniedRequests> {
+        self.0
+            .best(Host::from_authority(host.as_bytes()))
+            .filter(|denied| !denied.policies.is_empty())
+    }
 }
 
 fn other_listener(listener: &Listener) -> OtherListeners {

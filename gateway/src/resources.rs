@@ -1,6 +1,7 @@
 //! The resources that decide what a gateway serves, as they are written. [`Resources`] is a plain value:
 //! a caller can change it and compute the model again.
 
+pub(crate) mod authorization_policy;
 pub(crate) mod envoy_filter;
 pub(crate) mod extensions;
 pub(crate) mod gateway_api;
@@ -23,6 +24,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
+use authorization_policy::AuthorizationPolicy;
 use envoy_filter::EnvoyFilter;
 use extensions::Extension;
 use gateway_api::{ApiGateway, GatewayClass, ListenerSet, ReferenceGrant, Route};
@@ -78,6 +80,8 @@ pub struct Resources {
     pub extensions: Vec<Extension>,
     /// The `EnvoyFilters` that insert a Lua script.
     pub envoy_filters: Vec<EnvoyFilter>,
+    /// The `AuthorizationPolicies`, which deny requests.
+    pub authorization_policies: Vec<AuthorizationPolicy>,
     /// The manifests of resources that a plan can change.
     pub manifests: Manifests,
 }
@@ -154,6 +158,7 @@ impl Resources {
             given_mesh_config,
             extensions,
             envoy_filters,
+            authorization_policies,
             manifests,
         } = other;
         self.gateways.extend(gateways);
@@ -177,6 +182,7 @@ impl Resources {
         self.given_mesh_config = given_mesh_config.or(self.given_mesh_config.take());
         self.extensions.extend(extensions);
         self.envoy_filters.extend(envoy_filters);
+        self.authorization_policies.extend(authorization_policies);
         self.manifests.append(manifests);
     }
 }
@@ -272,10 +278,13 @@ impl ResourceName {
     #[must_use]
     pub fn object_of_kubectl(&self) -> String {
         let kind = self.kind.name().to_ascii_lowercase();
-        match self.kind.group() {
-            "" => format!("{kind}/{}", self.name),
+        match (self.kind.group(), self.kind) {
+            ("", _) => format!("{kind}/{}", self.name),
+            (group, Kind::AuthorizationPolicy) => {
+                format!("authorizationpolicies.{group}/{}", self.name)
+            }
             // Istio and the Gateway API both have Gateways.
-            group => format!("{kind}s.{group}/{}", self.name),
+            (group, _) => format!("{kind}s.{group}/{}", self.name),
         }
     }
 }

@@ -144,6 +144,67 @@ fn each_scenario_has_just_these_findings() {
     }
 }
 
+/// The findings with a code, as JSON.
+fn findings_with(code: &str, input: &str) -> Vec<Value> {
+    let run = run("check % --output json", input).unwrap();
+    let mut report: Value =
+        serde_json::from_str(&run.out).unwrap_or_else(|_| panic!("{}", run.talk));
+    let Some(Value::Array(findings)) = report.get_mut("findings").map(Value::take) else {
+        panic!("{}", run.out)
+    };
+    findings
+        .into_iter()
+        .filter(|finding| finding["code"] == code)
+        .collect()
+}
+
+/// The policy of the hint ends the error, and the filter of the next hint the warning.
+#[test]
+fn a_policy_ends_the_error_about_client_certificates() {
+    let scenario = Case::read("check/11-mutual.yaml").unwrap().input().unwrap();
+    let without_service = scenario.replace("kind: Service", "kind: Unknown");
+    // A second server without client certificates, and a second host with them.
+    let more = scenario
+        .replace(
+            "hosts: [\"b.example.com\"]",
+            "hosts: [\"b.example.com\", \"c.example.com\"]",
+        )
+        .replace("gateways: [gw-w, gw-b]", "gateways: [gw-w, gw-b, gw-d]")
+        + "\n---\napiVersion: networking.istio.io/v1\nkind: Gateway\n\
+           metadata: {name: gw-d, namespace: istio-system}\n\
+           spec:\n  selector: {istio: ingressgateway}\n  servers:\n\
+           \x20 - port: {number: 443, name: https-d, protocol: HTTPS}\n\
+           \x20   hosts: [\"*.com\"]\n    tls: {mode: SIMPLE, credentialName: w}\n";
+    for input in [&scenario, &without_service, &more] {
+        let mut input = input.clone();
+        for (severity, kind) in [
+            ("error", Some("AuthorizationPolicy")),
+            ("warning", Some("WasmPlugin")),
+            ("info", None),
+        ] {
+            let findings = findings_with("SG103", &input);
+            assert!(!findings.is_empty(), "{input}");
+            for finding in &findings {
+                assert_eq!(finding["severity"], severity, "{finding}");
+            }
+            let command = findings[0]["hint"]["command"].as_str();
+            assert_eq!(command.is_some(), kind.is_some(), "{command:?}");
+            let (Some(kind), Some(command)) = (kind, command) else {
+                continue;
+            };
+            let words = command.strip_prefix("packager ").unwrap();
+            let written = run(words, &input).unwrap();
+            assert_eq!(written.status, 0, "{}", written.talk);
+            assert!(
+                written.out.contains(&format!("\nkind: {kind}\n")),
+                "{}",
+                written.out
+            );
+            input = format!("{input}\n---\n{}", written.out);
+        }
+    }
+}
+
 #[test]
 fn json_has_every_key() {
     let input = Case::read("check/01-one-secret.yaml")

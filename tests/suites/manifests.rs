@@ -114,7 +114,7 @@ fn check_overlay((name, arguments, actions): Overlay) {
 }
 
 /// What `packager check --cluster` lists, by API group.
-const LISTED: [(&str, &[&str]); 8] = [
+const LISTED: [(&str, &[&str]); 9] = [
     ("", &["configmaps", "namespaces", "pods", "services"]),
     (
         "admissionregistration.k8s.io",
@@ -140,6 +140,7 @@ const LISTED: [(&str, &[&str]); 8] = [
         &["envoyfilters", "gateways", "virtualservices"],
     ),
     ("networking.k8s.io", &["ingressclasses", "ingresses"]),
+    ("security.istio.io", &["authorizationpolicies"]),
 ];
 
 /// The audit may list what it reads, and nothing else; Secrets only where they were asked for.

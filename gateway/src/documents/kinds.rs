@@ -8,7 +8,7 @@ use crate::resources::envoy_filter::{ConfigPatch, EnvoyFilter};
 use crate::resources::extensions::{Extension, ExtensionText};
 use crate::resources::gateway_api::{Route, RouteKind, RouteText};
 use crate::resources::kind::{
-    GATEWAY_API, GATEWAY_API_EXPERIMENTAL, ISTIO, ISTIO_EXTENSIONS, KUBERNETES,
+    GATEWAY_API, GATEWAY_API_EXPERIMENTAL, ISTIO, ISTIO_EXTENSIONS, ISTIO_SECURITY, KUBERNETES,
 };
 use crate::resources::kubernetes::{PodText, Pods, PodsKind, TagWebhook, WorkloadText};
 use crate::resources::mesh::{ConfigMapText, MeshConfig, MeshConfigMap};
@@ -63,6 +63,9 @@ pub(super) fn add(resources: &mut Resources, origin: &Origin, value: Value) -> R
         (ISTIO_EXTENSIONS, "WasmPlugin") => add_extension(resources, &document, Kind::WasmPlugin),
         (ISTIO_EXTENSIONS, "TrafficExtension") => {
             add_extension(resources, &document, Kind::TrafficExtension)
+        }
+        (ISTIO_SECURITY, "AuthorizationPolicy") => {
+            document.push(&mut resources.authorization_policies, |r| &mut r.metadata)
         }
         ("", _) => add_core(resources, &document),
         (CERT_MANAGER, "Certificate") => {
@@ -194,10 +197,9 @@ fn add_envoy_filter(resources: &mut Resources, document: &Document<'_>) -> Resul
     // Only Lua scripts can answer 421. The other patches of a cluster may be many and large.
     let patches = &mut filter.spec.config_patches;
     patches.retain(|patch| ConfigPatch::script(patch).is_some());
-    if !patches.is_empty() {
-        document.locate(&mut filter.metadata);
-        resources.envoy_filters.push(filter);
-    }
+    // A filter without patches is kept: it may replace one with a script.
+    document.locate(&mut filter.metadata);
+    resources.envoy_filters.push(filter);
     Ok(())
 }
 

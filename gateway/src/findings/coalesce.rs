@@ -6,28 +6,31 @@
 //! on a connection of its own, and not in the same way on this one.
 //!
 //! A finding is one cause: all pairs of a listener with the same defect, the same certificate and the same
-//! [`Protection`], whether there are two servers or five hundred.
+//! [`Treatment`], whether there are two servers or five hundred.
 
 mod cause;
 mod explanation;
 mod merge_advice;
 mod remedies;
+mod treatment;
 mod writer;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
 
 use super::context::Context;
 use super::finding::Findings;
 use super::protection::ListenerGuard;
-use super::{Code, Known, MAX_PAIRS, Protection};
+use super::{Code, Known, MAX_PAIRS};
 use crate::coalescing::{
     BrokenPair, BrokenPairs, ChainIndex, ConnectedServers, Defect, ListenerHosts, NotFoundGroup,
     ReportedDefect, ServerIndex, certificate_scopes,
 };
+use crate::protected::DenyingPolicies;
 use crate::{Listener, Workload};
 use cause::{Cause, Causes};
 use merge_advice::{Component, MergeAdvice, MergePlanner};
+use treatment::Treatments;
 use writer::FindingWriter;
 
 /// How many pairs for each server are looked at one by one. More are counted.
@@ -67,20 +70,19 @@ impl<'c, 'i> CauseFinder<'c, 'i> {
             connected.connect(&pairs);
             scopes.push(pairs);
         }
+        let policies = DenyingPolicies::new(self.context.input.resources, workload);
         let writer = FindingWriter {
             hosts: &hosts,
             input: self.context.input,
+            policies: &policies,
             advice: self.advice_by_server(&hosts, &mut connected),
         };
         // Scopes with known certificates come first, so what is only presumed adds nothing to them.
         let mut reported = Reported::default();
         let guard = ListenerGuard::new(self.context, workload, listener);
         for pairs in &scopes {
-            let mut protections = Protections {
-                guard: &guard,
-                by_owner: HashMap::new(),
-            };
-            for cause in causes(pairs, &mut reported, &mut protections) {
+            let mut treatments = Treatments::new(&guard, &policies, pairs.known);
+            for cause in causes(pairs, &mut reported, &mut treatments) {
                 findings.add(writer.finding(&cause));
             }
         }
@@ -119,7 +121,7 @@ impl<'c, 'i> CauseFinder<'c, 'i> {
 fn causes<'h>(
     pairs: &BrokenPairs<'h>,
     reported: &mut Reported,
-    protections: &mut Protections<'_>,
+    treatments: &mut Treatments<'_>,
 ) -> Vec<Cause<'h>> {
     let mut causes = Causes::new(pairs);
     let owners = pairs.host_servers();
@@ -135,68 +137,23 @@ fn causes<'h>(
                 .first_not_found(&pair.connection, pair.owner())
                 .is_some();
         if !is_counted_below && reported.is_new(pairs.known, pair) {
-            causes.add(pair, protections.of_pair(pair, pairs.with_routes.len()));
+            causes.add(pair, treatments.of_pair(pair, pairs.with_routes.len()));
         }
     }
     if are_many {
         // Millions of pairs are not looked at: an installed filter decides by the requested host.
-        for (protection, owners) in protections.of_owners(pairs, &owners) {
-            causes.add_group(pairs, &owners, protection);
+        for (treatment, owners) in treatments.of_owners(pairs, &owners) {
+            causes.add_group(pairs, &owners, treatment);
         }
         reported.groups.push(pairs.not_found_group(&owners));
     } else {
         for pair in pairs.not_found_pairs(&owners, count) {
             if reported.is_new(pairs.known, &pair) {
-                causes.add(&pair, protections.of_pair(&pair, count));
+                causes.add(&pair, treatments.of_pair(&pair, count));
             }
         }
     }
     causes.into_causes()
-}
-
-/// What an installed filter does with the pairs of a scope.
-struct Protections<'p> {
-    guard: &'p ListenerGuard<'p>,
-    /// The answer for the first pair with a host of each server.
-    by_owner: HashMap<ServerIndex, Protection>,
-}
-
-impl Protections<'_> {
-    /// The protection of one of `count` pairs. If there are many, one pair stands for all with its owner.
-    fn of_pair(&mut self, pair: &BrokenPair<'_>, count: usize) -> Protection {
-        if count <= MAX_PAIRS {
-            return self.compute(pair);
-        }
-        if let Some(known) = self.by_owner.get(&pair.owner()) {
-            return *known;
-        }
-        let protection = self.compute(pair);
-        self.by_owner.insert(pair.owner(), protection);
-        protection
-    }
-
-    /// The owners of pairs that get 404, by the protection of their hosts.
-    fn of_owners(
-        &mut self,
-        pairs: &BrokenPairs<'_>,
-        owners: &BTreeSet<ServerIndex>,
-    ) -> BTreeMap<Protection, BTreeSet<ServerIndex>> {
-        let mut by_protection: BTreeMap<Protection, BTreeSet<ServerIndex>> = BTreeMap::new();
-        // Only these owners have a pair to ask about.
-        for owner in pairs.not_found_group(owners).owners {
-            if let Some(pair) = pairs.not_found_of(owner) {
-                by_protection
-                    .entry(self.of_pair(&pair, usize::MAX))
-                    .or_default()
-                    .insert(owner);
-            }
-        }
-        by_protection
-    }
-
-    fn compute(&self, pair: &BrokenPair<'_>) -> Protection {
-        self.guard.protection(pair.connection.sni, &pair.host.name)
-    }
 }
 
 /// What the findings of a listener have reported so far.

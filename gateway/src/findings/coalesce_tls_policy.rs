@@ -17,8 +17,8 @@ pub(super) const INFO: Info = Info {
     fix: "Apply an AuthorizationPolicy that denies such requests (packager manifest --kind \
           AuthorizationPolicy), or bind the routes only to the Gateway with mutual TLS. The filter \
           (packager manifest) does not replace this boundary: its 421 helps browsers, which then send \
-          their client certificate on a new connection, but it does not stop an attacker. check reads no \
-          AuthorizationPolicy, so hide the finding with the annotation sni-guard/ignore after you have \
-          applied one.",
+          their client certificate on a new connection, but it does not stop an attacker. With \
+          the policy the finding is a warning, because browsers get 403, and with the filter too it is an info. A \
+          policy counts if it denies the host with every port on all connections that do not demand the certificate.",
     coalesced_answer: Some("no client certificate"),
 };

@@ -92,5 +92,8 @@ pub(super) fn resources_of_findings(
     for filter in &resources.envoy_filters {
         found.push((Kind::EnvoyFilter, &filter.metadata));
     }
+    for policy in &resources.authorization_policies {
+        found.push((Kind::AuthorizationPolicy, &policy.metadata));
+    }
     found.into_iter()
 }

@@ -191,7 +191,7 @@ fn class_reason(installation: Installation<'_>) -> Option<String> {
 
 /// The reason if all pods that a filter selects have another revision than the filter.
 fn revision_reason(installation: Installation<'_>, context: &Context<'_>) -> Option<String> {
-    let own = installation.revision()?;
+    let own = installation.attachment().revision()?;
     let pods = pods_of_other_revision(installation, context.input.model)?;
     // istiod compares the label of a plugin with the name of its revision only.
     let tags = RevisionTags::new(context.input.resources);
@@ -212,11 +212,11 @@ fn pods_of_other_revision<'m>(
     installation: Installation<'_>,
     model: &'m Model,
 ) -> Option<&'m Workload> {
-    installation.revision()?;
+    installation.attachment().revision()?;
     let selected: Vec<&Workload> = model
         .workloads
         .iter()
-        .filter(|workload| installation.reach_of_any_revision(workload) != Reach::No)
+        .filter(|workload| installation.attachment().reach_of_any_revision(workload) != Reach::No)
         .collect();
     let are_others = selected
         .iter()

@@ -70,7 +70,8 @@ impl NearFits<'_> {
             Kind::ApiGateway | Kind::ListenerSet => self.routes.find(&server.id, host),
             // The routes of an Ingress are part of it.
             Kind::Ingress => None,
-            Kind::EnvoyFilter
+            Kind::AuthorizationPolicy
+            | Kind::EnvoyFilter
             | Kind::GrpcRoute
             | Kind::Gateway
             | Kind::HttpRoute

@@ -1,10 +1,9 @@
 //! Resources that install an HTTP filter in gateways, and the gateways that istiod attaches them to.
 
-use crate::istio::{PluginTarget, Reach, reaches};
-use crate::mesh::REVISION_LABEL;
+use crate::istio::Reach;
+use crate::policy_attachment::PolicyAttachment;
 use crate::resources::envoy_filter::{ConfigPatch, EnvoyFilter, PatchMatch};
 use crate::resources::extensions::{Extension, TargetRef};
-use crate::resources::kind::GATEWAY_API;
 use crate::resources::{Kind, Labels, Metadata, ResourceName, Resources};
 use crate::{FilterChain, Listener, Model, Workload};
 
@@ -82,61 +81,18 @@ impl<'r> Installation<'r> {
         }
     }
 
-    /// Whether the filter is attached to the pods of a workload (Istio
-    /// `pilot/pkg/model/policyattachment.go`, `ShouldAttachPolicy`).
+    /// How the resource selects the pods that it applies to.
+    pub(super) fn attachment(self) -> PolicyAttachment<'r> {
+        PolicyAttachment {
+            metadata: self.metadata(),
+            selector: self.selector(),
+            targets: self.targets(),
+        }
+    }
+
+    /// Whether the filter is attached to the pods of a workload.
     pub(super) fn reach(self, workload: &Workload) -> Reach {
-        match (
-            self.reach_of_any_revision(workload),
-            self.revision_reach(workload),
-        ) {
-            (Reach::No, _) | (_, Reach::No) => Reach::No,
-            (Reach::Yes, Reach::Yes) => Reach::Yes,
-            (Reach::Unknown, _) | (_, Reach::Unknown) => Reach::Unknown,
-        }
-    }
-
-    /// The same for an istiod of any revision.
-    pub(super) fn reach_of_any_revision(self, workload: &Workload) -> Reach {
-        // With targetRefs Istio ignores the selector, also if no reference is valid.
-        let target = if self.targets().is_empty() {
-            PluginTarget::Selector(self.selector().cloned().unwrap_or_default())
-        } else {
-            PluginTarget::Gateways(self.target_gateways())
-        };
-        reaches(&self.metadata().namespace, &target, workload)
-    }
-
-    /// Whether the istiod of the pods sees the resource: one with the label of a revision is for this revision only
-    /// (Istio `pilot/pkg/config/kube/crdclient/client.go`, `inRevision`).
-    fn revision_reach(self, workload: &Workload) -> Reach {
-        let Some(own) = self.revision() else {
-            return Reach::Yes;
-        };
-        // The injector labels pods with their revision; other pods do not show it.
-        match workload.revision.as_deref() {
-            Some(revision) if revision == own => Reach::Yes,
-            Some(_) => Reach::No,
-            None => Reach::Unknown,
-        }
-    }
-
-    /// The revision whose istiod alone sees the resource.
-    pub(super) fn revision(self) -> Option<&'r str> {
-        let label = self.metadata().labels.get(REVISION_LABEL)?;
-        (!label.is_empty()).then_some(label)
-    }
-
-    /// The names of the Gateways of the Gateway API that the references name.
-    fn target_gateways(self) -> Vec<String> {
-        let namespace = &self.metadata().namespace;
-        self.targets()
-            .iter()
-            // Istio compares the group too: both APIs have a kind Gateway. A reference to another namespace
-            // never matches.
-            .filter(|target| target.group == GATEWAY_API && target.kind == "Gateway")
-            .filter(|target| target.namespace.is_empty() || target.namespace == *namespace)
-            .map(|target| target.name.clone())
-            .collect()
+        self.attachment().reach(workload)
     }
 
     /// The workloads that Istio attaches the filter to for certain.

@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rule::HostPattern;
+use rule::host::HostTable;
 
 use super::connections::{ChainIndices, chains_at, connections, table};
-use super::{Denial, OpenHost, SharedRoutes};
+use super::deny_rules::DenyRules;
+use super::{Denial, DeniedRequests, OpenHost, SharedRoutes};
 use crate::listener::samples;
 use crate::resources::istio::TlsMode;
 use crate::{FilterChain, Listener, Outcome, VirtualHost, Workload};
@@ -27,35 +29,90 @@ struct Protected<'m> {
     virtual_host: &'m VirtualHost,
 }
 
-impl Search {
-    /// Searches the TLS listeners of a workload, every listener for bypasses of every protected host.
-    pub(super) fn workload(&mut self, workload: &Workload) {
+/// A filter chain that demands client certificates, with the hosts that it serves.
+struct Owner<'m> {
+    chain: &'m FilterChain,
+    hosts: Vec<Protected<'m>>,
+}
+
+/// The TLS listeners of a workload.
+struct Listeners<'m> {
+    listeners: Vec<&'m Listener>,
+    /// A sample host of each pattern.
+    samples: BTreeMap<HostPattern, String>,
+}
+
+impl<'m> Listeners<'m> {
+    fn new(workload: &'m Workload) -> Self {
         // A listener that Envoy refuses serves nothing.
         let listeners: Vec<&Listener> = workload
             .listeners
             .iter()
             .filter(|listener| listener.is_tls() && !listener.is_rejected())
             .collect();
-        // One sample for each pattern of the workload, so that the sample of a wildcard has no exact pattern.
-        let samples = samples(&patterns(&listeners));
-        for own in &listeners {
-            for (index, owner) in own.chains.iter().enumerate() {
-                if demands_certificate(owner) {
-                    let hosts = protected_hosts(own, index, owner, &samples);
-                    for listener in &listeners {
-                        self.listener(listener, owner, &hosts);
-                    }
+        Self {
+            // One sample for each pattern of the workload, so that the sample of a wildcard has no exact pattern.
+            samples: samples(&patterns(&listeners)),
+            listeners,
+        }
+    }
+
+    fn owners(&self) -> Vec<Owner<'_>> {
+        let mut owners = Vec::new();
+        for listener in &self.listeners {
+            for (index, chain) in listener.chains.iter().enumerate() {
+                if demands_certificate(chain) {
+                    let hosts = protected_hosts(listener, index, chain, &self.samples);
+                    owners.push(Owner { chain, hosts });
                 }
+            }
+        }
+        owners
+    }
+}
+
+/// What rules do with the bypasses of the protected hosts of a workload. On a listener that serves a host without a
+/// certificate on its own connections, a bypass of the host is not compared.
+pub(super) fn denied_requests(workload: &Workload, rules: &DenyRules) -> HostTable<DeniedRequests> {
+    let listeners = Listeners::new(workload);
+    let mut found: BTreeMap<&HostPattern, DeniedRequests> = BTreeMap::new();
+    for owner in listeners.owners() {
+        for host in owner.hosts {
+            let denied = found
+                .entry(host.pattern)
+                .or_insert_with(|| DeniedRequests::new(host.pattern));
+            for listener in &listeners.listeners {
+                let bypasses = bypasses(listener, host);
+                if own_bypass(listener, host, &bypasses).is_none() {
+                    rules.add_to(denied, (listener, &bypasses), host.pattern);
+                }
+            }
+        }
+    }
+    let mut table = HostTable::default();
+    for (host, denied) in found {
+        table.insert(host.clone(), denied);
+    }
+    table
+}
+
+impl Search {
+    /// Searches the TLS listeners of a workload, every listener for bypasses of every protected host.
+    pub(super) fn workload(&mut self, workload: &Workload) {
+        let listeners = Listeners::new(workload);
+        for owner in listeners.owners() {
+            for listener in &listeners.listeners {
+                self.listener(listener, &owner);
             }
         }
     }
 
     /// Adds denials for the requests that reach the routes of an owner's hosts on a listener of the same pods.
-    fn listener(&mut self, listener: &Listener, owner: &FilterChain, hosts: &[Protected<'_>]) {
+    fn listener(&mut self, listener: &Listener, owner: &Owner<'_>) {
         // Hosts with the same bypasses share a denial.
         let mut groups: BTreeMap<(ChainIndices, BTreeSet<HostPattern>), BTreeSet<HostPattern>> =
             BTreeMap::new();
-        for host in hosts {
+        for host in &owner.hosts {
             let bypasses = bypasses(listener, *host);
             // A denial for a host that the listener serves openly would make the host unavailable.
             if bypasses.is_empty() || self.is_open(listener, *host, &bypasses) {
@@ -69,7 +126,7 @@ impl Search {
                 .insert(host.pattern.clone());
         }
         for ((bypasses, except), hosts) in groups {
-            for connections in connections(listener, owner, &bypasses) {
+            for connections in connections(listener, owner.chain, &bypasses) {
                 self.denials.push(Denial {
                     hosts: hosts.clone(),
                     except: except.clone(),
@@ -88,10 +145,7 @@ impl Search {
         host: Protected<'_>,
         bypasses: &ChainIndices,
     ) -> bool {
-        let own = listener
-            .chain_index(host.host.as_bytes())
-            .filter(|index| bypasses.contains(index))
-            .and_then(|index| listener.chains.get(index));
+        let own = own_bypass(listener, host, bypasses);
         if let Some(own) = own {
             self.open.insert(OpenHost {
                 host: host.pattern.clone(),
@@ -167,6 +221,18 @@ fn bypasses(listener: &Listener, protected: Protected<'_>) -> ChainIndices {
                 .is_some_and(|chain| is_bypass(chain, protected))
         })
         .collect()
+}
+
+/// The filter chain of the own connections of a host, if it is a bypass.
+fn own_bypass<'m>(
+    listener: &'m Listener,
+    host: Protected<'_>,
+    bypasses: &ChainIndices,
+) -> Option<&'m FilterChain> {
+    listener
+        .chain_index(host.host.as_bytes())
+        .filter(|index| bypasses.contains(index))
+        .and_then(|index| listener.chains.get(index))
 }
 
 fn is_bypass(chain: &FilterChain, protected: Protected<'_>) -> bool {

@@ -203,7 +203,7 @@ mod tests {
         check(json!({}), None);
     }
 
-    /// The number of `EnvoyFilters` and of faults.
+    /// The number of patches that are kept, and of faults.
     fn count(spec: &Value) -> (usize, usize) {
         let filter = json!({
             "apiVersion": "networking.istio.io/v1alpha3",
@@ -213,11 +213,16 @@ mod tests {
         });
         let mut resources = Resources::default();
         let faults = read("input.yaml", filter.to_string(), &mut resources);
-        (resources.envoy_filters.len(), faults.len())
+        let patches = resources
+            .envoy_filters
+            .iter()
+            .map(|filter| filter.spec.config_patches.len())
+            .sum();
+        (patches, faults.len())
     }
 
     #[test]
-    fn only_filters_with_scripts_are_kept() {
+    fn only_patches_with_scripts_are_kept() {
         let script = patch("ADD", &json!({ "inline_code": "code" }));
         assert_eq!(count(&json!({ "configPatches": [script] })), (1, 0));
         assert_eq!(

@@ -7,12 +7,14 @@ pub(crate) const GATEWAY_API: &str = "gateway.networking.k8s.io";
 pub(crate) const GATEWAY_API_EXPERIMENTAL: &str = "gateway.networking.x-k8s.io";
 pub(crate) const ISTIO: &str = "networking.istio.io";
 pub(crate) const ISTIO_EXTENSIONS: &str = "extensions.istio.io";
+pub(crate) const ISTIO_SECURITY: &str = "security.istio.io";
 pub(crate) const KUBERNETES: &str = "networking.k8s.io";
 
 /// A kind of resource in an API group: Istio and the Gateway API both have a kind `Gateway`. The variants
 /// are sorted by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
+    AuthorizationPolicy,
     EnvoyFilter,
     /// The GRPCRoute of the Gateway API.
     GrpcRoute,
@@ -39,6 +41,7 @@ impl Kind {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
+            Self::AuthorizationPolicy => "AuthorizationPolicy",
             Self::EnvoyFilter => "EnvoyFilter",
             Self::GrpcRoute => "GRPCRoute",
             Self::Gateway | Self::ApiGateway => "Gateway",
@@ -57,6 +60,7 @@ impl Kind {
     #[must_use]
     pub fn group(self) -> &'static str {
         match self {
+            Self::AuthorizationPolicy => ISTIO_SECURITY,
             Self::EnvoyFilter | Self::Gateway | Self::VirtualService => ISTIO,
             Self::ApiGateway
             | Self::GrpcRoute

@@ -35,6 +35,7 @@ impl Resources {
             given_mesh_config,
             extensions,
             envoy_filters,
+            authorization_policies,
             manifests,
         } = files;
         apply(&mut self.gateways, gateways, now, |r| ("", &mut r.metadata));
@@ -78,6 +79,12 @@ impl Resources {
         apply(&mut self.envoy_filters, envoy_filters, now, |r| {
             ("", &mut r.metadata)
         });
+        apply(
+            &mut self.authorization_policies,
+            authorization_policies,
+            now,
+            |r| ("", &mut r.metadata),
+        );
         self.given_mesh_config = given_mesh_config.or(self.given_mesh_config.take());
         apply(&mut self.secrets, secrets, now, |r| ("", &mut r.metadata));
         apply(&mut self.namespaces, namespaces, now, |r| {

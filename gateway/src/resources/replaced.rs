@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
+use super::authorization_policy::AuthorizationPolicy;
 use super::envoy_filter::EnvoyFilter;
 use super::extensions::Extension;
 use super::gateway_api::{ApiGateway, GatewayClass, ListenerSet, ReferenceGrant, Route};
@@ -55,6 +56,7 @@ macro_rules! named {
 }
 
 named! {
+    AuthorizationPolicy, (), |_| ();
     EnvoyFilter, (), |_| ();
     Gateway, (), |_| ();
     VirtualService, (), |_| ();
@@ -110,6 +112,11 @@ impl Resources {
             |_| Some(Kind::EnvoyFilter),
             &mut replaced,
         );
+        retain_last(
+            &mut self.authorization_policies,
+            |_| Some(Kind::AuthorizationPolicy),
+            &mut replaced,
+        );
         retain_last(&mut self.reference_grants, |_| None, &mut replaced);
         retain_last(&mut self.gateway_classes, |_| None, &mut replaced);
         retain_last(&mut self.ingress_classes, |_| None, &mut replaced);
@@ -142,7 +149,8 @@ impl Resources {
             || has_repeated(&self.tag_webhooks)
             || has_repeated(&self.mesh_config_maps)
             || has_repeated(&self.extensions)
-            || has_repeated(&self.envoy_filters);
+            || has_repeated(&self.envoy_filters)
+            || has_repeated(&self.authorization_policies);
         if !has_replaced {
             return Cow::Borrowed(self);
         }

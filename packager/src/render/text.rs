@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use gateway::findings::{
     Finding, LocatedResource, PresentedCredential, Protection, Remedy, Report, Severity, Summary,
 };
+use gateway::resources::Kind;
 
 use self::servers::ServerTable;
 use super::command_line::CommandLine;
@@ -101,6 +102,7 @@ impl<'r> Paragraph<'r> {
         } else {
             self.write_credentials(sink)?;
             table.write(self.finding, sink)?;
+            self.write_policies(sink)?;
         }
         self.write_guard(sink)?;
         if self.style.verbose {
@@ -181,6 +183,22 @@ impl<'r> Paragraph<'r> {
             if let Some(place) = place(resource) {
                 self.write_item(&printable(&format!("in: {}, {place}", resource.name)), sink)?;
             }
+        }
+        Ok(())
+    }
+
+    /// The policies that deny the requests, with their files.
+    fn write_policies(&self, sink: &mut dyn Write) -> io::Result<()> {
+        for resource in &self.finding.resources {
+            if resource.name.kind != Kind::AuthorizationPolicy {
+                continue;
+            }
+            let mut text = format!("policy: {}", resource.name);
+            if let Some(place) = place(resource) {
+                text.push_str(", ");
+                text.push_str(&place);
+            }
+            self.write_item(&printable(&text), sink)?;
         }
         Ok(())
     }

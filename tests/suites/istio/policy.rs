@@ -1,21 +1,26 @@
 //! The AuthorizationPolicy of `packager manifest`, on a gateway where a host with mutual TLS has its
 //! routes on other servers too.
 
-#![expect(clippy::panic, reason = "a test fails by panicking")]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tests::certificate::Certificate;
 use tests::client::{self, Connection, GET, Transport, block_on};
 use tests::istio::{B, Pod, Stack, wait_for};
 use tests::process::{free_ports, packager_program};
 use tests::raw::{RawConnection, Version};
+use tests::secrets::Pair;
 use tests::transcript::{self, Shell};
 
 use super::merge::path;
@@ -162,6 +167,39 @@ impl Mutual {
         let run = packager_program(&arguments, &[], &resources).unwrap();
         assert_eq!(run.status, 0, "{}", run.talk);
         (run.out, run.talk)
+    }
+
+    /// The severity of what `packager check` reports about client certificates.
+    fn severity(&self) -> String {
+        let kinds =
+            "gateways.networking.istio.io,virtualservices,services,pods,authorizationpolicies";
+        let resources = self
+            .stack
+            .kubectl()
+            .run(&["get", kinds, "-n", self.namespace, "-o", "json"])
+            .unwrap();
+        // The certificates of this gateway are files, which are not in the input.
+        let mut resources: Value = serde_json::from_str(&resources).unwrap();
+        for item in resources["items"].as_array_mut().unwrap() {
+            for server in item["spec"]["servers"].as_array_mut().into_iter().flatten() {
+                if server["tls"]["serverCertificate"].is_string() {
+                    server["tls"] = json!({ "mode": server["tls"]["mode"], "credentialName": "w" });
+                }
+            }
+        }
+        let pair = Pair::generate(&["*.example.com"], 2100).unwrap();
+        let secret = pair.secret(&format!("{}/w", self.namespace)).unwrap();
+        let input = format!("{resources}\n---\n{secret}");
+        let run = packager_program(&["check", "-", "--output", "json"], &[], &input).unwrap();
+        let report: Value = serde_json::from_str(&run.out).unwrap();
+        let severities: BTreeSet<&str> = report["findings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|finding| finding["code"] == "SG103")
+            .map(|finding| finding["severity"].as_str().unwrap())
+            .collect();
+        severities.into_iter().collect::<Vec<_>>().join(" ")
     }
 
     fn ask(&self, attempt: Attempt) -> Seen {
@@ -404,6 +442,122 @@ fn a_wildcard_is_denied_but_for_ports() {
         assert_eq!(answer, Seen::Served("m".into()), "{authority}");
     }
     assert_eq!(gateway.others_seen(), others());
+}
+
+/// Rules of a policy that denies requests for b, and whether clients without a certificate still reach its routes.
+/// `SPELLINGS` stands for all spellings of b, and `OWN` for the SNIs of its own server and of the passthrough.
+const RULES: [(&str, bool); 16] = [
+    (
+        "hosts: [SPELLINGS]; key: connection.sni, notValues: [OWN]",
+        false,
+    ),
+    (
+        "hosts: ['B.Example.COM*']; key: connection.sni, notValues: [OWN]",
+        false,
+    ),
+    (
+        "hosts: ['b.*']; key: connection.sni, notValues: [OWN]",
+        false,
+    ),
+    ("hosts: ['*']; key: connection.sni, notValues: [OWN]", false),
+    (
+        "ports: ['$PORT']; key: connection.sni, notValues: [OWN]",
+        false,
+    ),
+    (
+        "notPorts: ['443']; key: connection.sni, notValues: [OWN]",
+        false,
+    ),
+    (
+        "hosts: [b.example.com]; key: connection.sni, notValues: [OWN]",
+        true,
+    ),
+    (
+        "hosts: [b.example.com, 'b.example.com:443']; key: connection.sni, notValues: [OWN]",
+        true,
+    ),
+    (
+        "hosts: ['*.example.com', '*.example.com:443']; key: connection.sni, notValues: [OWN]",
+        true,
+    ),
+    (
+        "hosts: ['*'], notHosts: ['*.example.org']; key: connection.sni, notValues: [OWN]",
+        true,
+    ),
+    (
+        "hosts: [SPELLINGS], ports: ['443']; key: connection.sni, notValues: [OWN]",
+        true,
+    ),
+    (
+        "hosts: [SPELLINGS]; key: connection.sni, notValues: [OWN, c.example.com]",
+        true,
+    ),
+    (
+        "hosts: [SPELLINGS]; key: connection.sni, notValues: [OWN, '*.b.example.com']",
+        true,
+    ),
+    (
+        "hosts: [SPELLINGS]; key: connection.sni, notValues: [OWN, 'c*']",
+        true,
+    ),
+    (
+        "hosts: [SPELLINGS]; key: connection.sni, values: ['*'], notValues: [OWN]",
+        true,
+    ),
+    (
+        "hosts: [SPELLINGS]; key: connection.sni, values: ['*.example.com'], notValues: [OWN]",
+        true,
+    ),
+];
+
+/// `check` finds that rules deny all requests for b, if Envoy denies all that are sent here.
+#[test]
+fn check_reads_rules_as_envoy_applies_them() {
+    let gateway = Mutual::open(Stack::shared().unwrap(), "mutual-rules", "mutual-rules");
+    let names = [
+        SERVER_NAMES.as_slice(),
+        &[Some("c.example.com"), Some("c.b.example.com")],
+    ]
+    .concat();
+    let authorities = [AUTHORITIES.as_slice(), &["b.example.com:x.example.org"]].concat();
+    let b = Seen::Served("b".into());
+    for (number, (rule, is_reached)) in RULES.into_iter().enumerate() {
+        let (operation, condition) = rule.split_once("; ").unwrap();
+        let marker = format!("marker-{number}.example.com");
+        let policy = format!(
+            "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\n\
+             metadata: {{name: boundary, namespace: {}}}\n\
+             spec:\n  selector: {{matchLabels: {{istio: {}}}}}\n  action: DENY\n  rules:\n\
+             \x20 - to: [{{operation: {{{operation}}}}}]\n    when: [{{{condition}}}]\n\
+             \x20 - to: [{{operation: {{hosts: [{marker}]}}}}]\n",
+            gateway.namespace, gateway.label
+        )
+        .replace(
+            "SPELLINGS",
+            "b.example.com, 'b.example.com:*', b.example.com., 'b.example.com.:*'",
+        )
+        .replace("OWN", "b.example.com, p.example.com")
+        .replace("$PORT", &gateway.tls.port().to_string());
+        gateway.stack.kubectl().apply(&policy).unwrap();
+        let get = |sni: Option<&'static str>, authority: &str| {
+            gateway.get(Transport::Tls(sni), authority)
+        };
+        // The last rule shows that Envoy has the policy.
+        wait_for(rule, &Seen::Refused(403), || {
+            get(Some("x.example.com"), &marker)
+        })
+        .unwrap();
+
+        let reached: Vec<_> = names
+            .iter()
+            .flat_map(|sni| authorities.iter().map(move |authority| (*sni, *authority)))
+            .filter(|(sni, authority)| get(*sni, authority) == b)
+            .collect();
+        assert_eq!(!reached.is_empty(), is_reached, "{rule}: {reached:?}");
+        let severity = gateway.severity();
+        let expected = if is_reached { "error" } else { "warning" };
+        assert_eq!(severity, expected, "{rule}: {reached:?}");
+    }
 }
 
 #[test]

@@ -2,16 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::treatment::Treatment;
 use crate::Credential;
 use crate::coalescing::{
     BrokenPair, BrokenPairs, Defect, NotFoundGroup, ReportedDefect, ServerIndex,
 };
 use crate::findings::{Code, Known, MAX_PAIRS, Protection, Severity};
 
-/// All pairs of a listener with one defect, one certificate and one protection.
+/// All pairs of a listener with one defect, one certificate and one treatment.
 pub(super) struct Cause<'h> {
     pub(super) defect: ReportedDefect,
-    pub(super) protection: Protection,
+    pub(super) treatment: Treatment,
     pub(super) known: Known,
     /// The credentials with the certificate.
     pub(super) credentials: BTreeSet<&'h Credential>,
@@ -29,18 +30,23 @@ impl Cause<'_> {
         self.defect.into()
     }
 
-    /// The severity, which an installed filter reduces.
+    /// The severity, which an installed filter and a policy reduce.
     pub(super) fn severity(&self) -> Severity {
-        severity(self.code(), self.protection)
+        severity(self.code(), self.treatment)
     }
 }
 
-fn severity(code: Code, protection: Protection) -> Severity {
-    // A client that bypasses mutual TLS on purpose does not need the filter's 421 to try again.
+fn severity(code: Code, treatment: Treatment) -> Severity {
     if code == Code::CoalesceTlsPolicy {
-        return code.severity();
+        return match (treatment.is_denied, treatment.filter) {
+            // The filter is not a boundary: a client that bypasses mutual TLS on purpose avoids its 421.
+            (false, _) => code.severity(),
+            // Browsers repeat a request after 421, and not after the 403 of the policy.
+            (true, Protection::Enforced) => Severity::Info,
+            (true, Protection::None | Protection::Reported | Protection::Off) => Severity::Warning,
+        };
     }
-    match protection {
+    match treatment.filter {
         Protection::None => code.severity(),
         // The filter is there, and the operator decided that it does not act.
         Protection::Reported | Protection::Off => Severity::Warning,
@@ -52,7 +58,7 @@ fn severity(code: Code, protection: Protection) -> Severity {
 pub(super) struct Causes<'h> {
     known: Known,
     credentials: BTreeSet<&'h Credential>,
-    found: BTreeMap<(ReportedDefect, Protection), Cause<'h>>,
+    found: BTreeMap<(ReportedDefect, Treatment), Cause<'h>>,
 }
 
 impl<'h> Causes<'h> {
@@ -64,8 +70,8 @@ impl<'h> Causes<'h> {
         }
     }
 
-    pub(super) fn add(&mut self, pair: &BrokenPair<'h>, protection: Protection) {
-        let cause = self.cause(pair.defect, protection);
+    pub(super) fn add(&mut self, pair: &BrokenPair<'h>, treatment: Treatment) {
+        let cause = self.cause(pair.defect, treatment);
         cause.connections.insert(pair.connection.chain.server);
         cause.owners.insert(pair.owner());
         cause.pair_count += 1;
@@ -79,14 +85,14 @@ impl<'h> Causes<'h> {
         &mut self,
         pairs: &BrokenPairs<'h>,
         owners: &BTreeSet<ServerIndex>,
-        protection: Protection,
+        treatment: Treatment,
     ) {
         let NotFoundGroup {
             connections,
             owners,
             pairs: count,
         } = pairs.not_found_group(owners);
-        let cause = self.cause(Defect::NotFound, protection);
+        let cause = self.cause(Defect::NotFound, treatment);
         let missing = MAX_PAIRS - cause.pairs.len();
         cause.pairs.extend(pairs.not_found_pairs(&owners, missing));
         cause.connections.extend(connections);
@@ -98,14 +104,14 @@ impl<'h> Causes<'h> {
         self.found.into_values().collect()
     }
 
-    fn cause(&mut self, defect: Defect, protection: Protection) -> &mut Cause<'h> {
+    fn cause(&mut self, defect: Defect, treatment: Treatment) -> &mut Cause<'h> {
         let defect = ReportedDefect::new(self.known, defect);
         let (known, credentials) = (self.known, &self.credentials);
         self.found
-            .entry((defect, protection))
+            .entry((defect, treatment))
             .or_insert_with(|| Cause {
                 defect,
-                protection,
+                treatment,
                 known,
                 credentials: credentials.clone(),
                 connections: BTreeSet::new(),
@@ -118,30 +124,32 @@ impl<'h> Causes<'h> {
 
 #[cfg(test)]
 mod tests {
-    use super::severity;
+    use super::{Treatment, severity};
     use crate::findings::{Code, Protection, Severity};
 
     #[test]
-    fn an_installed_filter_reduces_the_severity() {
+    fn a_filter_and_a_policy_reduce_the_severity() {
         use Protection::{Enforced, None, Off, Reported};
         use Severity::{Error, Info, Warning};
-        for (code, protection, expected) in [
-            (Code::CoalesceNotFound, None, Error),
-            (Code::CoalesceNotFound, Reported, Warning),
-            (Code::CoalesceNotFound, Off, Warning),
-            (Code::CoalesceNotFound, Enforced, Info),
-            (Code::CoalesceWrongRoute, Enforced, Info),
-            (Code::CoalescePresumed, None, Warning),
-            (Code::CoalescePresumed, Enforced, Info),
+        for (code, filter, is_denied, expected) in [
+            (Code::CoalesceNotFound, None, false, Error),
+            (Code::CoalesceNotFound, Reported, false, Warning),
+            (Code::CoalesceNotFound, Off, false, Warning),
+            (Code::CoalesceNotFound, Enforced, false, Info),
+            (Code::CoalesceWrongRoute, Enforced, false, Info),
+            (Code::CoalescePresumed, None, false, Warning),
+            (Code::CoalescePresumed, Enforced, false, Info),
             // The filter is not a boundary.
-            (Code::CoalesceTlsPolicy, None, Error),
-            (Code::CoalesceTlsPolicy, Enforced, Error),
+            (Code::CoalesceTlsPolicy, None, false, Error),
+            (Code::CoalesceTlsPolicy, Enforced, false, Error),
+            // The policy is one, and browsers need the filter too.
+            (Code::CoalesceTlsPolicy, None, true, Warning),
+            (Code::CoalesceTlsPolicy, Reported, true, Warning),
+            (Code::CoalesceTlsPolicy, Off, true, Warning),
+            (Code::CoalesceTlsPolicy, Enforced, true, Info),
         ] {
-            assert_eq!(
-                severity(code, protection),
-                expected,
-                "{code} {protection:?}"
-            );
+            let treatment = Treatment { filter, is_denied };
+            assert_eq!(severity(code, treatment), expected, "{code} {treatment:?}");
         }
     }
 }

@@ -16,10 +16,16 @@ pub(super) struct Explanation<'p> {
     fresh_virtual_host: Option<&'p VirtualHost>,
     fresh_outcome: Outcome,
     defect: Defect,
+    /// Whether policies deny the requests that bypass the client certificate.
+    is_denied: bool,
 }
 
 impl<'p> Explanation<'p> {
-    pub(super) fn new(pair: &'p BrokenPair<'p>, certificates: &Certificates) -> Self {
+    pub(super) fn new(
+        pair: &'p BrokenPair<'p>,
+        certificates: &Certificates,
+        is_denied: bool,
+    ) -> Self {
         let connection = pair.connection.chain.chain;
         let host = pair.host;
         Self {
@@ -37,6 +43,7 @@ impl<'p> Explanation<'p> {
             fresh_virtual_host: host.fresh.virtual_host,
             fresh_outcome: host.fresh.outcome,
             defect: pair.defect,
+            is_denied,
         }
     }
 
@@ -55,6 +62,7 @@ impl<'p> Explanation<'p> {
         match self.defect {
             Defect::NotFound => "gets 404",
             Defect::WrongRoute => "gets the routes of another server",
+            Defect::TlsPolicy if self.is_denied => "is denied by an AuthorizationPolicy",
             Defect::TlsPolicy => "is served without a client certificate",
         }
     }

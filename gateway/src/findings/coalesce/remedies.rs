@@ -4,6 +4,7 @@ use super::cause::Cause;
 use super::merge_advice::CauseAdvice;
 use crate::findings::credential_remedy::issuer_of;
 use crate::findings::{Code, Command, Input, Known, PluginReach, Protection, Remedy, rewrite};
+use crate::protected::DenyingPolicies;
 use crate::resources::secret::IssuedCertificate;
 use crate::{Credential, Workload};
 
@@ -13,28 +14,15 @@ pub(super) struct Situation<'s, 'h> {
     pub(super) advice: Option<CauseAdvice<'s>>,
     pub(super) workload: &'s Workload,
     pub(super) input: &'s Input<'s>,
+    pub(super) policies: &'s DenyingPolicies,
 }
 
 pub(super) fn remedies(situation: &Situation<'_, '_>) -> Vec<Remedy> {
-    // A client can bypass mutual TLS on purpose, so the boundary goes first; the filter only lets browsers
-    // retry.
-    if situation.cause.code() == Code::CoalesceTlsPolicy {
-        let deny = Remedy::with_command(
-            "deny these requests on the gateway with an AuthorizationPolicy",
-            Command::AuthorizationPolicy(attachment(situation)),
-        );
-        // The filter helps browsers only, and the policy is needed with it too.
-        let answer = match situation.cause.protection {
-            Protection::Enforced | Protection::Reported | Protection::Off => enforce(situation),
-            Protection::None => Some(write_filter(
-                situation,
-                "then install the filter, so that browsers repeat them with their client certificate"
-                    .to_owned(),
-            )),
-        };
-        return std::iter::once(deny).chain(answer).collect();
+    let treatment = situation.cause.treatment;
+    if situation.cause.code() == Code::CoalesceTlsPolicy && !treatment.is_denied {
+        return boundary(situation);
     }
-    match situation.cause.protection {
+    match treatment.filter {
         Protection::Enforced => {
             return vec![Remedy::new(
                 "no change is needed: the installed filter answers 421, and clients repeat the request \
@@ -44,6 +32,12 @@ pub(super) fn remedies(situation: &Situation<'_, '_>) -> Vec<Remedy> {
         // The resource exists, so one change of it is the shortest way.
         Protection::Reported | Protection::Off => return enforce(situation).into_iter().collect(),
         Protection::None => {}
+    }
+    // A merge would end the demand for client certificates.
+    if treatment.is_denied {
+        let text = "install the filter: browsers get 403 from the policy, and after the filter's 421 they repeat the \
+                    request with their client certificate";
+        return vec![write_filter(situation, text.to_owned())];
     }
     let mut remedies = Vec::new();
     // Other sources of certificates cannot be in the input.
@@ -57,6 +51,44 @@ pub(super) fn remedies(situation: &Situation<'_, '_>) -> Vec<Remedy> {
     remedies.push(install(situation));
     remedies.extend(merge_refusal(situation));
     remedies
+}
+
+/// The remedies for a client certificate that clients bypass.
+fn boundary(situation: &Situation<'_, '_>) -> Vec<Remedy> {
+    // A client can bypass mutual TLS on purpose, so the policy goes first; the filter only lets browsers retry.
+    let deny = deny(situation);
+    // The filter helps browsers only, and the policy is needed with it too.
+    let answer = match situation.cause.treatment.filter {
+        Protection::Enforced | Protection::Reported | Protection::Off => enforce(situation),
+        Protection::None => Some(write_filter(
+            situation,
+            "then install the filter, so that browsers repeat them with their client certificate"
+                .to_owned(),
+        )),
+    };
+    std::iter::once(deny).chain(answer).collect()
+}
+
+/// The remedy that denies the requests, or the rest of them.
+fn deny(situation: &Situation<'_, '_>) -> Remedy {
+    // The first host with a policy stands for all.
+    let first = situation.cause.pairs.iter().find_map(|pair| {
+        let denied = situation.policies.of(&pair.host.name)?;
+        Some((&pair.host.name, denied, denied.policies.first()?))
+    });
+    let text = match first {
+        None => "deny these requests on the gateway with an AuthorizationPolicy".to_owned(),
+        Some((host, denied, policy)) if denied.has_wildcard => {
+            return Remedy::new(format!(
+                "bind the routes only to the Gateway with mutual TLS: {policy} does not deny requests for a \
+                 wildcard host with a port, such as {host}:443, and no rule can"
+            ));
+        }
+        Some((_, _, policy)) => format!(
+            "deny the rest of these requests on the gateway too: {policy} denies only some of them"
+        ),
+    };
+    Remedy::with_command(text, Command::AuthorizationPolicy(attachment(situation)))
 }
 
 fn attachment(situation: &Situation<'_, '_>) -> PluginReach {
@@ -84,7 +116,7 @@ fn install(situation: &Situation<'_, '_>) -> Remedy {
 
 /// The change of an installed filter that does not answer these requests.
 fn enforce(situation: &Situation<'_, '_>) -> Option<Remedy> {
-    let state = match situation.cause.protection {
+    let state = match situation.cause.treatment.filter {
         Protection::Reported => "only reports these requests",
         Protection::Off => "is off for these hosts",
         Protection::Enforced | Protection::None => return None,

@@ -11,6 +11,7 @@ use crate::coalescing::{BrokenPair, Defect, ListenerHosts, ReportedDefect, Serve
 use crate::findings::{
     Finding, Input, ListenerAddress, LocatedResource, Pair, PresentedCredential, WorkloadName,
 };
+use crate::protected::DenyingPolicies;
 use crate::resources::ResourceName;
 use crate::{Credential, ServerId};
 
@@ -18,6 +19,8 @@ use crate::{Credential, ServerId};
 pub(super) struct FindingWriter<'w> {
     pub(super) hosts: &'w ListenerHosts<'w>,
     pub(super) input: &'w Input<'w>,
+    /// The policies that deny requests which bypass a client certificate.
+    pub(super) policies: &'w DenyingPolicies,
     /// For each server in a pair, whether a merge removes the cause.
     pub(super) advice: BTreeMap<ServerIndex, Rc<MergeAdvice>>,
 }
@@ -32,6 +35,7 @@ impl FindingWriter<'_> {
             advice: self.best_advice(cause),
             workload: self.hosts.workload,
             input: self.input,
+            policies: self.policies,
         });
         let texts: Vec<&str> = remedies.iter().map(|remedy| &*remedy.text).collect();
         let hint = texts.join("; or ");
@@ -42,11 +46,15 @@ impl FindingWriter<'_> {
             listener: Some(ListenerAddress::from(self.hosts.listener)),
             sni: first.map(|pair| pair.connection.sni.to_owned()),
             authority: first.map(|pair| pair.host.name.clone()),
-            pairs: cause.pairs.iter().map(|pair| self.pair(pair)).collect(),
+            pairs: cause
+                .pairs
+                .iter()
+                .map(|pair| self.pair(pair, cause))
+                .collect(),
             pair_count: cause.pair_count,
             certificate: cause.known,
-            guard: cause.protection,
-            resources: resources(&connections, &owners, &credentials),
+            guard: cause.treatment.filter,
+            resources: self.resources(cause, &connections, &owners, &credentials),
             connections,
             owners,
             credentials,
@@ -94,13 +102,43 @@ impl FindingWriter<'_> {
         certificate.names.iter().map(ToString::to_string).collect()
     }
 
-    fn pair(&self, pair: &BrokenPair<'_>) -> Pair {
+    /// The resources of the servers, of the Secrets and of the policies, each once.
+    fn resources(
+        &self,
+        cause: &Cause<'_>,
+        connections: &[ServerId],
+        owners: &[ServerId],
+        credentials: &[PresentedCredential],
+    ) -> Vec<LocatedResource> {
+        let servers: BTreeSet<&ResourceName> = connections
+            .iter()
+            .chain(owners)
+            .map(|server| &server.resource)
+            .collect();
+        let policies: BTreeSet<&ResourceName> = cause
+            .pairs
+            .iter()
+            .filter(|pair| pair.defect == Defect::TlsPolicy)
+            .filter_map(|pair| self.policies.of(&pair.host.name))
+            .flat_map(|denied| &denied.policies)
+            .collect();
+        servers
+            .into_iter()
+            .cloned()
+            .chain(credentials.iter().filter_map(PresentedCredential::secret))
+            .chain(policies.into_iter().cloned())
+            .map(|name| LocatedResource { name, origin: None })
+            .collect()
+    }
+
+    fn pair(&self, pair: &BrokenPair<'_>, cause: &Cause<'_>) -> Pair {
+        let is_denied = cause.treatment.is_denied;
         Pair {
             connection: pair.connection.chain.chain.server.id.clone(),
             owner: pair.host.chain.chain.server.id.clone(),
             sni: pair.connection.sni.to_owned(),
             authority: pair.host.name.clone(),
-            evidence: Explanation::new(pair, self.input.certificates).message(),
+            evidence: Explanation::new(pair, self.input.certificates, is_denied).message(),
         }
     }
 
@@ -129,6 +167,9 @@ fn message(cause: &Cause<'_>) -> String {
     let result = match cause.defect {
         ReportedDefect::Certain(Defect::NotFound) => "get 404",
         ReportedDefect::Certain(Defect::WrongRoute) => "get the routes of another server",
+        ReportedDefect::Certain(Defect::TlsPolicy) if cause.treatment.is_denied => {
+            "are denied by an AuthorizationPolicy"
+        }
         ReportedDefect::Certain(Defect::TlsPolicy) => "are served without a client certificate",
         ReportedDefect::Presumed => "presumably fail or get other routes",
     };
@@ -154,23 +195,4 @@ fn number_of_servers(count: usize) -> String {
         1 => "one server".into(),
         count => format!("{count} servers"),
     }
-}
-
-/// The resources of the servers and of the Secrets, each once.
-fn resources(
-    connections: &[ServerId],
-    owners: &[ServerId],
-    credentials: &[PresentedCredential],
-) -> Vec<LocatedResource> {
-    let servers: BTreeSet<&ResourceName> = connections
-        .iter()
-        .chain(owners)
-        .map(|server| &server.resource)
-        .collect();
-    servers
-        .into_iter()
-        .cloned()
-        .chain(credentials.iter().filter_map(PresentedCredential::secret))
-        .map(|name| LocatedResource { name, origin: None })
-        .collect()
 }

@@ -84,6 +84,7 @@ const ISTIO: &str = "networking.istio.io";
 const GATEWAY_API: &str = "gateway.networking.k8s.io";
 const GATEWAY_API_EXPERIMENTAL: &str = "gateway.networking.x-k8s.io";
 const ISTIO_EXTENSIONS: &str = "extensions.istio.io";
+const ISTIO_SECURITY: &str = "security.istio.io";
 const CERT_MANAGER: &str = "cert-manager.io";
 const ADMISSION: &str = "admissionregistration.k8s.io";
 const KUBERNETES: &str = "networking.k8s.io";
@@ -100,7 +101,7 @@ const OTHER_SECRETS: &str = "type!=helm.sh/release.v1,type!=kubernetes.io/servic
 const ENDED_PODS: &str = "status.phase!=Failed,status.phase!=Succeeded";
 
 /// The kinds that every command reads. Deployments are not among them: Pods have the same labels.
-pub(super) const KINDS: [ListedKind; 22] = [
+pub(super) const KINDS: [ListedKind; 23] = [
     // Without Istio's own kinds a result would be wrong, not only incomplete.
     ListedKind::essential(ISTIO, "gateways", "Gateway"),
     ListedKind::essential(ISTIO, "virtualservices", "VirtualService"),
@@ -200,5 +201,12 @@ pub(super) const KINDS: [ListedKind; 22] = [
         "envoyfilters",
         "EnvoyFilter",
         "EnvoyFilters are not checked for Lua scripts and for names that a plan changes",
+    ),
+    // A policy can deny the requests that bypass a client certificate.
+    ListedKind::useful(
+        ISTIO_SECURITY,
+        "authorizationpolicies",
+        "AuthorizationPolicy",
+        "requests that an AuthorizationPolicy denies are reported all the same",
     ),
 ];
