@@ -6,7 +6,7 @@
 //! on a connection of its own, and not in the same way on this one.
 //!
 //! A finding is one cause: all pairs of a listener with the same defect, the same certificate and the same
-//! [`Treatment`], whether there are two servers or five hundred.
+//! [`treatment`](treatment::Treatment), whether there are two servers or five hundred.
 
 mod cause;
 mod explanation;
