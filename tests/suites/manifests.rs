@@ -131,6 +131,7 @@ const LISTED: [(&str, &[&str]); 9] = [
             "httproutes",
             "listenersets",
             "referencegrants",
+            "tcproutes",
             "tlsroutes",
         ],
     ),

@@ -89,6 +89,7 @@ fn add_gateway_api(resources: &mut Resources, document: &Document<'_>) -> Result
         }
         "HTTPRoute" => add_route(resources, document, RouteKind::Http),
         "GRPCRoute" => add_route(resources, document, RouteKind::Grpc),
+        "TCPRoute" => add_route(resources, document, RouteKind::Tcp),
         "TLSRoute" => add_route(resources, document, RouteKind::Tls),
         "ReferenceGrant" => document.push(&mut resources.reference_grants, |r| &mut r.metadata),
         "GatewayClass" => document.push(&mut resources.gateway_classes, |r| &mut r.metadata),

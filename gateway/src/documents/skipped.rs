@@ -30,13 +30,14 @@ pub enum SkipReason {
 }
 
 /// The kinds whose fields have no use for braces, except in templates. Others have them in scripts and messages.
-const WITHOUT_BRACES: [&str; 9] = [
+const WITHOUT_BRACES: [&str; 10] = [
     "GRPCRoute",
     "Gateway",
     "HTTPRoute",
     "Ingress",
     "ListenerSet",
     "Service",
+    "TCPRoute",
     "TLSRoute",
     "VirtualService",
     "XListenerSet",

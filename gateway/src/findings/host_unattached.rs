@@ -76,6 +76,7 @@ impl NearFits<'_> {
             | Kind::Gateway
             | Kind::HttpRoute
             | Kind::Secret
+            | Kind::TcpRoute
             | Kind::TlsRoute
             | Kind::TrafficExtension
             | Kind::VirtualService

@@ -6,7 +6,7 @@ use rule::host::istio::IstioHost;
 
 use super::context::Context;
 use crate::generated::attachments::parent_kind;
-use crate::resources::gateway_api::{FromNamespaces, Listener, Reference, Route, RouteKind};
+use crate::resources::gateway_api::{FromNamespaces, Listener, Reference, Route};
 use crate::resources::{HostText, Kind, Labels, ResourceName};
 
 /// A Gateway or ListenerSet with its listeners.
@@ -113,7 +113,7 @@ impl<'r> Parents<'r> {
         if !is_named(listener, reference) {
             return Some(Refusal::OtherListener);
         }
-        if !allows_kind(listener, route.kind) {
+        if !listener.allows(route.kind) {
             return Some(Refusal::Kind);
         }
         let is_allowed =
@@ -179,23 +179,4 @@ fn is_named(listener: &Listener, reference: &Reference) -> bool {
         .as_ref()
         .is_none_or(|name| *name == listener.name);
     has_name && reference.port.is_none_or(|port| port == listener.port)
-}
-
-/// Whether a listener allows a kind of route (Istio `GenerateGatewaySupportedKinds`).
-fn allows_kind(listener: &Listener, kind: RouteKind) -> bool {
-    let fits_protocol = match kind {
-        RouteKind::Http | RouteKind::Grpc => {
-            matches!(listener.protocol.as_str(), "HTTP" | "HTTPS")
-        }
-        RouteKind::Tls => listener.protocol == "TLS",
-    };
-    let listed = listener
-        .allowed_routes
-        .as_ref()
-        .map_or(&[][..], |allowed| &allowed.kinds);
-    fits_protocol
-        && (listed.is_empty()
-            || listed
-                .iter()
-                .any(|listed| listed.kind == kind.resource_kind().name()))
 }

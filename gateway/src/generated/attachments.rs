@@ -8,7 +8,7 @@ use rule::host::istio::IstioHost;
 
 use super::gateway_api::{Parent, ParentKey, Parents};
 use crate::resources::gateway_api::{Reference, Route, RouteKind};
-use crate::resources::istio::{Destination, HttpRoute, TlsMatch, TlsRoute};
+use crate::resources::istio::{Destination, HttpRoute, TcpRoute, TlsMatch, TlsRoute};
 use crate::resources::kind::{GATEWAY_API, GATEWAY_API_EXPERIMENTAL};
 use crate::resources::{GatewayName, GatewayReference, HostText, Kind, ResourceName};
 use crate::routes::{Binding, BindingOrigin, Visibility};
@@ -18,7 +18,7 @@ use crate::routes::{Binding, BindingOrigin, Visibility};
 /// `mergeHTTPRoutes`).
 pub(super) fn bindings(routes: &[Route], parents: &Parents) -> Vec<Binding> {
     let mut http: BTreeMap<(GatewayName, String), Binding> = BTreeMap::new();
-    let mut tls = Vec::new();
+    let mut others = Vec::new();
     for route in sorted_by_age(routes) {
         // An explicit empty list of rules serves nothing.
         if route.spec.rules.as_ref().is_some_and(Vec::is_empty) {
@@ -27,7 +27,8 @@ pub(super) fn bindings(routes: &[Route], parents: &Parents) -> Vec<Binding> {
         let resource = Arc::new(route.metadata.resource(route.kind.resource_kind()));
         for (parent, siblings) in accepting_parents(route, parents) {
             match route.kind {
-                RouteKind::Tls => tls.extend(tls_binding(route, parent, &resource)),
+                RouteKind::Tcp => others.push(tcp_binding(route, parent, &resource)),
+                RouteKind::Tls => others.extend(tls_binding(route, parent, &resource)),
                 RouteKind::Http | RouteKind::Grpc => {
                     for host in hosts(route) {
                         // A more specific listener takes the host.
@@ -45,8 +46,8 @@ pub(super) fn bindings(routes: &[Route], parents: &Parents) -> Vec<Binding> {
             }
         }
     }
-    tls.extend(http.into_values());
-    tls
+    others.extend(http.into_values());
+    others
 }
 
 /// The routes, the oldest first.
@@ -190,6 +191,19 @@ fn tls_binding(route: &Route, parent: &Parent, resource: &Arc<ResourceName>) -> 
         hosts: common,
         ..binding_without_rules(route, parent, BindingOrigin::GatewayApiTls)
     })
+}
+
+/// The binding of a TCPRoute, which istiod binds for all hosts (Istio `TCPRouteCollection`).
+fn tcp_binding(route: &Route, parent: &Parent, resource: &Arc<ResourceName>) -> Binding {
+    Binding {
+        sources: vec![Arc::clone(resource)],
+        hosts: vec!["*".to_owned()],
+        tcp: vec![TcpRoute {
+            matches: Vec::new(),
+            route: vec![Destination {}],
+        }],
+        ..binding_without_rules(route, parent, BindingOrigin::GatewayApi)
+    }
 }
 
 fn binding_without_rules(route: &Route, parent: &Parent, origin: BindingOrigin) -> Binding {

@@ -9,6 +9,7 @@ use serde::Deserialize;
 pub(crate) use self::namespaces::{FromNamespaces, LabelSelector, Namespaces};
 pub(crate) use self::routes::RouteText;
 pub(crate) use self::routes::{Reference, Route, RouteKind};
+use super::kind::GATEWAY_API;
 use super::{HostText, Labels, Metadata, nullable};
 
 /// A Gateway of the Gateway API.
@@ -154,6 +155,28 @@ pub struct Listener {
     pub allowed_routes: Option<AllowedRoutes>,
 }
 
+impl Listener {
+    /// Whether routes of a kind can attach (Istio `GenerateGatewaySupportedKinds`).
+    pub(crate) fn allows(&self, kind: RouteKind) -> bool {
+        let terminates = self
+            .tls
+            .as_ref()
+            .is_some_and(|tls| tls.mode.as_deref().is_none_or(|mode| mode == "Terminate"));
+        let fits_protocol = match (self.protocol.as_str(), kind) {
+            ("HTTP" | "HTTPS", RouteKind::Http | RouteKind::Grpc)
+            | ("TLS", RouteKind::Tls)
+            | ("TCP", RouteKind::Tcp) => true,
+            ("TLS", RouteKind::Tcp) => terminates,
+            (_, RouteKind::Http | RouteKind::Grpc | RouteKind::Tcp | RouteKind::Tls) => false,
+        };
+        let listed = self
+            .allowed_routes
+            .as_ref()
+            .map_or(&[][..], |allowed| &allowed.kinds);
+        fits_protocol && (listed.is_empty() || listed.iter().any(|listed| listed.names(kind)))
+    }
+}
+
 /// The TLS settings of a [`Listener`].
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -182,7 +205,18 @@ pub struct AllowedRoutes {
 /// A reference to a kind of route.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct RouteKindRef {
+    /// The API group; by default the one of the Gateway API.
+    #[serde(default)]
+    pub group: Option<String>,
     pub kind: String,
+}
+
+impl RouteKindRef {
+    fn names(&self, kind: RouteKind) -> bool {
+        let group = self.group.as_deref().unwrap_or(GATEWAY_API);
+        let kind = kind.resource_kind();
+        (group, self.kind.as_str()) == (kind.group(), kind.name())
+    }
 }
 
 /// The namespaces whose ListenerSets a Gateway allows.

@@ -29,6 +29,8 @@ pub enum Kind {
     ListenerSet,
     /// The Secret of Kubernetes.
     Secret,
+    /// The TCPRoute of the Gateway API.
+    TcpRoute,
     /// The TLSRoute of the Gateway API.
     TlsRoute,
     TrafficExtension,
@@ -49,6 +51,7 @@ impl Kind {
             Self::Ingress => "Ingress",
             Self::ListenerSet => "ListenerSet",
             Self::Secret => "Secret",
+            Self::TcpRoute => "TCPRoute",
             Self::TlsRoute => "TLSRoute",
             Self::TrafficExtension => "TrafficExtension",
             Self::VirtualService => "VirtualService",
@@ -66,6 +69,7 @@ impl Kind {
             | Self::GrpcRoute
             | Self::HttpRoute
             | Self::ListenerSet
+            | Self::TcpRoute
             | Self::TlsRoute => GATEWAY_API,
             Self::Ingress => KUBERNETES,
             Self::Secret => "",

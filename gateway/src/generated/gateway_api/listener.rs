@@ -93,31 +93,11 @@ fn parent(listener: &GatewayListener<'_>, hosts: Vec<NamespacedHost>) -> Parent 
         port: listener.port(),
         protocol: spec.protocol.clone(),
         hosts,
-        kinds: route_kinds(listener),
+        kinds: RouteKind::ALL
+            .into_iter()
+            .filter(|kind| spec.allows(*kind))
+            .collect(),
     }
-}
-
-/// The kinds of routes that can attach to a listener (Istio `GenerateGatewaySupportedKinds`).
-fn route_kinds(listener: &GatewayListener<'_>) -> Vec<RouteKind> {
-    let supported: &[RouteKind] = match listener.listener.protocol.as_str() {
-        "HTTP" | "HTTPS" => &[RouteKind::Http, RouteKind::Grpc],
-        "TLS" => &[RouteKind::Tls],
-        _ => &[],
-    };
-    // The listener can limit the kinds; an empty list does not.
-    let listed = listener
-        .listener
-        .allowed_routes
-        .as_ref()
-        .map_or(&[][..], |routes| &routes.kinds);
-    supported
-        .iter()
-        .copied()
-        .filter(|kind| {
-            let name = kind.resource_kind().name();
-            listed.is_empty() || listed.iter().any(|listed| listed.kind == name)
-        })
-        .collect()
 }
 
 fn server(listener: &GatewayListener<'_>, hosts: Vec<NamespacedHost>, tls: TlsSettings) -> Server {

@@ -47,17 +47,22 @@ pub(crate) struct RouteText {
 pub enum RouteKind {
     Http,
     Grpc,
+    /// TCP connections, and the content of TLS connections that the gateway terminates.
+    Tcp,
     /// TLS connections, which it selects by SNI.
     Tls,
 }
 
 impl RouteKind {
+    pub(crate) const ALL: [Self; 4] = [Self::Http, Self::Grpc, Self::Tcp, Self::Tls];
+
     /// The kind of the resource.
     #[must_use]
     pub(crate) fn resource_kind(self) -> Kind {
         match self {
             Self::Http => Kind::HttpRoute,
             Self::Grpc => Kind::GrpcRoute,
+            Self::Tcp => Kind::TcpRoute,
             Self::Tls => Kind::TlsRoute,
         }
     }

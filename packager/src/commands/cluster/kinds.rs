@@ -101,7 +101,7 @@ const OTHER_SECRETS: &str = "type!=helm.sh/release.v1,type!=kubernetes.io/servic
 const ENDED_PODS: &str = "status.phase!=Failed,status.phase!=Succeeded";
 
 /// The kinds that every command reads. Deployments are not among them: Pods have the same labels.
-pub(super) const KINDS: [ListedKind; 23] = [
+pub(super) const KINDS: [ListedKind; 24] = [
     // Without Istio's own kinds a result would be wrong, not only incomplete.
     ListedKind::essential(ISTIO, "gateways", "Gateway"),
     ListedKind::essential(ISTIO, "virtualservices", "VirtualService"),
@@ -115,6 +115,7 @@ pub(super) const KINDS: [ListedKind; 23] = [
     ),
     ListedKind::useful(GATEWAY_API, "httproutes", "HTTPRoute", NO_GATEWAY_API),
     ListedKind::useful(GATEWAY_API, "grpcroutes", "GRPCRoute", NO_GATEWAY_API),
+    ListedKind::useful(GATEWAY_API, "tcproutes", "TCPRoute", NO_GATEWAY_API),
     ListedKind::useful(GATEWAY_API, "tlsroutes", "TLSRoute", NO_GATEWAY_API),
     ListedKind::useful(
         GATEWAY_API,
