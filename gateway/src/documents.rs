@@ -208,26 +208,26 @@ impl Reader<'_> {
         if value.is_null() {
             return;
         }
-        let Some(items) = list_items(&mut value) else {
+        let Some(items) = take_items(&mut value) else {
             return self.resource(line, "", value);
         };
         // Each item of a list is a resource with a line of its own, if the parser reports lines.
         let lines = item_lines(text);
-        for (index, item) in items.iter_mut().enumerate() {
+        for (index, item) in items.into_iter().enumerate() {
             let item_line = match lines.get(index) {
                 Some(offset) => start + offset,
                 None => line,
             };
-            self.item(item_line, &format!("items[{index}]"), item.take());
+            self.item(item_line, &format!("items[{index}]"), item);
         }
     }
 
     /// An item of a list, which may be a list again, as kubectl accepts it.
     fn item(&mut self, line: u64, path: &str, mut value: Value) {
-        match list_items(&mut value) {
+        match take_items(&mut value) {
             Some(items) => {
-                for (index, item) in items.iter_mut().enumerate() {
-                    self.item(line, &format!("{path}.items[{index}]"), item.take());
+                for (index, item) in items.into_iter().enumerate() {
+                    self.item(line, &format!("{path}.items[{index}]"), item);
                 }
             }
             None => self.resource(line, path, value),
@@ -265,16 +265,31 @@ impl Reader<'_> {
     }
 }
 
-/// The items, if the value is a list of resources.
-fn list_items(value: &mut Value) -> Option<&mut Vec<Value>> {
-    let is_list = value
+/// The items, if the value is a list of resources. Items of the API server's lists have neither apiVersion nor kind,
+/// so they get those of the list.
+fn take_items(value: &mut Value) -> Option<Vec<Value>> {
+    let kind = value
         .get("kind")
         .and_then(Value::as_str)
-        .is_some_and(is_list_kind);
-    value
-        .get_mut("items")
-        .filter(|_| is_list)
-        .and_then(Value::as_array_mut)
+        .filter(|kind| is_list_kind(kind))?
+        .to_owned();
+    let api_version = value.get("apiVersion").cloned();
+    let items = value.get_mut("items").filter(|items| items.is_array())?;
+    let Value::Array(mut items) = items.take() else {
+        return None;
+    };
+    if let (Some(item_kind), Some(api_version)) = (
+        kind.strip_suffix("List").filter(|kind| !kind.is_empty()),
+        api_version,
+    ) {
+        for item in items.iter_mut().filter_map(Value::as_object_mut) {
+            if !item.contains_key("kind") && !item.contains_key("apiVersion") {
+                item.insert("apiVersion".into(), api_version.clone());
+                item.insert("kind".into(), item_kind.into());
+            }
+        }
+    }
+    Some(items)
 }
 
 /// Whether a kind is a list: `List`, or the kind of an answer of the API server, such as `GatewayList`.
