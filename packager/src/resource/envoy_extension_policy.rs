@@ -62,7 +62,7 @@ struct SecretReference {
 impl From<Request> for EnvoyExtensionPolicy {
     fn from(request: Request) -> Self {
         // Attachment::parse allows only targets for this kind.
-        let target_refs = match request.attachment {
+        let target_refs = match request.placement.attachment {
             Attachment::Targets(targets) => targets,
             Attachment::Selector(_) | Attachment::Everything => vec![],
         };
@@ -87,7 +87,7 @@ impl From<Request> for EnvoyExtensionPolicy {
         Self {
             api_version: "gateway.envoyproxy.io/v1alpha1",
             kind: request.kind.name(),
-            metadata: request.metadata,
+            metadata: request.placement.metadata,
             spec: Spec {
                 target_refs,
                 wasm: [extension],

@@ -72,7 +72,7 @@ struct DataSource {
 impl From<ScriptRequest> for EnvoyFilter {
     fn from(request: ScriptRequest) -> Self {
         let filter = Filter {
-            name: request.metadata.name.to_string(),
+            name: request.placement.metadata.name.to_string(),
             typed_config: Lua {
                 type_url: "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua",
                 default_source_code: DataSource {
@@ -81,10 +81,10 @@ impl From<ScriptRequest> for EnvoyFilter {
             },
         };
         // A patch matches one port or all of them.
-        let ports: Vec<Option<u16>> = if request.ports.is_empty() {
+        let ports: Vec<Option<u16>> = if request.placement.ports.is_empty() {
             vec![None]
         } else {
-            request.ports.into_iter().map(Some).collect()
+            request.placement.ports.into_iter().map(Some).collect()
         };
         let config_patches = ports
             .into_iter()
@@ -101,9 +101,9 @@ impl From<ScriptRequest> for EnvoyFilter {
         Self {
             api_version: "networking.istio.io/v1alpha3",
             kind: ScriptKind::EnvoyFilter.name(),
-            metadata: request.metadata,
+            metadata: request.placement.metadata,
             spec: Spec {
-                workload_selector: selector(&request.attachment)
+                workload_selector: selector(&request.placement.attachment)
                     .map(|labels| WorkloadSelector { labels }),
                 config_patches,
             },

@@ -23,7 +23,7 @@ pub(crate) fn comments(request: &Request) -> Vec<String> {
          any plugin."
             .into(),
     );
-    comments.push(if request.ports.is_empty() {
+    comments.push(if request.placement.ports.is_empty() {
         "spec.match is not set: it has ports that Envoy listens on, the targetPorts of the gateway's \
          Service (by default 8443 for 443), and with a wrong port the filter does not run."
             .into()
@@ -43,7 +43,7 @@ fn targets(request: &Request) -> Option<String> {
     } else {
         "only Gateways in this namespace."
     };
-    match request.attachment {
+    match request.placement.attachment {
         Attachment::Targets(_) => Some(format!("spec.targetRefs: {reach}")),
         Attachment::Selector(_) | Attachment::Everything => None,
     }
@@ -74,13 +74,13 @@ fn mutable(request: &Request) -> Option<String> {
 }
 
 fn everything(request: &Request) -> Option<String> {
-    if request.attachment != Attachment::Everything {
+    if request.placement.attachment != Attachment::Everything {
         return None;
     }
     Some(format!(
         "spec: every proxy of the namespace {} runs the filter, including sidecars, and every proxy of the \
          mesh if this is its root namespace.",
-        request.metadata.namespace
+        request.placement.metadata.namespace
     ))
 }
 

@@ -8,7 +8,7 @@ use crate::image::docker_hub;
 /// are placeholders.
 pub(crate) fn create_command(request: &Request) -> Option<String> {
     let name = request.image_pull_secret.as_ref()?;
-    let namespace = &request.metadata.namespace;
+    let namespace = &request.placement.metadata.namespace;
     let registry = request.image.registry();
     // Docker Hub is the only registry whose key differs from its host.
     let key = if docker_hub::is_docker_hub(registry) {

@@ -52,15 +52,7 @@ pub(crate) struct Request {
     /// The release of Istio to write for.
     pub(crate) release: Release,
     pub(crate) image: ImageReference,
-    pub(crate) metadata: Metadata,
-    pub(crate) attachment: Attachment,
-    /// The ports that Envoy listens on; none for all of them.
-    pub(crate) ports: Vec<u16>,
-    /// The position in the filter chain.
-    pub(crate) phase: Phase,
-    /// The priority among the plugins of the phase; the highest runs first. The field is always
-    /// written: without it the filter would run last.
-    pub(crate) priority: i32,
+    pub(crate) placement: Placement,
     /// What a gateway does without the module.
     pub(crate) fail_strategy: FailStrategy,
     /// The Secret to pull the image with.
@@ -68,6 +60,26 @@ pub(crate) struct Request {
     /// The filter's configuration, checked.
     pub(crate) settings: Settings,
 }
+
+/// The name of a resource, and where its code runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Placement {
+    pub(crate) metadata: Metadata,
+    pub(crate) attachment: Attachment,
+    /// The ports that Envoy listens on; none for all of them.
+    pub(crate) ports: Vec<u16>,
+    /// The position in the filter chain.
+    pub(crate) phase: Phase,
+    /// The priority among the plugins of the phase; the highest runs first. The field is always
+    /// written: without it the code would run last.
+    pub(crate) priority: i32,
+}
+
+/// The position if the user names none: the rule has to run before other filters act on a misdirected request.
+pub(super) const DEFAULT_PHASE: Phase = Phase::Authn;
+
+/// The priority if the user names none.
+pub(super) const DEFAULT_PRIORITY: i32 = 1000;
 
 impl Request {
     /// Validates a draft and applies defaults.
@@ -90,12 +102,13 @@ impl Request {
             kind,
             release,
             image,
-            metadata,
-            attachment,
-            ports: draft.ports,
-            // The filter has to run before other filters act on a misdirected request.
-            phase: draft.phase.unwrap_or(Phase::Authn),
-            priority: draft.priority.unwrap_or(1000),
+            placement: Placement {
+                metadata,
+                attachment,
+                ports: draft.ports,
+                phase: draft.phase.unwrap_or(DEFAULT_PHASE),
+                priority: draft.priority.unwrap_or(DEFAULT_PRIORITY),
+            },
             fail_strategy: draft.fail_strategy,
             image_pull_secret,
             settings: draft.settings,

@@ -6,7 +6,7 @@ use gateway::advice::Advice;
 use rule::{Config, lua};
 
 use super::attachment::invalid;
-use super::request::repeated_ports;
+use super::request::{DEFAULT_PHASE, DEFAULT_PRIORITY, Placement, repeated_ports};
 use super::{Attachment, FilterKind, ManifestKind, Metadata, Phase, Release};
 use crate::settings::Settings;
 
@@ -71,12 +71,7 @@ pub(crate) struct ScriptDraft {
 #[derive(Clone, Debug)]
 pub(crate) struct ScriptRequest {
     pub(crate) kind: ScriptKind,
-    pub(crate) metadata: Metadata,
-    pub(crate) attachment: Attachment,
-    /// The ports that Envoy listens on; none for all of them.
-    pub(crate) ports: Vec<u16>,
-    pub(crate) phase: Phase,
-    pub(crate) priority: i32,
+    pub(crate) placement: Placement,
     /// The script, in Lua.
     pub(crate) script: String,
 }
@@ -102,12 +97,13 @@ impl ScriptRequest {
         };
         Ok(Self {
             kind,
-            metadata,
-            attachment: draft.attachment,
-            ports: draft.ports,
-            // The script has to run before other filters act on a misdirected request.
-            phase: draft.phase.unwrap_or(Phase::Authn),
-            priority: draft.priority.unwrap_or(1000),
+            placement: Placement {
+                metadata,
+                attachment: draft.attachment,
+                ports: draft.ports,
+                phase: draft.phase.unwrap_or(DEFAULT_PHASE),
+                priority: draft.priority.unwrap_or(DEFAULT_PRIORITY),
+            },
             script,
         })
     }
@@ -214,7 +210,7 @@ pub(crate) fn comments(request: &ScriptRequest) -> Vec<String> {
     ]
     .map(str::to_owned)
     .into();
-    if request.attachment == Attachment::Everything {
+    if request.placement.attachment == Attachment::Everything {
         comments.push(everything(request));
     }
     comments
@@ -223,10 +219,10 @@ pub(crate) fn comments(request: &ScriptRequest) -> Vec<String> {
 /// Warnings about a resource.
 pub(crate) fn warnings(request: &ScriptRequest) -> Vec<String> {
     let mut warnings = Vec::new();
-    if request.attachment == Attachment::Everything {
+    if request.placement.attachment == Attachment::Everything {
         warnings.push(everything(request));
     }
-    if total_length(request.script.len(), &request.ports) > LONGEST_APPLIED {
+    if total_length(request.script.len(), &request.placement.ports) > LONGEST_APPLIED {
         warnings.push(
             "kubectl apply has no room for its copy of a resource of this size: use kubectl apply --server-side"
                 .into(),
@@ -244,7 +240,7 @@ fn everything(request: &ScriptRequest) -> String {
     format!(
         "spec: every {proxies} of the namespace {} runs the script, and every {proxies} of the mesh if this is its \
          root namespace.",
-        request.metadata.namespace
+        request.placement.metadata.namespace
     )
 }
 

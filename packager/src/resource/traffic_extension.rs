@@ -7,7 +7,8 @@ use serde_json::Value;
 use serde_saphyr::LitString;
 
 use super::fields::{FailStrategy, Match, Metadata, Phase, WorkloadSelector, matches, selection};
-use super::{Attachment, FilterKind, ObjectName, PolicyTarget, Request, ScriptRequest};
+use super::request::Placement;
+use super::{FilterKind, ObjectName, PolicyTarget, Request, ScriptRequest};
 
 /// The resource with the fields that are written.
 #[derive(Clone, Debug, Serialize)]
@@ -70,14 +71,7 @@ impl From<Request> for TrafficExtension {
             fail_strategy: request.fail_strategy,
             plugin_config: request.settings.into_configured(),
         });
-        let order = (request.phase, request.priority);
-        Self::new(
-            request.metadata,
-            request.attachment,
-            order,
-            request.ports,
-            code,
-        )
+        Self::new(request.placement, code)
     }
 }
 
@@ -86,36 +80,23 @@ impl From<ScriptRequest> for TrafficExtension {
         let code = Code::Lua(Script {
             inline_code: LitString(request.script),
         });
-        let order = (request.phase, request.priority);
-        Self::new(
-            request.metadata,
-            request.attachment,
-            order,
-            request.ports,
-            code,
-        )
+        Self::new(request.placement, code)
     }
 }
 
 impl TrafficExtension {
-    fn new(
-        metadata: Metadata,
-        attachment: Attachment,
-        (phase, priority): (Phase, i32),
-        ports: Vec<u16>,
-        code: Code,
-    ) -> Self {
-        let (selector, target_refs) = selection(attachment);
+    fn new(placement: Placement, code: Code) -> Self {
+        let (selector, target_refs) = selection(placement.attachment);
         Self {
             api_version: "extensions.istio.io/v1alpha1",
             kind: FilterKind::TrafficExtension.name(),
-            metadata,
+            metadata: placement.metadata,
             spec: Spec {
                 selector,
                 target_refs,
-                phase,
-                priority,
-                matches: matches(ports),
+                phase: placement.phase,
+                priority: placement.priority,
+                matches: matches(placement.ports),
                 code,
             },
         }

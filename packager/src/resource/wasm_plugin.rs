@@ -40,21 +40,21 @@ struct Spec {
 
 impl From<Request> for WasmPlugin {
     fn from(request: Request) -> Self {
-        let (selector, target_refs) = selection(request.attachment);
+        let (selector, target_refs) = selection(request.placement.attachment);
         Self {
             api_version: "extensions.istio.io/v1alpha1",
             kind: request.kind.name(),
-            metadata: request.metadata,
+            metadata: request.placement.metadata,
             spec: Spec {
                 selector,
                 target_refs,
                 url: request.image.url(),
                 sha256: request.image.sha256().map(str::to_owned),
                 image_pull_secret: request.image_pull_secret,
-                phase: request.phase,
-                priority: request.priority,
+                phase: request.placement.phase,
+                priority: request.placement.priority,
                 fail_strategy: request.fail_strategy,
-                matches: matches(request.ports),
+                matches: matches(request.placement.ports),
                 plugin_config: request.settings.into_configured(),
             },
         }

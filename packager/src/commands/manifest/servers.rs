@@ -113,11 +113,11 @@ pub(super) fn drafts(
     };
     let model = Model::new(&inputs.resources);
     let request = Request::parse(draft.clone())?;
-    let namespace = request.metadata.namespace.to_string();
+    let namespace = request.placement.metadata.namespace.to_string();
     let reached = Reached::new(
         &model,
         &namespace,
-        &request.attachment,
+        &request.placement.attachment,
         source,
         args,
         console,
