@@ -19,6 +19,8 @@ pub struct Remedy {
     pub text: String,
     /// The command that does it, or that writes what to apply.
     pub command: Option<Command>,
+    /// Whether the text only says what does not help.
+    pub is_note: bool,
 }
 
 /// A command of `packager` about the same resources, or one of kubectl.
@@ -175,6 +177,14 @@ impl Remedy {
         Self {
             text: text.into(),
             command: None,
+            is_note: false,
+        }
+    }
+
+    pub(crate) fn note(text: impl Into<String>) -> Self {
+        Self {
+            is_note: true,
+            ..Self::new(text)
         }
     }
 
@@ -182,7 +192,23 @@ impl Remedy {
         Self {
             text: text.into(),
             command: Some(command),
+            is_note: false,
         }
+    }
+}
+
+impl Remedy {
+    /// Remedies in one sentence, each as a text: one of the actions, and then the notes.
+    #[must_use]
+    pub fn sentence(remedies: &[Self], text: impl Fn(&Self) -> String) -> String {
+        let (notes, actions): (Vec<&Self>, Vec<&Self>) =
+            remedies.iter().partition(|remedy| remedy.is_note);
+        let actions: Vec<String> = actions.into_iter().map(&text).collect();
+        let notes = notes.into_iter().map(&text);
+        std::iter::once(actions.join("; or "))
+            .chain(notes)
+            .collect::<Vec<_>>()
+            .join("; ")
     }
 }
 

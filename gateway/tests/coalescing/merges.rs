@@ -57,7 +57,7 @@ impl Merges {
                 prop_assert!(!is_planned, "{finding:#?}");
                 // If several obstacles prevent a merge, the two commands may name different ones.
                 let hint = &finding.advice.hint;
-                prop_assert!(hint.contains("packager merge refuses"), "{finding:#?}");
+                prop_assert!(hint.contains("no plan by packager merge: "), "{finding:#?}");
                 let obstacles: Vec<(&String, &Vec<ServerId>)> = [&self.strict, &self.assuming]
                     .into_iter()
                     .flat_map(obstacles)

@@ -12,6 +12,9 @@ use crate::resource::ImageReference;
 /// The name that `packager manifest` gives a resource.
 const DEFAULT_NAME: &str = "sni-guard";
 
+/// The flag that accepts an image without a digest.
+const ALLOW_MUTABLE: &str = "--allow-mutable";
+
 /// The words of a command line, each quoted for a shell.
 pub(super) struct CommandLine(Vec<String>);
 
@@ -95,6 +98,11 @@ impl CommandLine {
         }
     }
 
+    /// Whether the command names an image by a tag.
+    pub(super) fn allows_tag(&self) -> bool {
+        self.0.iter().any(|word| word == ALLOW_MUTABLE)
+    }
+
     /// The command in one line.
     pub(super) fn one_line(&self) -> String {
         self.0.join(" ")
@@ -163,7 +171,7 @@ fn image_words(installed: Option<&str>) -> Vec<String> {
     let mut words = vec!["--image".to_owned(), image.clone()];
     // A digest is known only if a resource has it.
     if ImageReference::parse(&image, false).is_err() {
-        words.push("--allow-mutable".to_owned());
+        words.push(ALLOW_MUTABLE.to_owned());
     }
     words
 }
@@ -226,15 +234,10 @@ fn attachment_words(attachment: &PluginReach) -> Vec<String> {
 /// What to do about a finding, in one line: each remedy with its command. For output in which a finding is one
 /// text.
 pub(super) fn hint(finding: &Finding, source: &SourceWords) -> String {
-    let remedies: Vec<String> = finding
-        .remedies
-        .iter()
-        .map(|remedy| one_line(remedy, source))
-        .collect();
-    if remedies.is_empty() {
+    if finding.remedies.is_empty() {
         finding.advice.hint.clone()
     } else {
-        remedies.join("; or ")
+        Remedy::sentence(&finding.remedies, |remedy| one_line(remedy, source))
     }
 }
 

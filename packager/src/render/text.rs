@@ -1,16 +1,18 @@
 //! The report as text for people: a paragraph for each finding, and a last line with the counts.
 
+mod remedies;
 mod servers;
 
+use std::collections::HashSet;
 use std::io::{self, Write};
 
 use gateway::findings::{
-    Finding, LocatedResource, PresentedCredential, Protection, Remedy, Report, Severity, Summary,
+    Finding, LocatedResource, PresentedCredential, Protection, Report, Severity, Summary,
 };
 use gateway::resources::Kind;
 
+use self::remedies::write_explanations;
 use self::servers::ServerTable;
-use super::command_line::CommandLine;
 use super::count::count;
 use super::hidden::printable;
 use super::presentation::{Presentation, Style};
@@ -38,16 +40,23 @@ pub(super) fn write(
 ) -> io::Result<()> {
     let mut table = ServerTable::new(report, presentation.style);
     let mut before: Option<&Finding> = None;
-    for finding in &report.findings {
+    let first_of_pairs = report
+        .findings
+        .iter()
+        .position(|finding| !finding.pairs.is_empty());
+    let mut commands = HashSet::new();
+    for (index, finding) in report.findings.iter().enumerate() {
         Paragraph {
             finding,
             before,
+            has_reason: Some(index) == first_of_pairs,
             presentation,
             style: presentation.style,
         }
-        .write(&mut table, sink)?;
+        .write(&mut table, &mut commands, sink)?;
         before = Some(finding);
     }
+    write_explanations(report, presentation, sink)?;
     write_summary(report, presentation.style, sink)
 }
 
@@ -89,13 +98,26 @@ struct Paragraph<'r> {
     finding: &'r Finding,
     /// The finding above.
     before: Option<&'r Finding>,
+    /// Whether the text says why requests get the wrong routes: once is enough.
+    has_reason: bool,
     presentation: &'r Presentation,
     style: Style,
 }
 
 impl<'r> Paragraph<'r> {
-    fn write(&self, table: &mut ServerTable<'r>, sink: &mut dyn Write) -> io::Result<()> {
+    /// Writes the finding. `commands` has the command lines that the text has so far.
+    fn write(
+        &self,
+        table: &mut ServerTable<'r>,
+        commands: &mut HashSet<String>,
+        sink: &mut dyn Write,
+    ) -> io::Result<()> {
         self.write_heading(sink)?;
+        if self.has_reason {
+            let text = "why: browsers reuse a connection for all hosts that its certificate covers, and the gateway \
+                        uses the routes of the server that the connection was opened for";
+            self.write_item(text, sink)?;
+        }
         self.write_location(sink)?;
         if self.finding.pairs.is_empty() {
             self.write_resources(sink)?;
@@ -108,7 +130,7 @@ impl<'r> Paragraph<'r> {
         if self.style.verbose {
             self.write_pairs(sink)?;
         }
-        self.write_remedies(sink)?;
+        self.write_remedies(commands, sink)?;
         writeln!(sink)
     }
 
@@ -223,55 +245,6 @@ impl<'r> Paragraph<'r> {
         let others = self.finding.pair_count - self.finding.pairs.len();
         if others > 0 {
             writeln!(sink, "  - and {}", count(others, "more pair"))?;
-        }
-        Ok(())
-    }
-
-    fn write_remedies(&self, sink: &mut dyn Write) -> io::Result<()> {
-        // Two causes on one listener often need the same change.
-        if let Some(before) = self.before
-            && !before.remedies.is_empty()
-            && before.remedies == self.finding.remedies
-        {
-            return self.write_item(
-                &format!("what to do: the same as for {}", before.code),
-                sink,
-            );
-        }
-        match self.finding.remedies.as_slice() {
-            [] => self.write_item(
-                &format!("hint: {}", printable(&self.finding.advice.hint)),
-                sink,
-            ),
-            [only] => self.write_remedy("hint: ", only, sink),
-            remedies => {
-                writeln!(sink, "  what to do, the best first:")?;
-                for (index, remedy) in remedies.iter().enumerate() {
-                    self.write_remedy(&format!("{}. ", index + 1), remedy, sink)?;
-                }
-                Ok(())
-            }
-        }
-    }
-
-    /// What to do, and the command below it in lines that a shell reads as they are.
-    fn write_remedy(&self, mark: &str, remedy: &Remedy, sink: &mut dyn Write) -> io::Result<()> {
-        let end = if remedy.command.is_some() { ":" } else { "" };
-        write!(sink, "  ")?;
-        let text = format!("{mark}{}{end}", printable(&remedy.text));
-        // The lines of a numbered remedy begin below its text.
-        write_lines_after(&text, 2, 5, self.style, sink)?;
-        let Some(command) = &remedy.command else {
-            return Ok(());
-        };
-        let command = CommandLine::new(command, &self.presentation.source);
-        for line in command.lines(self.style.width.saturating_sub(COMMAND_INDENT)) {
-            writeln!(
-                sink,
-                "{:COMMAND_INDENT$}{}",
-                "",
-                painted(&line, CYAN, self.style)
-            )?;
         }
         Ok(())
     }

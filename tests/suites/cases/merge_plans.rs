@@ -179,7 +179,7 @@ fn check_recommendations() -> Result<()> {
                         assume_same_certificate: false,
                     })
             });
-            let is_refused = finding.advice.hint.contains("packager merge refuses");
+            let is_refused = finding.advice.hint.contains("no plan by packager merge: ");
             let is_planned = planned.outlook.plans.iter().any(|plan| {
                 let merged: Vec<_> = std::iter::once(&plan.target)
                     .chain(&plan.absorbed)

@@ -31,8 +31,8 @@ pub(super) struct MergedGroups {
     blockers: Vec<Blocker>,
     /// Whether the plans need `--assume-same-certificate`.
     assume_same_certificate: bool,
-    /// The number of servers in the component.
-    server_count: usize,
+    /// All servers of the component.
+    servers: Vec<ServerId>,
 }
 
 /// What `packager merge` does with the servers of a cause.
@@ -41,9 +41,9 @@ pub(super) enum CauseAdvice<'a> {
     /// It makes one server of some or all of them.
     Merge {
         assume_same_certificate: bool,
-        merged: usize,
-        /// How many servers break each other.
-        of: usize,
+        merged: &'a BTreeSet<ServerId>,
+        /// The servers that break each other.
+        of: &'a [ServerId],
     },
     /// The plan was not made.
     Unproved,
@@ -83,8 +83,8 @@ impl MergedGroups {
         if let Some(group) = group {
             return CauseAdvice::Merge {
                 assume_same_certificate: self.assume_same_certificate,
-                merged: group.len(),
-                of: self.server_count,
+                merged: group,
+                of: &self.servers,
             };
         }
         // The blocker that takes part in most of the pairs.
@@ -232,7 +232,7 @@ impl<'i> MergePlanner<'i> {
         let Some(outlook) = outlook else {
             return MergeAdvice::Unproved;
         };
-        advice(outlook, servers.len(), may_assume_certificates)
+        advice(outlook, servers, may_assume_certificates)
     }
 
     /// What `packager merge` makes of a component.
@@ -288,7 +288,7 @@ fn reasons(outlook: &Outlook) -> impl Iterator<Item = Reason> {
         .chain(outlook.blockers.iter().map(|blocker| blocker.reason))
 }
 
-fn advice(outlook: Outlook, server_count: usize, assume_same_certificate: bool) -> MergeAdvice {
+fn advice(outlook: Outlook, servers: &[ServerId], assume_same_certificate: bool) -> MergeAdvice {
     if outlook.plans.is_empty() {
         return match outlook.refusals.into_iter().next() {
             Some(refusal) => MergeAdvice::Refused(refusal),
@@ -308,6 +308,6 @@ fn advice(outlook: Outlook, server_count: usize, assume_same_certificate: bool) 
         groups,
         blockers: outlook.blockers,
         assume_same_certificate,
-        server_count,
+        servers: servers.to_vec(),
     })
 }

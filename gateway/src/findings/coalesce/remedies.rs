@@ -1,12 +1,19 @@
 //! What to do about a cause, the best first.
 
+use std::collections::BTreeSet;
+
+use rule::{Host, HostPattern};
+
 use super::cause::Cause;
 use super::merge_advice::CauseAdvice;
 use crate::findings::credential_remedy::issuer_of;
 use crate::findings::{Code, Command, Input, Known, PluginReach, Protection, Remedy, rewrite};
 use crate::protected::DenyingPolicies;
 use crate::resources::secret::IssuedCertificate;
-use crate::{Credential, Workload};
+use crate::{Credential, ServerId, Workload};
+
+/// How many servers that are not merged are named.
+const MAX_LEFT_OUT: usize = 2;
 
 /// What the remedies depend on.
 pub(super) struct Situation<'s, 'h> {
@@ -47,8 +54,7 @@ pub(super) fn remedies(situation: &Situation<'_, '_>) -> Vec<Remedy> {
         ));
     }
     remedies.extend(merge(situation));
-    remedies.push(Remedy::new(own_certificates(situation)));
-    remedies.push(install(situation));
+    remedies.extend(other_answers(situation));
     remedies.extend(merge_refusal(situation));
     remedies
 }
@@ -109,7 +115,7 @@ fn write_filter(situation: &Situation<'_, '_>, text: String) -> Remedy {
 }
 
 fn install(situation: &Situation<'_, '_>) -> Remedy {
-    let text = "install the filter, or its Lua form with --lua in place of the image: it answers 421, and clients \
+    let text = "install the filter (or its Lua form, with --lua in place of the image): it answers 421, and clients \
                 repeat the request on a new connection";
     write_filter(situation, text.to_owned())
 }
@@ -137,8 +143,8 @@ fn merge(situation: &Situation<'_, '_>) -> Option<Remedy> {
             merged,
             of,
         } => {
-            let hosts = match (merged < of, assume_same_certificate) {
-                (true, _) => format!("the hosts of {merged} of these {of} servers"),
+            let hosts = match (merged.len() < of.len(), assume_same_certificate) {
+                (true, _) => some_hosts(merged, of),
                 (false, true) => "them".to_owned(),
                 (false, false) => "the hosts".to_owned(),
             };
@@ -164,14 +170,71 @@ fn merge(situation: &Situation<'_, '_>) -> Option<Remedy> {
     ))
 }
 
+/// The hosts of some servers, with the other servers if these are few.
+fn some_hosts(merged: &BTreeSet<ServerId>, of: &[ServerId]) -> String {
+    let hosts = format!(
+        "the hosts of {} of these {} servers",
+        merged.len(),
+        of.len()
+    );
+    let others: Vec<String> = of
+        .iter()
+        .filter(|server| !merged.contains(server))
+        .map(ToString::to_string)
+        .collect();
+    if others.len() > MAX_LEFT_OUT {
+        return hosts;
+    }
+    format!("{hosts} (without {})", others.join(" and "))
+}
+
 /// Why a merge is not among the remedies.
 fn merge_refusal(situation: &Situation<'_, '_>) -> Option<Remedy> {
     match situation.advice? {
-        CauseAdvice::Refused { reason, .. } => Some(Remedy::new(format!(
-            "packager merge refuses to make one server of these, because {reason}"
-        ))),
+        CauseAdvice::Refused { reason, .. } => {
+            Some(Remedy::note(format!("no plan by packager merge: {reason}")))
+        }
         CauseAdvice::Merge { .. } | CauseAdvice::Unproved => None,
     }
+}
+
+/// The remedies other than a merge, the best first.
+fn other_answers(situation: &Situation<'_, '_>) -> Vec<Remedy> {
+    let certificates = own_certificates(situation);
+    let wide = wide_servers(situation);
+    // A server with a wildcard needs a certificate for it, which covers the hosts of the others.
+    match wide.first() {
+        None => vec![Remedy::new(certificates), install(situation)],
+        Some(first) => {
+            let others = match wide.len() {
+                1 => String::new(),
+                count => format!(" and of {} more", count - 1),
+            };
+            let listed = format!(
+                "list hosts in place of the wildcard of {first}{others}, and {certificates}"
+            );
+            vec![install(situation), Remedy::new(listed)]
+        }
+    }
+}
+
+/// The servers of connections whose own hosts include the hosts of other servers.
+fn wide_servers<'s>(situation: &Situation<'s, '_>) -> BTreeSet<&'s ServerId> {
+    situation
+        .cause
+        .pairs
+        .iter()
+        .filter(|pair| {
+            let host = Host::from_authority(pair.host.name.as_bytes());
+            pair.connection
+                .chain
+                .chain
+                .server_names
+                .iter()
+                .any(|name| *name == HostPattern::Any || name.certifies(host))
+        })
+        .map(|pair| &pair.connection.chain.chain.server.id)
+        .collect()
 }
 
 fn own_certificates(situation: &Situation<'_, '_>) -> String {

@@ -9,7 +9,8 @@ use super::merge_advice::{CauseAdvice, MergeAdvice};
 use super::remedies::{Situation, remedies};
 use crate::coalescing::{BrokenPair, Defect, ListenerHosts, ReportedDefect, ServerIndex};
 use crate::findings::{
-    Finding, Input, ListenerAddress, LocatedResource, Pair, PresentedCredential, WorkloadName,
+    Finding, Input, ListenerAddress, LocatedResource, Pair, PresentedCredential, Remedy,
+    WorkloadName,
 };
 use crate::protected::DenyingPolicies;
 use crate::resources::ResourceName;
@@ -37,8 +38,7 @@ impl FindingWriter<'_> {
             input: self.input,
             policies: self.policies,
         });
-        let texts: Vec<&str> = remedies.iter().map(|remedy| &*remedy.text).collect();
-        let hint = texts.join("; or ");
+        let hint = Remedy::sentence(&remedies, |remedy| remedy.text.clone());
         let first = cause.pairs.first();
         Finding {
             severity: cause.severity(),
@@ -59,7 +59,7 @@ impl FindingWriter<'_> {
             owners,
             credentials,
             remedies,
-            ..Finding::new(cause.code(), message(cause), hint)
+            ..Finding::new(cause.code(), self.message(cause), hint)
         }
     }
 
@@ -142,6 +142,52 @@ impl FindingWriter<'_> {
         }
     }
 
+    /// The cause in one sentence, without the evidence.
+    fn message(&self, cause: &Cause<'_>) -> String {
+        let connection = self.only_connection(cause);
+        let result = match cause.defect {
+            ReportedDefect::Certain(Defect::NotFound) => "get 404".to_owned(),
+            ReportedDefect::Certain(Defect::WrongRoute) => match connection {
+                Some(server) => format!("get the routes of {server}"),
+                None => "get the routes of the connected server".to_owned(),
+            },
+            ReportedDefect::Certain(Defect::TlsPolicy) if cause.treatment.is_denied => {
+                "are denied by an AuthorizationPolicy".to_owned()
+            }
+            ReportedDefect::Certain(Defect::TlsPolicy) => {
+                "are served without a client certificate".to_owned()
+            }
+            ReportedDefect::Presumed => "presumably fail or get other routes".to_owned(),
+        };
+        if let ([pair], 1) = (cause.pairs.as_slice(), cause.pair_count) {
+            let (sni, authority) = (pair.connection.sni, &pair.host.name);
+            return format!("requests for {authority} {result} on connections for {sni}");
+        }
+        let owners = number_of_servers(cause.owners.len());
+        let pairs = cause.pair_count;
+        if cause.connections == cause.owners {
+            return format!(
+                "requests for hosts of {owners} {result} on connections to each other ({pairs} pairs)"
+            );
+        }
+        let connections = match (connection, cause.defect) {
+            (Some(_), ReportedDefect::Certain(Defect::WrongRoute)) => "it".to_owned(),
+            (Some(server), _) => server.to_string(),
+            (None, _) => number_of_servers(cause.connections.len()),
+        };
+        format!(
+            "requests for hosts of {owners} {result} on connections to {connections} ({pairs} pairs)"
+        )
+    }
+
+    /// The server of the connections, if all are to one.
+    fn only_connection(&self, cause: &Cause<'_>) -> Option<&ServerId> {
+        match (cause.connections.len(), cause.connections.first()) {
+            (1, Some(first)) => self.hosts.server(*first),
+            _ => None,
+        }
+    }
+
     /// The advice that helps most, as the servers of a cause may be in several components.
     fn best_advice(&self, cause: &Cause<'_>) -> Option<CauseAdvice<'_>> {
         // All owners of a component share its advice.
@@ -160,34 +206,6 @@ impl FindingWriter<'_> {
             .map(|advice| advice.for_pairs(&cause.pairs))
             .min_by_key(|advice| advice.rank())
     }
-}
-
-/// The cause in one sentence, without the evidence.
-fn message(cause: &Cause<'_>) -> String {
-    let result = match cause.defect {
-        ReportedDefect::Certain(Defect::NotFound) => "get 404",
-        ReportedDefect::Certain(Defect::WrongRoute) => "get the routes of another server",
-        ReportedDefect::Certain(Defect::TlsPolicy) if cause.treatment.is_denied => {
-            "are denied by an AuthorizationPolicy"
-        }
-        ReportedDefect::Certain(Defect::TlsPolicy) => "are served without a client certificate",
-        ReportedDefect::Presumed => "presumably fail or get other routes",
-    };
-    if let ([pair], 1) = (cause.pairs.as_slice(), cause.pair_count) {
-        let (sni, authority) = (pair.connection.sni, &pair.host.name);
-        return format!("requests for {authority} {result} on connections for {sni}");
-    }
-    let owners = number_of_servers(cause.owners.len());
-    let pairs = cause.pair_count;
-    if cause.connections == cause.owners {
-        return format!(
-            "requests for hosts of {owners} {result} on connections to each other ({pairs} pairs)"
-        );
-    }
-    let connections = number_of_servers(cause.connections.len());
-    format!(
-        "requests for hosts of {owners} {result} on connections to {connections} ({pairs} pairs)"
-    )
 }
 
 fn number_of_servers(count: usize) -> String {

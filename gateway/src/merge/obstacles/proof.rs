@@ -82,8 +82,7 @@ fn routes_mix(
         None => Obstacle::new(
             Reason::RoutesMix,
             format!(
-                "{resource} would also apply to {hosts}, because its hosts are wider than the server that \
-                 it is bound to"
+                "{resource} would then also apply to {hosts}"
             ),
         )
         .or(Remedy::new("limit it to the hosts that it serves first")),

@@ -32,10 +32,58 @@ pub(super) struct ServerTable<'r> {
 }
 
 /// The cells of a line.
+#[derive(Clone)]
 struct Row {
     server: String,
     place: String,
     hosts: String,
+}
+
+/// The widths of the cells of a table.
+struct Columns {
+    server: usize,
+    /// With the gap after it; 0 for resources of a cluster, which have no place.
+    place: usize,
+    /// What the hosts need at least.
+    hosts: usize,
+}
+
+impl Columns {
+    fn new(rows: &[Row]) -> Self {
+        let widest = |cell: fn(&Row) -> &str| {
+            rows.iter()
+                .map(|row| cell(row).chars().count())
+                .max()
+                .unwrap_or_default()
+        };
+        let place = widest(|row| &row.place);
+        Self {
+            server: widest(|row| &row.server),
+            place: if place == 0 { 0 } else { place + 2 },
+            hosts: widest(|row| &row.hosts).min(MIN_HOSTS_WIDTH),
+        }
+    }
+
+    fn start_of_hosts(&self) -> usize {
+        4 + self.server + 2 + self.place
+    }
+
+    fn fit(&self, width: usize) -> bool {
+        self.start_of_hosts() + self.hosts <= width
+    }
+}
+
+/// The folder that the places of all rows begin with, with its slash.
+fn common_folder(rows: &[Row]) -> Option<String> {
+    let (first, others) = rows.split_first()?;
+    let folder = |length: usize| first.place.get(..=length);
+    // From the deepest folder of the first place up.
+    first
+        .place
+        .rmatch_indices('/')
+        .filter_map(|(slash, _)| folder(slash))
+        .find(|folder| others.iter().all(|row| row.place.starts_with(folder)))
+        .map(str::to_owned)
 }
 
 impl<'r> ServerTable<'r> {
@@ -90,11 +138,6 @@ impl<'r> ServerTable<'r> {
         if is_repeated && servers.len() >= MIN_REPEATED && !self.style.verbose {
             return self.write_repeated(title, servers, finding, sink);
         }
-        writeln!(
-            sink,
-            "  {}",
-            painted(&format!("{title}:"), BOLD, self.style)
-        )?;
         let max = if self.style.verbose {
             usize::MAX
         } else {
@@ -105,7 +148,7 @@ impl<'r> ServerTable<'r> {
             .iter()
             .filter_map(|resource| Some((&resource.name, place(resource)?)))
             .collect();
-        let rows: Vec<Row> = servers
+        let mut rows: Vec<Row> = servers
             .iter()
             .take(max)
             .map(|server| Row {
@@ -117,6 +160,11 @@ impl<'r> ServerTable<'r> {
                 hosts: self.hosts_of(server, finding),
             })
             .collect();
+        let title = match self.shorten(&mut rows) {
+            Some(folder) => format!("{title}, in {folder}:"),
+            None => format!("{title}:"),
+        };
+        writeln!(sink, "  {}", painted(&title, BOLD, self.style))?;
         self.write_rows(&rows, sink)?;
         self.listed.extend(servers.iter().take(max));
         let others = servers.len() - rows.len();
@@ -152,18 +200,33 @@ impl<'r> ServerTable<'r> {
         write_lines_after(&text, 2, 4, self.style, sink)
     }
 
+    /// Removes the folder of all places from them, if the rows then fit into a table. Returns the folder.
+    fn shorten(&self, rows: &mut [Row]) -> Option<String> {
+        if Columns::new(rows).fit(self.style.width) {
+            return None;
+        }
+        let folder = common_folder(rows)?;
+        let mut shorter = rows.to_vec();
+        for row in &mut shorter {
+            row.place.drain(..folder.len());
+        }
+        if !Columns::new(&shorter).fit(self.style.width) {
+            return None;
+        }
+        rows.clone_from_slice(&shorter);
+        Some(folder)
+    }
+
     /// Aligned columns if there is space for the hosts beside the others, else a paragraph for each server.
     fn write_rows(&self, rows: &[Row], sink: &mut dyn Write) -> io::Result<()> {
-        let server_width = rows.iter().map(|row| row.server.chars().count()).max();
-        let place_width = rows.iter().map(|row| row.place.chars().count()).max();
-        let (server_width, place_width) = (
-            server_width.unwrap_or_default(),
-            place_width.unwrap_or_default(),
-        );
-        // Resources of a cluster have no place.
-        let places = if place_width == 0 { 0 } else { place_width + 2 };
-        let column = 4 + server_width + 2 + places;
-        let is_table = column + MIN_HOSTS_WIDTH <= self.style.width;
+        let columns = Columns::new(rows);
+        let Columns {
+            server: server_width,
+            place: places,
+            ..
+        } = columns;
+        let column = columns.start_of_hosts();
+        let is_table = columns.fit(self.style.width);
         for Row {
             server,
             place,
