@@ -44,12 +44,11 @@ impl<'r> PolicyAttachment<'r> {
 
     /// The revision whose istiod alone sees the resource.
     pub(crate) fn revision(self) -> Option<&'r str> {
-        let label = self.metadata.labels.get(REVISION_LABEL)?;
-        (!label.is_empty()).then_some(label)
+        self.metadata.labels.get(REVISION_LABEL).map(String::as_str)
     }
 
     /// Whether the istiod of the pods sees the resource: one with the label of a revision is for this revision only
-    /// (Istio `pilot/pkg/config/kube/crdclient/client.go`, `inRevision`).
+    /// (Istio `pilot/pkg/config/kube/crdclient/client.go`, `inRevision`, and `pkg/config/model.go`, `LabelsInRevision`).
     fn revision_reach(self, workload: &Workload) -> Reach {
         let Some(own) = self.revision() else {
             return Reach::Yes;

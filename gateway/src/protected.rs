@@ -141,6 +141,14 @@ impl Boundary {
     }
 }
 
+impl Boundary {
+    /// Whether the rules have to be limited to ports that the input does not determine.
+    #[must_use]
+    pub fn needs_unknown_ports(&self) -> bool {
+        !self.ports_are_certain && self.other_listeners == OtherListeners::Any
+    }
+}
+
 /// The protected hosts of a workload whose routes clients reach without a certificate, each with the port on
 /// which they do.
 pub(crate) fn bypasses(workload: &Workload) -> BTreeSet<(HostPattern, u16)> {
@@ -166,8 +174,19 @@ pub(crate) struct DeniedRequests {
     pub(crate) policies: BTreeSet<ResourceName>,
     /// Whether the policies deny all of them.
     pub(crate) are_all: bool,
-    /// Whether the host is a wildcard, for which no rule matches every authority with a port.
+    /// Whether the host is a wildcard. No rule for its hosts matches every authority with a port.
     pub(crate) has_wildcard: bool,
+    /// How clients reach the routes without such a request.
+    pub(crate) other_way: Option<OtherWay>,
+}
+
+/// A way to the routes of a protected host without its certificate that no rule for the host closes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum OtherWay {
+    /// A server has the routes for a wider wildcard, so clients reach them by other hosts.
+    Hosts(ServerId),
+    /// A server of another port serves the host without a certificate.
+    Port(u16, ServerId),
 }
 
 impl DeniedRequests {
@@ -176,25 +195,27 @@ impl DeniedRequests {
             policies: BTreeSet::new(),
             are_all: true,
             has_wildcard: !matches!(host, HostPattern::Exact(_)),
+            other_way: None,
         }
     }
 }
 
-/// What the policies of a workload do with the requests of clients without a certificate, for its protected hosts.
+/// What the policies of a workload do with the requests of clients without a certificate, for the protected hosts of
+/// a listener.
 pub(crate) struct DenyingPolicies(HostTable<DeniedRequests>);
 
 impl DenyingPolicies {
-    pub(crate) fn new(resources: &Resources, workload: &Workload) -> Self {
+    pub(crate) fn new(resources: &Resources, workload: &Workload, listener: &Listener) -> Self {
         let rules = DenyRules::new(resources, workload);
         // Most gateways have no such policy, and need no search.
         Self(if rules.is_empty() {
             HostTable::default()
         } else {
-            search::denied_requests(workload, &rules)
+            search::denied_requests(workload, listener, &rules)
         })
     }
 
-    /// What they do with the requests for a host; `None` if they deny none of them.
+    /// What they do with the requests for a host of the listener; `None` if they deny none of them.
     pub(crate) fn of(&self, host: &str) -> Option<&DeniedRequests> {
         self.0
             .best(Host::from_authority(host.as_bytes()))

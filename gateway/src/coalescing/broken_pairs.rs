@@ -175,6 +175,17 @@ impl<'h> BrokenPairs<'h> {
         self.suppressed += before - self.count_all();
     }
 
+    /// The pairs of the same connection with all hosts of the owner that break in the same way.
+    pub(crate) fn alike(&self, pair: &BrokenPair<'h>) -> impl Iterator<Item = BrokenPair<'h>> {
+        let pair = *pair;
+        self.hosts
+            .get(&pair.owner())
+            .into_iter()
+            .flatten()
+            .filter(move |host| defect(pair.connection.chain.chain, host) == Some(pair.defect))
+            .map(move |host| BrokenPair { host, ..pair })
+    }
+
     /// The servers with a host in the scope.
     pub(crate) fn host_servers(&self) -> BTreeSet<ServerIndex> {
         self.hosts.keys().copied().collect()

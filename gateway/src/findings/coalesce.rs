@@ -70,7 +70,7 @@ impl<'c, 'i> CauseFinder<'c, 'i> {
             connected.connect(&pairs);
             scopes.push(pairs);
         }
-        let policies = DenyingPolicies::new(self.context.input.resources, workload);
+        let policies = DenyingPolicies::new(self.context.input.resources, workload, listener);
         let writer = FindingWriter {
             hosts: &hosts,
             input: self.context.input,
@@ -81,7 +81,7 @@ impl<'c, 'i> CauseFinder<'c, 'i> {
         let mut reported = Reported::default();
         let guard = ListenerGuard::new(self.context, workload, listener);
         for pairs in &scopes {
-            let mut treatments = Treatments::new(&guard, &policies, pairs.known);
+            let mut treatments = Treatments::new(&guard, &policies, pairs);
             for cause in causes(pairs, &mut reported, &mut treatments) {
                 findings.add(writer.finding(&cause));
             }
@@ -121,7 +121,7 @@ impl<'c, 'i> CauseFinder<'c, 'i> {
 fn causes<'h>(
     pairs: &BrokenPairs<'h>,
     reported: &mut Reported,
-    treatments: &mut Treatments<'_>,
+    treatments: &mut Treatments<'_, 'h>,
 ) -> Vec<Cause<'h>> {
     let mut causes = Causes::new(pairs);
     let owners = pairs.host_servers();
@@ -137,19 +137,21 @@ fn causes<'h>(
                 .first_not_found(&pair.connection, pair.owner())
                 .is_some();
         if !is_counted_below && reported.is_new(pairs.known, pair) {
-            causes.add(pair, treatments.of_pair(pair, pairs.with_routes.len()));
+            let (treatment, pair) = treatments.of_pair(pair, pairs.with_routes.len());
+            causes.add(&pair, treatment);
         }
     }
     if are_many {
         // Millions of pairs are not looked at: an installed filter decides by the requested host.
-        for (treatment, owners) in treatments.of_owners(pairs, &owners) {
+        for (treatment, owners) in treatments.of_owners(&owners) {
             causes.add_group(pairs, &owners, treatment);
         }
         reported.groups.push(pairs.not_found_group(&owners));
     } else {
         for pair in pairs.not_found_pairs(&owners, count) {
             if reported.is_new(pairs.known, &pair) {
-                causes.add(&pair, treatments.of_pair(&pair, count));
+                let (treatment, pair) = treatments.of_pair(&pair, count);
+                causes.add(&pair, treatment);
             }
         }
     }

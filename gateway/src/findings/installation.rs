@@ -104,6 +104,17 @@ impl<'r> Installation<'r> {
             .collect()
     }
 
+    /// Whether the filter runs before an AuthorizationPolicy answers 403 (Istio
+    /// `pilot/pkg/networking/core/listener_builder.go`, `buildHTTPConnectionManager`).
+    pub(super) fn precedes_policies(self) -> bool {
+        match self {
+            Self::Extension(extension) => {
+                matches!(extension.spec.phase.as_str(), "AUTHN" | "AUTHZ")
+            }
+            Self::Patch(_, patch) => patch.is_first(),
+        }
+    }
+
     /// Whether the filter, attached to a workload, runs in a filter chain of a TLS listener.
     pub(super) fn runs_in(self, listener: &Listener, chain: &FilterChain) -> Reach {
         match self {

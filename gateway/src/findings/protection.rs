@@ -64,6 +64,22 @@ impl<'c> ListenerGuard<'c> {
     /// What the filters do with a request for an authority on a connection with an SNI. Of several filters the
     /// strongest counts, since each of them reads the request.
     pub(super) fn protection(&self, sni: &str, authority: &str) -> Protection {
+        self.protection_by(sni, authority, |_| true)
+    }
+
+    /// The same for the filters that read the request before an AuthorizationPolicy denies it.
+    pub(super) fn protection_before_policies(&self, sni: &str, authority: &str) -> Protection {
+        self.protection_by(sni, authority, |filter| {
+            filter.installation.precedes_policies()
+        })
+    }
+
+    fn protection_by(
+        &self,
+        sni: &str,
+        authority: &str,
+        counts: fn(&InstalledFilter<'_>) -> bool,
+    ) -> Protection {
         if self.filters.is_empty() {
             return Protection::None;
         }
@@ -71,7 +87,7 @@ impl<'c> ListenerGuard<'c> {
         let answer = self.listener.answer(sni.as_bytes(), authority.as_bytes());
         match (answer.outcome, answer.chain) {
             (Outcome::Served | Outcome::NotFound, Some(chain)) => {
-                self.protection_in(chain, &facts(&answer, sni, authority))
+                self.protection_in(chain, &facts(&answer, sni, authority), counts)
             }
             (
                 Outcome::Served
@@ -84,9 +100,15 @@ impl<'c> ListenerGuard<'c> {
         }
     }
 
-    fn protection_in(&self, chain: &FilterChain, facts: &Facts<'_>) -> Protection {
+    fn protection_in(
+        &self,
+        chain: &FilterChain,
+        facts: &Facts<'_>,
+        counts: fn(&InstalledFilter<'_>) -> bool,
+    ) -> Protection {
         self.filters
             .iter()
+            .filter(|(filter, _)| counts(filter))
             .filter(|(filter, _)| filter.installation.runs_in(self.listener, chain) == Reach::Yes)
             .map(|(filter, config)| {
                 if filter.is_script() {
@@ -305,6 +327,33 @@ mod tests {
         ] {
             let found = found(GATEWAY_API, &filter, "a.example.com", "b.example.com");
             assert_eq!(found, expected, "{filter}");
+        }
+    }
+
+    #[test]
+    fn a_plugin_with_a_revision_is_for_its_pods() {
+        let pods = "---\n{apiVersion: v1, kind: Pod, metadata: {name: gateway-0, namespace: istio-system, labels: \
+                    {istio: ingressgateway, istio.io/rev: canary}}, spec: {containers: [{name: istio-proxy}]}}\n";
+        let labelled = |value: &str| {
+            let plugin = plugin("");
+            plugin.replace(
+                "name: sni-guard,",
+                &format!("name: sni-guard, labels: {{istio.io/rev: '{value}'}},"),
+            )
+        };
+        for (revision, expected) in [
+            ("canary", Protection::Enforced),
+            ("stable", Protection::None),
+            ("", Protection::None),
+        ] {
+            let gateways = format!("{TWO_GATEWAYS}\n{pods}");
+            let found = found(
+                &gateways,
+                &labelled(revision),
+                "a.example.com",
+                "b.example.com",
+            );
+            assert_eq!(found, expected, "{revision}");
         }
     }
 

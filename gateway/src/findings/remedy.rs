@@ -203,12 +203,21 @@ impl Remedy {
     pub fn sentence(remedies: &[Self], text: impl Fn(&Self) -> String) -> String {
         let (notes, actions): (Vec<&Self>, Vec<&Self>) =
             remedies.iter().partition(|remedy| remedy.is_note);
-        let actions: Vec<String> = actions.into_iter().map(&text).collect();
-        let notes = notes.into_iter().map(&text);
-        std::iter::once(actions.join("; or "))
-            .chain(notes)
-            .collect::<Vec<_>>()
-            .join("; ")
+        let mut sentence = String::new();
+        for action in actions {
+            let action = text(action);
+            if !sentence.is_empty() {
+                // The second of two steps is no alternative.
+                let is_next_step = action.starts_with("then ");
+                sentence.push_str(if is_next_step { "; " } else { "; or " });
+            }
+            sentence.push_str(&action);
+        }
+        for note in notes {
+            sentence.push_str("; ");
+            sentence.push_str(&text(note));
+        }
+        sentence
     }
 }
 

@@ -7,7 +7,7 @@ use rule::host::HostTable;
 
 use super::connections::{ChainIndices, chains_at, connections, table};
 use super::deny_rules::DenyRules;
-use super::{Denial, DeniedRequests, OpenHost, SharedRoutes};
+use super::{Denial, DeniedRequests, OpenHost, OtherWay, SharedRoutes};
 use crate::listener::samples;
 use crate::resources::istio::TlsMode;
 use crate::{FilterChain, Listener, Outcome, VirtualHost, Workload};
@@ -57,34 +57,64 @@ impl<'m> Listeners<'m> {
         }
     }
 
+    /// The filter chains of all listeners that demand client certificates.
     fn owners(&self) -> Vec<Owner<'_>> {
+        self.listeners
+            .iter()
+            .flat_map(|listener| self.owners_of(listener))
+            .collect()
+    }
+
+    fn owners_of<'s>(&'s self, listener: &'s Listener) -> Vec<Owner<'s>> {
         let mut owners = Vec::new();
-        for listener in &self.listeners {
-            for (index, chain) in listener.chains.iter().enumerate() {
-                if demands_certificate(chain) {
-                    let hosts = protected_hosts(listener, index, chain, &self.samples);
-                    owners.push(Owner { chain, hosts });
-                }
+        for (index, chain) in listener.chains.iter().enumerate() {
+            if demands_certificate(chain) {
+                let hosts = protected_hosts(listener, index, chain, &self.samples);
+                owners.push(Owner { chain, hosts });
             }
         }
         owners
     }
 }
 
-/// What rules do with the bypasses of the protected hosts of a workload. On a listener that serves a host without a
-/// certificate on its own connections, a bypass of the host is not compared.
-pub(super) fn denied_requests(workload: &Workload, rules: &DenyRules) -> HostTable<DeniedRequests> {
+/// What rules do with the bypasses of the protected hosts of a listener, on all listeners of its workload.
+pub(super) fn denied_requests(
+    workload: &Workload,
+    own: &Listener,
+    rules: &DenyRules,
+) -> HostTable<DeniedRequests> {
     let listeners = Listeners::new(workload);
+    let owners = listeners.owners_of(own);
     let mut found: BTreeMap<&HostPattern, DeniedRequests> = BTreeMap::new();
-    for owner in listeners.owners() {
-        for host in owner.hosts {
+    for listener in &listeners.listeners {
+        // Hosts with the same bypasses are compared with the same connections.
+        let mut groups: BTreeMap<ChainIndices, Vec<Protected<'_>>> = BTreeMap::new();
+        for host in owners.iter().flat_map(|owner| &owner.hosts) {
             let denied = found
                 .entry(host.pattern)
                 .or_insert_with(|| DeniedRequests::new(host.pattern));
-            for listener in &listeners.listeners {
-                let bypasses = bypasses(listener, host);
-                if own_bypass(listener, host, &bypasses).is_none() {
-                    rules.add_to(denied, (listener, &bypasses), host.pattern);
+            let bypasses = bypasses(listener, *host);
+            // A rule for such a host would make it unavailable on this listener.
+            if let Some(chain) = own_bypass(listener, *host, &bypasses) {
+                let server = chain.server.id.clone();
+                denied.other_way = Some(OtherWay::Port(listener.port, server));
+                continue;
+            }
+            let wider = chains_at(listener, &bypasses).find(|chain| has_wider_domain(chain, *host));
+            if let Some(chain) = wider {
+                denied.other_way = Some(OtherWay::Hosts(chain.server.id.clone()));
+            }
+            if !bypasses.is_empty() {
+                groups.entry(bypasses).or_default().push(*host);
+            }
+        }
+        for (bypasses, hosts) in groups {
+            let mut place = rules.place(listener, &bypasses);
+            for host in hosts {
+                let has_dotted =
+                    chains_at(listener, &bypasses).any(|chain| has_dotted(chain, host));
+                if let Some(denied) = found.get_mut(host.pattern) {
+                    place.add_to(denied, host.pattern, has_dotted);
                 }
             }
         }
@@ -94,6 +124,12 @@ pub(super) fn denied_requests(workload: &Workload, rules: &DenyRules) -> HostTab
         table.insert(host.clone(), denied);
     }
     table
+}
+
+/// Whether a filter chain has the routes of a host for its name with a trailing dot.
+fn has_dotted(chain: &FilterChain, protected: Protected<'_>) -> bool {
+    served(chain, &format!("{}.", protected.host))
+        .is_some_and(|found| have_common_routes(found, protected.virtual_host))
 }
 
 impl Search {

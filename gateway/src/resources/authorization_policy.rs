@@ -39,7 +39,13 @@ struct PolicySpec {
     action: String,
     #[serde(default, deserialize_with = "nullable")]
     rules: Vec<Option<PolicyRule>>,
+    /// Fields that the model does not know.
+    #[serde(flatten)]
+    others: Others,
 }
+
+/// Fields that the model cannot decide about. Most are not set.
+type Others = BTreeMap<String, Value>;
 
 /// A rule: a request matches it if one of `to` and all of `when` match.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -51,13 +57,15 @@ pub(crate) struct PolicyRule {
     pub(crate) when: Vec<PolicyCondition>,
     /// Conditions that the model cannot decide, such as `from`.
     #[serde(flatten)]
-    pub(crate) others: BTreeMap<String, Value>,
+    others: Others,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 pub(crate) struct PolicyTo {
     #[serde(default, deserialize_with = "nullable")]
-    pub(crate) operation: PolicyOperation,
+    operation: PolicyOperation,
+    #[serde(flatten)]
+    others: Others,
 }
 
 /// Requests: each list that is not empty has to match.
@@ -75,7 +83,7 @@ pub(crate) struct PolicyOperation {
     pub(crate) not_ports: Vec<String>,
     /// Conditions that the model cannot decide, such as `methods` and `paths`.
     #[serde(flatten)]
-    pub(crate) others: BTreeMap<String, Value>,
+    others: Others,
 }
 
 /// A condition on an attribute of the request or of its connection.
@@ -89,6 +97,32 @@ pub(crate) struct PolicyCondition {
     pub(crate) values: Vec<String>,
     #[serde(default, deserialize_with = "nullable")]
     pub(crate) not_values: Vec<String>,
+    #[serde(flatten)]
+    pub(crate) others: Others,
+}
+
+impl PolicyRule {
+    /// Whether the rule has conditions that the model cannot decide.
+    pub(crate) fn has_others(&self) -> bool {
+        are_set(&self.others)
+    }
+}
+
+impl PolicyTo {
+    /// The operation; `None` if it has conditions that the model cannot decide.
+    pub(crate) fn known_operation(&self) -> Option<&PolicyOperation> {
+        let has_others = are_set(&self.others) || are_set(&self.operation.others);
+        (!has_others).then_some(&self.operation)
+    }
+}
+
+/// Whether one of some fields has a value. istiod reads null and an empty list as a field that is not set.
+fn are_set(fields: &Others) -> bool {
+    fields.values().any(|value| match value {
+        Value::Null => false,
+        Value::Array(items) => !items.is_empty(),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => true,
+    })
 }
 
 impl AuthorizationPolicy {
@@ -100,7 +134,7 @@ impl AuthorizationPolicy {
             .annotations
             .get(DRY_RUN)
             .is_some_and(|value| TRUE.contains(&value.as_str()));
-        let denies = self.spec.action == "DENY" && !is_dry_run;
+        let denies = self.spec.action == "DENY" && !is_dry_run && !are_set(&self.spec.others);
         self.spec
             .rules
             .iter()

@@ -121,6 +121,11 @@ pub struct Patch {
 }
 
 impl ConfigPatch {
+    /// Whether the patch inserts before all other filters.
+    pub(crate) fn is_first(&self) -> bool {
+        self.patch.operation == "INSERT_FIRST"
+    }
+
     /// The Lua script of an HTTP filter that the patch inserts.
     #[must_use]
     pub fn script(&self) -> Option<&str> {

@@ -36,6 +36,9 @@ pub struct ExtensionSpec {
     /// The listeners; an empty list means all.
     #[serde(default, rename = "match", deserialize_with = "nullable")]
     pub matches: Vec<TrafficMatch>,
+    /// The position among Istio's filters: `AUTHN`, `AUTHZ` or `STATS`; by default after all of them.
+    #[serde(default, deserialize_with = "nullable")]
+    pub phase: String,
     /// The module of a TrafficExtension.
     #[serde(default)]
     pub wasm: Option<Module>,

@@ -46,16 +46,15 @@ impl Ports {
                 others != OtherListeners::None || *attachment == Attachment::Everything;
             return Ok(if is_limited { Self::Listed } else { Self::All });
         }
-        match others {
-            // Rules for all ports affect nothing else, or only requests without TLS, which get a
-            // warning.
-            OtherListeners::None | OtherListeners::PlainHttp => Ok(Self::All),
-            OtherListeners::Any => bail!(Advice::new(
+        if boundary.needs_unknown_ports() {
+            bail!(Advice::new(
                 "the rules have to be limited to the ports of some listeners, and a Service that is not \
                  in the input decides which port Envoy listens on for each",
                 "give the gateway's Service and its pods or Deployment too"
-            )),
+            ));
         }
+        // Rules for all ports affect nothing else, or only requests without TLS, which get a warning.
+        Ok(Self::All)
     }
 }
 

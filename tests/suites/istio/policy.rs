@@ -446,7 +446,11 @@ fn a_wildcard_is_denied_but_for_ports() {
 
 /// Rules of a policy that denies requests for b, and whether clients without a certificate still reach its routes.
 /// `SPELLINGS` stands for all spellings of b, and `OWN` for the SNIs of its own server and of the passthrough.
-const RULES: [(&str, bool); 16] = [
+const RULES: [(&str, bool); 17] = [
+    (
+        "hosts: [b.example.com, 'b.example.com:*']; key: connection.sni, notValues: [OWN]",
+        false,
+    ),
     (
         "hosts: [SPELLINGS]; key: connection.sni, notValues: [OWN]",
         false,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::treatment::Treatment;
+use super::treatment::{Denial, Treatment};
 use crate::Credential;
 use crate::coalescing::{
     BrokenPair, BrokenPairs, Defect, NotFoundGroup, ReportedDefect, ServerIndex,
@@ -38,12 +38,12 @@ impl Cause<'_> {
 
 fn severity(code: Code, treatment: Treatment) -> Severity {
     if code == Code::CoalesceTlsPolicy {
-        return match (treatment.is_denied, treatment.filter) {
+        return match (treatment.denial, treatment.filter) {
             // The filter is not a boundary: a client that bypasses mutual TLS on purpose avoids its 421.
-            (false, _) => code.severity(),
+            (Denial::None, _) => code.severity(),
             // Browsers repeat a request after 421, and not after the 403 of the policy.
-            (true, Protection::Enforced) => Severity::Info,
-            (true, Protection::None | Protection::Reported | Protection::Off) => Severity::Warning,
+            (Denial::Routes, Protection::Enforced) => Severity::Info,
+            (Denial::Host | Denial::Routes, _) => Severity::Warning,
         };
     }
     match treatment.filter {
@@ -124,31 +124,33 @@ impl<'h> Causes<'h> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Treatment, severity};
+    use super::{Denial, Treatment, severity};
     use crate::findings::{Code, Protection, Severity};
 
     #[test]
     fn a_filter_and_a_policy_reduce_the_severity() {
         use Protection::{Enforced, None, Off, Reported};
         use Severity::{Error, Info, Warning};
-        for (code, filter, is_denied, expected) in [
-            (Code::CoalesceNotFound, None, false, Error),
-            (Code::CoalesceNotFound, Reported, false, Warning),
-            (Code::CoalesceNotFound, Off, false, Warning),
-            (Code::CoalesceNotFound, Enforced, false, Info),
-            (Code::CoalesceWrongRoute, Enforced, false, Info),
-            (Code::CoalescePresumed, None, false, Warning),
-            (Code::CoalescePresumed, Enforced, false, Info),
+        let [no, host, routes] = [Denial::None, Denial::Host, Denial::Routes];
+        for (code, filter, denial, expected) in [
+            (Code::CoalesceNotFound, None, no, Error),
+            (Code::CoalesceNotFound, Reported, no, Warning),
+            (Code::CoalesceNotFound, Off, no, Warning),
+            (Code::CoalesceNotFound, Enforced, no, Info),
+            (Code::CoalesceWrongRoute, Enforced, no, Info),
+            (Code::CoalescePresumed, None, no, Warning),
+            (Code::CoalescePresumed, Enforced, no, Info),
             // The filter is not a boundary.
-            (Code::CoalesceTlsPolicy, None, false, Error),
-            (Code::CoalesceTlsPolicy, Enforced, false, Error),
+            (Code::CoalesceTlsPolicy, None, no, Error),
+            (Code::CoalesceTlsPolicy, Enforced, no, Error),
             // The policy is one, and browsers need the filter too.
-            (Code::CoalesceTlsPolicy, None, true, Warning),
-            (Code::CoalesceTlsPolicy, Reported, true, Warning),
-            (Code::CoalesceTlsPolicy, Off, true, Warning),
-            (Code::CoalesceTlsPolicy, Enforced, true, Info),
+            (Code::CoalesceTlsPolicy, None, routes, Warning),
+            (Code::CoalesceTlsPolicy, Reported, routes, Warning),
+            (Code::CoalesceTlsPolicy, Off, routes, Warning),
+            (Code::CoalesceTlsPolicy, Enforced, routes, Info),
+            (Code::CoalesceTlsPolicy, Enforced, host, Warning),
         ] {
-            let treatment = Treatment { filter, is_denied };
+            let treatment = Treatment { denial, filter };
             assert_eq!(severity(code, treatment), expected, "{code} {treatment:?}");
         }
     }

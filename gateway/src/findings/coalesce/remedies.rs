@@ -6,9 +6,10 @@ use rule::{Host, HostPattern};
 
 use super::cause::Cause;
 use super::merge_advice::CauseAdvice;
+use super::treatment::Denial;
 use crate::findings::credential_remedy::issuer_of;
 use crate::findings::{Code, Command, Input, Known, PluginReach, Protection, Remedy, rewrite};
-use crate::protected::DenyingPolicies;
+use crate::protected::{Boundary, DeniedRequests, DenyingPolicies, OtherWay};
 use crate::resources::secret::IssuedCertificate;
 use crate::{Credential, ServerId, Workload};
 
@@ -26,8 +27,11 @@ pub(super) struct Situation<'s, 'h> {
 
 pub(super) fn remedies(situation: &Situation<'_, '_>) -> Vec<Remedy> {
     let treatment = situation.cause.treatment;
-    if situation.cause.code() == Code::CoalesceTlsPolicy && !treatment.is_denied {
-        return boundary(situation);
+    if situation.cause.code() == Code::CoalesceTlsPolicy {
+        return match treatment.denial {
+            Denial::None => boundary(situation),
+            Denial::Host | Denial::Routes => behind_policy(situation),
+        };
     }
     match treatment.filter {
         Protection::Enforced => {
@@ -39,12 +43,6 @@ pub(super) fn remedies(situation: &Situation<'_, '_>) -> Vec<Remedy> {
         // The resource exists, so one change of it is the shortest way.
         Protection::Reported | Protection::Off => return enforce(situation).into_iter().collect(),
         Protection::None => {}
-    }
-    // A merge would end the demand for client certificates.
-    if treatment.is_denied {
-        let text = "install the filter: browsers get 403 from the policy, and after the filter's 421 they repeat the \
-                    request with their client certificate";
-        return vec![write_filter(situation, text.to_owned())];
     }
     let mut remedies = Vec::new();
     // Other sources of certificates cannot be in the input.
@@ -62,39 +60,105 @@ pub(super) fn remedies(situation: &Situation<'_, '_>) -> Vec<Remedy> {
 /// The remedies for a client certificate that clients bypass.
 fn boundary(situation: &Situation<'_, '_>) -> Vec<Remedy> {
     // A client can bypass mutual TLS on purpose, so the policy goes first; the filter only lets browsers retry.
-    let deny = deny(situation);
+    let mut remedies = deny(situation);
     // The filter helps browsers only, and the policy is needed with it too.
-    let answer = match situation.cause.treatment.filter {
-        Protection::Enforced | Protection::Reported | Protection::Off => enforce(situation),
-        Protection::None => Some(write_filter(
+    match situation.cause.treatment.filter {
+        Protection::Enforced | Protection::Reported | Protection::Off => {
+            remedies.extend(enforce(situation));
+        }
+        Protection::None => remedies.push(write_filter(
             situation,
             "then install the filter, so that browsers repeat them with their client certificate"
                 .to_owned(),
         )),
-    };
-    std::iter::once(deny).chain(answer).collect()
+    }
+    remedies
 }
 
-/// The remedy that denies the requests, or the rest of them.
-fn deny(situation: &Situation<'_, '_>) -> Remedy {
-    // The first host with a policy stands for all.
-    let first = situation.cause.pairs.iter().find_map(|pair| {
-        let denied = situation.policies.of(&pair.host.name)?;
-        Some((&pair.host.name, denied, denied.policies.first()?))
-    });
-    let text = match first {
-        None => "deny these requests on the gateway with an AuthorizationPolicy".to_owned(),
-        Some((host, denied, policy)) if denied.has_wildcard => {
-            return Remedy::new(format!(
-                "bind the routes only to the Gateway with mutual TLS: {policy} does not deny requests for a \
-                 wildcard host with a port, such as {host}:443, and no rule can"
-            ));
-        }
-        Some((_, _, policy)) => format!(
-            "deny the rest of these requests on the gateway too: {policy} denies only some of them"
-        ),
-    };
+/// The remedies that deny the requests, or the rest of them.
+fn deny(situation: &Situation<'_, '_>) -> Vec<Remedy> {
+    let mut remedies = Vec::new();
+    let denied: Vec<(&str, Option<&DeniedRequests>)> = situation
+        .cause
+        .pairs
+        .iter()
+        .map(|pair| pair.host.name.as_str())
+        .map(|host| (host, situation.policies.of(host)))
+        .collect();
+    // A policy that denies a wildcard host without a port is as good as it can be.
+    let (complete, incomplete): (Vec<_>, Vec<_>) = denied
+        .into_iter()
+        .partition(|(_, denied)| denied.is_some_and(|denied| denied.has_wildcard));
+    let policy = |denied: Option<&DeniedRequests>| denied?.policies.first().cloned();
+    if !incomplete.is_empty() {
+        let text = match incomplete.iter().find_map(|(_, denied)| policy(*denied)) {
+            None => "deny these requests on the gateway with an AuthorizationPolicy".to_owned(),
+            Some(policy) => format!(
+                "deny the rest of these requests on the gateway too: {policy} denies only some of them"
+            ),
+        };
+        remedies.push(write_policy(situation, text));
+    }
+    if let Some((host, policy)) = complete
+        .iter()
+        .find_map(|(host, denied)| Some((host, policy(*denied)?)))
+    {
+        remedies.push(Remedy::new(format!(
+            "bind the routes only to the server with mutual TLS: {policy} does not deny requests for a wildcard \
+             host with a port, such as {host}:443, and no rule for the host can"
+        )));
+    }
+    remedies
+}
+
+/// A remedy that writes the policy, with the command if it succeeds.
+fn write_policy(situation: &Situation<'_, '_>, text: String) -> Remedy {
+    if Boundary::new(&[situation.workload]).needs_unknown_ports() {
+        return Remedy::new(format!(
+            "{text}; packager manifest writes it if the input has the gateway's Service and pods"
+        ));
+    }
     Remedy::with_command(text, Command::AuthorizationPolicy(attachment(situation)))
+}
+
+/// The remedies where policies deny the requests.
+fn behind_policy(situation: &Situation<'_, '_>) -> Vec<Remedy> {
+    let mut remedies: Vec<Remedy> = other_way(situation).into_iter().collect();
+    match situation.cause.treatment.filter {
+        Protection::Enforced if remedies.is_empty() => remedies.push(Remedy::new(
+            "no change is needed: the installed filter answers 421 before the policy, and browsers repeat the \
+             request with their client certificate",
+        )),
+        Protection::Enforced => {}
+        Protection::Reported | Protection::Off => remedies.extend(enforce(situation)),
+        Protection::None => remedies.push(write_filter(
+            situation,
+            "install the filter, which answers 421 before the policy answers 403 (phase AUTHN): browsers then repeat \
+             the request with their client certificate"
+                .to_owned(),
+        )),
+    }
+    remedies
+}
+
+/// What to do about another way to the routes.
+fn other_way(situation: &Situation<'_, '_>) -> Option<Remedy> {
+    let (host, way) = situation.cause.pairs.iter().find_map(|pair| {
+        let host = &pair.host.name;
+        Some((host, situation.policies.of(host)?.other_way.as_ref()?))
+    })?;
+    let way = match way {
+        OtherWay::Hosts(server) => format!(
+            "{server} has the routes of {host} for a wider wildcard, so clients without a certificate reach them by \
+             other hosts"
+        ),
+        OtherWay::Port(port, server) => {
+            format!("on port {port}, {server} serves {host} without a client certificate")
+        }
+    };
+    Some(Remedy::new(format!(
+        "bind the routes only to the server with mutual TLS: {way}"
+    )))
 }
 
 fn attachment(situation: &Situation<'_, '_>) -> PluginReach {

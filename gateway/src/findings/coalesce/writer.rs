@@ -7,9 +7,10 @@ use super::cause::Cause;
 use super::explanation::Explanation;
 use super::merge_advice::{CauseAdvice, MergeAdvice};
 use super::remedies::{Situation, remedies};
+use super::treatment::Denial;
 use crate::coalescing::{BrokenPair, Defect, ListenerHosts, ReportedDefect, ServerIndex};
 use crate::findings::{
-    Finding, Input, ListenerAddress, LocatedResource, Pair, PresentedCredential, Remedy,
+    Code, Finding, Input, ListenerAddress, LocatedResource, Pair, PresentedCredential, Remedy,
     WorkloadName,
 };
 use crate::protected::DenyingPolicies;
@@ -118,7 +119,7 @@ impl FindingWriter<'_> {
         let policies: BTreeSet<&ResourceName> = cause
             .pairs
             .iter()
-            .filter(|pair| pair.defect == Defect::TlsPolicy)
+            .filter(|_| cause.code() == Code::CoalesceTlsPolicy)
             .filter_map(|pair| self.policies.of(&pair.host.name))
             .flat_map(|denied| &denied.policies)
             .collect();
@@ -132,7 +133,7 @@ impl FindingWriter<'_> {
     }
 
     fn pair(&self, pair: &BrokenPair<'_>, cause: &Cause<'_>) -> Pair {
-        let is_denied = cause.treatment.is_denied;
+        let is_denied = cause.treatment.denial != Denial::None;
         Pair {
             connection: pair.connection.chain.chain.server.id.clone(),
             owner: pair.host.chain.chain.server.id.clone(),
@@ -151,7 +152,9 @@ impl FindingWriter<'_> {
                 Some(server) => format!("get the routes of {server}"),
                 None => "get the routes of the connected server".to_owned(),
             },
-            ReportedDefect::Certain(Defect::TlsPolicy) if cause.treatment.is_denied => {
+            ReportedDefect::Certain(Defect::TlsPolicy)
+                if cause.treatment.denial != Denial::None =>
+            {
                 "are denied by an AuthorizationPolicy".to_owned()
             }
             ReportedDefect::Certain(Defect::TlsPolicy) => {

@@ -30,7 +30,8 @@ fn is_denied(policies: &str) -> bool {
     assert_eq!(faults, [], "{policies}");
     let model = Model::new(&resources);
     let workload = model.workloads.first().unwrap();
-    DenyingPolicies::new(&resources, workload)
+    let listener = workload.listeners.first().unwrap();
+    DenyingPolicies::new(&resources, workload, listener)
         .of("b.example.com")
         .is_some_and(|denied| denied.are_all)
 }
