@@ -1,6 +1,6 @@
 //! SG204: a Gateway whose selector matches no pods.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::{Map, Value, json};
 use strsim::osa_distance;
@@ -32,26 +32,46 @@ type Label<'l> = (&'l str, &'l str);
 pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
     let resources = context.input.resources;
     let pods = PodsByLabel::new(&resources.pods);
-    for (selector, gateways) in gateways_by_selector(&resources.gateways) {
-        if pods.has_match(selector) {
-            continue;
-        }
-        let candidates: Vec<&Pods> = if context.input.resources.has_all_pods {
-            resources.pods.iter().collect()
+    // The model knows where the input has the pods: files rarely contain all of them.
+    let unselected: HashSet<&ResourceName> = context
+        .input
+        .model
+        .unselected
+        .iter()
+        .map(|unselected| &unselected.resource)
+        .collect();
+    let gateways: Vec<&Gateway> = resources
+        .gateways
+        .iter()
+        .filter(|gateway| unselected.contains(&gateway.metadata.resource(Kind::Gateway)))
+        .collect();
+    for (selector, gateways) in gateways_by_selector(gateways) {
+        let nearest = if pods.has_match(selector) {
+            Nearest::OutOfReach
         } else {
-            candidates(selector, &gateways, resources)
+            let candidates: Vec<&Pods> = if resources.has_all_pods {
+                resources.pods.iter().collect()
+            } else {
+                candidates(selector, &gateways, resources)
+            };
+            nearest(selector, &candidates).map_or(Nearest::None, Nearest::Labels)
         };
-        // Files rarely contain all pods: without pods that look like the missing ones, nothing is known.
-        if candidates.is_empty() && !context.input.resources.has_all_pods {
-            continue;
-        }
-        let nearest = nearest(selector, &candidates);
         add(selector, &gateways, nearest, findings);
     }
 }
 
+/// The pods that a selector probably means.
+#[derive(Clone, Copy)]
+enum Nearest<'p> {
+    None,
+    /// Pods with other labels.
+    Labels(&'p Pods),
+    /// Pods with the labels, which the istiod of the Gateway does not give it to.
+    OutOfReach,
+}
+
 /// The Gateways of each selector. A Gateway without a selector applies to every gateway.
-fn gateways_by_selector(gateways: &[Gateway]) -> BTreeMap<&Labels, Vec<&Gateway>> {
+fn gateways_by_selector(gateways: Vec<&Gateway>) -> BTreeMap<&Labels, Vec<&Gateway>> {
     let mut by_selector: BTreeMap<&Labels, Vec<&Gateway>> = BTreeMap::new();
     for gateway in gateways {
         if !gateway.spec.selector.is_empty() {
@@ -106,7 +126,7 @@ fn matching(selector: &Labels, pods: &Pods) -> usize {
 }
 
 /// The pods of the input that were probably meant, where the input may not contain all pods: those in the
-/// namespace of the gateway's pods whose labels are nearly the selector.
+/// namespace of the gateway's pods.
 fn candidates<'r>(
     selector: &Labels,
     gateways: &[&Gateway],
@@ -117,11 +137,6 @@ fn candidates<'r>(
         .pods
         .iter()
         .filter(|pods| pods.metadata.namespace == namespace && !is_control_plane(pods))
-        .filter(|pods| {
-            selector
-                .iter()
-                .any(|(key, value)| is_nearly(key, value, pods))
-        })
         .collect()
 }
 
@@ -166,18 +181,6 @@ fn is_control_plane(pods: &Pods) -> bool {
             .is_some_and(|name| name == "pilot" || name == "istiod")
 }
 
-/// Whether pods have a label, or a value for its key that could be meant. The label `istio` is on gateways only,
-/// other keys such as `app` are on all pods.
-fn is_nearly(key: &str, value: &str, pods: &Pods) -> bool {
-    pods.labels.get(key).is_some_and(|found| {
-        found == value
-            || key == DEFAULT_SELECTOR.0
-            || found.contains(value)
-            || value.contains(found.as_str())
-            || osa_distance(found, value) <= 2
-    })
-}
-
 /// The pods with the most labels of a selector, and then with the most similar values for its keys; `None` if no
 /// pods have one of its keys.
 fn nearest<'p>(selector: &Labels, candidates: &[&'p Pods]) -> Option<&'p Pods> {
@@ -207,7 +210,7 @@ fn nearest<'p>(selector: &Labels, candidates: &[&'p Pods]) -> Option<&'p Pods> {
 fn add(
     selector: &Labels,
     gateways: &[&Gateway],
-    nearest: Option<&Pods>,
+    nearest: Nearest<'_>,
     findings: &mut Findings<'_>,
 ) {
     // One selector is one cause, whatever the number of Gateways that have it.
@@ -229,10 +232,26 @@ fn add(
         1 => String::new(),
         count => format!(" and {} more", count - 1),
     };
-    let (reason, hint) = match nearest {
-        Some(pods) => (
+    let verb = if resources.len() == 1 {
+        "selects"
+    } else {
+        "select"
+    };
+    let message = format!("no pods have the labels that {first}{others} {verb}: {wanted}");
+    let (message, hint) = match nearest {
+        Nearest::OutOfReach => (
             format!(
-                "; the nearest are {} {}/{} with {}",
+                "the pods with the labels that {first}{others} {verb} ({wanted}) have another revision, or \
+                 another namespace where istiod limits Gateways to their own"
+            ),
+            Remedy::with_command(
+                "look at the revisions and namespaces of the pods",
+                kubectl::pods_with_labels(),
+            ),
+        ),
+        Nearest::Labels(pods) => (
+            format!(
+                "{message}; the nearest are {} {}/{} with {}",
                 pods.kind,
                 pods.metadata.namespace,
                 pods.metadata.name,
@@ -243,15 +262,14 @@ fn add(
                 kubectl::merge_patch(first, &selector_patch(selector, pods)),
             ),
         ),
-        None => (
-            String::new(),
+        Nearest::None => (
+            message,
             Remedy::with_command(
                 "set spec.selector to labels of the gateway's pods; look them up",
                 kubectl::pods_with_labels(),
             ),
         ),
     };
-    let message = format!("no pods have the labels that {first}{others} selects: {wanted}{reason}");
     // Every Gateway has its file and line in the report.
     let mut finding = Finding::new(Code::GatewaySelectsNothing, message, hint);
     for resource in resources {

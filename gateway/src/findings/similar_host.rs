@@ -1,6 +1,9 @@
 //! Hosts that differ by a typing error.
 
+use serde_json::{Value, json};
 use strsim::osa_distance;
+
+use crate::routes::Binding;
 
 /// Whether one host may be a misspelling of the other: they differ in at most two letters, or in one label by at
 /// most a third of its letters. Case does not count: Istio compares it when it attaches routes.
@@ -22,6 +25,27 @@ pub(super) fn is_similar(host: &str, other: &str) -> bool {
         [(label, other)] => osa_distance(label, other) <= label.chars().count() / 3,
         _ => false,
     }
+}
+
+/// The JSON patch of a VirtualService that replaces a host, and the SNIs of its TLS rules: the API server refuses SNIs
+/// that are not hosts of the resource (Istio `pkg/config/validation/validation.go`, `validateSniHost`).
+pub(super) fn correction(binding: &Binding, index: usize, right: &str) -> Value {
+    let wrong = binding.hosts.get(index).map_or("", String::as_str);
+    let mut operations = vec![json!({
+        "op": "replace", "path": format!("/spec/hosts/{index}"), "value": right
+    })];
+    for (rule_index, rule) in binding.tls.iter().enumerate() {
+        for (match_index, condition) in rule.matches.iter().enumerate() {
+            for (host_index, host) in condition.sni_hosts.iter().enumerate() {
+                if host.as_str() == wrong {
+                    let path =
+                        format!("/spec/tls/{rule_index}/match/{match_index}/sniHosts/{host_index}");
+                    operations.push(json!({"op": "replace", "path": path, "value": right}));
+                }
+            }
+        }
+    }
+    Value::Array(operations)
 }
 
 #[cfg(test)]

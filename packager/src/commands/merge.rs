@@ -9,6 +9,7 @@ use gateway::findings::leave_others_alone;
 use gateway::merge::{Input, Outlook, Selection, State, Strategy, UnknownServer, merge};
 use gateway::resources::LabelQuery;
 use gateway::{Certificates, Model, ServerId};
+use glob::Pattern;
 use tempfile::TempDir;
 
 use super::ReportFormat;
@@ -37,6 +38,10 @@ pub(crate) struct Args {
     assume_same_certificate: bool,
     #[command(flatten)]
     servers: Servers,
+    /// Leave out files and folders whose name, or path below PATH, matches a glob such as 'charts/**'; repeat it
+    /// for more
+    #[arg(long, value_name = "GLOB", value_parser = Pattern::new)]
+    exclude_files: Vec<Pattern>,
     /// Write a folder for each step with its patches and scripts, `run.sh`, which carries out all steps, and `undo.sh`
     #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
     into: Option<PathBuf>,
@@ -155,7 +160,7 @@ struct Files {
 }
 
 pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> {
-    let source = args.input.source(&[])?;
+    let source = args.input.source(&args.exclude_files)?;
     let mut inputs = args.input.read_with_manifests(&source, console)?;
     if inputs.finish(console) != ExitStatus::Success {
         // A plan for some of the resources may be an outage for the others.

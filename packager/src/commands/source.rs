@@ -244,7 +244,9 @@ impl Source<'_> {
                 named.push(path);
             }
         }
+        let exclude = paths.map_or(&[][..], |paths| paths.exclude);
         SourceWords {
+            exclude: exclude.iter().map(ToString::to_string).collect(),
             paths: named,
             cluster: scope.map(|scope| ClusterWords {
                 kubeconfig: scope

@@ -6,7 +6,7 @@ use gateway::findings::{
 use gateway::resources::Kind;
 use gateway::shell;
 
-use super::presentation::SourceWords;
+use super::presentation::{EXCLUDE, EXCLUDE_FILES, SourceWords};
 use crate::resource::ImageReference;
 
 /// The name that `packager manifest` gives a resource.
@@ -29,7 +29,7 @@ impl CommandLine {
                 if *assume_same_certificate {
                     words.push("--assume-same-certificate".into());
                 }
-                words.extend(source.positional());
+                words.extend(source.positional(EXCLUDE_FILES));
             }
             Command::Filter {
                 attachment,
@@ -56,7 +56,7 @@ impl CommandLine {
             }
             Command::Check => {
                 words.extend(["packager", "check"].map(str::to_owned));
-                words.extend(source.positional());
+                words.extend(source.positional(EXCLUDE));
             }
             Command::ExplainFilter(filter) => return Self::explain(filter, source),
             Command::Kubectl(kubectl) => words = kubectl_words(kubectl, source),
@@ -267,6 +267,7 @@ mod tests {
             paths: vec![path.into()],
             cluster: None,
             mesh_config: None,
+            exclude: Vec::new(),
         }
     }
 
@@ -292,6 +293,7 @@ mod tests {
                 ..ClusterWords::default()
             }),
             mesh_config: None,
+            exclude: Vec::new(),
         }
     }
 

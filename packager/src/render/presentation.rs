@@ -34,6 +34,8 @@ pub struct SourceWords {
     pub cluster: Option<ClusterWords>,
     /// The file with the mesh configuration of istiod, if one was given.
     pub mesh_config: Option<String>,
+    /// The globs of files and folders that were left out.
+    pub exclude: Vec<String>,
 }
 
 /// The cluster that resources were read from.
@@ -56,9 +58,15 @@ pub struct Presentation {
     pub time: Option<DateTime<Utc>>,
 }
 
+/// The flag for files to leave out.
+pub(super) const EXCLUDE: &str = "--exclude";
+/// The same of `merge`, whose `--exclude` names servers.
+pub(super) const EXCLUDE_FILES: &str = "--exclude-files";
+
 impl SourceWords {
-    /// The arguments of commands that take the resources as positional arguments.
-    pub(super) fn positional(&self) -> Vec<String> {
+    /// The arguments of commands that take the resources as positional arguments. The flag for files to leave out
+    /// differs.
+    pub(super) fn positional(&self, exclude_flag: &str) -> Vec<String> {
         let mut words: Vec<String> = self.paths.iter().map(|path| shell::path(path)).collect();
         if let Some(cluster) = &self.cluster {
             words.extend(cluster.words());
@@ -67,6 +75,7 @@ impl SourceWords {
             }
         }
         words.extend(self.mesh_config_words());
+        words.extend(self.exclude_words(exclude_flag));
         words
     }
 
@@ -82,7 +91,16 @@ impl SourceWords {
             words.extend(self.paths.iter().map(|path| shell::path(path)));
         }
         words.extend(self.mesh_config_words());
+        words.extend(self.exclude_words(EXCLUDE));
         words
+    }
+
+    // One word each, so that a glob which begins with a dash is no flag.
+    fn exclude_words(&self, flag: &str) -> Vec<String> {
+        self.exclude
+            .iter()
+            .map(|glob| format!("{flag}={glob}"))
+            .collect()
     }
 
     fn mesh_config_words(&self) -> Vec<String> {
@@ -115,7 +133,7 @@ impl ClusterWords {
 
 #[cfg(test)]
 mod tests {
-    use super::{ClusterWords, SourceWords};
+    use super::{ClusterWords, EXCLUDE, EXCLUDE_FILES, SourceWords};
 
     #[test]
     fn files_are_positional_or_after_from() {
@@ -123,13 +141,23 @@ mod tests {
             paths: vec!["gateways/".into(), "-".into(), "-x.yaml".into()],
             cluster: None,
             mesh_config: Some("-mesh.yaml".into()),
+            exclude: vec!["charts/**".into()],
         };
         let paths = ["gateways/", "-", "./-x.yaml"];
         let mesh_config = ["--mesh-config", "./-mesh.yaml"];
-        assert_eq!(source.positional(), [&paths[..], &mesh_config].concat());
+        assert_eq!(
+            source.positional(EXCLUDE_FILES),
+            [&paths[..], &mesh_config, &["--exclude-files=charts/**"]].concat()
+        );
         assert_eq!(
             source.from(),
-            [&["--from"], &paths[..], &mesh_config].concat()
+            [
+                &["--from"],
+                &paths[..],
+                &mesh_config,
+                &["--exclude=charts/**"]
+            ]
+            .concat()
         );
     }
 
@@ -143,10 +171,14 @@ mod tests {
                 namespaces: vec!["a".into(), "b".into()],
             }),
             mesh_config: None,
+            exclude: Vec::new(),
         };
         let cluster = ["--cluster", "--context", "blue"];
         let namespaces = ["--namespace", "a", "--namespace", "b"];
-        assert_eq!(source.positional(), [&cluster[..], &namespaces].concat());
+        assert_eq!(
+            source.positional(EXCLUDE),
+            [&cluster[..], &namespaces].concat()
+        );
         assert_eq!(source.from(), cluster);
     }
 }

@@ -9,7 +9,7 @@ use super::Near;
 use crate::Workload;
 use crate::findings::context::Context;
 use crate::findings::server_field::hosts_field;
-use crate::findings::similar_host::is_similar;
+use crate::findings::similar_host::{correction, is_similar};
 use crate::findings::{Remedy, kubectl};
 use crate::resources::istio::{HttpMatch, TlsMatch};
 use crate::resources::{GatewayName, GatewayReference, HostText, NamespacedHost, ResourceName};
@@ -94,8 +94,7 @@ impl<'i> NearVirtualServices<'i> {
                 own.is_none_or(|own| own.intersections(IstioHost(similar)).next().is_none())
             })?;
         let resource = resource(binding)?;
-        let patch =
-            json!([{"op": "replace", "path": format!("/spec/hosts/{index}"), "value": host}]);
+        let patch = correction(binding, index, host);
         Some(Near {
             reason: format!("has the similar host {similar}"),
             hint: Remedy::with_command("correct the host", kubectl::json_patch(&resource, &patch)),
@@ -200,23 +199,24 @@ fn refusal(binding: &Binding, server: &Server, host: &str, workload: &Workload) 
 
 fn not_exported(binding: &Binding, resource: ResourceName, workload: &Workload) -> Near {
     let own = &workload.namespace;
-    let added = json!([{"op": "add", "path": "/spec/exportTo/-", "value": own}]);
-    let (namespaces, patch) = match &binding.visibility {
-        // `~` takes precedence over names, so the list is replaced.
-        Visibility::Namespaces(names) if names.is_empty() => (
-            "no namespace".to_owned(),
-            json!([{"op": "replace", "path": "/spec/exportTo", "value": [own]}]),
-        ),
-        Visibility::Namespaces(names) => (names.join(", "), added),
-        Visibility::Everywhere => ("all namespaces".to_owned(), added),
+    let names = match &binding.visibility {
+        Visibility::Namespaces(names) => names.as_slice(),
+        Visibility::Everywhere => &[],
     };
+    let namespaces = match names {
+        [] => "no namespace".to_owned(),
+        names => names.join(", "),
+    };
+    // The whole list: the resource may have none, and the default of the mesh applies.
+    let exported: Vec<&String> = names.iter().chain([own]).collect();
+    let patch = json!({"spec": {"exportTo": exported}});
     Near {
         reason: format!(
             "has the host, but is exported to {namespaces} and not to {own}, the namespace of the gateway's pods"
         ),
         hint: Remedy::with_command(
             "export it to the namespace",
-            kubectl::json_patch(&resource, &patch),
+            kubectl::merge_patch(&resource, &patch),
         ),
         resource,
     }

@@ -8,8 +8,9 @@ use strsim::osa_distance;
 
 use super::Context;
 use crate::findings::finding::Findings;
-use crate::findings::similar_host::is_similar;
+use crate::findings::similar_host::{correction, is_similar};
 use crate::findings::{Code, Finding, Remedy, kubectl};
+use crate::resources::istio::{Server, TlsMode};
 use crate::resources::{GatewayName, GatewayReference, Kind, NamespacedHost, ResourceName};
 use crate::routes::Binding;
 
@@ -59,7 +60,7 @@ pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
         if let (Some(servers), Some(routes)) =
             (gateways.get(found.gateway), routes.get(found.gateway))
         {
-            findings.add(finding(found, servers, routes));
+            findings.add(finding(context, found, servers, routes));
         }
     }
     for (gateway, bindings) in missing {
@@ -189,29 +190,30 @@ fn attached_hosts(binding: &Binding, gateways: &[&ServerHosts]) -> HashSet<usize
     attached
 }
 
-fn finding(found: &Unattached<'_>, servers: &ServerHosts, routes: &IstioHosts<()>) -> Finding {
+fn finding(
+    context: &Context<'_>,
+    found: &Unattached<'_>,
+    servers: &ServerHosts,
+    routes: &IstioHosts<()>,
+) -> Finding {
     let Unattached {
         binding,
         gateway,
         other_gateways,
         hosts,
     } = found;
-    let resource = ResourceName {
-        kind: Kind::VirtualService,
-        namespace: binding.namespace.clone(),
-        name: binding.name.clone(),
-    };
+    let resource = virtual_service(binding);
     let index = hosts.first().copied().unwrap_or_default();
     let host = binding.hosts.get(index).map_or("", String::as_str);
     let others = match hosts.len() - 1 {
         0 => String::new(),
-        count => format!(" and {count} more of its hosts"),
+        count => format!(" and {count} more hosts"),
     };
     let place = match other_gateways {
         0 => format!("no server of Gateway {gateway} has"),
-        count => format!("no server of Gateway {gateway} and {count} more has"),
+        count => format!("no server of Gateway {gateway} and of {count} more has"),
     };
-    let (reason, hint) = advice(found, &resource, (index, host), servers, routes);
+    let (reason, hint) = advice(context, found, (index, host), servers, routes);
     let message = format!(
         "{place} {host}{others} of {resource}{reason}: its routes for the host have no effect"
     );
@@ -225,8 +227,8 @@ fn finding(found: &Unattached<'_>, servers: &ServerHosts, routes: &IstioHosts<()
 
 /// What nearly fits, and the command for it.
 fn advice(
+    context: &Context<'_>,
     found: &Unattached<'_>,
-    resource: &ResourceName,
     (index, host): (usize, &str),
     servers: &ServerHosts,
     routes: &IstioHosts<()>,
@@ -262,8 +264,8 @@ fn advice(
             Remedy::with_command(
                 "correct the host",
                 kubectl::json_patch(
-                    resource,
-                    &json!([{"op": "replace", "path": format!("/spec/hosts/{index}"), "value": own}]),
+                    &virtual_service(found.binding),
+                    &correction(found.binding, index, own),
                 ),
             ),
         ),
@@ -273,10 +275,47 @@ fn advice(
                 "add the host to a server of the Gateway",
                 kubectl::json_patch(
                     &gateway,
-                    &json!([{"op": "add", "path": "/spec/servers/0/hosts/-", "value": host}]),
+                    &json!([{
+                        "op": "add",
+                        "path": format!("/spec/servers/{}/hosts/-", server_for(context, found)),
+                        "value": host
+                    }]),
                 ),
             ),
         ),
+    }
+}
+
+/// The index of the server of a Gateway that the routes are most likely for: one that terminates TLS, or passes it
+/// through for routes with TLS rules only; else one that is no redirect.
+fn server_for(context: &Context<'_>, found: &Unattached<'_>) -> usize {
+    let resources = context.input.resources;
+    let gateway = resources.gateways.iter().find(|gateway| {
+        gateway.metadata.resource(Kind::Gateway) == gateway_resource(found.gateway)
+    });
+    let servers = gateway.map_or(&[][..], |gateway| &gateway.spec.servers);
+    let wants_passthrough = found.binding.http.is_empty() && !found.binding.tls.is_empty();
+    let is_no_redirect =
+        |server: &Server| !server.tls.as_ref().is_some_and(|tls| tls.https_redirect);
+    let is_wanted = |server: &Server| {
+        is_no_redirect(server)
+            && server
+                .tls
+                .as_ref()
+                .is_some_and(|tls| (tls.mode == TlsMode::Passthrough) == wants_passthrough)
+    };
+    servers
+        .iter()
+        .position(is_wanted)
+        .or_else(|| servers.iter().position(is_no_redirect))
+        .unwrap_or_default()
+}
+
+fn virtual_service(binding: &Binding) -> ResourceName {
+    ResourceName {
+        kind: Kind::VirtualService,
+        namespace: binding.namespace.clone(),
+        name: binding.name.clone(),
     }
 }
 
