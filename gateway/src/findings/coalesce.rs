@@ -9,6 +9,7 @@
 //! [`treatment`](treatment::Treatment), whether there are two servers or five hundred.
 
 mod cause;
+mod enforce;
 mod explanation;
 mod merge_advice;
 mod remedies;

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use rule::{Host, HostPattern};
 
 use super::cause::Cause;
+use super::enforce::enforce;
 use super::merge_advice::CauseAdvice;
 use super::treatment::Denial;
 use crate::findings::credential_remedy::issuer_of;
@@ -166,7 +167,7 @@ fn attachment(situation: &Situation<'_, '_>) -> PluginReach {
 }
 
 /// A remedy that writes the filter, with the command if it succeeds.
-fn write_filter(situation: &Situation<'_, '_>, text: String) -> Remedy {
+pub(super) fn write_filter(situation: &Situation<'_, '_>, text: String) -> Remedy {
     let model = situation.input.model;
     let command = Command::filter(situation.workload, model, situation.input.resources);
     if rewrite::succeeds(&command, model) {
@@ -182,19 +183,6 @@ fn install(situation: &Situation<'_, '_>) -> Remedy {
     let text = "install the filter (or its Lua form, with --lua in place of the image): it answers 421, and clients \
                 repeat the request on a new connection";
     write_filter(situation, text.to_owned())
-}
-
-/// The change of an installed filter that does not answer these requests.
-fn enforce(situation: &Situation<'_, '_>) -> Option<Remedy> {
-    let state = match situation.cause.treatment.filter {
-        Protection::Reported => "only reports these requests",
-        Protection::Off => "is off for these hosts",
-        Protection::Enforced | Protection::None => return None,
-    };
-    let text = format!(
-        "the installed filter {state}: write it again with the action enforce, and apply it"
-    );
-    Some(write_filter(situation, text))
 }
 
 /// The merge, if there is a plan for it, or the edit that does the same.
