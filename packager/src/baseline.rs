@@ -1,13 +1,14 @@
 //! A baseline: the findings of an earlier report, which do not count for the exit status.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
-/// The findings of an earlier report, by identity.
+/// The findings of an earlier report.
 #[derive(Debug, Default)]
-pub(crate) struct Baseline(HashSet<FindingIdentity>);
+pub(crate) struct Baseline(Vec<KnownFinding>);
 
 /// A report as JSON, as `check --output json` writes it: the keys that identify findings.
 #[derive(Deserialize)]
@@ -30,6 +31,8 @@ struct FindingText {
     connection: Option<String>,
     owner: Option<String>,
     #[serde(default)]
+    pairs: Vec<IgnoredAny>,
+    #[serde(default)]
     resources: Vec<ResourceText>,
     message: String,
 }
@@ -51,27 +54,65 @@ pub(crate) enum Severity {
     Info,
 }
 
-/// What two findings about one defect have in common. The message may change with the version, and a file or a
-/// line with each edit.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct FindingIdentity {
+/// A finding as far as it is compared. The message may change with the version, and a file or a line with each edit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct KnownFinding {
     code: String,
+    severity: Severity,
     workload: Option<String>,
     listener: Option<String>,
     subject: Subject,
 }
 
 /// What a finding is about.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Subject {
     Servers {
-        connections: Vec<String>,
-        owners: Vec<String>,
+        connections: BTreeSet<String>,
+        owners: BTreeSet<String>,
+        /// The hosts in the message: a server can have several, each with its own finding.
+        hosts: BTreeSet<String>,
     },
     /// For findings without servers, such as those about certificates.
-    Resources(Vec<ResourceText>),
+    Resources(BTreeSet<ResourceText>),
     /// For findings without both.
     Message(String),
+}
+
+impl KnownFinding {
+    /// Whether a finding of the present report is this one, or a part of it: fewer servers than before are no new
+    /// defect, and a worse severity is one.
+    fn includes(&self, now: &Self) -> bool {
+        let is_same_place = (&self.code, &self.workload, &self.listener)
+            == (&now.code, &now.workload, &now.listener);
+        is_same_place && now.severity >= self.severity && self.subject.includes(&now.subject)
+    }
+}
+
+impl Subject {
+    fn includes(&self, now: &Self) -> bool {
+        match (self, now) {
+            (
+                Self::Servers {
+                    connections,
+                    owners,
+                    hosts,
+                },
+                Self::Servers {
+                    connections: own_connections,
+                    owners: own_owners,
+                    hosts: own_hosts,
+                },
+            ) => {
+                own_connections.is_subset(connections)
+                    && own_owners.is_subset(owners)
+                    && own_hosts.is_subset(hosts)
+            }
+            (Self::Resources(known), Self::Resources(own)) => own.is_subset(known),
+            (Self::Message(known), Self::Message(own)) => known == own,
+            (Self::Servers { .. } | Self::Resources(_) | Self::Message(_), _) => false,
+        }
+    }
 }
 
 /// A finding of the present report, compared with the baseline.
@@ -90,9 +131,7 @@ impl Baseline {
     /// The text is not a report in JSON.
     pub(crate) fn parse(report: &str) -> Result<Self> {
         let ReportText { findings } = parse(report)?;
-        Ok(Self(
-            findings.into_iter().map(FindingIdentity::from).collect(),
-        ))
+        Ok(Self(findings.into_iter().map(KnownFinding::from).collect()))
     }
 
     /// The findings of a report in JSON, in its order.
@@ -109,9 +148,10 @@ impl Baseline {
 
     fn compared(&self, finding: FindingText) -> Compared {
         let (severity, title) = (finding.severity, title(&finding));
+        let finding = KnownFinding::from(finding);
         Compared {
             severity,
-            is_known: self.0.contains(&FindingIdentity::from(finding)),
+            is_known: self.0.iter().any(|known| known.includes(&finding)),
             title,
         }
     }
@@ -140,36 +180,52 @@ fn title(finding: &FindingText) -> String {
     }
 }
 
-impl From<FindingText> for FindingIdentity {
+impl From<FindingText> for KnownFinding {
     fn from(finding: FindingText) -> Self {
-        let mut connections: Vec<String> = finding
+        let connections: BTreeSet<String> = finding
             .connections
             .into_iter()
             .chain(finding.connection)
             .collect();
-        let mut owners: Vec<String> = finding.owners.into_iter().chain(finding.owner).collect();
-        let mut resources = finding.resources;
-        // The order of servers and resources is not part of the identity.
-        connections.sort();
-        owners.sort();
-        resources.sort();
+        let owners: BTreeSet<String> = finding.owners.into_iter().chain(finding.owner).collect();
         let subject = if !connections.is_empty() || !owners.is_empty() {
             Subject::Servers {
                 connections,
                 owners,
+                // The pairs of servers say which hosts a finding with pairs is about.
+                hosts: if finding.pairs.is_empty() {
+                    hosts_in(&finding.message)
+                } else {
+                    BTreeSet::new()
+                },
             }
-        } else if !resources.is_empty() {
-            Subject::Resources(resources)
+        } else if !finding.resources.is_empty() {
+            Subject::Resources(finding.resources.into_iter().collect())
         } else {
             Subject::Message(finding.message)
         };
         Self {
             code: finding.code,
+            severity: finding.severity,
             workload: finding.workload,
             listener: finding.listener,
             subject,
         }
     }
+}
+
+/// The words of a text that are names with several labels, such as hosts.
+fn hosts_in(text: &str) -> BTreeSet<String> {
+    text.split_whitespace()
+        .map(|word| word.trim_matches(|letter: char| ",;:()".contains(letter)))
+        .filter(|word| {
+            word.contains('.')
+                && word
+                    .chars()
+                    .all(|letter| letter.is_ascii_alphanumeric() || "*-.".contains(letter))
+        })
+        .map(str::to_owned)
+        .collect()
 }
 
 #[cfg(test)]
@@ -234,6 +290,40 @@ mod tests {
             &finding("SG101", "0.0.0.0_8443", &["a", "b"], &["b"]),
             false,
         );
+    }
+
+    #[test]
+    fn fewer_servers_are_known_and_a_worse_severity_is_not() {
+        check(&finding("SG101", "0.0.0.0_8443", &["b"], &["a"]), true);
+        let warning = |severity: &str| {
+            let mut finding = finding("SG101", "0.0.0.0_8443", &["a"], &["b"]);
+            finding["severity"] = json!(severity);
+            finding
+        };
+        let baseline = Baseline::parse(&report(&[warning("warning")])).unwrap();
+        for (severity, is_known) in [("info", true), ("warning", true), ("error", false)] {
+            let compared = baseline.compare(&report(&[warning(severity)])).unwrap();
+            assert_eq!(compared[0].is_known, is_known, "{severity}");
+        }
+    }
+
+    #[test]
+    fn another_host_of_a_server_is_another_finding() {
+        let about = |hosts: &str| {
+            let mut finding = finding("SG203", "0.0.0.0_8443", &[], &["a"]);
+            finding["message"] = json!(format!("no routes for {hosts}: requests get 404"));
+            finding
+        };
+        let baseline =
+            Baseline::parse(&report(&[about("a.example.com, *.b.example.com")])).unwrap();
+        for (hosts, is_known) in [
+            ("a.example.com", true),
+            ("*.b.example.com", true),
+            ("a.example.com, new.example.com", false),
+        ] {
+            let compared = baseline.compare(&report(&[about(hosts)])).unwrap();
+            assert_eq!(compared[0].is_known, is_known, "{hosts}");
+        }
     }
 
     #[test]

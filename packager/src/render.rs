@@ -51,9 +51,9 @@ pub fn render(
     match format {
         Format::Text => text::write(report, presentation, sink),
         Format::Json => json::write(report, source, sink),
-        Format::Sarif => sarif::write(report, source, sink),
-        Format::Junit => junit::write(report, source, sink),
-        Format::Github => github::write(report, source, sink),
+        Format::Sarif => sarif::write(report, presentation, sink),
+        Format::Junit => junit::write(report, presentation, sink),
+        Format::Github => github::write(report, presentation, sink),
         Format::Html => html::write(report, presentation, sink),
     }
 }

@@ -239,6 +239,34 @@ fn findings_of_the_baseline_do_not_count() {
     assert_eq!(run.status, 0, "{}", run.talk);
     let marked = "in the baseline, not counted: SG101 coalesce-not-found at workload ";
     assert!(run.out.contains(marked), "{}", run.out);
+    // No format reports it as a failure.
+    for (format, expected, refused) in [
+        (
+            "junit",
+            "<skipped message=\"in the baseline\"/>",
+            "<failure",
+        ),
+        (
+            "sarif",
+            "\"baselineState\":\"unchanged\"",
+            "\"baselineState\":\"new\"",
+        ),
+        ("github", "::notice ", "::error "),
+    ] {
+        let run = check(&input, &[&flags[..], &["--output", format]].concat());
+        assert_eq!(run.status, 0, "{format}");
+        assert!(run.out.contains(expected), "{}", run.out);
+        assert!(!run.out.contains(refused), "{}", run.out);
+    }
+    // A worse severity is new.
+    fs::write(
+        &baseline,
+        json.out
+            .replace("\"severity\":\"error\"", "\"severity\":\"info\""),
+    )
+    .unwrap();
+    assert_eq!(check(&input, &flags).status, 1);
+    fs::write(&baseline, &json.out).unwrap();
     // Another server on the certificate is new.
     fs::write(input.join("c.yaml"), server("c")).unwrap();
     assert_eq!(check(&input, &flags).status, 1);

@@ -155,6 +155,7 @@ fn the_page_names_its_input() {
                 ..ClusterWords::default()
             }),
             mesh_config: None,
+            exclude: Vec::new(),
         },
         time: Some("2026-06-01T12:30:00Z".parse().unwrap()),
         ..Presentation::default()

@@ -1,6 +1,7 @@
 //! SG205: routes for a host that their Gateway does not have, or for a Gateway that does not exist.
 
 mod gateway_api;
+mod intended_server;
 mod virtual_services;
 
 use super::context::Context;

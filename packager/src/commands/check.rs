@@ -133,6 +133,8 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> Result<ExitStatus> 
         style: console.style(),
         source: args.input.words(&source),
         time: Some(SystemTime::now().into()),
+        known: args.baseline.is_some().then(|| judgement.known()),
+        is_incomplete: readable != ExitStatus::Success,
     };
     unless_closed(write(args, &report, &presentation, &judgement, console))?;
     // The findings about a part of the input are no answer for all of it.

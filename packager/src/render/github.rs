@@ -6,11 +6,19 @@ use gateway::findings::{Report, Severity};
 use gateway::resources::Origin;
 
 use super::command_line::hint;
-use super::presentation::SourceWords;
+use super::presentation::Presentation;
+use super::sarif::without_dot;
 
-pub(super) fn write(report: &Report, source: &SourceWords, sink: &mut dyn Write) -> io::Result<()> {
-    for finding in &report.findings {
+pub(super) fn write(
+    report: &Report,
+    presentation: &Presentation,
+    sink: &mut dyn Write,
+) -> io::Result<()> {
+    let source = &presentation.source;
+    for (index, finding) in report.findings.iter().enumerate() {
         let command = match finding.severity {
+            // What is in the baseline fails no check.
+            _ if presentation.is_known(index) => "notice",
             Severity::Error => "error",
             Severity::Warning => "warning",
             Severity::Info => "notice",
@@ -24,7 +32,10 @@ pub(super) fn write(report: &Report, source: &SourceWords, sink: &mut dyn Write)
             .iter()
             .filter_map(|resource| resource.origin.as_ref())
             .find_map(Origin::line_of_file)
-            .map(|(file, line)| format!("file={},line={line},", escaped_property(file)))
+            .map(|(file, line)| {
+                let file = escaped_property(without_dot(file));
+                format!("file={file},line={line},")
+            })
             .unwrap_or_default();
         writeln!(
             sink,

@@ -1,18 +1,32 @@
 //! Test results as XML (`junit.xml`), which CI systems show: a failed test case for each finding, or one
-//! test case that passes if there are no findings. A finding with severity `info` passes as well.
+//! test case that passes if there are no findings. A finding with severity `info` passes as well, and one that is in the
+//! baseline is skipped.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 use gateway::findings::{Finding, Report, Severity};
 
 use super::command_line::hint;
-use super::presentation::SourceWords;
+use super::presentation::{Presentation, SourceWords};
 
-pub(super) fn write(report: &Report, source: &SourceWords, sink: &mut dyn Write) -> io::Result<()> {
-    let failures = report.summary.errors + report.summary.warnings;
+pub(super) fn write(
+    report: &Report,
+    presentation: &Presentation,
+    sink: &mut dyn Write,
+) -> io::Result<()> {
     let ignored = &report.summary.ignored;
     let cases = report.findings.len().max(1) + ignored.len();
-    let skipped = ignored.len();
+    let known = presentation.known.as_ref().map_or(0, BTreeSet::len);
+    let skipped = known + ignored.len();
+    let failures = report
+        .findings
+        .iter()
+        .enumerate()
+        .filter(|(index, finding)| {
+            finding.severity != Severity::Info && !presentation.is_known(*index)
+        })
+        .count();
     writeln!(sink, r#"<?xml version="1.0" encoding="UTF-8"?>"#)?;
     writeln!(
         sink,
@@ -29,8 +43,16 @@ pub(super) fn write(report: &Report, source: &SourceWords, sink: &mut dyn Write)
             r#"    <testcase classname="sni-guard" name="check"/>"#
         )?;
     }
-    for finding in &report.findings {
-        write_case(finding, source, sink)?;
+    for (index, finding) in report.findings.iter().enumerate() {
+        if presentation.is_known(index) {
+            let (code, title) = (finding.code, escaped(&title(finding)));
+            writeln!(
+                sink,
+                r#"    <testcase classname="{code}" name="{title}"><skipped message="in the baseline"/></testcase>"#
+            )?;
+        } else {
+            write_case(finding, &presentation.source, sink)?;
+        }
     }
     // CI systems count skipped cases, so that a green run never means that nothing was checked.
     for text in ignored {
@@ -65,8 +87,13 @@ fn write_case(finding: &Finding, source: &SourceWords, sink: &mut dyn Write) -> 
 fn title(finding: &Finding) -> String {
     let name = finding.code.name();
     match (finding.connections.as_slice(), finding.owners.as_slice()) {
-        ([], []) => name.to_owned(),
+        // Some CI systems ignore the second case of one name.
+        ([], []) => match finding.resources.first() {
+            Some(resource) => format!("{name} {}", resource.name),
+            None => name.to_owned(),
+        },
         ([server], []) | ([], [server]) => format!("{name} {server}"),
+        ([server], [owner]) if server == owner => format!("{name} {server}"),
         ([connection], [owner]) => format!("{name} {connection} -> {owner}"),
         // A listener has one finding for each certificate, so that its names identify the finding.
         (_, _) => {

@@ -1,5 +1,7 @@
 //! What a report looks like, besides its contents: the terminal, and the source that commands repeat.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use gateway::shell;
 
@@ -56,6 +58,19 @@ pub struct Presentation {
     pub source: SourceWords,
     /// The time of the run, for formats that are kept and read later.
     pub time: Option<DateTime<Utc>>,
+    /// The indices of the findings that are in the baseline; `None` without a baseline.
+    pub known: Option<BTreeSet<usize>>,
+    /// Whether a part of the input could not be read.
+    pub is_incomplete: bool,
+}
+
+impl Presentation {
+    /// Whether a finding is in the baseline.
+    pub(super) fn is_known(&self, index: usize) -> bool {
+        self.known
+            .as_ref()
+            .is_some_and(|known| known.contains(&index))
+    }
 }
 
 /// The flag for files to leave out.

@@ -10,7 +10,7 @@ use gateway::resources::Origin;
 use serde_json::{Value, json};
 
 use super::command_line::hint;
-use super::presentation::SourceWords;
+use super::presentation::{Presentation, SourceWords};
 
 const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
 
@@ -25,14 +25,31 @@ const HELP_PAGE: &str = concat!(
 /// Code hosts refuse results with thousands of locations.
 const MAX_LOCATIONS: usize = 100;
 
-pub(super) fn write(report: &Report, source: &SourceWords, sink: &mut dyn Write) -> io::Result<()> {
+pub(super) fn write(
+    report: &Report,
+    presentation: &Presentation,
+    sink: &mut dyn Write,
+) -> io::Result<()> {
     // Only the rules with results: code hosts list every rule of a run.
     let codes: BTreeSet<Code> = report.findings.iter().map(|finding| finding.code).collect();
     let rules: Vec<Value> = codes.into_iter().map(rule).collect();
     let results: Vec<Value> = report
         .findings
         .iter()
-        .map(|finding| result(finding, source))
+        .enumerate()
+        .map(|(index, finding)| {
+            let mut result = result(finding, &presentation.source);
+            // SARIF 2.1.0 §3.27.24.
+            if let Some(fields) = result
+                .as_object_mut()
+                .filter(|_| presentation.known.is_some())
+            {
+                let is_known = presentation.is_known(index);
+                let state = if is_known { "unchanged" } else { "new" };
+                fields.insert("baselineState".into(), json!(state));
+            }
+            result
+        })
         .collect();
     let log = json!({
         "$schema": SCHEMA,
@@ -45,7 +62,7 @@ pub(super) fn write(report: &Report, source: &SourceWords, sink: &mut dyn Write)
             }},
             "results": results,
             "invocations": [{
-                "executionSuccessful": true,
+                "executionSuccessful": !presentation.is_incomplete,
                 "toolExecutionNotifications": notifications(report),
             }],
         }],
@@ -119,9 +136,14 @@ fn logical_locations(finding: &Finding) -> Value {
 fn physical_location(origin: &Origin) -> Option<Value> {
     let (file, line) = origin.line_of_file()?;
     Some(json!({"physicalLocation": {
-        "artifactLocation": {"uri": relative_reference(file)},
+        "artifactLocation": {"uri": relative_reference(without_dot(file))},
         "region": {"startLine": line},
     }}))
+}
+
+/// A path without the dot of the present folder, which code hosts do not resolve.
+pub(super) fn without_dot(path: &str) -> &str {
+    path.strip_prefix("./").unwrap_or(path)
 }
 
 /// A path as a relative reference (RFC 3986 §4.2). A colon is escaped, since the first segment must not

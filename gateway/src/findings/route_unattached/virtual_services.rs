@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use strsim::osa_distance;
 
 use super::Context;
+use super::intended_server::server_for;
 use crate::findings::finding::Findings;
 use crate::findings::similar_host::{correction, is_similar};
 use crate::findings::{Code, Finding, Remedy, kubectl};
-use crate::resources::istio::{Server, TlsMode};
 use crate::resources::{GatewayName, GatewayReference, Kind, NamespacedHost, ResourceName};
 use crate::routes::Binding;
 
@@ -277,38 +277,13 @@ fn advice(
                     &gateway,
                     &json!([{
                         "op": "add",
-                        "path": format!("/spec/servers/{}/hosts/-", server_for(context, found)),
+                        "path": format!("/spec/servers/{}/hosts/-", server_for(context, &gateway, found.binding)),
                         "value": host
                     }]),
                 ),
             ),
         ),
     }
-}
-
-/// The index of the server of a Gateway that the routes are most likely for: one that terminates TLS, or passes it
-/// through for routes with TLS rules only; else one that is no redirect.
-fn server_for(context: &Context<'_>, found: &Unattached<'_>) -> usize {
-    let resources = context.input.resources;
-    let gateway = resources.gateways.iter().find(|gateway| {
-        gateway.metadata.resource(Kind::Gateway) == gateway_resource(found.gateway)
-    });
-    let servers = gateway.map_or(&[][..], |gateway| &gateway.spec.servers);
-    let wants_passthrough = found.binding.http.is_empty() && !found.binding.tls.is_empty();
-    let is_no_redirect =
-        |server: &Server| !server.tls.as_ref().is_some_and(|tls| tls.https_redirect);
-    let is_wanted = |server: &Server| {
-        is_no_redirect(server)
-            && server
-                .tls
-                .as_ref()
-                .is_some_and(|tls| (tls.mode == TlsMode::Passthrough) == wants_passthrough)
-    };
-    servers
-        .iter()
-        .position(is_wanted)
-        .or_else(|| servers.iter().position(is_no_redirect))
-        .unwrap_or_default()
 }
 
 fn virtual_service(binding: &Binding) -> ResourceName {

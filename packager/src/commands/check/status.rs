@@ -1,5 +1,6 @@
 //! The exit status of a report: which findings count.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -47,6 +48,15 @@ impl Judgement {
         Ok(Self {
             findings: baseline.compare(&String::from_utf8_lossy(&json))?,
         })
+    }
+
+    /// The indices of the findings that are in the baseline.
+    pub(super) fn known(&self) -> BTreeSet<usize> {
+        let indices = self.findings.iter().enumerate();
+        indices
+            .filter(|(_, finding)| finding.is_known)
+            .map(|(index, _)| index)
+            .collect()
     }
 
     pub(super) fn status(&self, fail_on: FailOn) -> ExitStatus {
