@@ -3,8 +3,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::env;
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
 use std::sync::Mutex;
@@ -27,10 +28,7 @@ const NOT_RUN: [(&str, &str); 10] = [
         "README.md",
         "make demo   # the defect and the fix, on a real Envoy on this machine",
     ),
-    (
-        "docs/ci.md",
-        "kustomize build overlays/production | packager check -",
-    ),
+    ("docs/ci.md", "set -o pipefail"),
     (
         "docs/ci.md",
         "packager check --cluster --context production gateways/",
@@ -246,6 +244,61 @@ fn hooks_and_the_action_are_valid() {
             .any(|step| step.to_string().contains(&variable));
         assert!(is_used, "{input}");
     }
+}
+
+/// The script of the action, with its inputs: paths in lines, arguments apart from each other, and a report.
+#[test]
+fn the_action_passes_its_inputs() {
+    let action: Value =
+        serde_saphyr::from_str(&fs::read_to_string(checkout().join("action.yml")).unwrap())
+            .unwrap();
+    let script = action
+        .pointer("/runs/steps/1/run")
+        .and_then(Value::as_str)
+        .unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("packager");
+    fs::write(
+        &program,
+        "#!/bin/sh\nprintf '<%s>' \"$@\"\nexit \"$STATUS\"\n",
+    )
+    .unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", folder.path().display(), env::var("PATH").unwrap());
+    let run = |paths: &str, arguments: &str, report: &str, status: &str| {
+        let output = Command::new("bash")
+            .args(["-c", script])
+            .current_dir(folder.path())
+            .env("PATH", &path)
+            .env("PATHS", paths)
+            .env("ARGUMENTS", arguments)
+            .env("REPORT", report)
+            .env("STATUS", status)
+            .output()
+            .unwrap();
+        (
+            output.status.code().unwrap(),
+            String::from_utf8(output.stdout).unwrap(),
+        )
+    };
+    let printed = "<check><--quiet><--fail-on><warning><--><a b/><$(x);c.yaml>";
+    let (paths, arguments) = ("a b/\n\n$(x);c.yaml\n", "--quiet\n--fail-on  warning\n");
+    assert_eq!(run(paths, arguments, "", "1"), (1, printed.to_owned()));
+    assert_eq!(run(paths, arguments, "", "0"), (0, printed.to_owned()));
+    // A report is in its file, and in the log if the check fails.
+    assert_eq!(
+        run(paths, arguments, "out/r.sarif", "0"),
+        (0, String::new())
+    );
+    assert_eq!(
+        run(paths, arguments, "out/r.sarif", "2"),
+        (2, printed.to_owned())
+    );
+    let report = fs::read_to_string(folder.path().join("out/r.sarif")).unwrap();
+    assert_eq!(report, printed);
+    // Without a path, the command would read a cluster.
+    let (status, text) = run("\n", "", "", "0");
+    assert_eq!((status, text.starts_with("::error::")), (2, true), "{text}");
 }
 
 /// README and `docs`, by their paths.

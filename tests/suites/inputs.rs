@@ -106,12 +106,12 @@ fn a_gitops_repository_is_an_ordinary_input() {
     assert_eq!(run.status, 1, "{}", run.talk);
     assert!(run.out.contains("SG101"), "{}", run.out);
     let expected = [
-        "note: skipped 6 documents without apiVersion and kind: %/base/kustomization.yaml, \
+        "note: skipped 6 documents that are no resources of a cluster: %/base/kustomization.yaml, \
          %/chart/Chart.yaml, %/chart/values.yaml and 3 more; --strict reports them as errors",
-        "note: skipped 1 template: %/chart/templates/gateway.yaml; to check what they become: \
+        "note: skipped 1 template: %/chart/templates/gateway.yaml; to check the result: \
          helm template CHART | packager check -",
-        "note: skipped 2 patches: %/overlays/prod/hosts.yaml, %/overlays/prod/remove.yaml; to check what \
-         they change: kustomize build FOLDER | packager check -",
+        "note: skipped 2 patches: %/overlays/prod/hosts.yaml, %/overlays/prod/remove.yaml; to check the \
+         result: kustomize build FOLDER | packager check -",
     ];
     assert_eq!(lines(&run), expected);
     assert_eq!(check(folder.path(), &["--quiet"]).talk, "");
@@ -185,6 +185,13 @@ fn an_input_without_gateways_is_no_error() {
     );
     assert!(run.talk.contains("skipped 1 patch"), "{}", run.talk);
     assert_eq!(packager_with_input(&["check", "-"], "").status, 0);
+    let strict = packager_with_input(&["check", "-", "--strict"], "\n");
+    assert_eq!(strict.status, 2, "{}", strict.talk);
+    assert!(
+        strict.talk.contains("standard input: it is empty"),
+        "{}",
+        strict.talk
+    );
     // A path that does not exist is an error.
     assert_eq!(packager(&["check", &file("nothing.yaml")]).status, 2);
 }

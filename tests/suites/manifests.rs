@@ -209,7 +209,14 @@ fn the_audit_runs_with_little() {
     assert_eq!(container["securityContext"], expected);
     assert_eq!(
         container["args"],
-        json!(["check", "--cluster", "--output", "json"])
+        json!([
+            "check",
+            "--cluster",
+            "--fail-on",
+            "warning",
+            "--output",
+            "json"
+        ])
     );
     assert!(container["resources"]["limits"]["memory"].is_string());
     let binding = documents

@@ -126,6 +126,13 @@ pub(crate) fn read_to(
     for path in paths.iter() {
         if path == Path::new("-") {
             let text = bounded(&mut *console.input).context("reading standard input")?;
+            // A command before the pipe that failed may look like an input without defects.
+            if paths.is_strict && text.trim_ascii().is_empty() {
+                bail!(Advice::new(
+                    "reading standard input: it is empty",
+                    "look at the command before the pipe; with set -o pipefail its failure counts"
+                ));
+            }
             inputs.add("-", &text);
             continue;
         }

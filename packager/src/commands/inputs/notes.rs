@@ -45,15 +45,20 @@ fn note(reason: SkipReason, documents: &[&Skipped]) -> String {
     let count = documents.len();
     let plural = if count == 1 { "" } else { "s" };
     match reason {
-        SkipReason::NotResource => format!(
-            "skipped {count} document{plural} without apiVersion and kind: {files}; --strict reports them as errors"
-        ),
+        SkipReason::NotResource => {
+            let what = if count == 1 {
+                "document that is no resource"
+            } else {
+                "documents that are no resources"
+            };
+            format!("skipped {count} {what} of a cluster: {files}; --strict reports them as errors")
+        }
         SkipReason::Template => format!(
-            "skipped {count} template{plural}: {files}; to check what they become: \
+            "skipped {count} template{plural}: {files}; to check the result: \
              helm template CHART | packager check -"
         ),
         SkipReason::Patch => format!(
-            "skipped {count} patch{}: {files}; to check what they change: \
+            "skipped {count} patch{}: {files}; to check the result: \
              kustomize build FOLDER | packager check -",
             if count == 1 { "" } else { "es" }
         ),
@@ -106,9 +111,9 @@ mod tests {
             skipped("c.yaml", other),
         ]);
         let expected = [
-            "skipped 5 documents without apiVersion and kind: a.yaml, b.yaml, c.yaml and 1 more; \
+            "skipped 5 documents that are no resources of a cluster: a.yaml, b.yaml, c.yaml and 1 more; \
              --strict reports them as errors",
-            "skipped 1 patch: a.yaml; to check what they change: kustomize build FOLDER | packager check -",
+            "skipped 1 patch: a.yaml; to check the result: kustomize build FOLDER | packager check -",
         ];
         assert_eq!(found, expected);
         assert!(notes(&[]).is_empty());
