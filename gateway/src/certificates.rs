@@ -76,7 +76,11 @@ impl Certificates {
         }
         for certificate in &resources.issued_certificates {
             let credential = credential(&certificate.metadata, &certificate.spec.secret_name);
-            found.issued.insert(credential, certificate.names());
+            let names = certificate.names();
+            // Without DNS names, what the issuer makes of the other names is unknown.
+            if !names.is_empty() {
+                found.issued.insert(credential, names);
+            }
         }
         found
     }

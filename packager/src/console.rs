@@ -100,8 +100,14 @@ impl Console<'_> {
     /// Prints a note: what was assumed, or left out. `--quiet` hides it.
     pub(crate) fn note(&mut self, line: impl fmt::Display) {
         if !self.options.quiet {
-            self.message(format_args!("note: {line}"));
+            self.line(format_args!("note: {line}"));
         }
+    }
+
+    /// Prints a message in one line. A line break in the name of a file must not begin another one, which a CI system
+    /// could take for a command.
+    pub(crate) fn line(&mut self, line: impl fmt::Display) {
+        self.message(line.to_string().replace('\n', "\\n"));
     }
 
     /// Prints progress, on a terminal or with `--verbose`.

@@ -103,7 +103,10 @@ fn presumed_scopes<'h>(
                 Some(names) => CertificateScope {
                     known: Known::Presumed,
                     credentials: BTreeSet::from([credential]),
-                    connections: connections(hosts, &users),
+                    connections: users
+                        .values()
+                        .filter_map(|user| hosts.connection_with_names(*user, names))
+                        .collect(),
                     hosts: hosts.covered_by(names),
                 },
                 None => presumed_scope(hosts, credential, &users),

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use rule::HostPattern;
 use rule::host::certificate::CertifiedHosts;
 use rule::host::istio::{IstioHost, IstioHosts};
+use rule::{Host, HostPattern};
 
 use super::index::{ChainIndex, HostIndex, ServerIndex};
 use crate::listener::{ChainKind, sample_hosts};
@@ -150,6 +150,18 @@ impl<'m> ListenerHosts<'m> {
     ) -> Option<CoalescedConnection<'_>> {
         self.connections(chain)
             .find(|connection| certificate.name_for(connection.sni).is_some())
+    }
+
+    /// The same for the names that a certificate presumably has.
+    pub(crate) fn connection_with_names(
+        &self,
+        chain: IndexedChain<'m>,
+        names: &[HostPattern],
+    ) -> Option<CoalescedConnection<'_>> {
+        self.connections(chain).find(|connection| {
+            let host = Host::from_authority(connection.sni.as_bytes());
+            names.iter().any(|name| name.certifies(host))
+        })
     }
 
     /// A connection for each host that selects a filter chain; none if clients cannot reuse them.

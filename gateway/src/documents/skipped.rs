@@ -21,6 +21,8 @@ pub enum SkipReason {
     NotResource,
     /// It is a template that has to be rendered first.
     Template,
+    /// It has variables such as `${domain}`, which Flux replaces.
+    Variables,
     /// It changes a resource that is elsewhere.
     Patch,
     /// It is JSON with comments or another text with the name of a JSON file.
@@ -49,8 +51,9 @@ pub(super) fn reason(value: &Value) -> Option<SkipReason> {
         return Some(SkipReason::Patch);
     }
     let Some((api_version, kind)) = text(value, "/apiVersion").zip(text(value, "/kind")) else {
-        // With metadata it is a resource that lacks a field.
-        let is_broken = value.get("metadata").is_some_and(Value::is_object);
+        // With metadata and one of the fields it is a resource that lacks the other.
+        let has_field = value.get("apiVersion").is_some() || value.get("kind").is_some();
+        let is_broken = has_field && value.get("metadata").is_some_and(Value::is_object);
         return (!is_broken).then_some(SkipReason::NotResource);
     };
     // The files of kustomize itself have both fields.
@@ -64,7 +67,10 @@ pub(super) fn reason(value: &Value) -> Option<SkipReason> {
     if value.get("$patch").is_some() {
         return Some(SkipReason::Patch);
     }
-    is_template(kind, value).then_some(SkipReason::Template)
+    if is_template(kind, value, has_braces) {
+        return Some(SkipReason::Template);
+    }
+    is_template(kind, value, |text| text.contains("${")).then_some(SkipReason::Variables)
 }
 
 /// Why a text that cannot be parsed is skipped; `None` if it is a fault.
@@ -89,18 +95,20 @@ fn is_json_patch(value: &Value) -> bool {
 }
 
 /// Whether a resource has expressions of a template in its names, or in fields that cannot have braces.
-fn is_template(kind: &str, value: &Value) -> bool {
+fn is_template(kind: &str, value: &Value, has_expression: fn(&str) -> bool) -> bool {
     let is_name = ["/metadata/name", "/metadata/namespace"]
         .into_iter()
-        .any(|pointer| text(value, pointer).is_some_and(has_braces));
-    is_name || (WITHOUT_BRACES.contains(&kind) && value.get("spec").is_some_and(any_braces))
+        .any(|pointer| text(value, pointer).is_some_and(has_expression));
+    let spec = value.get("spec").filter(|_| WITHOUT_BRACES.contains(&kind));
+    is_name || spec.is_some_and(|spec| any_text(spec, has_expression))
 }
 
-fn any_braces(value: &Value) -> bool {
+/// Whether a text in a value has a property.
+fn any_text(value: &Value, has: fn(&str) -> bool) -> bool {
     match value {
-        Value::String(text) => has_braces(text),
-        Value::Array(items) => items.iter().any(any_braces),
-        Value::Object(fields) => fields.values().any(any_braces),
+        Value::String(text) => has(text),
+        Value::Array(items) => items.iter().any(|item| any_text(item, has)),
+        Value::Object(fields) => fields.values().any(|field| any_text(field, has)),
         Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }
@@ -144,6 +152,7 @@ mod tests {
     fn other_documents_are_skipped() {
         for text in [
             "{replicas: 2}",
+            "{replicas: 2, metadata: {labels: {}}}",
             "{apiVersion: v2, name: chart, version: 1.0.0}",
             "{apiVersion: 1, datasources: []}",
             "{apiVersion: kustomize.config.k8s.io/v1beta1, kind: Kustomization}",
@@ -166,6 +175,9 @@ mod tests {
         ] {
             check(text, Some(SkipReason::Template));
         }
+        let variables = "{apiVersion: networking.istio.io/v1, kind: Gateway, metadata: {name: a}, \
+                         spec: {servers: [{hosts: ['a.${domain}']}]}}";
+        check(variables, Some(SkipReason::Variables));
         let release =
             "{apiVersion: v1, kind: Secret, type: helm.sh/release.v1, metadata: {name: a}}";
         check(release, Some(SkipReason::HelmRelease));

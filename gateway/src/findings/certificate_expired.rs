@@ -25,15 +25,21 @@ pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
             continue;
         };
         // Clients compare the dates with their own clock, and reject both cases.
-        let validity = if now > certificate.not_after {
-            format!(
-                "expired on {}",
-                certificate.not_after.format("%Y-%m-%d %H:%M:%S UTC")
+        let (validity, remedy) = if now > certificate.not_after {
+            (
+                format!(
+                    "expired on {}",
+                    certificate.not_after.format("%Y-%m-%d %H:%M:%S UTC")
+                ),
+                "renew the certificate, and check why automatic renewal failed",
             )
         } else if now < certificate.not_before {
-            format!(
-                "is not valid before {}",
-                certificate.not_before.format("%Y-%m-%d %H:%M:%S UTC")
+            (
+                format!(
+                    "is not valid before {}",
+                    certificate.not_before.format("%Y-%m-%d %H:%M:%S UTC")
+                ),
+                "use a certificate that is valid now, and check the clock of its issuer",
             )
         } else {
             continue;
@@ -44,11 +50,7 @@ pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
             message: &|servers| {
                 format!("the certificate of {credential}, used by {servers}, {validity}")
             },
-            hint: renew(
-                "renew the certificate, and check why automatic renewal failed",
-                credential,
-                context.input.resources,
-            ),
+            hint: renew(remedy, credential, context.input.resources),
         }
         .add(uses, findings);
     }

@@ -3,7 +3,7 @@
 use super::context::Context;
 use super::finding::Findings;
 use super::info::{Info, Severity};
-use super::server_field::edit_hosts;
+use super::server_field::{edit, edit_hosts, entry_field};
 use super::{Code, Finding};
 use crate::listener::Duplicate;
 use crate::{Listener, Workload};
@@ -48,12 +48,19 @@ fn rejection(workload: &Workload, listener: &Listener, duplicate: &Duplicate) ->
         "Envoy rejects the listener with all its hosts: two filter chains match the SNI {host}, {servers}"
     );
     // Envoy does not distinguish what istiod does.
-    let hint = edit_hosts(
-        &format!(
-            "keep {host} in one server only, whatever its namespace, letter case and bind address: remove it from"
-        ),
-        second,
+    let keep = format!(
+        "keep {host} in one server only, whatever its namespace, letter case and bind address:"
     );
+    let has_other_hosts = listener
+        .chains
+        .get(duplicate.second)
+        .is_some_and(|chain| chain.server.hosts.len() > 1);
+    let hint = if has_other_hosts {
+        edit_hosts(&format!("{keep} remove it from"), second)
+    } else {
+        // A server without hosts is invalid.
+        edit(&format!("{keep} delete {}", entry_field(second)), second)
+    };
     Some(Finding {
         sni: Some(host.to_string()),
         ..Finding::new(Code::ListenerRejected, message, hint)

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::context::Context;
+use super::credential_remedy::issuer_of;
 use super::credential_use::{CredentialFinding, CredentialUse};
 use super::finding::Findings;
 use super::info::{Info, Severity};
@@ -35,10 +36,13 @@ pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
             continue;
         };
         let is_in_input = context.input.certificates.get(credential).is_some();
-        // Files are rarely all of a cluster: a Secret is missing where they have others of the namespace.
-        let is_known = context.input.has_all_secrets || namespaces.contains(namespace.as_str());
+        // Files are rarely all of a cluster: a Secret is missing where they have others of the namespace, and no
+        // `Certificate` that makes cert-manager write it.
+        let is_known = context.input.has_all_secrets
+            || (namespaces.contains(namespace.as_str())
+                && issuer_of(credential, context.input.resources).is_none());
         if is_known && !is_in_input {
-            add_missing(credential, uses, findings);
+            add_missing(credential, uses, context.input.has_all_secrets, findings);
         }
     }
     find_unprogrammed(context, findings);
@@ -54,12 +58,24 @@ fn namespaces_with_certificates(resources: &Resources) -> HashSet<&str> {
         .collect()
 }
 
-fn add_missing(credential: &Credential, uses: &[CredentialUse<'_>], findings: &mut Findings<'_>) {
+fn add_missing(
+    credential: &Credential,
+    uses: &[CredentialUse<'_>],
+    has_all_secrets: bool,
+    findings: &mut Findings<'_>,
+) {
     CredentialFinding {
         code: Code::SecretMissing,
         certificate: Known::Unknown,
         message: &|servers| {
-            format!("there is no {credential}, used by {servers}: connections fail")
+            if has_all_secrets {
+                format!("there is no {credential}, used by {servers}: connections fail")
+            } else {
+                // A SealedSecret or ExternalSecret may create it in the cluster.
+                format!(
+                    "the input has no {credential}, used by {servers}: connections fail if the cluster has none either"
+                )
+            }
         },
         hint: credential.secret().map_or_else(
             || Remedy::new("correct the name of the credential"),
@@ -191,8 +207,8 @@ mod tests {
         assert_eq!(
             message("typo").as_deref(),
             Some(
-                "there is no Secret istio-system/typo, used by Gateway istio-system/gw-b servers[0]: \
-                 connections fail"
+                "the input has no Secret istio-system/typo, used by Gateway istio-system/gw-b servers[0]: \
+                 connections fail if the cluster has none either"
             )
         );
         for credential in [

@@ -3,10 +3,10 @@
 use super::context::Context;
 use super::finding::Findings;
 use super::info::{Info, Severity};
-use super::server_field::{edit, edit_hosts, port_field, secret_field};
+use super::server_field::{edit, edit_hosts, entry_field, port_field, secret_field};
 use super::{Code, Finding, Remedy, kubectl};
 use crate::generated::UnprogrammedReason;
-use crate::{DropReason, Dropped, ServerId, Workload};
+use crate::{DropReason, Dropped, Server, ServerId, Workload};
 
 pub(super) const INFO: Info = Info {
     id: "SG201",
@@ -93,7 +93,7 @@ fn dropped_finding(workload: &Workload, dropped: &Dropped) -> Finding {
         reason,
         changes_nothing: _,
     } = dropped;
-    let Explanation { winner, why, hint } = Explanation::new(&server.id, reason);
+    let Explanation { winner, why, hint } = Explanation::new(server, reason);
     // All hosts are listed: a host that the winner does not have is served by no server.
     let hosts: Vec<String> = server.hosts.iter().map(ToString::to_string).collect();
     let message = format!(
@@ -119,8 +119,15 @@ struct Explanation<'d> {
 }
 
 impl<'d> Explanation<'d> {
-    fn new(server: &ServerId, reason: &'d DropReason) -> Self {
+    fn new(dropped: &Server, reason: &'d DropReason) -> Self {
+        let server = &dropped.id;
         match reason {
+            DropReason::SameHost { host, winner } if dropped.hosts.len() == 1 => Self {
+                winner,
+                why: format!("{winner} has precedence and also has {host}"),
+                // A server without hosts is invalid.
+                hint: edit(&format!("delete {}", entry_field(server)), server),
+            },
             DropReason::SameHost { host, winner } => Self {
                 winner,
                 why: format!("{winner} has precedence and also has {host}"),

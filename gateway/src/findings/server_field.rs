@@ -17,6 +17,16 @@ pub(super) fn edit(text: &str, server: &ServerId) -> Remedy {
     )
 }
 
+/// The field with a server.
+pub(super) fn entry_field(server: &ServerId) -> String {
+    match &server.entry {
+        Entry::Server { index, .. } => format!("spec.servers[{index}]"),
+        Entry::Listener(name) => format!("listener {name}"),
+        Entry::IngressTls(index) => format!("spec.tls[{index}]"),
+        Entry::IngressPlain => "spec.rules".to_owned(),
+    }
+}
+
 /// The field with the hosts of a server.
 pub(super) fn hosts_field(server: &ServerId) -> String {
     match &server.entry {

@@ -91,7 +91,7 @@ impl Inputs {
             console.note(note);
         }
         for fault in &self.faults {
-            console.message(format_args!("error: reading {fault}"));
+            console.line(format_args!("error: reading {fault}"));
         }
         for replacement in replacements(&self.replaced) {
             console.note(description(&replacement));
@@ -101,6 +101,23 @@ impl Inputs {
         } else {
             ExitStatus::Error
         }
+    }
+
+    /// What the report says nothing about, although it was in the input: documents that cannot be read, resources
+    /// that others replace, and templates and patches.
+    pub(crate) fn left_out(&self) -> Vec<String> {
+        let skipped: Vec<Skipped> = self
+            .skipped
+            .iter()
+            .filter(|document| notes::is_left_out(document.reason))
+            .cloned()
+            .collect();
+        self.faults
+            .iter()
+            .map(ToString::to_string)
+            .chain(notes::notes(&skipped))
+            .chain(replacements(&self.replaced).iter().map(description))
+            .collect()
     }
 
     /// What was skipped: one line for each reason.
@@ -227,15 +244,20 @@ fn description(replacement: &Replacement) -> String {
                 resource, kept: by, ..
             },
         } => {
-            let ending = if *count == 1 { "" } else { "s" };
+            let resources = if *count == 1 {
+                "resource of"
+            } else {
+                "resources of"
+            };
+            let verb = if *count == 1 { "has" } else { "have" };
             let advice = if lost == kept {
                 ""
             } else {
                 "; check one of the two folders at a time"
             };
             format!(
-                "{count} resource{ending} of {lost} have no effect, because later ones in {kept} have the same \
-                 names, such as {resource} in {by}{advice}"
+                "{count} {resources} {lost} {verb} no effect, because later ones in {kept} have the same names, such \
+                 as {resource} in {by}{advice}"
             )
         }
     }

@@ -90,11 +90,9 @@ impl<'p> Explanation<'p> {
         let authority = self.authority;
         match &self.certificate_name {
             Some(name) => format!("the certificate of the connection covers {authority} ({name})"),
-            None => {
-                "both servers use the same credential, which is not in the input and is presumed \
-                     to cover both hosts"
-                    .into()
-            }
+            None => format!(
+                "the input does not show the certificate of the connection, which presumably covers {authority}"
+            ),
         }
     }
 

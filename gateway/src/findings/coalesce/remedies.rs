@@ -8,6 +8,7 @@ use super::cause::Cause;
 use super::enforce::enforce;
 use super::merge_advice::CauseAdvice;
 use super::treatment::Denial;
+use crate::certificates::Contents;
 use crate::findings::credential_remedy::issuer_of;
 use crate::findings::{Code, Command, Input, Known, PluginReach, Protection, Remedy, rewrite};
 use crate::protected::{Boundary, DeniedRequests, DenyingPolicies, OtherWay};
@@ -48,9 +49,12 @@ pub(super) fn remedies(situation: &Situation<'_, '_>) -> Vec<Remedy> {
     let mut remedies = Vec::new();
     // Other sources of certificates cannot be in the input.
     if situation.cause.known != Known::Known && has_secret(situation) {
-        remedies.push(Remedy::new(
-            "check again with the Secret in the input, to be certain (its private key is not needed)",
-        ));
+        remedies.push(Remedy::new(if has_unreadable_secret(situation) {
+            "check again with the certificate in the Secret, to be certain: the input has it without a readable \
+             tls.crt (the private key is not needed)"
+        } else {
+            "check again with the Secret in the input, to be certain (its private key is not needed)"
+        }));
     }
     remedies.extend(merge(situation));
     remedies.extend(other_answers(situation));
@@ -318,6 +322,14 @@ fn issuer<'s>(situation: &Situation<'s, '_>) -> Option<&'s IssuedCertificate> {
         .credentials
         .iter()
         .find_map(|credential| issuer_of(credential, situation.input.resources))
+}
+
+/// Whether the input has a Secret of the cause, and a tool removed or encrypted its certificate.
+fn has_unreadable_secret(situation: &Situation<'_, '_>) -> bool {
+    situation.cause.credentials.iter().any(|credential| {
+        let contents = situation.input.certificates.get(credential);
+        matches!(contents, Some(Contents::Unreadable))
+    })
 }
 
 /// Whether the certificate of the cause is in a Secret.

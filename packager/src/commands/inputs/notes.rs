@@ -16,11 +16,22 @@ pub(super) fn problem(reason: SkipReason) -> Option<&'static str> {
         SkipReason::Template => {
             Some("it is a template: render it first, for example with helm template")
         }
+        SkipReason::Variables => {
+            Some("it has variables: replace them first, for example with flux envsubst")
+        }
         SkipReason::Patch => {
             Some("it is a patch: build it first, for example with kustomize build")
         }
         SkipReason::NotJson => Some("it is not JSON"),
         SkipReason::HelmRelease => None,
+    }
+}
+
+/// Whether documents that were skipped are resources in another form, about which the report says nothing.
+pub(super) fn is_left_out(reason: SkipReason) -> bool {
+    match reason {
+        SkipReason::Template | SkipReason::Variables | SkipReason::Patch => true,
+        SkipReason::NotResource | SkipReason::NotJson | SkipReason::HelmRelease => false,
     }
 }
 
@@ -56,6 +67,10 @@ fn note(reason: SkipReason, documents: &[&Skipped]) -> String {
         SkipReason::Template => format!(
             "skipped {count} template{plural}: {files}; to check the result: \
              helm template CHART | packager check -"
+        ),
+        SkipReason::Variables => format!(
+            "skipped {count} resource{plural} with variables such as ${{domain}}: {files}; to check the result: \
+             kustomize build FOLDER | flux envsubst | packager check -"
         ),
         SkipReason::Patch => format!(
             "skipped {count} patch{}: {files}; to check the result: \
