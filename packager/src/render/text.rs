@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::io::{self, Write};
 
 use gateway::findings::{
-    Finding, LocatedResource, PresentedCredential, Protection, Report, Severity, Summary,
+    Code, Finding, LocatedResource, PresentedCredential, Protection, Report, Severity, Summary,
 };
 use gateway::resources::Kind;
 
@@ -226,8 +226,14 @@ impl<'r> Paragraph<'r> {
     }
 
     fn write_guard(&self, sink: &mut dyn Write) -> io::Result<()> {
+        // A client that bypasses mutual TLS on purpose does not send what the filter answers.
+        let is_avoidable = self.finding.code == Code::CoalesceTlsPolicy
+            && self.finding.severity == Severity::Error;
         let text = match self.finding.guard {
             Protection::None => return Ok(()),
+            Protection::Enforced if is_avoidable => {
+                "filter: installed, answers 421 to the HTTP/2 requests of browsers, not to HTTP/1.1 and gRPC"
+            }
             Protection::Enforced => "filter: installed, answers these requests with 421",
             Protection::Reported => "filter: installed, reports these requests and passes them",
             Protection::Off => "filter: installed, off for these hosts",

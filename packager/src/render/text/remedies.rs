@@ -53,10 +53,12 @@ impl Paragraph<'_> {
             && !before.remedies.is_empty()
             && before.remedies == self.finding.remedies
         {
-            return self.write_item(
-                &format!("what to do: the same as for {}", before.code),
-                sink,
-            );
+            let text = if before.code == self.finding.code {
+                "what to do: the same as above".to_owned()
+            } else {
+                format!("what to do: the same as for {}", before.code)
+            };
+            return self.write_item(&text, sink);
         }
         match self.finding.remedies.as_slice() {
             [] => self.write_item(
