@@ -108,9 +108,9 @@ fn add_uncovered(
     // The names show whether the Secret or the hosts are wrong.
     let names: Vec<String> = certificate.names.iter().map(ToString::to_string).collect();
     let names = if names.is_empty() {
-        "none".to_owned()
+        "it has no DNS names".to_owned()
     } else {
-        names.join(", ")
+        format!("its names are {}", names.join(", "))
     };
     let Some(server) = uncovered.first().map(|found| &found.chain.server.id) else {
         return;
@@ -119,9 +119,7 @@ fn add_uncovered(
         code: Code::CertificateMismatch,
         certificate: Known::Known,
         message: &|servers| {
-            format!(
-                "the certificate of {credential} covers no host of {servers}: its names are {names}"
-            )
+            format!("the certificate of {credential} covers no host of {servers}: {names}")
         },
         hint: server_field::edit(
             &format!(
