@@ -44,16 +44,34 @@ impl ConnectedServers {
         for pair in &pairs.with_routes {
             self.join(pair.connection.chain.server, pair.owner());
         }
+        // The owners by set: after a few joins most servers are in one set, so few owners are looked at.
+        let mut owners: BTreeMap<ServerIndex, Vec<ServerIndex>> = BTreeMap::new();
+        for owner in pairs.hosts.keys() {
+            let set = self.representative(*owner);
+            owners.entry(set).or_default().push(*owner);
+        }
         for connection in pairs.connections.values() {
-            for owner in pairs.hosts.keys() {
-                let server = connection.chain.server;
-                // After a few joins most servers are in one set, so few pairs are looked at.
-                if self.representative(server) != self.representative(*owner)
-                    && pairs.first_not_found(connection, *owner).is_some()
-                {
-                    self.join(server, *owner);
-                }
+            let server = connection.chain.server;
+            let own = self.representative(server);
+            let broken: Vec<ServerIndex> = owners
+                .iter()
+                .filter(|(set, _)| **set != own)
+                .filter(|(_, owners)| {
+                    owners
+                        .iter()
+                        .any(|owner| pairs.first_not_found(connection, *owner).is_some())
+                })
+                .map(|(set, _)| *set)
+                .collect();
+            if broken.is_empty() {
+                continue;
             }
+            let mut joined = owners.remove(&own).unwrap_or_default();
+            for set in broken {
+                joined.extend(owners.remove(&set).unwrap_or_default());
+                self.join(server, set);
+            }
+            owners.insert(self.representative(server), joined);
         }
     }
 
