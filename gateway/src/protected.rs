@@ -215,6 +215,11 @@ impl DenyingPolicies {
         })
     }
 
+    /// Whether no policy denies requests of the workload.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.iter().next().is_none()
+    }
+
     /// What they do with the requests for a host of the listener; `None` if they deny none of them.
     pub(crate) fn of(&self, host: &str) -> Option<&DeniedRequests> {
         self.0

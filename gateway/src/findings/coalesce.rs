@@ -16,13 +16,14 @@ mod remedies;
 mod treatment;
 mod writer;
 
-use std::collections::{BTreeMap, HashSet};
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
 
 use super::context::Context;
 use super::finding::Findings;
 use super::protection::ListenerGuard;
-use super::{Code, Known, MAX_PAIRS};
+use super::{Code, Known, MAX_PAIRS, WorkloadName};
 use crate::coalescing::{
     BrokenPair, BrokenPairs, ChainIndex, ConnectedServers, Defect, ListenerHosts, NotFoundGroup,
     ReportedDefect, ServerIndex, certificate_scopes,
@@ -41,6 +42,9 @@ const PAIRS_PER_SERVER: usize = 20;
 pub(super) struct CauseFinder<'c, 'i> {
     context: &'c Context<'i>,
     planner: MergePlanner<'i>,
+    /// Whether a policy for each workload needs ports that the input does not determine. All listeners of a workload
+    /// share the answer.
+    unknown_ports: HashMap<WorkloadName, Rc<OnceCell<bool>>>,
 }
 
 impl<'c, 'i> CauseFinder<'c, 'i> {
@@ -48,6 +52,7 @@ impl<'c, 'i> CauseFinder<'c, 'i> {
         Self {
             context,
             planner: MergePlanner::new(context.input),
+            unknown_ports: HashMap::new(),
         }
     }
 
@@ -76,6 +81,11 @@ impl<'c, 'i> CauseFinder<'c, 'i> {
             hosts: &hosts,
             input: self.context.input,
             policies: &policies,
+            needs_unknown_ports: Rc::clone(
+                self.unknown_ports
+                    .entry(WorkloadName::from(workload))
+                    .or_default(),
+            ),
             advice: self.advice_by_server(&hosts, &mut connected),
         };
         // Scopes with known certificates come first, so what is only presumed adds nothing to them.

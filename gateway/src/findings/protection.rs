@@ -61,6 +61,11 @@ impl<'c> ListenerGuard<'c> {
         Self { listener, filters }
     }
 
+    /// Whether no filter runs on the listener.
+    pub(super) fn is_empty(&self) -> bool {
+        self.filters.is_empty()
+    }
+
     /// What the filters do with a request for an authority on a connection with an SNI. Of several filters the
     /// strongest counts, since each of them reads the request.
     pub(super) fn protection(&self, sni: &str, authority: &str) -> Protection {

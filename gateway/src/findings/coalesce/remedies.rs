@@ -1,5 +1,6 @@
 //! What to do about a cause, the best first.
 
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
 use rule::{Host, HostPattern};
@@ -25,6 +26,9 @@ pub(super) struct Situation<'s, 'h> {
     pub(super) workload: &'s Workload,
     pub(super) input: &'s Input<'s>,
     pub(super) policies: &'s DenyingPolicies,
+    /// Whether a policy for the workload needs ports that the input does not determine. It is computed for the first
+    /// finding that needs it.
+    pub(super) needs_unknown_ports: &'s OnceCell<bool>,
 }
 
 pub(super) fn remedies(situation: &Situation<'_, '_>) -> Vec<Remedy> {
@@ -118,7 +122,10 @@ fn deny(situation: &Situation<'_, '_>) -> Vec<Remedy> {
 
 /// A remedy that writes the policy, with the command if it succeeds.
 fn write_policy(situation: &Situation<'_, '_>, text: String) -> Remedy {
-    if Boundary::new(&[situation.workload]).needs_unknown_ports() {
+    let needs_unknown_ports = situation
+        .needs_unknown_ports
+        .get_or_init(|| Boundary::new(&[situation.workload]).needs_unknown_ports());
+    if *needs_unknown_ports {
         return Remedy::new(format!(
             "{text}; packager manifest writes it if the input has the gateway's Service and pods"
         ));

@@ -87,6 +87,10 @@ impl<'p, 'h> Treatments<'p, 'h> {
 
     /// A pair stands for all hosts of its owner that break in the same way, and the weakest treatment counts.
     fn weakest(&self, pair: &BrokenPair<'h>) -> (Treatment, BrokenPair<'h>) {
+        // Without any of them all hosts have the same treatment.
+        if self.guard.is_empty() && self.policies.is_empty() {
+            return (self.compute(pair), *pair);
+        }
         self.pairs
             .alike(pair)
             .map(|pair| (self.compute(&pair), pair))

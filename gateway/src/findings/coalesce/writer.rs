@@ -1,5 +1,6 @@
 //! Findings about causes.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
@@ -23,6 +24,8 @@ pub(super) struct FindingWriter<'w> {
     pub(super) input: &'w Input<'w>,
     /// The policies that deny requests which bypass a client certificate.
     pub(super) policies: &'w DenyingPolicies,
+    /// Whether a policy for the workload needs ports that the input does not determine.
+    pub(super) needs_unknown_ports: Rc<OnceCell<bool>>,
     /// For each server in a pair, whether a merge removes the cause.
     pub(super) advice: BTreeMap<ServerIndex, Rc<MergeAdvice>>,
 }
@@ -38,6 +41,7 @@ impl FindingWriter<'_> {
             workload: self.hosts.workload,
             input: self.input,
             policies: self.policies,
+            needs_unknown_ports: &self.needs_unknown_ports,
         });
         let hint = Remedy::sentence(&remedies, |remedy| remedy.text.clone());
         let first = cause.pairs.first();
