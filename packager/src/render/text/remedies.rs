@@ -32,7 +32,7 @@ pub(super) fn write_explanations(
     if commands.is_empty() {
         return Ok(());
     }
-    let text = "The commands only print: merge a plan, manifest a resource for kubectl apply.";
+    let text = "Both commands only print: merge prints a plan, manifest prints a resource for kubectl apply.";
     write_lines(text, 0, presentation.style, sink)?;
     if commands.iter().any(CommandLine::allows_tag) {
         let text = "--allow-mutable accepts a tag, which may name another image later: use the digest of your \
