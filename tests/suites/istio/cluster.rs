@@ -16,7 +16,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use serde_json::Value;
-use tests::istio::{Cluster, RESOURCE_DEFINITIONS};
+use tests::istio::{Cluster, RESOURCE_DEFINITIONS, wait_for};
 use tests::process::{Run, packager, packager_program};
 use tests::secrets::Pair;
 use tests::tools::checkout;
@@ -31,8 +31,32 @@ fn shared() -> Arc<Cluster> {
     let cluster = Arc::new(Cluster::start().unwrap());
     apply_gateways(&cluster);
     cluster.kubectl().apply(RIGHTS).unwrap();
+    wait_for_rights(&cluster);
     *running = Arc::downgrade(&cluster);
     cluster
+}
+
+/// The API server reads new rights a moment after they are written.
+fn wait_for_rights(cluster: &Cluster) {
+    let kinds = ["authorizationpolicies.security.istio.io", "pods"];
+    for (user, namespace) in [("reader", "default"), ("guest", "istio-system")] {
+        for kind in kinds {
+            let question = [
+                "auth",
+                "can-i",
+                "list",
+                kind,
+                "--as",
+                user,
+                "--namespace",
+                namespace,
+            ];
+            wait_for("the rights", &true, || {
+                cluster.kubectl().run(&question).is_ok()
+            })
+            .unwrap();
+        }
+    }
 }
 
 fn apply_gateways(cluster: &Cluster) {
