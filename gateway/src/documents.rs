@@ -265,8 +265,8 @@ impl Reader<'_> {
     }
 }
 
-/// The items, if the value is a list of resources. Items of the API server's lists have neither apiVersion nor kind,
-/// so they get those of the list.
+/// The items, if the value is a list of resources. Items of the API server's lists have neither apiVersion nor kind:
+/// they get the apiVersion and the kind that the list names.
 fn take_items(value: &mut Value) -> Option<Vec<Value>> {
     let kind = value
         .get("kind")

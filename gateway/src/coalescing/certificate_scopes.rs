@@ -49,7 +49,7 @@ fn known_scopes<'h>(
             let Some(certificate) = certificates.known(credential) else {
                 continue;
             };
-            if let Some(connection) = hosts.connection_with(*chain, certificate) {
+            if let Some(connection) = hosts.connection_with(*chain, &certificate.names) {
                 presented.push(PresentedNames {
                     user: CertificateUser {
                         connection,
@@ -105,7 +105,7 @@ fn presumed_scopes<'h>(
                     credentials: BTreeSet::from([credential]),
                     connections: users
                         .values()
-                        .filter_map(|user| hosts.connection_with_names(*user, names))
+                        .filter_map(|user| hosts.connection_with(*user, names))
                         .collect(),
                     hosts: hosts.covered_by(names),
                 },

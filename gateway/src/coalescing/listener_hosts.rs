@@ -9,9 +9,7 @@ use rule::{Host, HostPattern};
 use super::index::{ChainIndex, HostIndex, ServerIndex};
 use crate::listener::{ChainKind, sample_hosts};
 use crate::resources::istio::TlsMode;
-use crate::{
-    Answer, Certificate, Certificates, FilterChain, Listener, Outcome, ServerId, Workload,
-};
+use crate::{Answer, Certificates, FilterChain, Listener, Outcome, ServerId, Workload};
 
 /// A filter chain of a listener, with its index and the index of its server.
 #[derive(Clone, Copy, Debug)]
@@ -144,16 +142,6 @@ impl<'m> ListenerHosts<'m> {
     /// certificate only: without a name for the SNI they refuse the certificate (RFC 9110 §4.3.4), and
     /// there is no connection.
     pub(crate) fn connection_with(
-        &self,
-        chain: IndexedChain<'m>,
-        certificate: &Certificate,
-    ) -> Option<CoalescedConnection<'_>> {
-        self.connections(chain)
-            .find(|connection| certificate.name_for(connection.sni).is_some())
-    }
-
-    /// The same for the names that a certificate presumably has.
-    pub(crate) fn connection_with_names(
         &self,
         chain: IndexedChain<'m>,
         names: &[HostPattern],

@@ -25,30 +25,27 @@ pub(super) fn find(context: &Context<'_>, findings: &mut Findings<'_>) {
             continue;
         };
         // Clients compare the dates with their own clock, and reject both cases.
-        let (validity, remedy) = if now > certificate.not_after {
+        let (validity, date, remedy) = if now > certificate.not_after {
             (
-                format!(
-                    "expired on {}",
-                    certificate.not_after.format("%Y-%m-%d %H:%M:%S UTC")
-                ),
+                "expired on",
+                certificate.not_after,
                 "renew the certificate, and check why automatic renewal failed",
             )
         } else if now < certificate.not_before {
             (
-                format!(
-                    "is not valid before {}",
-                    certificate.not_before.format("%Y-%m-%d %H:%M:%S UTC")
-                ),
+                "is not valid before",
+                certificate.not_before,
                 "use a certificate that is valid now, and check the clock of its issuer",
             )
         } else {
             continue;
         };
+        let date = date.format("%Y-%m-%d %H:%M:%S UTC");
         CredentialFinding {
             code: Code::CertificateExpired,
             certificate: Known::Known,
             message: &|servers| {
-                format!("the certificate of {credential}, used by {servers}, {validity}")
+                format!("the certificate of {credential}, used by {servers}, {validity} {date}")
             },
             hint: renew(remedy, credential, context.input.resources),
         }

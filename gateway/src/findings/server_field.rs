@@ -30,9 +30,8 @@ pub(super) fn entry_field(server: &ServerId) -> String {
 /// The field with the hosts of a server.
 pub(super) fn hosts_field(server: &ServerId) -> String {
     match &server.entry {
-        Entry::Server { index, .. } => format!("spec.servers[{index}].hosts"),
+        Entry::Server { .. } | Entry::IngressTls(_) => format!("{}.hosts", entry_field(server)),
         Entry::Listener(name) => format!("the hostname of listener {name}"),
-        Entry::IngressTls(index) => format!("spec.tls[{index}].hosts"),
         Entry::IngressPlain => "spec.rules".to_owned(),
     }
 }

@@ -19,7 +19,7 @@ use glob::Pattern;
 use self::find::FileFinder;
 use crate::console::{Console, ExitStatus};
 
-/// The flag for files and folders that are left out. That of `merge` has another name: its `--exclude` names servers.
+/// The flag for files and folders that are left out. `merge` calls it `--exclude-files`, because its `--exclude` names servers.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ExcludeArgs {
     /// Leave out files and folders whose name, or path below PATH, matches a glob such as

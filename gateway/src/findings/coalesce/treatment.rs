@@ -16,10 +16,9 @@ pub(super) struct Treatment {
 }
 
 /// Whether policies keep clients without a certificate from the routes of a host that demands one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Denial {
-    /// No policy denies the requests, or only some of them. So it is for all other defects.
-    #[default]
+    /// No policy denies the requests, or only some of them. All other defects have this value.
     None,
     /// Policies deny all requests for the host, and clients reach its routes in another way.
     Host,
@@ -33,7 +32,7 @@ pub(super) struct Treatments<'p, 'h> {
     policies: &'p DenyingPolicies,
     pairs: &'p BrokenPairs<'h>,
     /// The treatment of the first pair with a host of each server.
-    by_owner: HashMap<(ServerIndex, Defect), (Treatment, BrokenPair<'h>)>,
+    by_owner: HashMap<(ServerIndex, Defect), Treatment>,
 }
 
 impl<'p, 'h> Treatments<'p, 'h> {
@@ -61,12 +60,12 @@ impl<'p, 'h> Treatments<'p, 'h> {
             return self.weakest(pair);
         }
         let key = (pair.owner(), pair.defect);
-        if let Some((treatment, _)) = self.by_owner.get(&key) {
+        if let Some(treatment) = self.by_owner.get(&key) {
             return (*treatment, *pair);
         }
-        let found = self.weakest(pair);
-        self.by_owner.insert(key, found);
-        found
+        let (treatment, weakest) = self.weakest(pair);
+        self.by_owner.insert(key, treatment);
+        (treatment, weakest)
     }
 
     /// The owners of pairs that get 404, by the treatment of their hosts.
@@ -87,7 +86,7 @@ impl<'p, 'h> Treatments<'p, 'h> {
 
     /// A pair stands for all hosts of its owner that break in the same way, and the weakest treatment counts.
     fn weakest(&self, pair: &BrokenPair<'h>) -> (Treatment, BrokenPair<'h>) {
-        // Without any of them all hosts have the same treatment.
+        // Without a filter and a policy all hosts have the same treatment.
         if self.guard.is_empty() && self.policies.is_empty() {
             return (self.compute(pair), *pair);
         }
