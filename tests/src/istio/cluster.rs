@@ -1,6 +1,7 @@
 //! A cluster without nodes: etcd and an API server that knows Istio's resources and those of the
 //! Gateway API.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use tempfile::TempDir;
 
 use super::programs::{istio_file, kubernetes_program};
-use super::{Kubectl, text};
+use super::{Kubectl, text, wait_for};
 use crate::certificate::Certificate;
 use crate::process::{Background, free_ports};
 
@@ -193,6 +194,21 @@ fn install_resources(kubectl: &Kubectl, definitions: &[&str]) -> Result<()> {
                 .map(drop)
         })
     })?;
+    wait_for_kinds(kubectl)?;
     kubectl.run(&["create", "namespace", "istio-system"])?;
+    Ok(())
+}
+
+/// Waits until the API server serves all kinds that are defined: it lists a new kind a moment after it has accepted the
+/// definition.
+fn wait_for_kinds(kubectl: &Kubectl) -> Result<()> {
+    let names = "jsonpath={range .items[*]}{.metadata.name}{\"\\n\"}{end}";
+    let defined = kubectl.run(&["get", "customresourcedefinitions", "-o", names])?;
+    let defined: BTreeSet<&str> = defined.lines().collect();
+    wait_for("the kinds of the cluster", &Some(true), || {
+        let served = kubectl.run(&["api-resources", "-o", "name"]).ok()?;
+        let served: BTreeSet<&str> = served.lines().collect();
+        Some(defined.is_subset(&served))
+    })?;
     Ok(())
 }
