@@ -1,5 +1,6 @@
 //! The change of an installed filter that does not answer the requests of a cause.
 
+use rule::host::HostTable;
 use rule::{Action, Host, HostPattern, Policy};
 use serde_json::{Map, Value, json};
 
@@ -48,26 +49,23 @@ fn patch(filter: &InstalledFilter<'_>, situation: &Situation<'_, '_>) -> Option<
         .map(|pair| pair.host.name.as_str())
         .filter(|host| config.action_for(Host::from_authority(host.as_bytes())) != Action::Enforce)
         .collect();
-    let configured = filter
+    let mut configured: HostTable<&String> = HostTable::default();
+    let entries = filter
         .configuration()
         .get("hosts")
         .and_then(Value::as_object);
+    for text in entries.into_iter().flat_map(Map::keys) {
+        if let Ok(pattern) = HostPattern::try_from(text.as_str()) {
+            configured.insert(pattern, text);
+        }
+    }
     let mut changed = Map::new();
     let mut needs_default = false;
-    for host in &hosts {
-        // The entries that cover the host, whichever of them counts.
-        let covering = configured
-            .into_iter()
-            .flatten()
-            .filter(|(pattern, _)| {
-                HostPattern::try_from(pattern.as_str())
-                    .is_ok_and(|pattern| pattern.covers(Host::from_authority(host.as_bytes())))
-            })
-            .map(|(pattern, _)| pattern)
-            .max_by_key(|pattern| pattern.trim_start_matches('*').len());
-        match covering {
-            Some(pattern) => {
-                changed.insert(pattern.clone(), json!("enforce"));
+    for host in hosts {
+        // The most specific entry counts, as in the filter.
+        match configured.best(Host::from_authority(host.as_bytes())) {
+            Some(text) => {
+                changed.insert((*text).clone(), json!("enforce"));
             }
             None => needs_default = true,
         }
